@@ -1,0 +1,185 @@
+"""What travels through the house: the call, its attempts, the signals of trouble, the outcome.
+
+Frozen records only. A `Call` is everything that the story may know about a request once it is
+parsed; an `Outcome` is everything that observers and the ledger may know once it has ended, and
+so it holds no prompt, no answer and no secret.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from proxy.errors import Told
+from proxy.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls, as the key says."""
+
+    tenant: str
+    key_id: str
+    user: str | None = None
+    """Keyed pseudonym of the end person (never the id itself), or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One chat-completion request, parsed once."""
+
+    id: str
+    """`req_…`; the caller sees it as `x-request-id`."""
+    created: int
+    """Wall time of arrival, whole Unix seconds."""
+    identity: Identity
+    model: str
+    """The public name asked for."""
+    body: Mapping[str, Any]
+    """The parsed JSON object. Never changed: a retry translates it again."""
+    prompt_bytes: int
+    """Size of the request body in bytes: an upper bound on prompt tokens."""
+    stream: bool
+    include_usage: bool
+    """Whether the caller asked for the usage chunk."""
+    preferred: str | None = None
+    """Upstream to try first (`x-preferred-upstream`)."""
+    patience_s: float | None = None
+    """How long the caller will wait (`x-request-timeout`), seconds."""
+    output_cap: int | None = None
+    """Sent as the maximum when the caller names none; None: nothing is added."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What goes out, rebuilt from the parsed call."""
+
+    path: str
+    """Appended to the upstream's base URL."""
+    headers: tuple[tuple[str, str], ...]
+    """All end-to-end headers; the client adds only framing ones."""
+    body: bytes
+    degraded: tuple[str, ...] = ()
+    """Members left out that the caller should know of (`x-fallthrough-degraded`)."""
+
+
+class Phase(StrEnum):
+    """How far an attempt had got when something happened."""
+
+    CONNECT = "connect"
+    """Nothing was sent."""
+    SENT = "sent"
+    """The request left, no status came: the upstream may have billed."""
+    HEADERS = "headers"
+    """A status came, no content yet."""
+    CONTENT = "content"
+    """Content has been seen; after C2 the caller has some of it."""
+
+
+class Kind(StrEnum):
+    """What went wrong, in no vendor's words."""
+
+    UNREACHABLE = "unreachable"
+    """DNS, refused, TLS, or no connection in time."""
+    RESET = "reset"
+    """The connection broke."""
+    TIMEOUT = "timeout"
+    """A phase took too long."""
+    RATE_LIMITED = "rate_limited"
+    """Too many requests or tokens just now."""
+    OVERLOADED = "overloaded"
+    """The upstream itself is failing or full: 5xx, 529, 408, 409."""
+    NO_CREDIT = "no_credit"
+    """The operator's account is out of money or over a spending cap."""
+    BAD_KEY = "bad_key"
+    """The operator's credential, region or permission was refused."""
+    NO_MODEL = "no_model"
+    """The model does not exist there."""
+    BAD_REQUEST = "bad_request"
+    """The request itself is wrong, whoever answers."""
+    TOO_LONG = "too_long"
+    """The prompt exceeds the model's context."""
+    FILTERED = "filtered"
+    """A content policy refused the request."""
+    BAD_ANSWER = "bad_answer"
+    """A success status with something else than an answer inside."""
+    TRUNCATED = "truncated"
+    """The answer stopped without saying that it was finished."""
+    UNABLE = "unable"
+    """This upstream cannot express the request (decided before anything was sent)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Trouble with one attempt, stripped of every vendor's words."""
+
+    kind: Kind
+    phase: Phase
+    status: int | None = None
+    """The upstream's HTTP status, if one came."""
+    retry_after_s: float | None = None
+    """What the upstream asked for, seconds, not yet clamped; None: it did not say."""
+    told: Told | None = None
+    """For the caller's own faults: the upstream's error, made safe to show."""
+    detail: str = ""
+    """For the log: a few words without prompt, answer or secret."""
+
+
+class UpstreamLost(Exception):
+    """Raised by the upstream room when the connection cannot be made, breaks or turns to garbage."""
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__(signal.detail or signal.kind)
+        self.signal = signal
+
+
+class Billed(StrEnum):
+    """Whether the upstream will charge for an attempt."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one target, as the ledger keeps it."""
+
+    upstream: str
+    model: str
+    result: str
+    """`ok`, a class of `policy/classify.py` such as `overload`, `skipped`, or `caller_gone`."""
+    status: int | None
+    phase: str
+    started_ms: int
+    """Since the call arrived."""
+    first_ms: int | None
+    """First content, since the call arrived."""
+    ended_ms: int
+    billed: Billed
+    usage: Usage | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: handed to observers and written to the ledger."""
+
+    call_id: str
+    identity: Identity
+    model: str
+    stream: bool
+    status: int
+    """HTTP status the caller got (200 for a stream that broke later; 499 if it left first)."""
+    result: str
+    """`ok`, `caller_gone`, `broken`, `shutdown`, or the error code the caller was told."""
+    upstream: str | None
+    """Who answered."""
+    upstream_model: str | None
+    usage: Usage
+    nano_usd: int
+    attempts: tuple[Attempt, ...]
+    started_us: int
+    """Wall time of arrival, Unix microseconds."""
+    first_ms: int | None
+    total_ms: int

@@ -1,0 +1,241 @@
+"""The seams: what the story needs from the rooms that touch the world.
+
+Implementations need not inherit. `relay.py` knows only these; `app.py` wires the real ones, the
+tests wire scripted ones. Changing what a port promises is changing the design.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.call import Attempt, Identity, Outcome, UpstreamRequest
+from proxy.table import Unit, Upstream
+
+
+class Clock(Protocol):
+    """Time, handed in."""
+
+    def mono(self) -> float:
+        """Seconds that never go back; for durations and deadlines."""
+        ...
+
+    def wall_us(self) -> int:
+        """Unix time in microseconds; for rows and windows."""
+        ...
+
+
+class Dice(Protocol):
+    """Chance, handed in, so that an outage replays from a seed."""
+
+    def roll(self) -> float:
+        """Uniform in [0, 1)."""
+        ...
+
+    def token(self) -> str:
+        """24 fresh lower-case hexadecimal digits for an id."""
+        ...
+
+
+class Caller(Protocol):
+    """The way back to whoever called.
+
+    Hang-up: the adapter turns `gone` true and cancels the task that runs the story, so that every
+    await of it is interrupted, in every phase.
+    """
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up; a half-close counts."""
+        ...
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the status line and headers (commit point C1). Once."""
+        ...
+
+    def write(self, data: bytes) -> Awaitable[None] | None:
+        """Send body bytes; returns an awaitable only when the caller's buffer is full."""
+        ...
+
+    async def finish(self) -> None:
+        """End the body cleanly."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection without a last chunk, so that nobody takes the answer for whole."""
+        ...
+
+
+class UpstreamAnswer(Protocol):
+    """An upstream's answer whose head has arrived."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Response headers by lower-case name."""
+        ...
+
+    async def whole(self, limit: int) -> bytes:
+        """The whole body. Raises `UpstreamLost` if it breaks or exceeds `limit` bytes."""
+        ...
+
+    async def start(self, limit: int) -> bytes:
+        """At most `limit` bytes of the body, for judging an error. Raises `UpstreamLost`."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes; a clean end ends the iteration, anything else raises `UpstreamLost`."""
+        ...
+
+
+class Upstreams(Protocol):
+    """The way out. One method, so that a body cannot leak."""
+
+    def send(
+        self, upstream: Upstream, request: UpstreamRequest
+    ) -> AbstractAsyncContextManager[UpstreamAnswer]:
+        """POST `request`; leaving the context before the body ended closes the connection at once.
+
+        Raises `UpstreamLost` on entry if no status came. Enforces only `timeouts.connect_s`; the
+        later phases are the story's.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A part of a reservation: so much of one counter in one window."""
+
+    scope: str
+    """The counter's stable name, such as `tenant=acme/tokens/day`."""
+    window: int
+    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window."""
+    window_end: int
+    unit: Unit
+    amount: int
+    """Worst case held."""
+    ceiling: int
+    marks: tuple[int, ...]
+    upstream: str | None = None
+    """Set for a limit of an upstream: spent, that upstream is skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation: what a call may cost at most."""
+
+    call_id: str
+    at_us: int
+    identity: Identity
+    model: str
+    input_tokens: int
+    """Upper bound on prompt tokens."""
+    output_tokens: int
+    """Upper bound on completion tokens."""
+    nano_usd: int
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A counter that could not take a claim."""
+
+    claim: Claim
+    used: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a claim really came to."""
+
+    scope: str
+    window: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The one resolution of a reservation."""
+
+    outcome: Outcome
+    ended_us: int
+    charges: tuple[Charge, ...]
+    """One for each claim held; zero for what was not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A counter crossed a mark, told once a window."""
+
+    scope: str
+    window: int
+    mark: int
+    """Percent."""
+    used: int
+    ceiling: int
+    unit: Unit
+
+
+class Ledger(Protocol):
+    """Two-phase, durable, append-only. Every method that returns has been flushed to disk."""
+
+    async def reserve(self, hold: Hold) -> Spent | None:
+        """Hold every claim or none; None: granted. Raises `Refused` 503 when it cannot write."""
+        ...
+
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
+        """Add claims to an open reservation (a later target's own limits), all or none."""
+        ...
+
+    def commit(self, settlement: Settlement) -> Awaitable[None]:
+        """Settle to what was used. Queued before it returns, so that a cancelled await loses nothing."""
+        ...
+
+    def release(self, settlement: Settlement) -> Awaitable[None]:
+        """Settle to nothing used; otherwise like `commit`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a key allows."""
+
+    key_id: str
+    tenant: str
+
+
+class Keys(Protocol):
+    """Who may call."""
+
+    def find(self, digest: bytes) -> Grant | None:
+        """The grant behind the SHA-256 digest of a presented key, or None if unknown or revoked."""
+        ...
+
+    def pseudonym(self, tenant: str, user: str) -> str:
+        """The keyed pseudonym that stands for an end person in the ledger."""
+        ...
+
+
+class Observer(Protocol):
+    """Told after the fact; must be quick, must not raise."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """A call has ended."""
+        ...
+
+    def attempted(self, attempt: Attempt) -> None:
+        """An attempt has ended."""
+        ...
+
+    def breaker(self, upstream: str, state: str) -> None:
+        """A breaker changed: `closed`, `open` or `half_open`."""
+        ...
+
+    def alerted(self, alert: Alert) -> None:
+        """A limit crossed a mark."""
+        ...

@@ -1,0 +1,87 @@
+"""What a dialect is: a wire language, as four pure functions and a reader.
+
+`relay.py` calls these and nothing else of this room. A dialect holds no state and does no I/O;
+only its `Reader` remembers, and a reader lives for one attempt. The hub is the caller's own
+OpenAI JSON: a dialect translates from it and back to it, never to another dialect.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.call import Call, Signal, UpstreamRequest
+from proxy.table import Target, Upstream
+from proxy.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer, ready for the caller."""
+
+    body: bytes
+    """OpenAI's `chat.completion` as JSON."""
+    usage: Usage
+
+
+class Reader(Protocol):
+    """Follows one streamed answer.
+
+    Fed the upstream's bytes as they come, it returns what the caller may have of them: whole events
+    only, so that a cut never leaves half an event behind. After `failure` or `ended` it returns
+    nothing more.
+    """
+
+    @property
+    def content(self) -> bool:
+        """Whether anything the caller can see (text, tool call, refusal, reasoning) has been read."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole and its `[DONE]` has been returned."""
+        ...
+
+    @property
+    def failure(self) -> Signal | None:
+        """An in-band error, garbage, or an end that came too early."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """The upstream's own count, or what was observed so far. May be read at any time."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller out of the next piece of the upstream's body."""
+        ...
+
+    def finish(self) -> bytes:
+        """The upstream's body has ended cleanly: the last bytes, or `failure` if it ended too early."""
+        ...
+
+
+class Dialect(Protocol):
+    """One wire language."""
+
+    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+        """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call.
+
+        `call.body` is never changed. Raises `CallerFault` only for what no upstream could accept.
+        """
+        ...
+
+    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+        """A whole answer, judged: the caller's bytes, or why it is not an answer."""
+        ...
+
+    def reader(self, call: Call, upstream: Upstream) -> Reader:
+        """A reader for one streamed answer."""
+        ...
+
+    def opens(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether this head begins a stream of events; otherwise the body goes to `error`."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Signal:
+        """What an answer that is not a success (or not a stream) means."""
+        ...
