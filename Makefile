@@ -1,0 +1,68 @@
+# The whole of the project's habits, one word each. `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+SCRIPT ?=
+ARGS ?=
+
+export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
+export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-vllm test-long check lint types floors tails format bench lock
+
+help: ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(STAMP) ## make .venv with the locked requirements and this project in it
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@test -x $(BIN)/python || { python=$$(tools/find-python) && "$$python" -m venv $(VENV); }
+	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@# setuptools warns of every editable install; there is nothing to heed.
+	PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(STAMP) ## serve config/quickstart.yaml; SCRIPT=config/scripts/first-dead.yaml breaks an upstream
+	$(BIN)/fallthrough serve --config config/quickstart.yaml $(if $(SCRIPT),--simulator-script $(SCRIPT)) $(ARGS)
+
+test: $(STAMP) ## every test that needs nothing but this machine
+	$(BIN)/python -m pytest -m "not vllm and not long" $(ARGS)
+
+test-vllm: $(STAMP) ## tests against a real vLLM, installed into FALLTHROUGH_VLLM_DIR if missing
+	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+test-long: $(STAMP) ## tests that take minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
+
+check: lint types floors tails ## what must hold before a commit; pre-commit runs the same
+
+lint: $(STAMP)
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --quiet --check
+
+types: $(STAMP)
+	$(BIN)/mypy --no-error-summary
+
+floors: $(STAMP)
+	$(BIN)/lint-imports
+
+tails: $(STAMP)
+	$(BIN)/python tools/tails.py
+
+format: $(STAMP) ## rewrite the code as ruff would have it
+	$(BIN)/ruff check --quiet --fix
+	$(BIN)/ruff format --quiet
+
+bench: $(STAMP) ## measure against a direct call and nginx; prints a table
+	$(BIN)/python bench/bench.py $(ARGS)
+
+lock: $(STAMP) ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \
+		--output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra dev \
+		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
