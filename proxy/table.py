@@ -43,11 +43,13 @@ class Timeouts:
     connect_s: float = 5.0
     """DNS, TCP and TLS together."""
     first_token_s: float = 60.0
-    """From the request's last byte to the first content (for whole answers: to the whole answer)."""
+    """From the start of the attempt to the first content of a stream; pings and role deltas do not count."""
     idle_s: float = 60.0
-    """Between two pieces of content; keep-alive comments do not count."""
+    """Between two events of a stream after its first content; keep-alive comments do not count."""
+    whole_s: float = 300.0
+    """The whole of an answer that is not streamed, whose first token comes with its last."""
     total_s: float = 600.0
-    """The whole attempt."""
+    """The whole attempt, streamed or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,198 @@
+"""The book of one call: what is held for it, what was tried, what it came to.
+
+`relay.py` keeps one for each call and reads from it the reservation to make and the one settlement
+that ends it. The book only adds up; it awaits nothing and decides nothing about routing.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
+from proxy.policy import quota
+from proxy.policy.classify import classify
+from proxy.policy.selection import Candidate
+from proxy.ports import Charge, Claim, Hold, Settlement
+from proxy.table import Route, Table
+from proxy.usage import FREE, Usage
+from proxy.wire.dialect import Dialect, Reader
+
+NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call ended."""
+
+    status: int
+    """HTTP status as the caller saw it, or would have."""
+    result: str
+    """`ok`, or the word for what went wrong."""
+
+
+@dataclass(slots=True)
+class OpenAttempt:
+    """One try in progress."""
+
+    candidate: Candidate
+    dialect: Dialect
+    request: UpstreamRequest
+    began: float
+    """Monotonic seconds, like `first` and `last`."""
+    last: float = float("inf")
+    """When the whole attempt must be over."""
+    phase: Phase = Phase.SENT
+    status: int | None = None
+    first: float | None = None
+    """When content was first sent to the caller; None: it has nothing of this attempt."""
+    reader: Reader | None = None
+    usage: Usage | None = None
+    """Of a whole answer."""
+    signal: Signal | None = None
+    """What went wrong; None while nothing has, and when the caller left in the middle."""
+
+    def close(self, call: Call, result: str, call_began: float, now: float) -> Attempt:
+        """The record of this try, which has ended with `result`."""
+        first_ms = None if self.first is None else round((self.first - call_began) * 1000)
+        return Attempt(
+            upstream=self.candidate.target.upstream,
+            model=self.candidate.target.model,
+            result=result,
+            status=self.status if self.status is not None or self.signal is None else self.signal.status,
+            phase=self.signal.phase if self.signal else self.phase,
+            started_ms=round((self.began - call_began) * 1000),
+            first_ms=first_ms,
+            ended_ms=round((now - call_began) * 1000),
+            billed=self._billed(),
+            usage=self._observed(call),
+            detail=self.signal.detail if self.signal else "",
+        )
+
+    def _billed(self) -> Billed:
+        """Whether the upstream will charge for it, as far as can be known."""
+        if self.first is not None:
+            return Billed.YES
+        return Billed.UNKNOWN if self.signal is None else classify(self.signal).billed
+
+    def _observed(self, call: Call) -> Usage | None:
+        """What was used: reported, observed, or the prompt alone if it was left early; None: nothing."""
+        if self.usage is not None:
+            return self.usage
+        if self.signal is not None and self.first is None:
+            return None
+        if self.reader is not None:
+            return self.reader.usage
+        return None if self.status is None else Usage(input=-(-call.prompt_bytes // 4))
+
+
+@dataclass(slots=True)
+class Book:
+    """Running account of one call."""
+
+    call: Call
+    table: Table
+    route: Route
+    candidates: tuple[Candidate, ...]
+    started_us: int
+    claims: tuple[Claim, ...] = ()
+    """All claims held so far."""
+    holding: bool = False
+    """Whether the ledger may hold a reservation that must be settled."""
+    attempts: list[Attempt] = field(default_factory=list)
+    first_ms: int | None = None
+    answered: Candidate | None = None
+    """Whose content reached the caller."""
+    paid: Usage = NOTHING
+    nano_usd: int = 0
+    by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+
+    @property
+    def estimate(self) -> quota.Estimate:
+        """Upper bound of what the call can use."""
+        return quota.estimate(self.call, self.route)
+
+    def hold(self, claims: tuple[Claim, ...]) -> Hold:
+        """The reservation that asks for `claims`."""
+        estimate = self.estimate
+        worst = quota.dearest(self.candidates)
+        return Hold(
+            self.call.id,
+            self.started_us,
+            self.call.identity,
+            self.call.model,
+            estimate.input_tokens,
+            estimate.output_tokens,
+            worst.worst(estimate.input_tokens, estimate.output_tokens),
+            claims,
+        )
+
+    def caller_claims(self) -> tuple[Claim, ...]:
+        """What the caller's own limits must hold, at the dearest target's price."""
+        worst = quota.dearest(self.candidates)
+        return quota.caller_claims(
+            self.table, self.call.identity, self.call.model, worst, self.estimate, self.started_us
+        )
+
+    def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
+        """What the limits of this target's upstream must hold and do not hold yet."""
+        held = {claim.scope for claim in self.claims}
+        wanted = quota.target_claims(
+            self.table, self.call.identity, self.call.model, candidate.target, self.estimate, self.started_us
+        )
+        return tuple(claim for claim in wanted if claim.scope not in held)
+
+    def tried(self, attempt: Attempt, candidate: Candidate) -> None:
+        """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""
+        self.attempts.append(attempt)
+        if attempt.usage is None:
+            return
+        cost = (candidate.target.price or FREE).cost(attempt.usage)
+        before, spent = self.by_upstream.get(attempt.upstream, (NOTHING, 0))
+        self.by_upstream[attempt.upstream] = (_sum(before, attempt.usage), spent + cost)
+        self.paid = _sum(self.paid, attempt.usage)
+        self.nano_usd += cost
+
+    def settle(self, ending: Ending, ended_us: int) -> Settlement:
+        """The one resolution of this call."""
+        return Settlement(self.outcome(ending, ended_us), ended_us, self._charges())
+
+    def outcome(self, ending: Ending, ended_us: int) -> Outcome:
+        """What observers and the ledger may know."""
+        answered = self.answered.target if self.answered else None
+        return Outcome(
+            call_id=self.call.id,
+            identity=self.call.identity,
+            model=self.call.model,
+            stream=self.call.stream,
+            status=ending.status,
+            result=ending.result,
+            upstream=answered.upstream if answered else None,
+            upstream_model=answered.model if answered else None,
+            usage=self.paid,
+            nano_usd=self.nano_usd,
+            attempts=tuple(self.attempts),
+            started_us=self.started_us,
+            first_ms=self.first_ms,
+            total_ms=max(0, ended_us - self.started_us) // 1000,
+        )
+
+    @property
+    def spent(self) -> bool:
+        """Whether anything was used that somebody has to pay for."""
+        return any(attempt.billed is not Billed.NO and attempt.usage for attempt in self.attempts)
+
+    def _charges(self) -> tuple[Charge, ...]:
+        return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    """Both together, as trustworthy as the less trustworthy (`reported` before `observed`)."""
+    if one is NOTHING:
+        return other
+    return replace(
+        other,
+        input=one.input + other.input,
+        output=one.output + other.output,
+        cached=one.cached + other.cached,
+        cache_write=one.cache_write + other.cache_write,
+        reasoning=one.reasoning + other.reasoning,
+        source=max(one.source, other.source, key=("reported", "observed", "estimated").index),
+    )

@@ -1,0 +1,352 @@
+"""The story of a call, from the parsed request to the settled ledger.
+
+Read this file to know the program. `server/calls.py` hands over a `Call` and the `Caller` it came
+from; everything else the story needs is behind a port (`ports.py`) or in a pure room. It decides
+nothing: `policy/plan.py` says what to do next, and this file does it.
+
+    match a route → order its targets → reserve → [ try a target → hold back → content → relay ]
+                                                     ↑ failed before content ┘
+    and, however it ends, exactly one exit: settle, tell the observers.
+
+Two commit points: nothing at all reaches the caller (C1, the status line) before the first content
+of a living answer (C2), so that any failure before it can be mended in silence. After C2 the stream
+belongs to one upstream; if it breaks, the caller gets an error event and never a `[DONE]`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from proxy.book import Book, Ending, OpenAttempt
+from proxy.call import Call, Kind, Phase, Signal, UpstreamLost
+from proxy.errors import Failure, Told, no_such_model
+from proxy.policy import matching, quota, selection
+from proxy.policy.classify import classify
+from proxy.policy.plan import (
+    Answered,
+    Broke,
+    CallerGone,
+    Done,
+    Event,
+    Failed,
+    Plan,
+    PlanRules,
+    Skipped,
+    Stop,
+    Try,
+    Wait,
+    Woke,
+)
+from proxy.policy.selection import Candidate
+from proxy.ports import Caller, Clock, Dice, Ledger, Observer, UpstreamAnswer, Upstreams
+from proxy.snapshot import Snapshot
+from proxy.watch import NEVER, Watch
+from proxy.wire import DIALECTS
+from proxy.wire.dialect import Reader
+from proxy.wire.failure import error_event
+
+HOLD_MAX = 256 * 1024
+"""Bytes held back before content; an upstream that talks so much without saying anything is broken."""
+ERROR_MAX = 64 * 1024
+"""Bytes read of an answer that is not a success."""
+WHOLE_MAX = 64 * 1024 * 1024
+"""Bytes of an answer that is not streamed."""
+PATIENCE_S = 2.0
+"""How long a call waits for the soonest target when all are cooling down."""
+
+
+SHUTDOWN = Told(503, "The proxy is shutting down; the answer is incomplete.", "server_error", "shutdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the story works with; one for the whole program, its snapshot replaced on reload."""
+
+    snapshot: Snapshot
+    upstreams: Upstreams
+    ledger: Ledger
+    clock: Clock
+    dice: Dice
+    observers: tuple[Observer, ...] = ()
+
+
+async def answer(desk: Desk, caller: Caller, call: Call) -> None:
+    """Answer `call`, or raise the `Failure` that its caller must be told.
+
+    Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
+    (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
+    """
+    story = _Story(desk, caller, _open_book(desk, call))
+    ending = Ending(500, "internal_error")
+    try:
+        await story.reserve()
+        failure = await story.drive()
+        ending = _ending(failure, begun=story.begun)
+    except Failure as refused:
+        ending = _ending(refused, begun=False)
+        raise
+    except asyncio.CancelledError:
+        ending = story.interrupted()
+        raise
+    finally:
+        settled = story.settle(ending)
+    if settled is not None:
+        await settled
+    if failure is not None and not story.begun:
+        raise failure
+
+
+def _open_book(desk: Desk, call: Call) -> Book:
+    """Match the call to a route and complete it by what the route and its limits demand."""
+    table = desk.snapshot.table
+    route = matching.match(table, call.model)
+    if route is None:
+        raise no_such_model(call.model)
+    if route.defaults:
+        call = replace(call, body={**route.defaults, **call.body})
+    if quota.caps_output(table, call.identity, call.model):
+        call = replace(call, output_cap=route.max_output_tokens)
+    candidates = selection.order(table, route, call.preferred)
+    return Book(call, table, route, candidates, desk.clock.wall_us())
+
+
+def _ending(failure: Failure | None, *, begun: bool) -> Ending:
+    if failure is None:
+        return Ending(200, "ok")
+    told = failure.told
+    return Ending(200 if begun else told.status, "broken" if begun else told.code or told.type)
+
+
+_Tell = Callable[[OpenAttempt, UpstreamAnswer, Watch], Awaitable[Signal | None]]
+
+
+class _Story:
+    """One call on its way. Lives as long as the call; all its state is here and in the book."""
+
+    def __init__(self, desk: Desk, caller: Caller, book: Book) -> None:
+        self._desk = desk
+        self._caller = caller
+        self._book = book
+        self._call = book.call
+        self._began = desk.clock.mono()
+        deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
+        rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
+        self._deadline = deadline or NEVER
+        self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice)
+        self._try: OpenAttempt | None = None
+        self.begun = False
+        """Whether C1 and C2 have passed: the caller has a status line and content."""
+
+    # ── reserve and settle ────────────────────────────────────────────────────────────────────────
+
+    async def reserve(self) -> None:
+        """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
+        book, ledger = self._book, self._desk.ledger
+        mine = book.caller_claims()
+        first = book.target_claims(book.candidates[0])
+        book.holding, book.claims = True, mine + first
+        spent = await ledger.reserve(book.hold(book.claims))
+        if spent is not None and spent.claim.upstream is not None:
+            # The first target's own limit is spent: it will be skipped, the caller is not refused.
+            book.claims = mine
+            spent = await ledger.reserve(book.hold(mine))
+        if spent is not None:
+            book.holding, book.claims = False, ()
+            raise quota.refusal(spent, self._desk.clock.wall_us())
+
+    def settle(self, ending: Ending) -> Awaitable[None] | None:
+        """The one exit: queue the settlement (no await may come first), then tell the observers."""
+        desk, book = self._desk, self._book
+        settlement = book.settle(ending, desk.clock.wall_us())
+        settled = None
+        if book.holding:
+            close = desk.ledger.commit if book.spent else desk.ledger.release
+            settled = close(settlement)
+        for observer in desk.observers:
+            observer.settled(settlement.outcome)
+        return settled
+
+    def interrupted(self) -> Ending:
+        """The task was cancelled: note how far the attempt had got; tell a caller who is still there."""
+        gone = self._caller.gone
+        if self._try is not None:
+            self._note(self._try, "caller_gone" if gone else "shutdown")
+        self._plan.on(CallerGone(), self._desk.clock.mono())
+        if gone:
+            return Ending(499, "caller_gone")
+        if self.begun:
+            self._caller.write(error_event(SHUTDOWN))
+            self._caller.abort()
+        return Ending(200 if self.begun else 503, "shutdown")
+
+    # ── the plan, carried out ─────────────────────────────────────────────────────────────────────
+
+    async def drive(self) -> Failure | None:
+        """Do what the plan says until the call is answered (None) or has failed."""
+        clock = self._desk.clock
+        step = self._plan.start(clock.mono())
+        while True:
+            match step:
+                case Try(candidate, _):
+                    event = await self._attempt(candidate)
+                case Wait(until):
+                    await asyncio.sleep(max(0.0, until - clock.mono()))
+                    event = Woke()
+                case Stop(failure):
+                    if self.begun:
+                        await self._write(error_event(failure.told))
+                        await self._caller.finish()
+                    return failure
+                case Done():
+                    return None
+            step = self._plan.on(event, clock.mono())
+            self._announce()
+
+    def _announce(self) -> None:
+        for upstream, state in self._plan.changes():
+            for observer in self._desk.observers:
+                observer.breaker(upstream, state)
+
+    # ── one attempt ───────────────────────────────────────────────────────────────────────────────
+
+    async def _attempt(self, candidate: Candidate) -> Event:
+        """Try one target: hold its limits, speak its dialect, relay what it says."""
+        dialect = DIALECTS[candidate.upstream.dialect]
+        request = dialect.request(self._call, candidate.target, candidate.upstream)
+        if isinstance(request, Signal):
+            return Failed(request)
+        if claims := self._book.target_claims(candidate):
+            spent = await self._desk.ledger.move(self._call.id, claims)
+            if spent is not None:
+                return Skipped("limit spent", self._mono_of(spent.claim.window_end))
+            self._book.claims += claims
+        attempt = OpenAttempt(candidate, dialect, request, self._desk.clock.mono())
+        self._try = attempt
+        tell = self._stream if self._call.stream else self._whole
+        signal = await self._guarded(attempt, tell)
+        self._try = None
+        if signal is None:
+            self._note(attempt, "ok")
+            return Answered()
+        attempt.signal = signal
+        self._note(attempt, classify(signal).cls)
+        return Broke(signal) if self.begun else Failed(signal)
+
+    async def _guarded(self, attempt: OpenAttempt, tell: _Tell) -> Signal | None:
+        """Run one attempt under its deadlines; None: the caller has a whole answer."""
+        times = attempt.candidate.timeouts
+        first_s = times.first_token_s if self._call.stream else times.whole_s
+        attempt.last = min(attempt.began + times.total_s, self._deadline)
+        try:
+            with Watch(min(attempt.began + first_s, attempt.last)) as watch:
+                async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
+                    attempt.status, attempt.phase = reply.status, Phase.HEADERS
+                    return await tell(attempt, reply, watch)
+        except UpstreamLost as lost:
+            return replace(lost.signal, phase=Phase.CONTENT) if attempt.first is not None else lost.signal
+        except TimeoutError:
+            return Signal(Kind.TIMEOUT, attempt.phase, attempt.status, detail="too slow")
+
+    async def _whole(self, attempt: OpenAttempt, reply: UpstreamAnswer, watch: Watch) -> Signal | None:
+        """An answer that is not streamed: judged as a whole before any of it goes out."""
+        if not 200 <= reply.status < 300:
+            return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
+        body = await reply.whole(WHOLE_MAX)
+        judged = attempt.dialect.reply(self._call, reply.status, reply.headers, body)
+        if isinstance(judged, Signal):
+            return judged
+        attempt.usage = judged.usage
+        watch.move(NEVER)  # from here on only the caller can be slow
+        await self._begin(attempt, "application/json", judged.body)
+        await self._caller.finish()
+        return None
+
+    async def _stream(self, attempt: OpenAttempt, reply: UpstreamAnswer, watch: Watch) -> Signal | None:
+        """An answer event by event: held back until content, relayed as it comes from then on."""
+        if not attempt.dialect.opens(reply.status, reply.headers):
+            return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
+        reader = attempt.reader = attempt.dialect.reader(self._call, attempt.candidate.upstream)
+        held = b""
+        async with aclosing(_read(reader, reply)) as pieces:
+            async for out in pieces:
+                if self.begun:
+                    await self._pass(attempt, out, watch)
+                elif reader.failure is None and (reader.content or reader.ended):
+                    watch.move(NEVER)
+                    await self._begin(attempt, "text/event-stream; charset=utf-8", held + out)
+                    self._rest(attempt, watch)
+                elif len(held := held + out) > HOLD_MAX:
+                    return Signal(Kind.BAD_ANSWER, attempt.phase, reply.status, detail="no content")
+        if reader.failure is None:
+            watch.move(NEVER)
+            await self._caller.finish()
+        return reader.failure
+
+    # ── towards the caller ────────────────────────────────────────────────────────────────────────
+
+    async def _begin(self, attempt: OpenAttempt, content_type: str, data: bytes) -> None:
+        """C1 and C2 at once: from here on this answer is the only one."""
+        self.begun = True
+        attempt.phase = Phase.CONTENT
+        attempt.first = self._desk.clock.mono()
+        self._book.answered = attempt.candidate
+        self._book.first_ms = round((attempt.first - self._began) * 1000)
+        await self._caller.start(200, self._headers(attempt, content_type))
+        await self._write(data)
+
+    async def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> None:
+        """Hand on what came; a slow caller stops the clock of the upstream."""
+        if not data:
+            return
+        pending = self._caller.write(data)
+        if pending is not None:
+            watch.move(NEVER)
+            await pending
+        self._rest(attempt, watch)
+
+    def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
+        """Something came: the idle time starts anew."""
+        idle = self._desk.clock.mono() + attempt.candidate.timeouts.idle_s
+        watch.move(min(idle, attempt.last))
+
+    async def _write(self, data: bytes) -> None:
+        pending = self._caller.write(data)
+        if pending is not None:
+            await pending
+
+    def _headers(self, attempt: OpenAttempt, content_type: str) -> dict[str, str]:
+        target = attempt.candidate.target
+        headers = {
+            "content-type": content_type,
+            "x-request-id": self._call.id,
+            "x-fallthrough-upstream": target.upstream,
+            "x-fallthrough-model": target.model,
+            "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
+        }
+        if attempt.request.degraded:
+            headers["x-fallthrough-degraded"] = ", ".join(attempt.request.degraded)
+        return headers
+
+    # ── into the book ─────────────────────────────────────────────────────────────────────────────
+
+    def _note(self, attempt: OpenAttempt, result: str) -> None:
+        """Enter an attempt that has ended, however it did."""
+        entry = attempt.close(self._call, result, self._began, self._desk.clock.mono())
+        self._book.tried(entry, attempt.candidate)
+        for observer in self._desk.observers:
+            observer.attempted(entry)
+
+    def _mono_of(self, wall_s: int) -> float:
+        """A wall time (Unix seconds) on the clock that the plan reads."""
+        clock = self._desk.clock
+        return clock.mono() + wall_s - clock.wall_us() / 1e6
+
+
+async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:
+    """What the reader makes of each piece of the body, until the answer is whole or has failed."""
+    async for data in reply.chunks():
+        yield reader.feed(data)
+        if reader.ended or reader.failure is not None:
+            return
+    yield reader.finish()

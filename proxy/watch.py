@@ -1,0 +1,72 @@
+"""One timer for all the deadlines of an attempt.
+
+An attempt has a first-token, an idle and a total deadline, and a stream moves the idle one with
+every event. Arming a timer per event would cost more than relaying it, so the watch keeps one timer
+and a due time that may move: a timer that fires early just sleeps again. Used by `relay.py` only.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+NEVER = float("inf")
+
+
+class Watch:
+    """Cancels the current task at `due` and turns that cancellation into `TimeoutError`.
+
+    A cancellation that comes from elsewhere (the caller hung up) passes through untouched, even if
+    both happen at once.
+    """
+
+    __slots__ = ("_before", "_due", "_handle", "_loop", "_task", "_when", "late")
+
+    def __init__(self, due: float) -> None:
+        self.late = False
+        """Whether the deadline has passed and the task was told so."""
+        self._due = due
+        self._when = NEVER
+        self._loop = asyncio.get_running_loop()
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a watch needs a task to watch")
+        self._task = task
+        self._before = task.cancelling()
+        self._arm()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._disarm()
+        if self.late and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def move(self, due: float) -> None:
+        """Set a new due time (loop time, seconds; `NEVER` while a slow caller is waited for)."""
+        self._due = due
+        if due < self._when:
+            self._disarm()
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._due != NEVER:
+            self._when = self._due
+            self._handle = self._loop.call_at(self._due, self._look)
+
+    def _disarm(self) -> None:
+        self._when = NEVER
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _look(self) -> None:
+        self._when, self._handle = NEVER, None
+        if self._loop.time() < self._due:
+            self._arm()
+            return
+        self.late = True
+        self._task.cancel()
