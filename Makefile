@@ -59,7 +59,7 @@ format: $(STAMP) ## rewrite the code as ruff would have it
 	$(BIN)/ruff format --quiet
 
 bench: $(STAMP) ## measure against a direct call and nginx; prints a table
-	$(BIN)/python bench/bench.py $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 lock: $(STAMP) ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \

@@ -1,0 +1,100 @@
+"""`make bench`: measure, print the table, keep the figures in `bench/results/`.
+
+Arguments: names of systems (`nginx`, `fallthrough`; both if none), and `--quick` for a first look.
+What is missing on the machine is named and skipped.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import systems
+from bench.processes import HERE, Missing, build
+from bench.systems import System
+from bench.workloads import Bench, Figures, measure, rows
+
+SYSTEMS: Mapping[str, Any] = {"nginx": systems.nginx, "fallthrough": systems.fallthrough}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what is asked for; 1 if any of it could not be measured."""
+    names = [name for name in arguments if name in SYSTEMS] or list(SYSTEMS)
+    skipped: dict[str, str] = {}
+    results: dict[str, Figures] = {}
+    try:
+        build()
+    except Missing as missing:
+        sys.exit(f"The bench cannot run: {missing}")
+    with systems.mock() as mock:
+        bench = Bench(mock.pid, 1.0, 1) if "--quick" in arguments else Bench(mock.pid)
+        say("direct")
+        results["direct"] = measure(bench, mock)
+        for name in names:
+            say(name)
+            try:
+                results[name] = measured(bench, SYSTEMS[name]())
+            except Missing as missing:
+                skipped[name] = str(missing)
+    show(results)
+    for name, reason in skipped.items():
+        sys.stdout.write(f"{name} was not measured: {reason}\n")
+    keep(results, skipped)
+    return 1 if "fallthrough" in skipped else 0
+
+
+def measured(bench: Bench, system: AbstractContextManager[System]) -> Figures:
+    """Start one system, measure it, stop it."""
+    with system as running:
+        return measure(bench, running)
+
+
+def say(name: str) -> None:
+    """What is under way, for those who wait."""
+    sys.stderr.write(f"measuring {name} …\n")
+
+
+def show(results: dict[str, Figures]) -> None:
+    """The table on standard output."""
+    table = Table("", *results)
+    for title, read in rows(results):
+        table.add_row(title, *(cell(read, figures) for figures in results.values()))
+    Console().print(table)
+
+
+def cell(read: Any, figures: Figures) -> str:
+    """One figure, or a dash where the system has none."""
+    try:
+        value = read(figures)
+    except KeyError:
+        return "-"
+    return "-" if value is None else f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
+
+
+def keep(results: dict[str, Figures], skipped: dict[str, str]) -> None:
+    """The figures with what is needed to compare them later."""
+    now = datetime.now(UTC)
+    folder = HERE / "results"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
+    record = {
+        "at": now.isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "load_before": os.getloadavg()[0],
+        "systems": results,
+        "skipped": skipped,
+    }
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    sys.stdout.write(f"kept in {path.relative_to(HERE.parent)}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

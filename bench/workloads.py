@@ -1,0 +1,136 @@
+"""The loads and the figures taken from them. Every answer is checked by the load generator.
+
+Used by `__main__.py`. Processor time is the system's own, of it and all below it, summed by the
+kernel: whatever else runs on the machine disturbs latencies, not these.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.processes import BUILD, LOAD_CORE, on_core, pss_kib
+from bench.systems import System
+
+Figures = dict[str, Any]
+
+OPEN_STREAMS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """How long and how often to measure."""
+
+    mock_pid: int
+    seconds: float = 4.0
+    repeats: int = 3
+
+
+def load(bench: Bench, system: System, *options: str) -> Figures:
+    """One run of the load generator."""
+    command = [str(BUILD / "load"), "-x", "-k", system.key, "-i", str(system.pid), "-M", str(bench.mock_pid)]
+    command += [*options, f"http://127.0.0.1:{system.port}"]
+    run = subprocess.run(
+        on_core(LOAD_CORE, command), capture_output=True, text=True, check=False, timeout=180
+    )
+    if run.returncode:
+        raise SystemExit(f"the load generator failed: {' '.join(command)}\n{run.stderr}")
+    figures: Figures = json.loads(run.stdout)
+    if figures["errors"] or not figures["ok"] + figures.get("chunks", 0):
+        raise SystemExit(f"{system.name} answers wrongly ({figures['errors']} errors):\n{run.stderr[:2000]}")
+    return figures
+
+
+def repeated(bench: Bench, run: Callable[[], Figures], rank: Callable[[Figures], float]) -> Figures:
+    """The least disturbed of several runs: the one that ranks lowest."""
+    return min((run() for _ in range(bench.repeats)), key=rank)
+
+
+def alone(bench: Bench, system: System) -> Figures:
+    """Whole calls one after the other on one connection: what a call waits for us."""
+    seconds = str(bench.seconds / 2)
+    found = repeated(
+        bench,
+        lambda: load(bench, system, "-c", "1", "-w", "0.5", "-d", seconds),
+        lambda figures: figures["lat_us"]["p50"],
+    )
+    return {"p50_us": found["lat_us"]["p50"], "p99_us": found["lat_us"]["p99"]}
+
+
+def calls(bench: Bench, system: System) -> Figures:
+    """Whole calls on 64 connections, 1 KB in and 700 bytes out: the most that one core takes."""
+    seconds = str(bench.seconds)
+    found = repeated(
+        bench,
+        lambda: load(bench, system, "-c", "64", "-w", "1", "-d", seconds),
+        lambda figures: figures["cpu_us_per_req"],
+    )
+    return {"per_s": found["rps"], "cpu_us": found["cpu_us_per_req"]}
+
+
+def paced(bench: Bench, system: System) -> Figures:
+    """40 streams with a chunk every 20 ms, so that each chunk comes alone: the usual life of a stream."""
+    pace = ("-s", "-c", "40", "-p", "20000", "-R", "1500")
+    found = repeated(
+        bench,
+        lambda: load(bench, system, *pace, "-w", "2", "-d", str(bench.seconds)),
+        lambda figures: figures["cpu_us_per_chunk"],
+    )
+    way = found["chunk_way_us"]
+    return {"cpu_us": found["cpu_us_per_chunk"], "way_p50_us": way["p50"], "way_p99_us": way["p99"]}
+
+
+def rushed(bench: Bench, system: System) -> Figures:
+    """32 streams as fast as they go: several chunks may be found in one read."""
+    found = repeated(
+        bench,
+        lambda: load(bench, system, "-s", "-c", "32", "-w", "1", "-d", str(bench.seconds)),
+        lambda figures: figures["cpu_us_per_chunk"],
+    )
+    return {"per_s": found["chunks_per_s"], "cpu_us": found["cpu_us_per_chunk"]}
+
+
+def memory(bench: Bench, system: System, idle_kib: int) -> Figures:
+    """Memory with 500 streams open, a chunk each every 200 ms."""
+    slow = ("-s", "-c", str(OPEN_STREAMS), "-p", "200000", "-N", "100", "-R", "3000")
+    found = load(bench, system, *slow, "-w", "5", "-d", "3")
+    each = (found["pss_mb"] * 1024 - idle_kib) / max(1, found["open"])
+    return {"idle_mb": round(idle_kib / 1024, 1), "per_stream_kib": round(each, 1), "open": found["open"]}
+
+
+def measure(bench: Bench, system: System) -> Figures:
+    """Every figure of one system."""
+    found: Figures = {"start_s": system.start_s}
+    if system.name != "direct":
+        idle_kib = pss_kib(system.pid)
+        found["memory"] = memory(bench, system, idle_kib)
+    found["alone"] = alone(bench, system)
+    found["calls"] = calls(bench, system)
+    found["paced"] = paced(bench, system)
+    found["rushed"] = rushed(bench, system)
+    return found
+
+
+def rows(results: dict[str, Figures]) -> Sequence[tuple[str, Callable[[Figures], Any]]]:
+    """The lines of the table: what they say, and how to read it off a system's figures."""
+    direct = results["direct"]
+    return (
+        ("processor, a whole call (us)", lambda f: f["calls"]["cpu_us"]),
+        ("processor, a chunk that comes alone (us)", lambda f: f["paced"]["cpu_us"]),
+        ("processor, a chunk in a rush (us)", lambda f: f["rushed"]["cpu_us"]),
+        ("added latency of a call, median (us)", lambda f: f["alone"]["p50_us"] - direct["alone"]["p50_us"]),
+        ("added latency of a call, p99 (us)", lambda f: f["alone"]["p99_us"] - direct["alone"]["p99_us"]),
+        (
+            "added delay of a chunk, median (us)",
+            lambda f: f["paced"]["way_p50_us"] - direct["paced"]["way_p50_us"],
+        ),
+        (
+            "added delay of a chunk, p99 (us)",
+            lambda f: f["paced"]["way_p99_us"] - direct["paced"]["way_p99_us"],
+        ),
+        ("calls a second, one core", lambda f: f["calls"]["per_s"]),
+        ("memory when idle, PSS (MB)", lambda f: f["memory"]["idle_mb"]),
+        ("memory of an open stream, PSS (KiB)", lambda f: f["memory"]["per_stream_kib"]),
+        ("start to first answer (s)", lambda f: f["start_s"]),
+    )
