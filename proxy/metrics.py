@@ -1,0 +1,128 @@
+"""Metrics: an observer that counts what ends, and the text that scrapers read.
+
+`app.py` makes one, puts it among the observers, and hands `render` to the server. Names follow
+OpenTelemetry's conventions for generative AI where they exist, under the prefix `fallthrough_`. A
+label value that callers can choose is shown only if the table knows it, and no label takes more than
+a fixed number of values: nobody outside can make this room grow.
+"""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from proxy.call import Attempt, Outcome
+from proxy.ports import Alert
+from proxy.usage import Usage
+
+OTHER = "other"
+NOBODY = "none"
+LABEL_VALUES_MAX = 200
+
+FIRST_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
+WHOLE_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
+BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Metrics:
+    """The `Observer` that Prometheus can read."""
+
+    def __init__(self, known_model: Callable[[str], bool]) -> None:
+        self._known_model = known_model
+        self._models, self._results, self._upstreams = _Bounded(), _Bounded(), _Bounded()
+        self._registry = registry = CollectorRegistry()
+        self._calls = Counter(
+            "fallthrough_calls", "Calls ended.", ("result", "upstream", "model"), registry=registry
+        )
+        self._attempts = Counter(
+            "fallthrough_attempts", "Attempts ended.", ("upstream", "result"), registry=registry
+        )
+        self._tokens = Counter(
+            "fallthrough_gen_ai_client_token_usage",
+            "Tokens used; cached and cache_write are parts of input, reasoning is part of output.",
+            ("gen_ai_token_type", "source", "upstream", "model"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "fallthrough_cost_usd",
+            "What calls came to, US dollars.",
+            ("upstream", "model"),
+            registry=registry,
+        )
+        self._first = Histogram(
+            "fallthrough_gen_ai_server_time_to_first_token_seconds",
+            "From a call's arrival to its first content.",
+            ("upstream", "model"),
+            buckets=FIRST_S,
+            registry=registry,
+        )
+        self._whole = Histogram(
+            "fallthrough_gen_ai_server_request_duration_seconds",
+            "From a call's arrival to its end.",
+            ("result", "model"),
+            buckets=WHOLE_S,
+            registry=registry,
+        )
+        self._breakers = Gauge(
+            "fallthrough_breaker_state", "0 closed, 1 half open, 2 open.", ("upstream",), registry=registry
+        )
+        self._alerts = Counter(
+            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
+        )
+        self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
+
+    def watch_in_flight(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the calls in flight at each scrape."""
+        self._in_flight.set_function(count)
+
+    def render(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def settled(self, outcome: Outcome) -> None:
+        result = self._results.keep(outcome.result)
+        upstream = self._upstreams.keep(outcome.upstream or NOBODY)
+        model = self._models.keep(outcome.model) if self._known_model(outcome.model) else OTHER
+        self._calls.labels(result, upstream, model).inc()
+        self._whole.labels(result, model).observe(outcome.total_ms / 1000)
+        if outcome.first_ms is not None:
+            self._first.labels(upstream, model).observe(outcome.first_ms / 1000)
+        self._count_tokens(outcome.usage, upstream, model)
+        # Shown as a float of dollars; the ledger alone holds the exact sum.
+        self._cost.labels(upstream, model).inc(outcome.nano_usd / 1e9)
+
+    def attempted(self, attempt: Attempt) -> None:
+        upstream, result = self._upstreams.keep(attempt.upstream), self._results.keep(attempt.result)
+        self._attempts.labels(upstream, result).inc()
+
+    def breaker(self, upstream: str, state: str) -> None:
+        self._breakers.labels(self._upstreams.keep(upstream)).set(BREAKER_STATES.get(state, -1))
+
+    def alerted(self, alert: Alert) -> None:
+        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
+
+    def _count_tokens(self, usage: Usage, upstream: str, model: str) -> None:
+        kinds = (
+            ("input", usage.input),
+            ("output", usage.output),
+            ("cached", usage.cached),
+            ("cache_write", usage.cache_write),
+            ("reasoning", usage.reasoning),
+        )
+        for kind, count in kinds:
+            if count:
+                self._tokens.labels(kind, usage.source.value, upstream, model).inc(count)
+
+
+class _Bounded:
+    """The values a label has taken; past the cap, newcomers are `other`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def keep(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) >= LABEL_VALUES_MAX:
+            return OTHER
+        self._seen.add(value)
+        return value

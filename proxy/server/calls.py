@@ -1,0 +1,136 @@
+"""`POST /v1/chat/completions`: a visit becomes a `Call`, and the story answers it.
+
+Reads the body within its limits, has the wire room parse it once, and hands it over. It decides
+nothing about the call and never touches the answer's bytes.
+"""
+
+import asyncio
+import math
+import re
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from proxy.call import Call, Identity
+from proxy.errors import CallerFault, Told, bad_request
+from proxy.ports import Keys
+from proxy.server.caller import Stream, Whole
+from proxy.server.shapes import identified
+from proxy.server.visit import Limits, Service, Visit
+from proxy.wire import body as wire_body
+
+INLINE_PARSE_BYTES = 256 * 1024
+"""Larger bodies are parsed in a thread, so that one caller's images do not hold up everybody's tokens."""
+
+DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
+SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class ChatCompletions:
+    """The handler of chat completions."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, visit: Visit) -> web.StreamResponse:
+        with self._service.gate.pass_through():
+            call = await self._call(visit)
+            kind = Stream if call.stream else Whole
+            headers = identified(visit.id, visit.echo)
+            caller = kind(visit.request, headers, self._service.limits.stall_s)
+            await self._service.answer(caller, call)
+            if not caller.finished:
+                caller.abort()
+            if caller.response is None:
+                raise RuntimeError("the story ended without an answer")
+            return caller.response
+
+    async def _call(self, visit: Visit) -> Call:
+        service = self._service
+        created = service.clock.wall_us() // 1_000_000
+        patience_s = _patience(visit.request)
+        preferred = _preferred(visit.request)
+        data = await _read(visit.request, service.limits)
+        if len(data) <= INLINE_PARSE_BYTES:
+            body = wire_body.parse(data)
+        else:
+            body = await asyncio.to_thread(wire_body.parse, data)
+        options = body.get("stream_options")
+        return Call(
+            id=visit.id,
+            created=created,
+            identity=_with_user(visit.identity, body, service.keys),
+            model=body["model"],
+            body=body,
+            prompt_bytes=len(data),
+            stream=body.get("stream") is True,
+            include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+            preferred=preferred,
+            patience_s=patience_s,
+        )
+
+
+async def _read(request: web.BaseRequest, limits: Limits) -> bytes:
+    """The whole body, within its size and its deadline."""
+    if (request.content_length or 0) > limits.body_bytes:
+        raise _too_large(limits)
+    if "expect" in request.headers and request.version >= (1, 1) and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body_s):
+            while piece := await request.content.readany():
+                size += len(piece)
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                pieces.append(piece)
+    except TimeoutError:
+        message = "The request body did not arrive in time."
+        raise _refused(HTTPStatus.REQUEST_TIMEOUT, message, "request_timeout") from None
+    except ConnectionError:
+        raise asyncio.CancelledError from None
+    except web.RequestPayloadError:
+        raise bad_request("The request body could not be read.", code="bad_http") from None
+    return b"".join(pieces)
+
+
+def _too_large(limits: Limits) -> CallerFault:
+    message = f"The request body is larger than {limits.body_bytes} bytes."
+    return _refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, "request_too_large")
+
+
+def _refused(status: int, message: str, code: str) -> CallerFault:
+    return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
+
+
+def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
+    """The identity with its end person, known from here on only by pseudonym."""
+    user = body.get("safety_identifier") or body.get("user")
+    if not isinstance(user, str) or not user:
+        return identity
+    return replace(identity, user=keys.pseudonym(identity.tenant, user))
+
+
+def _preferred(request: web.BaseRequest) -> str | None:
+    given = request.headers.get("x-preferred-upstream")
+    if given is None:
+        return None
+    if UPSTREAM_NAME.fullmatch(given) is None:
+        raise bad_request("x-preferred-upstream is not the name of an upstream.", code="bad_header")
+    return given
+
+
+def _patience(request: web.BaseRequest) -> float | None:
+    given = request.headers.get("x-request-timeout")
+    if given is None:
+        return None
+    match = DURATION.fullmatch(given.strip())
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    if not math.isfinite(seconds) or seconds <= 0:
+        message = "x-request-timeout must be a positive duration, such as 30, 30s or 500ms."
+        raise bad_request(message, code="bad_header")
+    return seconds

@@ -1,0 +1,65 @@
+"""Who calls: a presented key becomes an identity, or nothing does.
+
+The door calls a `Guard` on the matched route before one byte of the body is read. Only the digest of
+the presented key is ever looked up, so that no comparison can leak it and no odd character can hurt.
+It must never build an identity out of a failure.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+from multidict import CIMultiDictProxy
+
+from proxy.call import Identity
+from proxy.errors import unauthorized
+from proxy.ports import Keys
+
+Guard = Callable[[CIMultiDictProxy[str]], Identity]
+
+KEY_CHARS_MAX = 512
+
+MISSING = "No key was given. Send it as 'Authorization: Bearer KEY'."
+MALFORMED = "The key could not be read. Send one key, as 'Authorization: Bearer KEY'."
+UNKNOWN = "The key is unknown or has been revoked."
+
+
+def anyone(_headers: CIMultiDictProxy[str]) -> Identity:
+    """`auth: none`: whoever can reach the socket is the default tenant."""
+    return Identity(tenant="default", key_id="none")
+
+
+def by_key(keys: Keys) -> Guard:
+    """`auth: keys`: the key's digest decides."""
+
+    def guard(headers: CIMultiDictProxy[str]) -> Identity:
+        grant = keys.find(hashlib.sha256(presented(headers)).digest())
+        if grant is None:
+            raise unauthorized(UNKNOWN)
+        return Identity(tenant=grant.tenant, key_id=grant.key_id)
+
+    return guard
+
+
+def presented(headers: CIMultiDictProxy[str]) -> bytes:
+    """The one key that the headers carry, as the bytes that came. Raises 401 if there is not one."""
+    bearers = headers.getall("authorization", [])
+    plain = headers.getall("api-key", [])
+    if not bearers and not plain:
+        raise unauthorized(MISSING)
+    if len(bearers) > 1 or len(plain) > 1:
+        raise unauthorized(MALFORMED)
+    found = {_bearer(value) for value in bearers} | {value.strip() for value in plain}
+    if len(found) != 1:
+        raise unauthorized(MALFORMED)
+    key = found.pop()
+    if not key or len(key) > KEY_CHARS_MAX:
+        raise unauthorized(MALFORMED)
+    # The parser decodes header bytes with surrogateescape; this gives the very same bytes back.
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _bearer(value: str) -> str:
+    scheme, _, key = value.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthorized(MALFORMED)
+    return key.strip()

@@ -1,0 +1,71 @@
+"""The sockets: opened at start, drained at the end.
+
+`app.py` opens one `Listeners` and, on SIGTERM, calls `drain`; a second SIGTERM calls `hurry`. While
+draining the sockets stay open, so that latecomers are told 503 instead of being refused a connection.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from proxy.config.settings import Address
+from proxy.server.door import Door
+from proxy.server.guard import anyone, by_key
+from proxy.server.protocol import Server
+from proxy.server.routes import routes
+from proxy.server.visit import Listener, Service
+
+CLOSING_S = 2.0
+"""Connections left when the drain is over have had their chance."""
+
+
+class Listeners:
+    """The open sockets of one process."""
+
+    def __init__(self, service: Service, bound: Mapping[Listener, Address]) -> None:
+        self._service = service
+        self.bound = bound
+        """Where each listener really is: port 0 has become a number."""
+
+    async def drain(self, patience_s: float) -> None:
+        """Turn newcomers away, let the calls inside end, cut those that do not in time."""
+        await self._service.gate.drain(patience_s)
+
+    def hurry(self) -> None:
+        """Stop waiting for the calls inside."""
+        self._service.gate.hurry()
+
+
+@asynccontextmanager
+async def open_listeners(service: Service, addresses: Mapping[Listener, Address]) -> AsyncIterator[Listeners]:
+    """Listen on every address given; leaving the context closes the sockets and what is left on them."""
+    entries = routes(service)
+    guard = anyone if service.open_to_all else by_key(service.keys)
+    bound: dict[Listener, Address] = {}
+    async with AsyncExitStack() as stack:
+        for listener, address in addresses.items():
+            rows = tuple(entry for entry in entries if listener in entry.listeners)
+            server = Server(Door(rows, guard, service), service.dice, service.limits)
+            runner = web.ServerRunner(server, shutdown_timeout=CLOSING_S)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            bound[listener] = await _listen(runner, address)
+        yield Listeners(service, bound)
+
+
+async def _listen(runner: web.ServerRunner, address: Address) -> Address:
+    if address.path is not None:
+        _remove_stale(address.path)
+        await web.UnixSite(runner, address.path).start()
+        return address
+    site = web.TCPSite(runner, address.host, address.port)
+    await site.start()
+    return Address(host=address.host, port=site.port, path=None)
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket file that an earlier process left behind; anything else there is not ours to remove."""
+    if path.is_socket():
+        path.unlink()

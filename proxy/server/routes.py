@@ -1,0 +1,26 @@
+"""The route table: every path that exists, where, for which method, and whether it needs a key.
+
+Default deny: what has no row here is 404 on that listener. A test walks this table, so that no row
+can be added without being judged by it.
+"""
+
+from proxy.server.calls import ChatCompletions
+from proxy.server.models import Models
+from proxy.server.probes import Probes
+from proxy.server.visit import Entry, Listener, Service
+
+PUBLIC = frozenset({Listener.PUBLIC})
+ASKED_BY_KUBELETS = frozenset({Listener.PUBLIC, Listener.PROBES})
+ASKED_BY_SCRAPERS = frozenset({Listener.PROBES, Listener.ADMIN})
+
+
+def routes(service: Service) -> tuple[Entry, ...]:
+    models, probes = Models(service), Probes(service)
+    return (
+        Entry("POST", "/v1/chat/completions", PUBLIC, True, ChatCompletions(service)),
+        Entry("GET", "/v1/models", PUBLIC, True, models.all),
+        Entry("GET", "/v1/models/*", PUBLIC, True, models.one),
+        Entry("GET", "/healthz", ASKED_BY_KUBELETS, False, probes.health),
+        Entry("GET", "/readyz", ASKED_BY_KUBELETS, False, probes.ready),
+        Entry("GET", "/metrics", ASKED_BY_SCRAPERS, False, probes.metrics),
+    )
