@@ -1,0 +1,96 @@
+"""What a signal of trouble means: whose fault, who may be tried next, who pays.
+
+One pure function over vendor-free signals, called by `plan.py`. It must never see a vendor's
+words; turning those into a `Signal` is the dialects' work. What happens after the first content is
+always `broken`: the answer belongs to one upstream by then.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proxy.call import Billed, Kind, Phase, Signal
+
+
+class Class(StrEnum):
+    """Classes of trouble, as they stand in the ledger and in messages."""
+
+    UNREACHABLE = "unreachable"
+    """No connection; nothing was sent."""
+    AMBIGUOUS = "ambiguous"
+    """Lost after sending: the upstream may have done the work."""
+    OVERLOAD = "overload"
+    """The upstream is failing or full."""
+    RATE_LIMIT = "rate_limit"
+    """Too much, too fast; it passes with time."""
+    MONEY = "money"
+    """The operator's account cannot pay."""
+    AUTH = "auth"
+    """The operator's credential was refused."""
+    MODEL = "model"
+    """The upstream does not have the model."""
+    CALLER = "caller"
+    """The request is wrong, whoever answers."""
+    BAD_ANSWER = "bad_answer"
+    """A success that holds no answer."""
+    BROKEN = "broken"
+    """Trouble after the first content."""
+    UNABLE = "unable"
+    """The upstream cannot express the request; nothing was sent."""
+
+
+class Blame(StrEnum):
+    """What an attempt's failure counts against."""
+
+    NONE = "none"
+    UPSTREAM = "upstream"
+    MODEL = "model"
+    """One model at one upstream."""
+    ACCOUNT = "account"
+    """All models behind the upstream's credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from a signal."""
+
+    cls: Class
+    again: bool
+    """The same target may be tried again, after a short wait."""
+    elsewhere: bool
+    """Another target may be tried."""
+    blame: Blame
+    billed: Billed
+
+
+_UNREACHABLE = Verdict(Class.UNREACHABLE, True, True, Blame.UPSTREAM, Billed.NO)
+_AMBIGUOUS = Verdict(Class.AMBIGUOUS, False, True, Blame.UPSTREAM, Billed.UNKNOWN)
+_CALLER = Verdict(Class.CALLER, False, False, Blame.NONE, Billed.NO)
+# A success status came, so the upstream may well charge for what it sent.
+_BAD_ANSWER = Verdict(Class.BAD_ANSWER, False, True, Blame.UPSTREAM, Billed.UNKNOWN)
+
+_BEFORE_CONTENT = {
+    Kind.UNREACHABLE: _UNREACHABLE,
+    Kind.RESET: _AMBIGUOUS,
+    Kind.TIMEOUT: _AMBIGUOUS,
+    Kind.RATE_LIMITED: Verdict(Class.RATE_LIMIT, True, True, Blame.MODEL, Billed.NO),
+    Kind.OVERLOADED: Verdict(Class.OVERLOAD, True, True, Blame.UPSTREAM, Billed.NO),
+    Kind.NO_CREDIT: Verdict(Class.MONEY, False, True, Blame.ACCOUNT, Billed.NO),
+    Kind.BAD_KEY: Verdict(Class.AUTH, False, True, Blame.ACCOUNT, Billed.NO),
+    Kind.NO_MODEL: Verdict(Class.MODEL, False, True, Blame.MODEL, Billed.NO),
+    Kind.BAD_REQUEST: _CALLER,
+    Kind.TOO_LONG: _CALLER,
+    Kind.FILTERED: _CALLER,
+    Kind.BAD_ANSWER: _BAD_ANSWER,
+    Kind.TRUNCATED: _BAD_ANSWER,
+    Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),
+}
+
+
+def classify(signal: Signal) -> Verdict:
+    """The verdict on one attempt's trouble."""
+    verdict = _BEFORE_CONTENT[signal.kind]
+    if signal.phase is Phase.CONTENT:
+        return Verdict(Class.BROKEN, False, False, verdict.blame, Billed.YES)
+    if signal.phase is Phase.CONNECT and verdict is _AMBIGUOUS:
+        return _UNREACHABLE
+    return verdict

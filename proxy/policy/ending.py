@@ -1,0 +1,131 @@
+"""What the caller is told when a plan gives up.
+
+`plan.py` keeps a trail of what happened with each target and asks it for the one failure that sums
+it up. The status follows the consequence: come back later (429, 503), too slow (504), or failed
+(502). No message holds more than target names, classes and statuses.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from proxy.call import Billed, Kind, Signal
+from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told
+from proxy.policy.classify import Class, Verdict
+from proxy.policy.health import Closed
+from proxy.policy.retry import RETRY_AFTER_MAX_S
+from proxy.table import Target
+
+LASTING = frozenset({Class.AUTH.value, Class.MODEL.value})
+"""Closed by these, a target does not come back by waiting: people have to mend it."""
+SOON_S = 1.0
+"""The least Retry-After told, so that nobody is invited to a busy loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How it last stood with one target."""
+
+    word: str
+    """The class, or why it was not tried."""
+    until: float | None
+    """When it may be usable again; None: waiting does not help."""
+    timeout: bool = False
+
+
+@dataclass(slots=True)
+class Trail:
+    """What happened at each target of a call."""
+
+    _steps: list[str] = field(default_factory=list)
+    """For the message, in order."""
+    _marks: dict[Target, _Mark] = field(default_factory=dict)
+    _unable: list[Signal] = field(default_factory=list)
+    _spent: bool = False
+    """Whether any attempt may have cost something."""
+
+    def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
+        """An attempt failed; `until`: its target is closed by that until then."""
+        status = f" {signal.status}" if signal.status else ""
+        self._steps.append(f"{target} ({verdict.cls}{status})")
+        self._spent = self._spent or verdict.billed is not Billed.NO
+        if verdict.cls is Class.UNABLE:
+            self._unable.append(signal)
+            return
+        told_time = verdict.cls in (Class.RATE_LIMIT, Class.MONEY) or signal.retry_after_s is not None
+        wait = until if told_time and verdict.cls.value not in LASTING else None
+        self._marks[target] = _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
+
+    def shut(self, target: Target, door: Closed) -> None:
+        """A target was closed, so nothing was tried there."""
+        self._passed_over(target, door.why, None if door.why in LASTING else door.until)
+
+    def skipped(self, target: Target, why: str, until: float | None) -> None:
+        """A target could not be used, for a reason of ours."""
+        self._passed_over(target, why, until)
+
+    def failure(self, now: float) -> Failure:
+        """Nobody answered: the one error that says so."""
+        if not self._marks:
+            return self._nobody_able()
+        lasting = [mark for mark in self._marks.values() if mark.until is None]
+        if not lasting:
+            return self._later(now)
+        if all(mark.timeout for mark in lasting):
+            return self._told(504, "upstream_timeout")
+        return self._told(502, "upstream_error")
+
+    def too_late(self) -> Failure:
+        """The deadline passed before anybody answered."""
+        return self._told(504, "upstream_timeout")
+
+    def _passed_over(self, target: Target, why: str, until: float | None) -> None:
+        step = f"{target} ({why})"
+        if step not in self._steps:
+            self._steps.append(step)
+        before = self._marks.get(target)
+        # A failure that waiting does not mend is not mended by a door that closed after it.
+        if before is None or before.until is not None:
+            self._marks[target] = _Mark(why, until)
+
+    def _later(self, now: float) -> Failure:
+        soonest = min(mark.until for mark in self._marks.values() if mark.until is not None)
+        wait = max(SOON_S, soonest - now)
+        limited = all(mark.word == Class.RATE_LIMIT.value for mark in self._marks.values())
+        told = Told(
+            429 if limited else 503,
+            self._message(),
+            "rate_limit_error" if limited else "server_error",
+            "rate_limit_exceeded" if limited else "upstream_unavailable",
+            retry_after_s=wait,
+            should_retry=wait <= RETRY_AFTER_MAX_S and not self._spent,
+        )
+        return AllFailed(told)
+
+    def _told(self, status: int, code: str) -> Failure:
+        return AllFailed(Told(status, self._message(), "server_error", code, should_retry=False))
+
+    def _nobody_able(self) -> Failure:
+        if not self._unable:
+            return self._told(502, "upstream_error")
+        if self._unable[0].told is not None:
+            return caller_fault(self._unable[0])
+        message = f"No upstream of this model can express the request: {', '.join(self._steps)}."
+        return CallerFault(Told(400, message, "invalid_request_error", "unsupported_parameter"))
+
+    def _message(self) -> str:
+        if not self._steps:
+            return "No upstream could be tried in time."
+        return f"All upstreams failed: {', '.join(self._steps)}."
+
+
+def caller_fault(signal: Signal) -> CallerFault:
+    """The upstream proved that the request itself is wrong: its error, passed through."""
+    if signal.told is None:
+        status = signal.status if signal.status is not None and 400 <= signal.status < 500 else 400
+        return CallerFault(Told(status, "The upstream refused the request.", "invalid_request_error"))
+    return CallerFault(replace(signal.told, retry_after_s=None, should_retry=None))
+
+
+def broken(target: Target, signal: Signal) -> Broken:
+    """The answer stopped short in the caller's hands."""
+    message = f"The answer of {target} broke off before its end ({signal.kind})."
+    return Broken(Told(502, message, "server_error", "upstream_broken", should_retry=False))

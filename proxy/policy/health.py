@@ -1,0 +1,266 @@
+"""All live health: who may be tried now, and what each attempt's outcome changes.
+
+`plan.py` takes a ticket before each attempt and hands it back exactly once; `server` and `metrics`
+only read. Three circles of trouble, each with breakers of its own: an upstream, the account behind
+its credential (money, auth), one model of it (not there). Rate limits are plain cool-downs: they end
+by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from proxy.call import Signal
+from proxy.policy import retry
+from proxy.policy.breaker import Breaker, Pass, State
+from proxy.policy.classify import Blame, Class, Verdict
+from proxy.ports import Dice
+from proxy.table import BreakerRules, Target
+
+ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
+"""Money and credentials are mended by people, not by seconds; one refusal is proof."""
+MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
+RATE_FIRST_S = 1.0
+RATE_MAX_S = 60.0
+JITTER = 0.1
+JITTER_FROM_S = 1.0
+"""Shorter waits are kept exact, because a call may be waiting in place for their end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave to make one attempt at a target; to be handed back exactly once."""
+
+    number: int
+    target: Target
+    upstream: Pass
+    account: Pass
+    model: Pass
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A target that must not be tried now."""
+
+    until: float
+    """When to ask again; always later than the `now` asked at."""
+    why: str
+    """`open`, or the class that closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cooling:
+    """A target that asked for a pause."""
+
+    until: float
+    why: Class
+    strikes: int
+
+
+class Health:
+    """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
+
+    def __init__(self, rules: Mapping[str, BreakerRules]) -> None:
+        self._upstreams = {name: Breaker(rule) for name, rule in rules.items()}
+        self._accounts = {name: Breaker(ACCOUNT_RULES) for name in rules}
+        self._account_why: dict[str, Class] = {}
+        self._models: dict[tuple[str, str], Breaker] = {}
+        self._cooling: dict[tuple[str, str], _Cooling] = {}
+        self._changes: list[tuple[str, str]] = []
+        self._out: set[int] = set()
+        self._issued = 0
+
+    def adopt(self, old: "Health") -> None:
+        """Carry over what is known of upstreams that keep their name across a reload.
+
+        The breakers are shared, so that calls still running on the old table count here too.
+        Refused accounts and models are forgotten: the operator may just have mended them.
+        """
+        kept, self._cooling = old.lasting
+        for name in self._upstreams.keys() & kept.keys():
+            kept[name].rules = self._upstreams[name].rules
+            self._upstreams[name] = kept[name]
+
+    @property
+    def lasting(self) -> tuple[dict[str, Breaker], dict[tuple[str, str], "_Cooling"]]:
+        """What outlives a reload; only for `adopt`."""
+        return self._upstreams, self._cooling
+
+    @property
+    def outstanding(self) -> int:
+        """Tickets not yet handed back."""
+        return len(self._out)
+
+    def admit(self, target: Target, now: float, *, last: bool) -> Ticket | Closed:
+        """A ticket for `target`, or why and until when not. `last`: nothing is left behind it."""
+        shut = self._shut(target, now, last=last)
+        if shut is not None:
+            return shut
+        self._issued += 1
+        self._out.add(self._issued)
+        before = self._upstreams[target.upstream].state
+        ticket = Ticket(
+            self._issued,
+            target,
+            self._upstreams[target.upstream].enter(),
+            self._accounts[target.upstream].enter(),
+            self._model(target).enter(),
+        )
+        self._told(target.upstream, before)
+        return ticket
+
+    def began(self, ticket: Ticket, now: float) -> Ticket:
+        """Content has come: a probe need not run to its end to prove its point.
+
+        Returns the ticket to hand back later instead.
+        """
+        before = self._upstreams[ticket.target.upstream].state
+        upstream, account, model = self._breakers(ticket.target)
+        renewed = replace(
+            ticket,
+            upstream=_proved(upstream, ticket.upstream, now),
+            account=_proved(account, ticket.account, now),
+            model=_proved(model, ticket.model, now),
+        )
+        self._told(ticket.target.upstream, before)
+        return renewed
+
+    def answered(self, ticket: Ticket, now: float) -> None:
+        """The attempt gave a whole answer."""
+        before = self._take_back(ticket)
+        upstream, account, model = self._breakers(ticket.target)
+        upstream.success(ticket.upstream, now)
+        account.success(ticket.account, now)
+        model.success(ticket.model, now)
+        cooling = self._cooling.get(_key(ticket.target))
+        # An answer to a call that started before a refusal says nothing about the refusal.
+        if cooling is not None and cooling.until <= now:
+            del self._cooling[_key(ticket.target)]
+        self._told(ticket.target.upstream, before)
+
+    def left(self, ticket: Ticket) -> None:
+        """The attempt says nothing about anyone: the caller left, or nothing was sent."""
+        self._take_back(ticket)
+        for breaker, leave in zip(self._breakers(ticket.target), _passes(ticket), strict=True):
+            breaker.neutral(leave)
+
+    def failed(
+        self, ticket: Ticket, verdict: Verdict, signal: Signal, now: float, dice: Dice
+    ) -> float | None:
+        """The attempt failed. Returns until when the target is closed by it, if it is."""
+        before = self._take_back(ticket)
+        blamed = {
+            Blame.UPSTREAM: Blame.UPSTREAM,
+            Blame.ACCOUNT: Blame.ACCOUNT,
+            Blame.MODEL: Blame.MODEL if verdict.cls is Class.MODEL else Blame.NONE,
+            Blame.NONE: Blame.NONE,
+        }[verdict.blame]
+        if blamed is Blame.ACCOUNT:
+            self._account_why[ticket.target.upstream] = verdict.cls
+        circles = (Blame.UPSTREAM, Blame.ACCOUNT, Blame.MODEL)
+        breakers = self._breakers(ticket.target)
+        for circle, breaker, leave in zip(circles, breakers, _passes(ticket), strict=True):
+            if circle is blamed:
+                breaker.failure(leave, now, dice.roll())
+            else:
+                breaker.neutral(leave)
+        self._cool(ticket.target, verdict, signal, now, dice)
+        self._told(ticket.target.upstream, before)
+        shut = self._shut(ticket.target, now, last=False)
+        return shut.until if shut is not None else None
+
+    def state(self, upstream: str, now: float) -> str:
+        """`closed`, `open` or `half_open`; an open breaker whose time is over is as good as half open."""
+        breaker = self._upstreams[upstream]
+        if breaker.state is State.OPEN and breaker.closed_until(now) is None:
+            return State.HALF_OPEN.value
+        return breaker.state.value
+
+    def usable(self, upstream: str, now: float) -> bool:
+        """Whether a call could be sent to `upstream` now."""
+        breakers = (self._upstreams[upstream], self._accounts[upstream])
+        return all(breaker.closed_until(now) is None for breaker in breakers)
+
+    def troubles(self, now: float) -> dict[str, str]:
+        """What is wrong now, by upstream (`openai`) or target (`openai/gpt-4o`)."""
+        found = {name: "open" for name in self._upstreams if not self.usable(name, now)}
+        for name, why in self._account_why.items():
+            if self._accounts[name].closed_until(now) is not None:
+                found[name] = why.value
+        for (name, model), cooling in self._cooling.items():
+            if now < cooling.until:
+                found[f"{name}/{model}"] = cooling.why.value
+        for (name, model), breaker in self._models.items():
+            if breaker.closed_until(now) is not None:
+                found[f"{name}/{model}"] = Class.MODEL.value
+        return found
+
+    def changes(self) -> tuple[tuple[str, str], ...]:
+        """Breaker changes since last asked: (upstream, new state); each is told once."""
+        drained = tuple(self._changes)
+        self._changes.clear()
+        return drained
+
+    def _shut(self, target: Target, now: float, *, last: bool) -> Closed | None:
+        """Every circle must be open for traffic; the one that stays shut longest names the reason."""
+        upstream, account, model = self._breakers(target)
+        cooling = self._cooling.get(_key(target))
+        doors = (
+            (upstream.closed_until(now, last=last), "open"),
+            (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
+            (model.closed_until(now), Class.MODEL.value),
+            (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
+        )
+        shut = [Closed(until, why) for until, why in doors if until is not None]
+        return max(shut, key=lambda closed: closed.until, default=None)
+
+    def _cool(self, target: Target, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
+        asked = retry.clamp(signal.retry_after_s)
+        if verdict.cls not in (Class.RATE_LIMIT, Class.OVERLOAD):
+            return
+        before = self._cooling.get(_key(target))
+        strikes = before.strikes + 1 if before else 1
+        if asked is not None:
+            jitter = 1.0 + JITTER * dice.roll() if asked > JITTER_FROM_S else 1.0
+            wait = min(asked * jitter, retry.RETRY_AFTER_MAX_S)
+        elif verdict.cls is Class.RATE_LIMIT:
+            wait = retry.backoff(strikes, dice.roll(), first_s=RATE_FIRST_S, cap_s=RATE_MAX_S)
+        else:
+            return  # overload without a time: the breaker counts it, the next call may try
+        until = max(now + wait, before.until if before else now)
+        self._cooling[_key(target)] = _Cooling(until, verdict.cls, strikes)
+
+    def _breakers(self, target: Target) -> tuple[Breaker, Breaker, Breaker]:
+        return self._upstreams[target.upstream], self._accounts[target.upstream], self._model(target)
+
+    def _model(self, target: Target) -> Breaker:
+        found = self._models.get(_key(target))
+        if found is None:
+            found = self._models[_key(target)] = Breaker(MODEL_RULES)
+        return found
+
+    def _take_back(self, ticket: Ticket) -> State:
+        if ticket.number not in self._out:
+            raise RuntimeError(f"ticket {ticket.number} for {ticket.target} was handed back twice")
+        self._out.remove(ticket.number)
+        return self._upstreams[ticket.target.upstream].state
+
+    def _told(self, upstream: str, before: State) -> None:
+        after = self._upstreams[upstream].state
+        if after is not before:
+            self._changes.append((upstream, after.value))
+
+
+def _proved(breaker: Breaker, leave: Pass, now: float) -> Pass:
+    """Close a breaker that this attempt was a probe of, and take leave anew from it."""
+    if not breaker.is_probe(leave):
+        return leave
+    breaker.success(leave, now)
+    return breaker.enter()
+
+
+def _passes(ticket: Ticket) -> tuple[Pass, Pass, Pass]:
+    return ticket.upstream, ticket.account, ticket.model
+
+
+def _key(target: Target) -> tuple[str, str]:
+    return target.upstream, target.model

@@ -1,0 +1,51 @@
+"""Which route answers a model name.
+
+`relay.py` asks for the route of a call, `server/models.py` for the names worth listing. A pattern
+knows two wildcards and nothing else, and matching is done in place: no regular expression is ever
+built from what a caller or an operator wrote.
+"""
+
+from proxy.table import Route, Table
+
+ANY_RUN = "*"
+ANY_ONE = "?"
+
+
+def match(table: Table, model: str) -> Route | None:
+    """The first route whose pattern fits `model`, or None."""
+    return next((route for route in table.routes if fits(route.model, model)), None)
+
+
+def public_models(table: Table) -> tuple[str, ...]:
+    """The exact names that callers may ask for, in table order, once each; patterns are not names."""
+    exact = (route.model for route in table.routes if not is_pattern(route.model))
+    return tuple(dict.fromkeys(exact))
+
+
+def is_pattern(text: str) -> bool:
+    """Whether `text` has a wildcard in it."""
+    return ANY_RUN in text or ANY_ONE in text
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether `name` is what `pattern` says: `*` is any run of characters, `?` any single one.
+
+    On a mismatch only the latest `*` is widened by one character, which is enough for a glob and
+    keeps the work below pattern length times name length.
+    """
+    at = seen = 0
+    star = -1
+    resume = 0
+    while seen < len(name):
+        if at < len(pattern) and pattern[at] == ANY_RUN:
+            star, resume = at, seen
+            at += 1
+        elif at < len(pattern) and pattern[at] in (ANY_ONE, name[seen]):
+            at += 1
+            seen += 1
+        elif star >= 0:
+            resume += 1
+            at, seen = star + 1, resume
+        else:
+            return False
+    return all(character == ANY_RUN for character in pattern[at:])

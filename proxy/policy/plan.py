@@ -1,0 +1,271 @@
+"""What to do next about a call: a pure machine, events in, instructions out.
+
+`relay.py` drives it and only carries its instructions out; the tests drive the same machine without
+a network. It takes a ticket from `health.py` before every attempt and hands it back exactly once,
+on every path. It never sleeps, never sends, and starts nothing after the deadline.
+
+    plan = Plan(candidates, health, PlanRules(attempts=2, deadline=None, wait_max_s=2.0), dice)
+    todo = plan.start(now)              # Try(candidate, 1)
+    todo = plan.on(Failed(signal), now) # Try the next | Wait | Stop
+    todo = plan.on(Answered(), now)     # Done
+"""
+
+from dataclasses import dataclass, field, replace
+
+from proxy.call import Phase, Signal
+from proxy.errors import Failure
+from proxy.policy import ending, retry
+from proxy.policy.classify import Verdict, classify
+from proxy.policy.health import Health, Ticket
+from proxy.policy.selection import Candidate
+from proxy.ports import Dice
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt failed before any content reached the caller."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """The attempt failed after content had reached the caller."""
+
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The target could not be used, before anything was sent, by no fault of its upstream."""
+
+    why: str
+    """A few words for the caller, such as `limit spent`."""
+    until: float | None
+    """When it could be used again, if that is known (monotonic seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The whole answer has been handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """The caller left; nothing can be said about the upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """A wait is over."""
+
+
+Event = Failed | Broke | Skipped | Answered | CallerGone | Woke
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Make an attempt at this candidate."""
+
+    candidate: Candidate
+    number: int
+    """Counts attempts of this call from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Sleep, then say `Woke`."""
+
+    until: float
+    """Monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Tell the caller; nothing more will be tried."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call is over and nothing needs to be told."""
+
+
+Instruction = Try | Wait | Stop | Done
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRules:
+    """The bounds of one call."""
+
+    attempts: int
+    """Tries at one target, the first included."""
+    deadline: float | None
+    """Monotonic seconds; no attempt starts at or after it."""
+    wait_max_s: float
+    """How long the call may wait, in all, for targets that are closed for a while."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """What has happened with one candidate."""
+
+    candidate: Candidate
+    last: bool
+    """Whether it is the route's last resort."""
+    tries: int = 0
+    ready: float = 0.0
+    """Not to be asked before this."""
+    brief: bool = False
+    """`ready` is a retry's own short pause, bounded by `attempts`, not a closed door."""
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """The course of one call over its candidates."""
+
+    candidates: tuple[Candidate, ...]
+    health: Health
+    rules: PlanRules
+    dice: Dice
+    verdict: Verdict | None = field(default=None, init=False)
+    """Of the latest failure, for the attempt's record."""
+    _courses: list[_Course] = field(init=False)
+    _trail: ending.Trail = field(init=False)
+    _course: _Course | None = field(default=None, init=False)
+    _ticket: Ticket | None = field(default=None, init=False)
+    _number: int = field(default=0, init=False)
+    _waited: float = field(default=0.0, init=False)
+    _pinned: _Course | None = field(default=None, init=False)
+    """Waited for in place: it goes before the others once."""
+
+    def __post_init__(self) -> None:
+        final = len(self.candidates) - 1
+        self._courses = [_Course(one, at == final) for at, one in enumerate(self.candidates)]
+        self._trail = ending.Trail()
+
+    def start(self, now: float) -> Instruction:
+        """The first instruction."""
+        return self._next(now)
+
+    def on(self, event: Event, now: float) -> Instruction:
+        """The next instruction after `event`."""
+        match event:
+            case Failed(signal):
+                return self._failed(signal, now)
+            case Skipped():
+                return self._skipped(event, now)
+            case Broke(signal):
+                return self._broke(signal, now)
+            case Answered():
+                self.health.answered(self._hand_back(), now)
+                return Done()
+            case CallerGone():
+                if self._ticket is not None:
+                    self.health.left(self._hand_back())
+                return Done()
+            case Woke():
+                return self._next(now)
+
+    def began(self, now: float) -> None:
+        """The first content has come; a half-open breaker may close before the answer ends."""
+        if self._ticket is not None:
+            self._ticket = self.health.began(self._ticket, now)
+
+    def changes(self) -> tuple[tuple[str, str], ...]:
+        """Breaker changes to tell observers: (upstream, new state); each is told once."""
+        return self.health.changes()
+
+    def _next(self, now: float) -> Instruction:
+        """Try whoever is free, those tried least first; else wait; else stop."""
+        if self._late(now):
+            return Stop(self._trail.too_late())
+        pinned, self._pinned = self._pinned, None
+        for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
+            if course.over or now < course.ready:
+                continue
+            door = self.health.admit(course.candidate.target, now, last=course.last)
+            if isinstance(door, Ticket):
+                return self._try(course, door)
+            course.ready, course.brief = door.until, False
+            self._trail.shut(course.candidate.target, door)
+        return self._rest(now)
+
+    def _try(self, course: _Course, ticket: Ticket) -> Try:
+        self._course, self._ticket = course, ticket
+        course.tries += 1
+        self._number += 1
+        return Try(course.candidate, self._number)
+
+    def _rest(self, now: float) -> Instruction:
+        """Nobody is free: wait for the first who will be, within the caller's patience."""
+        waiting = [course for course in self._courses if not course.over]
+        soonest = min(waiting, key=lambda course: course.ready, default=None)
+        if soonest is None or self._late(soonest.ready):
+            return Stop(self._trail.failure(now))
+        wait = soonest.ready - now
+        if not soonest.brief:
+            if self._waited + wait > self.rules.wait_max_s:
+                return Stop(self._trail.failure(now))
+            self._waited += wait
+        return Wait(soonest.ready)
+
+    def _failed(self, signal: Signal, now: float) -> Instruction:
+        if signal.phase is Phase.CONTENT:
+            # Content that the caller never saw does not bind the call to its upstream.
+            signal = replace(signal, phase=Phase.HEADERS)
+        course = self._current()
+        verdict = self.verdict = classify(signal)
+        until = self.health.failed(self._hand_back(), verdict, signal, now, self.dice)
+        self._trail.failed(course.candidate.target, verdict, signal, until)
+        if not verdict.elsewhere:
+            return Stop(ending.caller_fault(signal))
+        course.over = not verdict.again or course.tries >= self.rules.attempts
+        if course.over:
+            return self._next(now)
+        return self._again(course, signal, until, now)
+
+    def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
+        """The target may have another try: at once if it asks for little time, else after the others."""
+        asked = retry.clamp(signal.retry_after_s)
+        if asked is not None and retry.in_place(asked, now, self.rules.deadline):
+            course.ready, course.brief = now + asked, True
+            self._pinned = course
+            return Wait(course.ready)
+        if until is not None:
+            course.ready, course.brief = until, False
+        else:
+            pause = retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
+            course.ready, course.brief = now + pause, True
+        return self._next(now)
+
+    def _skipped(self, event: Skipped, now: float) -> Instruction:
+        course = self._current()
+        self.health.left(self._hand_back())
+        self._trail.skipped(course.candidate.target, event.why, event.until)
+        course.over = event.until is None or course.tries >= self.rules.attempts
+        course.ready, course.brief = event.until or now, False
+        return self._next(now)
+
+    def _broke(self, signal: Signal, now: float) -> Instruction:
+        target = self._current().candidate.target
+        verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
+        self.health.failed(self._hand_back(), verdict, signal, now, self.dice)
+        return Stop(ending.broken(target, signal))
+
+    def _late(self, when: float) -> bool:
+        return self.rules.deadline is not None and when >= self.rules.deadline
+
+    def _current(self) -> _Course:
+        if self._course is None:
+            raise RuntimeError("the plan was told of an attempt that it did not order")
+        return self._course
+
+    def _hand_back(self) -> Ticket:
+        """The ticket of the attempt that just ended; from now on nobody holds it."""
+        if self._ticket is None:
+            raise RuntimeError("the plan was told twice how an attempt ended")
+        ticket, self._ticket, self._course = self._ticket, None, None
+        return ticket

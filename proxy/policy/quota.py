@@ -1,0 +1,217 @@
+"""What a call may cost at most, which counters must hold that, and what it came to.
+
+`book.py` builds reservations and settlements from these pure functions; the ledger only adds and
+compares. The estimate is an upper bound, never a guess: a reservation that held too little could
+overshoot a limit (what was too much comes back when the call settles).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from proxy.call import Call, Identity
+from proxy.policy.matching import fits
+from proxy.policy.selection import Candidate
+from proxy.ports import Charge, Claim
+from proxy.table import Every, Limit, Per, Route, Table, Target, Unit
+from proxy.usage import FREE, Price, Usage
+
+MINUTE_S = 60
+DAY_S = 86_400
+MICRO = 1_000_000
+BASE_TOKENS = 32
+"""What a chat template adds around the whole prompt."""
+MESSAGE_TOKENS = 16
+"""What it adds around one message or tool."""
+IMAGE_TOKENS = 50_000
+"""The most that one image is counted as by a known model (gpt-4o-mini at high detail: 48 169)."""
+
+
+def window(every: Every, wall_us: int) -> tuple[int, int]:
+    """Start and end, in Unix seconds, of the UTC calendar window that holds `wall_us`."""
+    second = wall_us // MICRO
+    if every is Every.MONTH:
+        start = datetime.fromtimestamp(second, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        after = start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+        return int(start.timestamp()), int(after.timestamp())
+    length = MINUTE_S if every is Every.MINUTE else DAY_S
+    start_s = second - second % length
+    return start_s, start_s + length
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Upper bounds on what a call can use."""
+
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def total(self) -> int:
+        """What token limits hold."""
+        return self.input_tokens + self.output_tokens
+
+
+def estimate(call: Call, route: Route) -> Estimate:
+    """The most tokens that `call` can use on `route`, wherever it is answered.
+
+    No tokenizer makes more tokens than bytes; what the bytes do not show (templates, images, tools
+    printed anew) is added.
+    """
+    defaults = route.defaults
+    added = len(repr(dict(defaults)).encode()) if defaults else 0
+    around = BASE_TOKENS + sum(_message_tokens(message) for message in _list(call.body.get("messages")))
+    prompt = call.prompt_bytes + added + around + _tool_tokens(call.body)
+    return Estimate(prompt, _choices(call.body, defaults) * _cap(call.body, route))
+
+
+def _message_tokens(message: Any) -> int:
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if not isinstance(content, list):
+        return MESSAGE_TOKENS
+    images = sum(1 for part in content if isinstance(part, Mapping) and part.get("type") == "image_url")
+    return MESSAGE_TOKENS * (1 + len(content)) + IMAGE_TOKENS * images
+
+
+def _tool_tokens(body: Mapping[str, Any]) -> int:
+    """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
+    tools = _list(body.get("tools"))
+    return len(repr(tools).encode()) + MESSAGE_TOKENS * len(tools) if tools else 0
+
+
+def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
+    return _count(body.get("n", defaults.get("n"))) or 1
+
+
+def _cap(body: Mapping[str, Any], route: Route) -> int:
+    """The larger one if both spellings are given: which of them is sent depends on the upstream."""
+    for members in (body, route.defaults):
+        named = max(_count(members.get(name)) for name in ("max_completion_tokens", "max_tokens"))
+        if named:
+            return named
+    return route.max_output_tokens
+
+
+def _count(value: Any) -> int:
+    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def caps_output(table: Table, identity: Identity, model: str) -> bool:
+    """Whether a limit counts output, so that a maximum must go upstream where the caller names none."""
+    return any(
+        limit.unit is not Unit.REQUESTS and _concerns(limit, identity, model) for limit in table.limits
+    )
+
+
+def dearest(candidates: Iterable[Candidate]) -> Price:
+    """A price that no candidate exceeds for any kind of token; a target without a price counts as free."""
+    prices = [candidate.target.price or FREE for candidate in candidates]
+    return Price(
+        max((max(one.input, one.cached or 0, one.cache_write or 0) for one in prices), default=0),
+        max((one.output for one in prices), default=0),
+    )
+
+
+def caller_claims(
+    table: Table, identity: Identity, model: str, price_worst: Price | None, estimate: Estimate, wall_us: int
+) -> tuple[Claim, ...]:
+    """What the limits that can refuse the caller must hold for the call, at the dearest target's price."""
+    mine = [one for one in table.limits if not one.of_upstream and _concerns(one, identity, model)]
+    names = _Names(identity.tenant, identity.key_id, model, None)
+    return _claims(mine, names, price_worst or FREE, estimate, wall_us)
+
+
+def target_claims(
+    table: Table, identity: Identity, model: str, target: Target, estimate: Estimate, wall_us: int
+) -> tuple[Claim, ...]:
+    """What the limits of one target's upstream must hold for an attempt there."""
+    its = [
+        one
+        for one in table.limits
+        if one.of_upstream and one.upstream in (None, target.upstream) and _concerns(one, identity, model)
+    ]
+    names = _Names(identity.tenant, identity.key_id, model, target.upstream)
+    return _claims(its, names, target.price or FREE, estimate, wall_us)
+
+
+def charges(
+    claims: Iterable[Claim], paid: Usage, nano_usd: int, by_upstream: Mapping[str, tuple[Usage, int]]
+) -> tuple[Charge, ...]:
+    """What each claim really came to; a request counts once something was answered or spent."""
+    used = bool(by_upstream) or paid.total > 0 or nano_usd > 0
+    found = []
+    for claim in claims:
+        usage, cost, counts = paid, nano_usd, used
+        if claim.upstream is not None:
+            counts = claim.upstream in by_upstream
+            usage, cost = by_upstream.get(claim.upstream, (Usage(), 0))
+        amount = _amount(claim.unit, usage.total, cost) if counts else 0
+        found.append(Charge(claim.scope, claim.window, amount))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Who and what a call's counters are named after."""
+
+    tenant: str
+    key: str
+    model: str
+    upstream: str | None
+
+
+def _concerns(limit: Limit, identity: Identity, model: str) -> bool:
+    """Whether the limit's filters let this call in (its upstream filter aside)."""
+    return (
+        limit.tenant in (None, identity.tenant)
+        and limit.key in (None, identity.key_id)
+        and (limit.model is None or fits(limit.model, model))
+    )
+
+
+def _claims(
+    limits: Iterable[Limit], names: _Names, price: Price, estimate: Estimate, wall_us: int
+) -> tuple[Claim, ...]:
+    """One claim for each counter; of two limits on one counter the lower ceiling rules."""
+    found: dict[str, Claim] = {}
+    worst = price.worst(estimate.input_tokens, estimate.output_tokens)
+    for limit in sorted(limits, key=lambda one: one.ceiling):
+        start, end = window(limit.every, wall_us)
+        scope = _scope(limit, names)
+        amount = _amount(limit.unit, estimate.total, worst)
+        upstream = names.upstream if limit.of_upstream else None
+        claim = Claim(scope, start, end, limit.unit, amount, limit.ceiling, limit.marks, upstream)
+        found.setdefault(scope, claim)
+    return tuple(found.values())
+
+
+def _scope(limit: Limit, names: _Names) -> str:
+    """The counter's name: whom it counts for, the filters, the unit, the window.
+
+    It must stay the same from one version to the next, or a limit would start anew within its window.
+    """
+    parts = [
+        _part("tenant", names.tenant if limit.per is Per.TENANT else limit.tenant),
+        _part("key", names.key if limit.per is Per.KEY else limit.key),
+        _part("model", names.model if limit.per is Per.MODEL else limit.model),
+        _part("upstream", names.upstream if limit.per is Per.UPSTREAM else limit.upstream),
+    ]
+    whose = "/".join(part for part in parts if part) or "all"
+    return f"{whose}/{limit.unit}/{limit.every}"
+
+
+def _part(name: str, value: str | None) -> str:
+    """Names may hold our separators; escaped, no two counters can share a scope."""
+    if value is None:
+        return ""
+    return f"{name}={value.replace('%', '%25').replace('/', '%2F').replace('=', '%3D')}"
+
+
+def _amount(unit: Unit, tokens: int, nano_usd: int) -> int:
+    amounts = {Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.NANO_USD: nano_usd}
+    return max(0, amounts[unit])
