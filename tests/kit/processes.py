@@ -1,0 +1,173 @@
+"""The proxy and its simulated upstreams as real processes, for black-box and crash tests.
+
+A `House` is a folder with a table, a ledger and keys, plus the processes that run on it. Ports are
+picked free by the kernel. Waiting is polling with an end, never a fixed sleep.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+READY_S = 30.0
+
+TABLE = """\
+settings:
+  listen: 127.0.0.1:{proxy}
+  admin: 127.0.0.1:{admin}
+  probes: 127.0.0.1:{probes}
+  ledger: sqlite:///{folder}/ledger.db
+  auth: keys
+  drain: 5s
+upstreams:
+  first:
+    dialect: openai
+    base_url: http://127.0.0.1:{simulator}/first/v1
+    api_key: sk-upstream-first
+    capabilities: openai
+    timeouts: {{first_token: 5s, idle: 5s}}
+  vllm:
+    dialect: vllm
+    base_url: http://127.0.0.1:{simulator}/vllm/v1
+routes:
+  - model: chat
+    targets: [first/gpt-4o-mini, vllm/mixtral]
+  - model: only-vllm
+    targets: [vllm/mixtral]
+prices:
+  first/*: {{input: 0.15, output: 0.60}}
+  vllm/*: {{input: 0, output: 0}}
+"""
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports nobody listens on just now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def fallthrough(*words: str, **options) -> subprocess.Popen:
+    """`fallthrough WORDS…` as a process of its own group."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "proxy", *words], start_new_session=True, env={**os.environ, "NO_COLOR": "1"}, **options
+    )
+
+
+@dataclass
+class House:
+    """One proxy on one folder."""
+
+    folder: Path
+    extra: str = ""
+    """More YAML, such as limits."""
+    table: str = TABLE
+    ports: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen] = field(default_factory=dict)
+    key: str = ""
+
+    def __post_init__(self) -> None:
+        names = ("proxy", "admin", "probes", "simulator")
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
+        self.config.write_text(self.table.format(folder=self.folder, **self.ports) + self.extra)
+        self.script("{}")
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "proxy.yaml"
+
+    @property
+    def base_url(self) -> str:
+        """What an SDK is pointed at."""
+        return f"http://127.0.0.1:{self.ports['proxy']}/v1"
+
+    def script(self, text: str) -> None:
+        """Write the simulator's script; a running simulator heeds it from the next call on."""
+        fresh = self.folder / "script.new"
+        fresh.write_text(text)
+        fresh.rename(self.folder / "script.yaml")
+
+    def simulate(self) -> None:
+        """Start the simulated upstreams."""
+        words = ("simulate", "--port", str(self.ports["simulator"]), "--script", str(self.folder / "script.yaml"))
+        self._start("simulator", words)
+        self._await_answer("simulator", "/first/v1/models")
+
+    def serve(self) -> None:
+        """Start the proxy and wait until it is ready."""
+        self._start("proxy", ("serve", "--config", str(self.config)))
+        self._await_answer("proxy", "/readyz")
+
+    def run(self, *words: str) -> str:
+        """A command beside the running proxy; its standard output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "proxy", *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def log(self, name: str = "proxy") -> str:
+        """All that a process has printed."""
+        return (self.folder / f"{name}.log").read_text("utf-8", "replace")
+
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
+        """Signal a process and wait for its end; its exit code."""
+        process = self.processes.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        return process.wait(timeout=READY_S)
+
+    def close(self) -> None:
+        for name in tuple(self.processes):
+            self.kill(name)
+
+    def _start(self, name: str, words: tuple[str, ...]) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = fallthrough(*words, stdout=log, stderr=subprocess.STDOUT)
+
+    def _await_answer(self, name: str, path: str) -> None:
+        end = time.monotonic() + READY_S
+        while time.monotonic() < end:
+            assert self.processes[name].poll() is None, f"{name} died:\n{self.log(name)}"
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=5)
+                connection.request("GET", path)
+                if connection.getresponse().status == 200:
+                    return
+            time.sleep(0.02)
+        raise AssertionError(f"{name} was not ready in {READY_S} s:\n{self.log(name)}")
+
+
+@contextlib.contextmanager
+def house(folder: Path, **options) -> Iterator[House]:
+    """A running proxy with simulated upstreams and one key for the tenant `acme`."""
+    built = House(folder, **options)
+    try:
+        built.simulate()
+        built.serve()
+        created = built.run("keys", "create", "--tenant", "acme", "--config", str(built.config))
+        built.key = next(word for word in created.split() if word.startswith("ft-"))
+        yield built
+    finally:
+        built.close()
+
+
+def calls(built: House, number: int = 50) -> list[dict]:
+    """The last calls in the ledger, newest first, as `fallthrough usage` tells them."""
+    words = ("usage", "--calls", str(number), "--json", "--config", str(built.config))
+    return json.loads(built.run(*words))["calls"]
