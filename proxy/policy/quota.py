@@ -2,7 +2,8 @@
 
 `book.py` builds reservations and settlements from these pure functions; the ledger only adds and
 compares. The estimate is an upper bound, never a guess: a reservation that held too little could
-overshoot a limit (what was too much comes back when the call settles).
+overshoot a limit (what was too much comes back when the call settles). When a limit is spent,
+`relay.py` raises the `refusal`: numbers, in OpenAI's words and headers.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,15 +12,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from proxy.call import Call, Identity
+from proxy.errors import Refused, Told
 from proxy.policy.matching import fits
+from proxy.policy.retry import RETRY_AFTER_MAX_S
 from proxy.policy.selection import Candidate
-from proxy.ports import Charge, Claim
+from proxy.ports import Charge, Claim, Spent
 from proxy.table import Every, Limit, Per, Route, Table, Target, Unit
 from proxy.usage import FREE, Price, Usage
 
 MINUTE_S = 60
 DAY_S = 86_400
 MICRO = 1_000_000
+NANO = 1_000_000_000
 BASE_TOKENS = 32
 """What a chat template adds around the whole prompt."""
 MESSAGE_TOKENS = 16
@@ -215,3 +219,69 @@ def _part(name: str, value: str | None) -> str:
 def _amount(unit: Unit, tokens: int, nano_usd: int) -> int:
     amounts = {Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.NANO_USD: nano_usd}
     return max(0, amounts[unit])
+
+
+def refusal(spent: Spent, now_us: int) -> Refused:
+    """429 with limit, used, remaining and reset; `insufficient_quota` where only a new day helps."""
+    claim = spent.claim
+    wait_s = max(0.0, (claim.window_end * MICRO - now_us) / MICRO)
+    soon = claim.window_end - claim.window <= MINUTE_S
+    possible = claim.amount <= claim.ceiling
+    told = Told(
+        429,
+        _message(spent, wait_s),
+        str(claim.unit) if soon and claim.unit is not Unit.NANO_USD else "insufficient_quota",
+        "rate_limit_exceeded" if soon else "insufficient_quota",
+        retry_after_s=wait_s,
+        should_retry=possible and wait_s <= RETRY_AFTER_MAX_S,
+        headers=_headers(claim, _remaining(spent), wait_s),
+    )
+    return Refused(told)
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI's reset headers write it: `12ms`, `6s`, `1m30.5s`, `3h0m1s`."""
+    milliseconds = max(0, round(seconds * 1000))
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    tail = f"{rest / 1000:g}s"
+    if hours:
+        return f"{hours}h{minutes}m{tail}"
+    return f"{minutes}m{tail}" if minutes else tail
+
+
+def _remaining(spent: Spent) -> int:
+    return max(0, spent.claim.ceiling - spent.used - spent.held)
+
+
+def _message(spent: Spent, wait_s: float) -> str:
+    claim = spent.claim
+    reset = datetime.fromtimestamp(claim.window_end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    too_big = " It is more than the limit ever allows." if claim.amount > claim.ceiling else ""
+    return (
+        f"Limit {claim.scope} reached: limit {_shown(claim.unit, claim.ceiling)}, "
+        f"used {_shown(claim.unit, spent.used)}, held by calls in progress {_shown(claim.unit, spent.held)}, "
+        f"remaining {_shown(claim.unit, _remaining(spent))}; "
+        f"this call may need {_shown(claim.unit, claim.amount)}.{too_big} "
+        f"The limit resets at {reset} (in {duration(wait_s)})."
+    )
+
+
+def _shown(unit: Unit, amount: int) -> str:
+    """Money to the micro-dollar, cut not rounded: exact in the ledger, readable here."""
+    if unit is not Unit.NANO_USD:
+        return str(amount)
+    return f"USD {amount // NANO}.{amount % NANO // 1000:06d}"
+
+
+def _headers(claim: Claim, remaining: int, wait_s: float) -> tuple[tuple[str, str], ...]:
+    """OpenAI has these for requests and tokens only."""
+    if claim.unit is Unit.NANO_USD:
+        return ()
+    return (
+        (f"x-ratelimit-limit-{claim.unit}", str(claim.ceiling)),
+        (f"x-ratelimit-remaining-{claim.unit}", str(remaining)),
+        (f"x-ratelimit-reset-{claim.unit}", duration(wait_s)),
+    )
