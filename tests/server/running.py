@@ -1,0 +1,225 @@
+"""The server over real ports, with a stand-in for the story."""
+
+import asyncio
+import hashlib
+import itertools
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from proxy.call import Call
+from proxy.config.settings import Address
+from proxy.ports import Caller, Grant
+from proxy.server.gate import Gate
+from proxy.server.listeners import Listeners, open_listeners
+from proxy.server.visit import Check, Limits, Listener, Service
+from proxy.table import Route, Table, Target
+
+KEY = "ft-" + "0123456789abcdef" * 3
+LOOPBACK = Address(host="127.0.0.1", port=0, path=None)
+TABLE = Table(
+    upstreams={},
+    routes=(
+        Route("gpt-4o", (Target("openai", "gpt-4o"),)),
+        Route("acme/chat:v1", (Target("openai", "gpt-4o"),)),
+        Route("gpt-*", (Target("openai", "gpt-4o"),)),
+    ),
+)
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "canary-prompt-7731"}]}
+
+Answer = Callable[[Caller, Call], Awaitable[None]]
+
+
+class FakeClock:
+    """Time that stands still."""
+
+    def mono(self):
+        return 100.0
+
+    def wall_us(self):
+        return 1_800_000_000_000_000
+
+
+class FakeDice:
+    """Ids that count."""
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+
+    def roll(self):
+        return 0.5
+
+    def token(self):
+        return f"{next(self._numbers):024x}"
+
+
+class FakeKeys:
+    """One known key; `broken` makes every look-up fail."""
+
+    def __init__(self):
+        self.grants = {hashlib.sha256(KEY.encode()).digest(): Grant("key_1", "acme")}
+        self.broken = False
+        self.digests = []
+
+    def find(self, digest):
+        self.digests.append(digest)
+        if self.broken:
+            raise RuntimeError("canary-secret-in-error")
+        return self.grants.get(digest)
+
+    def pseudonym(self, tenant, user):
+        return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
+
+
+async def whole(caller, call):
+    """A short whole answer."""
+    await caller.start(200, {"content-type": "application/json", "x-request-id": call.id})
+    caller.write(b'{"ok":true}')
+    await caller.finish()
+
+
+@dataclass
+class House:
+    """A running server and what a test may turn."""
+
+    answer: Answer = whole
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    gate: Gate = field(default_factory=Gate)
+    troubles: dict = field(default_factory=dict)
+    calls: list = field(default_factory=list)
+    open_to_all: bool = False
+    limits: Limits = field(default_factory=Limits)
+    listeners: Listeners | None = None
+    lines: list = field(default_factory=list)
+
+    def service(self):
+        async def answer(caller, call):
+            self.calls.append(call)
+            await self.answer(caller, call)
+
+        checks = (
+            Check("ledger", lambda: self.troubles.get("ledger")),
+            Check("table", lambda: self.troubles.get("table"), vital=False),
+        )
+        return Service(
+            answer=answer,
+            table=lambda: TABLE,
+            keys=self.keys,
+            open_to_all=self.open_to_all,
+            clock=FakeClock(),
+            dice=FakeDice(),
+            gate=self.gate,
+            metrics=lambda: b"fallthrough_calls_total 1\n",
+            checks=checks,
+            limits=self.limits,
+        )
+
+    def port(self, listener=Listener.PUBLIC):
+        return self.listeners.bound[listener].port
+
+    async def connect(self, listener=Listener.PUBLIC, **options):
+        line = Line(*await asyncio.open_connection("127.0.0.1", self.port(listener), **options))
+        self.lines.append(line)
+        return line
+
+    async def send(self, raw, listener=Listener.PUBLIC):
+        """One request on a connection of its own."""
+        line = await self.connect(listener)
+        try:
+            line.send(raw)
+            return await line.answer()
+        finally:
+            line.close()
+
+
+@dataclass
+class Reply:
+    """A parsed answer."""
+
+    status: int
+    headers: dict
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    @property
+    def code(self):
+        return self.json["error"]["code"]
+
+
+class Line:
+    """A raw connection."""
+
+    def __init__(self, reader, writer):
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, raw):
+        self.writer.write(raw)
+
+    async def head(self):
+        raw = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = raw.decode().rstrip().split("\r\n")
+        headers = {}
+        for text in lines:
+            name, _, value = text.partition(": ")
+            assert name.lower() not in headers, f"{name} twice"
+            headers[name.lower()] = value
+        return int(first.split()[1]), headers
+
+    async def answer(self, *, bodiless=False):
+        status, headers = await self.head()
+        if bodiless:
+            body = b""
+        elif headers.get("transfer-encoding") == "chunked":
+            body = await self.chunks()
+        else:
+            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return Reply(status, headers, body)
+
+    async def chunk(self):
+        size = int(await self.reader.readline(), 16)
+        data = await self.reader.readexactly(size)
+        assert await self.reader.readexactly(2) == b"\r\n"
+        return data
+
+    async def chunks(self):
+        pieces = []
+        while piece := await self.chunk():
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def close(self):
+        self.writer.close()
+
+
+def http(method, path, body=None, *, key=KEY, headers=()):
+    """A well-formed request."""
+    lines = [f"{method} {path} HTTP/1.1", "Host: proxy"]
+    if key is not None:
+        lines.append(f"Authorization: Bearer {key}")
+    data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + data
+
+
+def chat(body=None, **options):
+    return http("POST", "/v1/chat/completions", {**CHAT, **(body or {})}, **options)
+
+
+@asynccontextmanager
+async def opened(house):
+    async with open_listeners(house.service(), dict.fromkeys(Listener, LOOPBACK)) as listeners:
+        house.listeners = listeners
+        try:
+            yield house
+        finally:
+            for line in house.lines:
+                line.writer.transport.abort()
+                with suppress(OSError):
+                    await line.writer.wait_closed()

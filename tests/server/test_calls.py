@@ -1,0 +1,224 @@
+"""Chat completions: what the story is handed, and what the caller gets back."""
+
+import pytest
+
+from proxy.errors import Broken, Told, bad_request, unavailable
+from tests.server.running import CHAT, House, chat, http, opened
+
+
+async def test_the_story_is_handed_the_call_as_it_was_asked(house):
+    body = {"stream": True, "stream_options": {"include_usage": True}, "user": "anna", "x": 1}
+    headers = [("X-Preferred-Upstream", "vllm"), ("X-Request-Timeout", "1500ms")]
+    raw = chat(body, headers=headers)
+    reply = await house.send(raw)
+    (call,) = house.calls
+    assert call.id == reply.headers["x-request-id"] == "req_" + "1".zfill(24)
+    assert call.created == 1_800_000_000
+    assert call.model == "gpt-4o"
+    assert call.body == {**CHAT, **body}
+    assert call.prompt_bytes == len(raw.partition(b"\r\n\r\n")[2])
+    assert (call.stream, call.include_usage) == (True, True)
+    assert (call.preferred, call.patience_s) == ("vllm", 1.5)
+    assert (call.identity.tenant, call.identity.key_id) == ("acme", "key_1")
+
+
+async def test_what_is_not_asked_for_is_not_assumed(house):
+    await house.send(chat())
+    (call,) = house.calls
+    assert (call.stream, call.include_usage, call.preferred, call.patience_s) == (False, False, None, None)
+    assert call.identity.user is None
+
+
+async def test_a_user_is_known_by_pseudonym_only(house):
+    await house.send(chat({"safety_identifier": "s-1", "user": "anna"}))
+    await house.send(chat({"user": "anna"}))
+    first, second = house.calls
+    assert first.identity.user == house.keys.pseudonym("acme", "s-1")
+    assert second.identity.user == house.keys.pseudonym("acme", "anna")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("30", 30.0), ("30s", 30.0), ("500ms", 0.5), ("2m", 120.0), ("1h", 3600.0), ("0.25", 0.25)],
+)
+async def test_patience_is_given_in_seconds_or_with_a_unit(house, given, seconds):
+    await house.send(chat(headers=[("x-request-timeout", given)]))
+    assert house.calls[0].patience_s == seconds
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *(("x-request-timeout", value) for value in ("0", "-1", "soon", "1e9", "nan", "inf", "٣", "9" * 40)),
+        *(("x-preferred-upstream", value) for value in ("", "http://evil/", "a b", "x" * 65)),
+    ],
+)
+async def test_a_header_that_makes_no_sense_is_400(house, header):
+    reply = await house.send(chat(headers=[header]))
+    assert (reply.status, reply.code) == (400, "bad_header")
+    assert not house.calls
+
+
+async def test_a_whole_answer_has_its_length(house):
+    reply = await house.send(chat())
+    assert reply.body == b'{"ok":true}'
+    assert reply.headers["content-length"] == "11"
+    assert reply.headers["content-type"] == "application/json"
+    assert "transfer-encoding" not in reply.headers
+
+
+async def test_a_stream_comes_chunk_by_chunk_uncompressed_and_unbuffered(house):
+    """Each write is one chunk, whatever encodings the caller would take."""
+
+    async def answer(caller, call):
+        await caller.start(200, {"x-fallthrough-upstream": "openai"})
+        assert caller.write(b"data: 1\n\n") is None
+        caller.write(b"")
+        caller.write(b"data: [DONE]\n\n")
+        await caller.finish()
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat({"stream": True}, headers=[("Accept-Encoding", "gzip, deflate, br, zstd")]))
+    status, headers = await line.head()
+    assert [await line.chunk() for _ in range(3)] == [b"data: 1\n\n", b"data: [DONE]\n\n", b""]
+    line.close()
+    assert status == 200
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["cache-control"] == "no-cache"
+    assert headers["x-accel-buffering"] == "no"
+    assert headers["x-fallthrough-upstream"] == "openai"
+    assert not {"content-encoding", "content-length"} & set(headers)
+
+
+async def test_an_old_caller_gets_its_stream_unframed_to_the_end(house):
+    house.answer = _two_events
+    line = await house.connect()
+    line.send(chat({"stream": True}).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+    _, headers = await line.head()
+    assert "transfer-encoding" not in headers
+    assert await line.reader.read() == b"data: 1\n\ndata: [DONE]\n\n"
+
+
+async def _two_events(caller, call):
+    await caller.start(200, {})
+    caller.write(b"data: 1\n\n")
+    caller.write(b"data: [DONE]\n\n")
+    await caller.finish()
+
+
+async def test_an_aborted_stream_has_no_last_chunk(house):
+    """What was written arrives, then the connection ends so that nobody takes it for whole."""
+
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(b"data: 1\n\n")
+        caller.abort()
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat({"stream": True}))
+    await line.head()
+    assert await line.reader.read() == b"9\r\ndata: 1\n\n\r\n"
+
+
+async def test_an_answer_that_the_story_forgot_to_finish_is_cut(house):
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(b"data: 1\n\n")
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat({"stream": True}))
+    await line.head()
+    assert await line.reader.read() == b"9\r\ndata: 1\n\n\r\n"
+
+
+async def test_a_failure_after_the_answer_began_cuts_the_connection(house):
+    for error in (RuntimeError("canary"), Broken(Told(502, "broken", "server_error"))):
+
+        async def answer(caller, call, error=error):
+            await caller.start(200, {})
+            caller.write(b"data: 1\n\n")
+            raise error
+
+        house.answer = answer
+        line = await house.connect()
+        line.send(chat({"stream": True}))
+        try:
+            rest = await line.reader.read()
+        except ConnectionResetError:
+            rest = b""
+        assert b"\r\n0\r\n" not in rest
+        assert b"canary" not in rest
+
+
+async def test_one_connection_serves_call_after_call(house):
+    line = await house.connect()
+    for body in ({}, {"stream": True}, {"model": 1}, {}):
+        line.send(chat(body))
+        reply = await line.answer()
+        assert reply.status == (400 if body.get("model") == 1 else 200)
+    line.close()
+
+
+async def test_pipelined_calls_are_answered_in_order(house):
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(call.model.encode())
+        await caller.finish()
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(b"".join(chat({"model": f"gpt-{number}"}) for number in range(40)))
+    got = [(await line.answer()).body for _ in range(40)]
+    line.close()
+    assert got == [f"gpt-{number}".encode() for number in range(40)]
+
+
+async def test_a_caller_s_own_request_id_is_echoed_if_it_is_fit_to_be_shown(house):
+    for given, shown in (("trace-42", "trace-42"), ("x" * 512, "x" * 512), ("x" * 513, None), ("é", None)):
+        for raw in (
+            chat(headers=[("X-Client-Request-Id", given)]),
+            http("GET", "/nowhere", headers=[("X-Client-Request-Id", given)]),
+        ):
+            reply = await house.send(raw)
+            assert reply.headers.get("x-client-request-id") == shown
+            assert reply.headers["x-request-id"].startswith("req_")
+
+
+async def test_a_large_body_is_parsed_too(house):
+    text = "x" * 600_000
+    reply = await house.send(chat({"messages": [{"role": "user", "content": text}]}))
+    assert reply.status == 200
+    assert house.calls[0].body["messages"][0]["content"] == text
+
+
+async def test_the_transport_hints_of_a_refusal_are_rendered():
+    failures = {
+        "wait": (unavailable("later", "ledger_unavailable", retry_after_s=1.2), ("2", "1200", "true")),
+        "long": (unavailable("later", "x", retry_after_s=400), ("400", "400000", "false")),
+        "plain": (bad_request("no", param="messages"), (None, None, None)),
+    }
+
+    async def answer(caller, call):
+        raise failures[call.model][0]
+
+    async with opened(House(answer=answer)) as house:
+        for model, (failure, hints) in failures.items():
+            reply = await house.send(chat({"model": model}))
+            assert reply.status == failure.told.status
+            names = ("retry-after", "retry-after-ms", "x-should-retry")
+            assert tuple(reply.headers.get(name) for name in names) == hints
+
+
+async def test_further_headers_of_a_refusal_are_passed_on(house):
+    async def answer(caller, call):
+        told = Told(
+            429, "spent", "requests", "rate_limit_exceeded", headers=(("x-ratelimit-limit-requests", "60"),)
+        )
+        raise Broken(told)
+
+    house.answer = answer
+    reply = await house.send(chat())
+    assert (reply.status, reply.headers["x-ratelimit-limit-requests"]) == (429, "60")
