@@ -1,0 +1,73 @@
+"""Repairs that whole answers and streamed pieces share.
+
+Each takes a part of a parsed answer, puts it right in place where an upstream departs from OpenAI's
+form, and says whether it changed anything: what was not changed goes out as the bytes that came.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
+"""Finish reasons by which an upstream admits that it broke."""
+
+_FINISHES: Mapping[str, str] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+    "function_call": "function_call",
+    "model_length": "length",
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+}
+
+
+def finish_reason(reason: str, *, called: bool, legacy: bool) -> str:
+    """OpenAI's word for why the answer ended; an answer with calls always ends by them."""
+    word = _FINISHES.get(reason, "stop")
+    if called and word in {"stop", "tool_calls"}:
+        return "function_call" if legacy else "tool_calls"
+    return word
+
+
+def drop(part: dict[str, Any], names: frozenset[str]) -> bool:
+    """Leave out an engine's own members. Null ones stay: they tell nothing and cost a rewrite."""
+    spare = [name for name in names & part.keys() if part[name] is not None]
+    for name in spare:
+        del part[name]
+    return bool(spare)
+
+
+def settle_text(part: dict[str, Any]) -> bool:
+    """One string of content, and reasoning under the one name that clients read."""
+    changed = False
+    content = part.get("content")
+    if isinstance(content, list):
+        part["content"], thought = _divide(content)
+        if thought:
+            part["reasoning_content"] = thought
+        changed = True
+    if "reasoning" in part:
+        reasoning = part["reasoning"]
+        if isinstance(reasoning, str):
+            del part["reasoning"]
+            part.setdefault("reasoning_content", reasoning)
+            changed = True
+    return changed
+
+
+def _divide(items: list[Any]) -> tuple[str, str]:
+    """The answer and the thinking in a list of content parts."""
+    text: list[str] = []
+    thought: list[str] = []
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        if isinstance(item.get("text"), str):
+            text.append(item["text"])
+        thinking = item.get("thinking")
+        if isinstance(thinking, str):
+            thought.append(thinking)
+        elif isinstance(thinking, list):
+            thought.append(_divide(thinking)[0])
+    return "".join(text), "".join(thought)

@@ -1,0 +1,192 @@
+"""The caller's request body: bytes in, a dict that may be trusted out.
+
+The door calls `parse` once per call; whatever goes upstream is rebuilt from its result, so what we
+judge is what the upstream sees. Everything wrong with a body is a `CallerFault`; nothing a caller
+can send may raise anything else, and no message repeats what the caller wrote.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from proxy.errors import CallerFault, bad_request
+
+MAX_DEPTH = 64
+MAX_MEMBERS = 200_000
+"""Object members and list items together. Long conversations have some thousands."""
+MAX_OUTPUT_TOKENS = 10_000_000
+MAX_CHOICES = 128
+MAX_MODEL_CHARS = 256
+MAX_ID_CHARS = 512
+
+_TWO_POW_63 = 2.0**63
+_LONGEST_INTEGER = 20
+"""Characters of the longest 64-bit integer, its sign included."""
+_LOWEST, _HIGHEST = -(2**63), 2**64 - 1
+
+
+def parse(data: bytes) -> dict[str, Any]:
+    """The body of a chat-completion request, decoded and checked."""
+    body = decode(data)
+    check(body)
+    return body
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """Any JSON object in UTF-8, within the limits of depth, size of numbers and count of members."""
+    if data.count(b"[") + data.count(b"{") > MAX_MEMBERS:
+        raise _too_many()
+    try:
+        body = orjson.loads(data)
+    except ValueError as error:
+        raise _not_json(data) from error
+    if not isinstance(body, dict):
+        raise bad_request("The request body must be a JSON object.", code="invalid_json")
+    if _has_vast_number(body):
+        _refuse_big_integers(data)
+    return body
+
+
+def _not_json(data: bytes) -> CallerFault:
+    if data.startswith(b"\xef\xbb\xbf"):
+        return bad_request("The request body must not begin with a byte order mark.", code="invalid_json")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return bad_request("The request body must be UTF-8.", code="invalid_json")
+    return bad_request("The request body is not valid JSON.", code="invalid_json")
+
+
+def _too_many() -> CallerFault:
+    return bad_request(f"The request body has more than {MAX_MEMBERS} members.", code="body_too_complex")
+
+
+def _has_vast_number(body: dict[str, Any]) -> bool:
+    """Walk everything once, level by level; whether a float may have been too big an integer."""
+    vast = False
+    members = 0
+    level: list[Any] = [body]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for container in level:
+            members += len(container)
+            if members > MAX_MEMBERS:
+                raise _too_many()
+            for value in container.values() if type(container) is dict else container:
+                kind = type(value)
+                if kind is dict or kind is list:
+                    below.append(value)
+                elif kind is float and not -_TWO_POW_63 <= value <= _TWO_POW_63:
+                    vast = True
+        if not below:
+            return vast
+        level = below
+    raise bad_request(f"The request body is nested deeper than {MAX_DEPTH} levels.", code="body_too_deep")
+
+
+def _refuse_big_integers(data: bytes) -> None:
+    """The fast parser turns integers over 64 bits into floats; the slow one shows them as written."""
+    json.loads(data, parse_int=_integer)
+
+
+def _integer(text: str) -> int:
+    value = int(text) if len(text) <= _LONGEST_INTEGER else _HIGHEST + 1
+    if not _LOWEST <= value <= _HIGHEST:
+        raise bad_request("The request body holds an integer of more than 64 bits.", code="integer_too_big")
+    return value
+
+
+def check(body: dict[str, Any]) -> None:
+    """What the proxy itself relies on; everything else is the upstream's to judge."""
+    _check_model(body)
+    _check_messages(body)
+    for name, rule in _RULES:
+        value = body.get(name)
+        if value is not None:
+            rule(name, value)
+    options = body.get("stream_options")
+    if options:
+        _boolean("stream_options.include_usage", options.get("include_usage", False))
+
+
+def _check_model(body: dict[str, Any]) -> None:
+    model = body.get("model")
+    if model is None:
+        raise bad_request(
+            "you must provide a model parameter", param="model", code="missing_required_parameter"
+        )
+    _wrong_unless(isinstance(model, str), "model", "a string")
+    if not 0 < len(model) <= MAX_MODEL_CHARS:
+        raise _out_of_range("model", f"a name of 1 to {MAX_MODEL_CHARS} characters")
+
+
+def _check_messages(body: dict[str, Any]) -> None:
+    messages = body.get("messages")
+    if messages is None:
+        raise bad_request(
+            "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter"
+        )
+    _wrong_unless(isinstance(messages, list), "messages", "a list of objects")
+    if not messages:
+        raise bad_request("'messages' must not be empty.", param="messages", code="empty_array")
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _wrong_type(f"messages[{number}]", "an object")
+        if not isinstance(message.get("role"), str):
+            raise _wrong_type(f"messages[{number}].role", "a string")
+
+
+def _wrong_unless(right: bool, param: str, wanted: str) -> None:
+    if not right:
+        raise _wrong_type(param, wanted)
+
+
+def _wrong_type(param: str, wanted: str) -> CallerFault:
+    return bad_request(f"Invalid type for '{param}': expected {wanted}.", param=param, code="invalid_type")
+
+
+def _out_of_range(param: str, wanted: str) -> CallerFault:
+    return bad_request(f"Invalid value for '{param}': expected {wanted}.", param=param, code="invalid_value")
+
+
+def _boolean(name: str, value: Any) -> None:
+    _wrong_unless(value is None or isinstance(value, bool), name, "a boolean")
+
+
+def _mapping(name: str, value: Any) -> None:
+    _wrong_unless(isinstance(value, dict), name, "an object")
+
+
+def _objects(name: str, value: Any) -> None:
+    right = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    _wrong_unless(right, name, "a list of objects")
+
+
+def _identifier(name: str, value: Any) -> None:
+    _wrong_unless(isinstance(value, str), name, "a string")
+    if len(value) > MAX_ID_CHARS:
+        raise _out_of_range(name, f"at most {MAX_ID_CHARS} characters")
+
+
+def _between(low: int, high: int) -> Callable[[str, Any], None]:
+    def rule(name: str, value: Any) -> None:
+        _wrong_unless(type(value) is int, name, "an integer")
+        if not low <= value <= high:
+            raise _out_of_range(name, f"an integer from {low} to {high}")
+
+    return rule
+
+
+_RULES: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
+    ("stream", _boolean),
+    ("stream_options", _mapping),
+    ("n", _between(1, MAX_CHOICES)),
+    ("max_tokens", _between(0, MAX_OUTPUT_TOKENS)),
+    ("max_completion_tokens", _between(0, MAX_OUTPUT_TOKENS)),
+    ("user", _identifier),
+    ("safety_identifier", _identifier),
+    ("tools", _objects),
+    ("functions", _objects),
+)

@@ -1,0 +1,76 @@
+"""Tokens as OpenAI-shaped upstreams report them, and the estimate where they do not.
+
+Replies and readers call this. A report is believed only if it is possible: what it says goes into
+a ledger that never credits, so a negative, fractional, vast or empty count is worth nothing.
+"""
+
+from typing import Any
+
+from proxy.usage import Source, Usage
+
+BYTES_PER_TOKEN = 4
+MOST = 1_000_000_000
+"""More tokens than any one answer can have."""
+
+
+def reported(usage: Any) -> Usage | None:
+    """The upstream's own count, or None if there is none that can be believed."""
+    if not isinstance(usage, dict):
+        return None
+    prompt_details = _object(usage, "prompt_tokens_details")
+    completion_details = _object(usage, "completion_tokens_details")
+    prompt = _count(usage, "prompt_tokens")
+    output = _count(usage, "completion_tokens")
+    total = _count(usage, "total_tokens")
+    cached = _count(prompt_details, "cached_tokens")
+    if "cached_tokens" not in prompt_details:
+        cached = max(_count(usage, "prompt_cache_hit_tokens"), _count(usage, "num_cached_tokens"))
+    written = _count(prompt_details, "cache_write_tokens")
+    reasoning = _count(completion_details, "reasoning_tokens")
+    if prompt == 0 or min(prompt, output, total, cached, written, reasoning) < 0:
+        return None
+    if reasoning and total == prompt + output + reasoning:
+        output += reasoning  # some count reasoning beside the answer; here it is part of it
+    cached = min(cached, prompt)
+    return Usage(
+        input=prompt,
+        output=output,
+        cached=cached,
+        cache_write=min(written, prompt - cached),
+        reasoning=min(reasoning, output),
+        source=Source.REPORTED,
+    )
+
+
+def estimated(prompt_bytes: int, output_bytes: int, pieces: int) -> Usage:
+    """From sizes: four bytes to a token, and no fewer output tokens than pieces that were seen.
+
+    Streams mostly carry one token a piece, which corrects the bytes where a script needs more
+    tokens than bytes suggest.
+    """
+    output = max(_tokens(output_bytes), pieces)
+    return Usage(_tokens(prompt_bytes), output, source=Source.OBSERVED if output else Source.ESTIMATED)
+
+
+def size(text: str) -> int:
+    """Bytes of `text` in UTF-8, whatever is in it."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
+def _tokens(size_in_bytes: int) -> int:
+    return -(-size_in_bytes // BYTES_PER_TOKEN)
+
+
+def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _count(parent: dict[str, Any], name: str) -> int:
+    """A count; absent and null are 0, the impossible is -1."""
+    value = parent.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= MOST:
+        return -1
+    return value

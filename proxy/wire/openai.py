@@ -1,0 +1,49 @@
+"""The `openai` dialect: OpenAI itself and everyone who speaks its chat completions.
+
+DeepSeek, Mistral, Ollama and their kin are this dialect with capabilities declared in the table.
+The story calls it through `dialect.Dialect`; it holds no state and is shared by all calls.
+"""
+
+from collections.abc import Mapping
+
+from proxy.call import Call, Signal, UpstreamRequest
+from proxy.table import Target, Upstream
+from proxy.wire.dialect import Reader, Reply
+from proxy.wire.errors import judge
+from proxy.wire.openai_reply import judge_reply
+from proxy.wire.openai_request import build
+from proxy.wire.openai_stream import Expected, StreamReader
+
+_OK = 200
+
+
+class OpenAI:
+    """OpenAI's chat completions, with what each upstream can and cannot do."""
+
+    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+        """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call."""
+        return build(call, target, upstream, upstream.capabilities)
+
+    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+        """A whole answer, judged by its body: upstreams are careless with content types."""
+        if status != _OK:
+            return self.error(status, headers, body)
+        return judge_reply(self.expected(call), status, body)
+
+    def reader(self, call: Call, upstream: Upstream) -> Reader:
+        """A reader for one streamed answer."""
+        return StreamReader(self.expected(call))
+
+    def opens(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether a readable stream of events begins here."""
+        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+        coding = headers.get("content-encoding", "identity").strip().lower()
+        return status == _OK and media == "text/event-stream" and coding == "identity"
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Signal:
+        """What an answer that is not a success (or not a stream) means."""
+        return judge(status, headers, body)
+
+    def expected(self, call: Call) -> Expected:
+        """What an answer to this call must look like."""
+        return Expected(call.prompt_bytes, call.include_usage, call.body.get("n") or 1)

@@ -1,0 +1,81 @@
+"""A whole OpenAI-shaped answer, judged.
+
+Dialects call `judge_reply` with the body of a success. A success is believed only if an answer is
+inside; what an upstream says besides reaches the caller as it came, but for the declared repairs.
+"""
+
+from typing import Any
+
+from proxy.call import Kind, Phase, Signal
+from proxy.wire.answer import FAILED, drop, finish_reason, settle_text
+from proxy.wire.complaints import flatten
+from proxy.wire.counts import estimated, reported, size
+from proxy.wire.dialect import Reply
+from proxy.wire.errors import inband
+from proxy.wire.openai_stream import Expected
+from proxy.wire.tolerant import dumps, loads
+
+
+def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
+    """The caller's bytes, or why this is no answer."""
+    try:
+        answer = loads(body)
+    except ValueError:
+        return _no_answer(status, "not JSON")
+    if not isinstance(answer, dict):
+        return _no_answer(status, "not an object")
+    if answer.get("error") or answer.get("object") == "error":
+        return inband(flatten(answer), Phase.HEADERS)
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return _no_answer(status, "no choices")
+    changed = drop(answer, expected.extras)
+    output_bytes = 0
+    for choice in choices:
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
+            return _no_answer(status, "a choice without a message")
+        if choice.get("finish_reason") in FAILED:
+            return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
+        changed = drop(choice, expected.extras) or changed
+        changed = _settle(choice, message, legacy=expected.legacy) or changed
+        output_bytes += _size(message)
+    usage = reported(answer.get("usage")) or estimated(expected.prompt_bytes, output_bytes, 0)
+    return Reply(dumps(answer) if changed else body, usage)
+
+
+def _no_answer(status: int, detail: str) -> Signal:
+    return Signal(Kind.BAD_ANSWER, Phase.HEADERS, status, detail=detail)
+
+
+def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) -> bool:
+    """Repairs of one choice; whether any was needed."""
+    changed = settle_text(message)
+    if message.get("role") != "assistant":
+        message["role"] = "assistant"
+        changed = True
+    if "content" not in message:
+        message["content"] = None
+        changed = True
+    calls = message.get("tool_calls")
+    if "tool_calls" in message and not calls:
+        del message["tool_calls"]
+        changed = True
+    if calls and legacy:
+        del message["tool_calls"]
+        message["function_call"] = calls[0].get("function") if isinstance(calls[0], dict) else None
+        changed = True
+    reason = choice.get("finish_reason")
+    word = finish_reason(reason if isinstance(reason, str) else "stop", called=bool(calls), legacy=legacy)
+    if word != reason:
+        choice["finish_reason"] = word
+        changed = True
+    return changed
+
+
+def _size(message: dict[str, Any]) -> int:
+    """Bytes of everything the caller can see."""
+    texts = [message.get(name) for name in ("content", "reasoning_content", "refusal")]
+    calls = message.get("tool_calls")
+    called = len(dumps(calls)) if calls else 0
+    return called + sum(size(text) for text in texts if isinstance(text, str))

@@ -1,0 +1,236 @@
+"""The reader of an OpenAI-shaped stream: the upstream's bytes in, the caller's bytes out.
+
+The story feeds it piece by piece. An event that needs no repair goes out byte for byte (in plain
+`data:` framing); comments and empty fields never do. It must never let an answer pass for whole
+that the upstream did not finish: `[DONE]` alone proves nothing, every choice must have ended.
+
+The usage event is held back to the very end, whoever sends it when: the SDKs lose the count if
+anything but `[DONE]` follows it, and a caller who did not ask must not see it at all.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.call import Kind, Phase, Signal
+from proxy.usage import Usage
+from proxy.wire.answer import drop
+from proxy.wire.complaints import flatten
+from proxy.wire.counts import estimated, reported
+from proxy.wire.errors import inband
+from proxy.wire.openai_choice import Choice, Malformed, Tally
+from proxy.wire.sse import Event, Splitter
+from proxy.wire.tolerant import dumps, loads
+
+_DONE = b"data: [DONE]\n\n"
+_NULL_USAGE = b',"usage":null'
+_HEAD = ("id", "object", "created", "model", "system_fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a reader must know of the call and of its upstream."""
+
+    prompt_bytes: int
+    include_usage: bool
+    """Whether the caller sees the usage event."""
+    choices: int = 1
+    """How many answers were asked for."""
+    extras: frozenset[str] = frozenset()
+    """Members of the engine's own that never reach the caller."""
+    legacy: bool = False
+    """The caller used `functions`, and is answered with `function_call`."""
+
+
+class StreamReader:
+    """Follows one streamed answer (`dialect.Reader`)."""
+
+    __slots__ = (
+        "_choices",
+        "_ended",
+        "_events",
+        "_expected",
+        "_failure",
+        "_report",
+        "_tally",
+        "_usage_event",
+    )
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._events = Splitter()
+        self._choices: dict[int, Choice] = {}
+        self._tally = Tally()
+        self._report: Usage | None = None
+        self._usage_event: dict[str, Any] | bytes = b""
+        self._ended = False
+        self._failure: Signal | None = None
+
+    @property
+    def content(self) -> bool:
+        """Whether anything the caller can see has been read."""
+        return self._tally.output_bytes > 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole and its `[DONE]` has been returned."""
+        return self._ended
+
+    @property
+    def failure(self) -> Signal | None:
+        """Why the answer is not, and will not be, whole."""
+        return self._failure
+
+    @property
+    def usage(self) -> Usage:
+        """The upstream's own count, or an estimate from what was seen."""
+        if self._report is not None:
+            return self._report
+        return estimated(self._expected.prompt_bytes, self._tally.output_bytes, self._tally.pieces)
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller out of the next piece of the upstream's body."""
+        if self._over():
+            return b""
+        out: list[bytes] = []
+        for event in self._events.feed(data):
+            out.append(self._event(event))
+            if self._over():
+                return b"".join(out)
+        if self._events.overflow:
+            self._fail(Kind.BAD_ANSWER, "event too long")
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def finish(self) -> bytes:
+        """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
+        if self._over():
+            return b""
+        out = b"".join(self._event(event) for event in self._events.rest() if _is_whole(event))
+        if self._over():
+            return out
+        wanted = range(self._expected.choices)
+        if all(index in self._choices and self._choices[index].finished for index in wanted):
+            return out + self._done()
+        self._fail(Kind.TRUNCATED, "ended without a finish")
+        return out
+
+    def _over(self) -> bool:
+        return self._ended or self._failure is not None
+
+    def _event(self, event: Event) -> bytes:
+        data = event.data
+        if data.startswith(b"[DONE]"):
+            return self._done()
+        if not data.strip() and event.name != b"error":
+            return b""
+        try:
+            chunk = loads(data or b"{}")
+        except ValueError:
+            return self._fail(Kind.BAD_ANSWER, "an event is not JSON")
+        if not isinstance(chunk, dict):
+            return self._fail(Kind.BAD_ANSWER, "an event is not an object")
+        if chunk.get("error") or event.name == b"error" or chunk.get("object") == "error":
+            self._failure = inband(flatten(chunk), self._phase())
+            return b""
+        choices = chunk.get("choices")
+        if not choices:
+            return self._without_choices(chunk, event.raw)
+        try:
+            changed = self._pieces(choices)
+        except Malformed:
+            return self._fail(Kind.BAD_ANSWER, "a malformed chunk")
+        if self._failure is not None:
+            return b""
+        if self._expected.extras and drop(chunk, self._expected.extras):
+            changed = True
+        return self._settle_usage(chunk, event.raw, changed=changed)
+
+    def _pieces(self, choices: Any) -> bool:
+        """Each choice's piece, noted and put right; whether any changed."""
+        if not isinstance(choices, list):
+            raise Malformed
+        changed = False
+        for piece in choices:
+            if not isinstance(piece, dict):
+                raise Malformed
+            changed = self._piece(piece) or changed
+        return changed
+
+    def _piece(self, piece: dict[str, Any]) -> bool:
+        index = piece.get("index")
+        changed = False
+        if index is None:
+            index = piece["index"] = 0
+            changed = True
+        choice = self._choices.get(index) if type(index) is int else None
+        if choice is None:
+            if type(index) is not int or not 0 <= index < max(self._expected.choices, 1):
+                raise Malformed
+            choice = self._choices[index] = Choice(self._tally, legacy=self._expected.legacy)
+        changed = choice.take(piece) or changed
+        if choice.broken:
+            self._fail(Kind.OVERLOADED, "the upstream gave up")
+        if self._expected.extras and drop(piece, self._expected.extras):
+            changed = True
+        return changed
+
+    def _settle_usage(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:
+        """Take the count off a chunk that also carries a piece of the answer."""
+        if "usage" in chunk:
+            usage = chunk["usage"]
+            if usage is not None:
+                self._count(chunk, usage)
+                chunk["usage"] = None
+                changed = True
+            if not self._expected.include_usage:
+                # Outside a string this text can only be that member, and inside one its quotes are escaped.
+                shorter = raw.replace(_NULL_USAGE, b"")
+                if not changed and len(shorter) == len(raw) - len(_NULL_USAGE):
+                    return shorter
+                del chunk["usage"]
+                changed = True
+        return _frame(chunk) if changed else raw
+
+    def _without_choices(self, chunk: dict[str, Any], raw: bytes) -> bytes:
+        """The usage event, held back; or another that some clients trip over and few need."""
+        if chunk.get("usage"):
+            self._count(chunk, chunk["usage"])
+            if self._expected.include_usage and "choices" in chunk:
+                self._usage_event = raw
+            return b""
+        if self._choices and "choices" in chunk:
+            return self._settle_usage(chunk, raw, changed=False)
+        return b""
+
+    def _count(self, chunk: dict[str, Any], usage: Any) -> None:
+        self._report = reported(usage) or self._report
+        if self._expected.include_usage:
+            head = {name: chunk[name] for name in _HEAD if name in chunk}
+            self._usage_event = {**head, "choices": [], "usage": usage}
+
+    def _done(self) -> bytes:
+        """`[DONE]`, if the answer has earned it."""
+        if not self._choices or not all(choice.finished for choice in self._choices.values()):
+            return self._fail(Kind.TRUNCATED, "done without a finish")
+        self._ended = True
+        last = self._usage_event
+        return (_frame(last) if isinstance(last, dict) else last) + _DONE
+
+    def _fail(self, kind: Kind, detail: str) -> bytes:
+        self._failure = Signal(kind, self._phase(), 200, detail=detail)
+        return b""
+
+    def _phase(self) -> Phase:
+        return Phase.CONTENT if self.content else Phase.HEADERS
+
+
+def _frame(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + dumps(chunk) + b"\n\n"
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether an event without its closing blank line was cut only there, and not in its data."""
+    try:
+        loads(event.data)
+    except ValueError:
+        return event.data == b"[DONE]"
+    return True

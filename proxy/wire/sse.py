@@ -1,0 +1,119 @@
+"""Server-sent events, taken apart as they arrive.
+
+A reader feeds it the upstream's bytes, cut anywhere; it gives back whole events. It is tolerant of
+every line end, byte order mark, comment and field the standard allows, costs linear time however
+the bytes are cut, and holds at most one event. It never looks inside the data.
+"""
+
+from typing import NamedTuple
+
+MAX_EVENT = 1 << 20
+"""Bytes of one event. An upstream that sends more without an end is broken, or means harm."""
+
+_BOM = b"\xef\xbb\xbf"
+_NEWLINE = 10
+
+
+class Event(NamedTuple):
+    """One dispatched event."""
+
+    data: bytes
+    """All `data` lines, joined by newlines."""
+    raw: bytes
+    """The event for the wire, in the plain framing `data: …` and a blank line."""
+    name: bytes
+    """The `event` field; empty for the usual unnamed ones."""
+
+
+class Splitter:
+    """Turns bytes into events. `overflow` is set, for good, when an event grows over the cap."""
+
+    __slots__ = ("_after_cr", "_held", "_held_size", "_opening", "overflow")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._opening: bytes | None = b""
+        self._after_cr = False
+        self.overflow = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` completes."""
+        if not data:
+            return []
+        if self._opening is not None:
+            data = self._open(data)
+        if self._after_cr or b"\r" in data:
+            data = self._plain_lines(data)
+        if not data or self.overflow:
+            return []
+        if b"\n\n" not in data and not (
+            data[0] == _NEWLINE and self._held and self._held[-1][-1] == _NEWLINE
+        ):
+            self._hold(data)
+            return []
+        if self._held:
+            self._held.append(data)
+            data = b"".join(self._held)
+        *blocks, rest = data.split(b"\n\n")
+        self._held = []
+        self._held_size = 0
+        if rest:
+            self._hold(rest)
+        return [event for block in blocks if (event := self._event(block)) is not None]
+
+    def rest(self) -> list[Event]:
+        """At the end of the body: the event whose closing blank line never came, if there is one."""
+        if self._opening:
+            self._hold(self._opening)
+            self._opening = None
+        return self.feed(b"\n\n") if self._held else []
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > MAX_EVENT:
+            self.overflow = True
+            self._held = []
+
+    def _open(self, data: bytes) -> bytes:
+        """Take one byte order mark off the very beginning, which may come in pieces."""
+        data = (self._opening or b"") + data
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._opening = data
+            return b""
+        self._opening = None
+        return data.removeprefix(_BOM)
+
+    def _plain_lines(self, data: bytes) -> bytes:
+        """Make every line end a newline; a CRLF may be cut between two pieces."""
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _event(self, block: bytes) -> Event | None:
+        if len(block) > MAX_EVENT:
+            self.overflow = True
+        if self.overflow:
+            return None
+        if block.startswith(b"data: ") and b"\n" not in block:
+            return Event(block[6:], block + b"\n\n", b"")
+        return _fields(block)
+
+
+def _fields(block: bytes) -> Event | None:
+    """The slow way, for comments, several fields, several lines."""
+    lines: list[bytes] = []
+    name = b""
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            lines.append(value)
+        elif field == b"event":
+            name = value
+    if not lines and not name:
+        return None
+    raw = b"".join(b"data: " + line + b"\n" for line in lines) + b"\n"
+    return Event(b"\n".join(lines), raw, name)
