@@ -91,6 +91,8 @@ class Book:
     table: Table
     route: Route
     candidates: tuple[Candidate, ...]
+    estimate: quota.Estimate
+    """Upper bound of what the call can use."""
     started_us: int
     claims: tuple[Claim, ...] = ()
     """All claims held so far."""
@@ -103,11 +105,6 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
-
-    @property
-    def estimate(self) -> quota.Estimate:
-        """Upper bound of what the call can use."""
-        return quota.estimate(self.call, self.route)
 
     def hold(self, claims: tuple[Claim, ...]) -> Hold:
         """The reservation that asks for `claims`."""

@@ -4,7 +4,7 @@ Implementations need not inherit. `relay.py` knows only these; `app.py` wires th
 tests wire scripted ones. Changing what a port promises is changing the design.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -87,8 +87,11 @@ class UpstreamAnswer(Protocol):
         """At most `limit` bytes of the body, for judging an error. Raises `UpstreamLost`."""
         ...
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes; a clean end ends the iteration, anything else raises `UpstreamLost`."""
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes; a clean end ends the iteration, anything else raises `UpstreamLost`.
+
+        Close it (`contextlib.aclosing`) when leaving early.
+        """
         ...
 
 

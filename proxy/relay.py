@@ -108,7 +108,7 @@ def _open_book(desk: Desk, call: Call) -> Book:
     if quota.caps_output(table, call.identity, call.model):
         call = replace(call, output_cap=route.max_output_tokens)
     candidates = selection.order(table, route, call.preferred)
-    return Book(call, table, route, candidates, desk.clock.wall_us())
+    return Book(call, table, route, candidates, quota.estimate(call, route), desk.clock.wall_us())
 
 
 def _ending(failure: Failure | None, *, begun: bool) -> Ending:
@@ -290,6 +290,7 @@ class _Story:
         self.begun = True
         attempt.phase = Phase.CONTENT
         attempt.first = self._desk.clock.mono()
+        self._plan.began(attempt.first)
         self._book.answered = attempt.candidate
         self._book.first_ms = round((attempt.first - self._began) * 1000)
         await self._caller.start(200, self._headers(attempt, content_type))
@@ -345,8 +346,9 @@ class _Story:
 
 async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:
     """What the reader makes of each piece of the body, until the answer is whole or has failed."""
-    async for data in reply.chunks():
-        yield reader.feed(data)
-        if reader.ended or reader.failure is not None:
-            return
+    async with aclosing(reply.chunks()) as chunks:
+        async for data in chunks:
+            yield reader.feed(data)
+            if reader.ended or reader.failure is not None:
+                return
     yield reader.finish()

@@ -60,7 +60,10 @@ def free_ports(number: int) -> list[int]:
 def fallthrough(*words: str, **options) -> subprocess.Popen:
     """`fallthrough WORDS…` as a process of its own group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "proxy", *words], start_new_session=True, env={**os.environ, "NO_COLOR": "1"}, **options
+        [sys.executable, "-m", "proxy", *words],
+        start_new_session=True,
+        env={**os.environ, "NO_COLOR": "1"},
+        **options,
     )
 
 
@@ -99,7 +102,13 @@ class House:
 
     def simulate(self) -> None:
         """Start the simulated upstreams."""
-        words = ("simulate", "--port", str(self.ports["simulator"]), "--script", str(self.folder / "script.yaml"))
+        words = (
+            "simulate",
+            "--port",
+            str(self.ports["simulator"]),
+            "--script",
+            str(self.folder / "script.yaml"),
+        )
         self._start("simulator", words)
         self._await_answer("simulator", "/first/v1/models")
 

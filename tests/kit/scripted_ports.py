@@ -75,7 +75,11 @@ def whole(text: str = "hello") -> Says:
         "created": 1,
         "model": "m",
         "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text, "refusal": None}, "finish_reason": "stop"}
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text, "refusal": None},
+                "finish_reason": "stop",
+            }
         ],
         "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
     }
@@ -233,7 +237,9 @@ class MemoryLedger:
         for charge in settlement.charges:
             key = (charge.scope, charge.window)
             self.used[key] = self.used.get(key, 0) + charge.amount
-        return asyncio.sleep(0)
+        durable = asyncio.get_running_loop().create_future()
+        durable.set_result(None)
+        return durable
 
     def commit(self, settlement: Settlement):
         return self._settle("commit", settlement)
@@ -277,7 +283,9 @@ PRICE = Price(1_000_000_000, 2_000_000_000)
 def table(*names: str, limits: tuple = (), timeouts: Timeouts | None = None, **route) -> Table:
     """A table of `names` in order behind the model `chat`."""
     upstreams = {
-        name: Upstream(name, "vllm" if "vllm" in name else "openai", "http://x/v1", timeouts=timeouts or Timeouts())
+        name: Upstream(
+            name, "vllm" if "vllm" in name else "openai", "http://x/v1", timeouts=timeouts or Timeouts()
+        )
         for name in names
     }
     targets = tuple(Target(name, "m", PRICE) for name in names)

@@ -97,7 +97,9 @@ BEFORE_CONTENT = {
     "401": fails(401),
     "403": fails(403),
     "404": fails(404),
-    "200 with an error inside": Says(headers={"content-type": "application/json"}, steps=[b'{"error":{"message":"x"}}']),
+    "200 with an error inside": Says(
+        headers={"content-type": "application/json"}, steps=[b'{"error":{"message":"x"}}']
+    ),
     "200 with HTML inside": Says(headers={"content-type": "text/html"}, steps=[b"<html>"]),
     "200 and silence": Says(steps=[STALL]),
     "200, a role, then silence": Says(steps=[event({"role": "assistant", "content": ""}), STALL]),
@@ -132,7 +134,9 @@ WHOLE_BEFORE = {
     for key, script in BEFORE_CONTENT.items()
     if isinstance(script, Signal) or script.status != 200 or "inside" in key or "never" in key
 } | {
-    "200 with half an answer": Says(headers={"content-type": "application/json"}, steps=[b'{"choices":[{"mes']),
+    "200 with half an answer": Says(
+        headers={"content-type": "application/json"}, steps=[b'{"choices":[{"mes']
+    ),
     "200 cut in the body": Says(headers={"content-type": "application/json"}, steps=[b'{"cho', RESET]),
     "200 without choices": Says(headers={"content-type": "application/json"}, steps=[b'{"choices":[]}']),
     "200 and nothing": Says(headers={"content-type": "application/json"}, steps=[]),
@@ -179,7 +183,14 @@ def test_a_break_after_content_is_told_in_band_and_never_as_done(steps):
 
 
 def test_a_caller_fault_is_passed_on_without_asking_anybody_else():
-    body = {"error": {"message": "bad temperature", "type": "invalid_request_error", "param": "temperature", "code": None}}
+    body = {
+        "error": {
+            "message": "bad temperature",
+            "type": "invalid_request_error",
+            "param": "temperature",
+            "code": None,
+        }
+    }
     upstreams = ScriptedUpstreams(a=[fails(400, body)], b=[stream("never")])
     failure, caller, at = one(table("a", "b"), upstreams)
     assert failure.told.status == 400
@@ -236,7 +247,10 @@ def test_the_preferred_upstream_goes_first():
 def test_an_idle_stream_that_keeps_talking_is_not_cut():
     slow = [event({"content": str(n)}) for n in range(20)]
     steps = [step for chunk in slow for step in (Pause(50), chunk)] + [event(finish="stop"), DONE]
-    _, caller, _ = one(table("a", timeouts=Timeouts(idle_s=60, total_s=1e5)), ScriptedUpstreams(a=[stream("go", steps=steps)]))
+    _, caller, _ = one(
+        table("a", timeouts=Timeouts(idle_s=60, total_s=1e5)),
+        ScriptedUpstreams(a=[stream("go", steps=steps)]),
+    )
     assert caller.errors == []
     assert caller.body.endswith(DONE)
 
@@ -416,7 +430,9 @@ def test_content_and_its_failure_in_one_piece_are_still_mended_in_silence():
 
 
 def test_an_empty_but_finished_answer_is_an_answer():
-    upstreams = ScriptedUpstreams(a=[Says(steps=[event({"role": "assistant"}), event(finish="stop"), usage_event(), DONE])])
+    upstreams = ScriptedUpstreams(
+        a=[Says(steps=[event({"role": "assistant"}), event(finish="stop"), usage_event(), DONE])]
+    )
     failure, caller, _ = one(table("a"), upstreams)
     assert failure is None
     assert caller.body.endswith(DONE)

@@ -1,0 +1,171 @@
+"""The composition root: builds the rooms, wires the ports, starts and drains in order.
+
+`cli/serve.py` calls `serve`. This is the only file that knows every concrete room; it holds no logic
+of its own beyond the order of things: what is opened first is closed last, readiness flips before
+the drain, and a stop that comes twice does not wait.
+"""
+
+import asyncio
+import logging
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from proxy import relay
+from proxy.config import Loaded
+from proxy.config.settings import Address, Settings
+from proxy.duties.refresh_keys import refresh_keys
+from proxy.duties.supervisor import Duty, supervised
+from proxy.metrics import Metrics
+from proxy.notify.log import LogAlerts
+from proxy.policy.health import Health
+from proxy.policy.matching import public_models
+from proxy.ports import Alert
+from proxy.relay import Desk
+from proxy.server.gate import Gate
+from proxy.server.listeners import Listeners, open_listeners
+from proxy.server.visit import Check, Listener, Service
+from proxy.simulator import serve as simulate
+from proxy.snapshot import Snapshot
+from proxy.store import open_keys, open_ledger
+from proxy.table import Table
+from proxy.upstream.client import open_upstreams
+
+log = logging.getLogger("proxy.app")
+
+
+class SystemClock:
+    """The Clock port on this machine."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+
+    def mono(self) -> float:
+        return self._loop.time()
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+class SystemDice:
+    """The Dice port on this machine's entropy."""
+
+    def roll(self) -> float:
+        return secrets.randbits(53) / (1 << 53)
+
+    def token(self) -> str:
+        return secrets.token_hex(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A proxy that serves; what `serve` shows to whoever started it."""
+
+    bound: Mapping[Listener, Address]
+    """Where each listener really is."""
+    simulator: str | None
+    """Base address of the built-in simulator, if any route needed it."""
+
+
+async def serve(loaded: Loaded, script: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. The second signal does not wait.
+
+    Raises `StoreRefused` if the ledger or the keys cannot be opened and `OSError` if a port cannot.
+    """
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stopped() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped)
+    async with AsyncExitStack() as stack:
+        listeners, running = await _open(stack, loaded, script)
+        _announce(loaded, running)
+        await stop.wait()
+        log.info("draining", extra={"patience_s": loaded.settings.drain_s})
+        async with asyncio.TaskGroup() as group:
+            rush = group.create_task(_on(hurry, listeners.hurry), name="second signal")
+            await listeners.drain(loaded.settings.drain_s)
+            rush.cancel()
+    log.info("stopped")
+
+
+async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
+    await event.wait()
+    act()
+
+
+async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> tuple[Listeners, Running]:
+    """Open every room, from the ledger to the sockets, and wire them."""
+    settings, clock, dice = loaded.settings, SystemClock(), SystemDice()
+    table, simulator = await stack.enter_async_context(_simulated(loaded.table, script, clock, dice))
+    metrics = Metrics(set(public_models(table)).__contains__)
+    observers = (metrics, LogAlerts())
+
+    def alerted(alert: Alert) -> None:
+        for observer in observers:
+            observer.alerted(alert)
+
+    ledger = await stack.enter_async_context(open_ledger(settings.ledger, clock=clock, on_alert=alerted))
+    keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db")))
+    upstreams = await stack.enter_async_context(open_upstreams())
+    health = Health({name: upstream.breaker for name, upstream in table.upstreams.items()})
+    desk = Desk(Snapshot(table, health), upstreams, ledger, clock, dice, observers)
+    gate = Gate()
+    metrics.watch_in_flight(lambda: gate.live)
+    service = Service(
+        answer=partial(relay.answer, desk),
+        table=lambda: desk.snapshot.table,
+        keys=keys,
+        open_to_all=settings.auth == "none",
+        clock=clock,
+        dice=dice,
+        gate=gate,
+        metrics=metrics.render,
+        checks=(Check("ledger", lambda: ledger.trouble),),
+    )
+    duties = (Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),)
+    await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
+    listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
+    return listeners, Running(listeners.bound, simulator)
+
+
+@asynccontextmanager
+async def _simulated(
+    table: Table, script: Path | None, clock: SystemClock, dice: SystemDice
+) -> AsyncIterator[tuple[Table, str | None]]:
+    """The table with its simulated upstreams really served, on a port of their own."""
+    if not any(upstream.simulated for upstream in table.upstreams.values()):
+        yield table, None
+        return
+    async with simulate(script, "127.0.0.1", 0) as base:
+        upstreams = {
+            name: replace(upstream, base_url=f"{base}/{name.removeprefix('simulated-')}/v1")
+            if upstream.simulated
+            else upstream
+            for name, upstream in table.upstreams.items()
+        }
+        yield replace(table, upstreams=upstreams), base
+
+
+def _addresses(settings: Settings) -> dict[Listener, Address]:
+    wanted = {
+        Listener.PUBLIC: settings.listen,
+        Listener.ADMIN: settings.admin,
+        Listener.PROBES: settings.probes,
+    }
+    return {listener: address for listener, address in wanted.items() if address is not None}
+
+
+def _announce(loaded: Loaded, running: Running) -> None:
+    for notice in loaded.notices:
+        log.warning(notice)
+    bound = {listener.value: str(address) for listener, address in running.bound.items()}
+    log.info("serving", extra=bound | {"simulator": running.simulator})

@@ -1,0 +1,20 @@
+"""The command line: one file per command, listed here in the order people meet them."""
+
+import click
+
+from proxy.cli.check import check
+from proxy.cli.health import health
+from proxy.cli.keys import keys
+from proxy.cli.serve import serve
+from proxy.cli.simulate import simulate
+from proxy.cli.usage import usage
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fallthrough")
+def cli() -> None:
+    """An OpenAI-compatible proxy that falls through to whichever upstream answers."""
+
+
+for command in (serve, check, simulate, keys, usage, health):
+    cli.add_command(command)
