@@ -1,0 +1,108 @@
+"""`fallthrough keys`: make, list, revoke and rotate callers' keys, beside a running proxy or without one.
+
+A running proxy takes a change in within a second. A new key's text is printed once, alone on
+standard output, so that it can be piped; everything else goes to standard error.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from proxy.cli.place import keys_path
+from proxy.store import StoreRefused, open_keys
+from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
+
+T = TypeVar("T")
+
+
+class ProcessClock:
+    """The machine's clock, for a command that lives a moment."""
+
+    def mono(self) -> float:
+        return time.perf_counter()
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+@click.group()
+@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger beside which the keys lie.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+@click.pass_context
+def keys(context: click.Context, ledger: Path | None, config: Path | None) -> None:
+    """Make, list, revoke and rotate callers' keys."""
+    context.obj = keys_path(ledger, config)
+
+
+@keys.command()
+@click.option("--tenant", required=True, help="Whom the key's calls are counted for.")
+@click.option("--name", default="", help="A word to know it by.")
+@click.option("--days", type=click.IntRange(min=1), help="Days until it expires; without: never.")
+@click.pass_obj
+def create(path: Path, tenant: str, name: str, days: int | None) -> None:
+    """Make a key and print it, this once."""
+    now = datetime.now(UTC)
+    expires_us = None if days is None else int((now + timedelta(days=days)).timestamp() * 1_000_000)
+    _show(_with(path, lambda store: store.create(tenant, name, expires_us)))
+
+
+@keys.command("list")
+@click.pass_obj
+def list_(path: Path) -> None:
+    """Show every key but its text."""
+    table = Table("id", "tenant", "name", "created", "expires", "revoked")
+    for key in _with(path, lambda store: store.list()):
+        table.add_row(*_cells(key))
+    Console().print(table)
+
+
+@keys.command()
+@click.argument("key_id")
+@click.pass_obj
+def revoke(path: Path, key_id: str) -> None:
+    """End a key; a running proxy refuses it within a second."""
+    if not _with(path, lambda store: store.revoke(key_id)):
+        raise click.ClickException(f"{key_id}: no such key, or it was revoked before")
+    click.echo(f"{key_id} is revoked.", err=True)
+
+
+@keys.command()
+@click.argument("key_id")
+@click.pass_obj
+def rotate(path: Path, key_id: str) -> None:
+    """Give a key a new text; its id, limits and history stay, the old text ends at once."""
+    key = _with(path, lambda store: store.rotate(key_id))
+    if key is None:
+        raise click.ClickException(f"{key_id}: no such key, or it was revoked")
+    _show(key)
+
+
+def _with(path: Path, work: Callable[[SqliteKeys], Awaitable[T]]) -> T:
+    async def run() -> T:
+        async with open_keys(path, clock=ProcessClock()) as store:
+            return await work(store)
+
+    try:
+        return asyncio.run(run())
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _show(key: NewKey) -> None:
+    click.echo(f"{key.key_id}: keep this key, it is not shown again.", err=True)
+    click.echo(key.text)
+
+
+def _cells(key: KeyRecord) -> tuple[str, ...]:
+    return (key.key_id, key.tenant, key.name, *map(_day, (key.created_us, key.expires_us, key.revoked_us)))
+
+
+def _day(at_us: int | None) -> str:
+    return "-" if at_us is None else datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,112 @@
+"""`fallthrough usage`: what was called, what it cost, who answered, and every attempt of the last calls.
+
+Reads the ledger beside a running proxy; changes nothing.
+"""
+
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from proxy.cli.place import ledger_path
+from proxy.store import StoreRefused, report
+
+SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+NANO = 1_000_000_000
+
+
+def moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:
+    """A span back from now (`90m`, `24h`, `7d`) or a day or time in UTC (`2026-11-01`)."""
+    if value is None:
+        return None
+    span = re.fullmatch(r"(\d{1,4})([mhdw])", value)
+    if span:
+        return datetime.now(UTC) - timedelta(**{SPANS[span[2]]: int(span[1])})
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        problem = f"{value!r} is neither a span such as 24h or 7d nor a day such as 2026-11-01"
+        raise click.BadParameter(problem) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.option("--tenant", help="Only this tenant.")
+@click.option("--since", callback=moment, help="Only since then: 24h, 7d, or 2026-11-01 (UTC).")
+@click.option(
+    "--calls", type=click.IntRange(min=0), default=0, help="Also the last N calls with their attempts."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
+@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def usage(
+    tenant: str | None,
+    since: datetime | None,
+    calls: int,
+    as_json: bool,
+    ledger: Path | None,
+    config: Path | None,
+) -> None:
+    """Tokens, money and fallback rate, per tenant, model and upstream."""
+    since_us = 0 if since is None else int(since.timestamp() * 1_000_000)
+    path = ledger_path(ledger, config)
+    try:
+        sums = report.sums(path, tenant=tenant, since_us=since_us)
+        past = report.last_calls(path, calls, tenant=tenant, since_us=since_us) if calls else ()
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        told = {"usage": [asdict(each) for each in sums], "calls": [asdict(call) for call in past]}
+        click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        return
+    console = Console()
+    console.print(_sums(sums))
+    if calls:
+        console.print(_calls(past))
+
+
+def _sums(sums: tuple[report.Sum, ...]) -> Table:
+    table = Table("tenant", "model", "answered by", title="Usage")
+    for heading in ("calls", "ok", "failed", "fallback", "input", "cached", "output", "reasoning", "USD"):
+        table.add_column(heading, justify="right")
+    for each in sums:
+        numbers = (each.input_tokens, each.cached_tokens, each.output_tokens, each.reasoning_tokens)
+        table.add_row(
+            *(each.tenant, each.model, each.upstream),
+            *map(str, (each.calls, each.ok, each.failed)),
+            _share(each.fallbacks, each.ok),
+            *(f"{number:,}" for number in numbers),
+            _usd(each.nano_usd),
+        )
+    return table
+
+
+def _calls(past: tuple[report.PastCall, ...]) -> Table:
+    table = Table(
+        "when (UTC)", "call", "model", "result", "attempts", "USD", title="Last calls", show_lines=True
+    )
+    for call in past:
+        when = datetime.fromtimestamp(call.at_us / 1_000_000, UTC).strftime("%m-%d %H:%M:%S")
+        attempts = "\n".join(_attempt(attempt) for attempt in call.attempts) or "-"
+        table.add_row(when, call.call_id, call.model, call.result, attempts, _usd(call.nano_usd))
+    return table
+
+
+def _attempt(attempt: dict[str, Any]) -> str:
+    status = attempt["status"] or "-"
+    took = attempt["ended_ms"] - attempt["started_ms"]
+    return f"{attempt['upstream']}/{attempt['model']}  {attempt['result']}  {status}  {took} ms"
+
+
+def _share(part: int, whole: int) -> str:
+    return "-" if whole == 0 else f"{100 * part / whole:.1f} %"
+
+
+def _usd(nano: int) -> str:
+    return f"{nano // NANO}.{nano % NANO:09d}"[:-3]

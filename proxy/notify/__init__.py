@@ -1,0 +1,1 @@
+"""The room that tells people outside: one file per way of telling."""

@@ -1,0 +1,46 @@
+"""Alerts as log lines: one JSON object a line, for whatever already reads the log.
+
+`app.py` puts `LogAlerts` among the observers of the ledger's alerts. It never raises and
+never blocks longer than a log handler does; a line holds a counter's name and numbers, nothing else.
+"""
+
+import json
+import logging
+
+from proxy.call import Attempt, Outcome
+from proxy.ports import Alert
+
+log = logging.getLogger("fallthrough.alert")
+
+
+class LogAlerts:
+    """An observer that cares for alerts only: a warning each, or an error once the limit is spent."""
+
+    def settled(self, outcome: Outcome) -> None:
+        """Nothing to say: the ledger has it."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Nothing to say: the ledger has it."""
+
+    def breaker(self, upstream: str, state: str) -> None:
+        """Nothing to say: metrics have it."""
+
+    def alerted(self, alert: Alert) -> None:
+        level = logging.ERROR if alert.mark >= 100 else logging.WARNING
+        log.log(level, "%s", line(alert))
+
+
+def line(alert: Alert) -> str:
+    """The alert as one line of JSON with a fixed order of members."""
+    return json.dumps(
+        {
+            "event": "limit_mark",
+            "scope": alert.scope,
+            "window": alert.window,
+            "mark": alert.mark,
+            "used": alert.used,
+            "ceiling": alert.ceiling,
+            "unit": alert.unit.value,
+        },
+        separators=(",", ":"),
+    )

@@ -1,0 +1,12 @@
+"""The room with databases: the ledger, caller keys, and what can be read from them.
+
+`ledger.py` is the way in for the story, `writer.py` its thread, `journal.py` its tables;
+`replay.py` proves that rows and balances agree; `report.py` reads beside a running proxy;
+`keys.py` holds who may call. No SQLite error, row or handle leaves this room.
+"""
+
+from proxy.store.fault import StoreRefused
+from proxy.store.keys import open_keys
+from proxy.store.ledger import open_ledger
+
+__all__ = ["StoreRefused", "open_keys", "open_ledger"]

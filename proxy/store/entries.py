@@ -1,0 +1,76 @@
+"""How amounts and attempts are written inside a row: small JSON lists, read by people and programs.
+
+Used by the writer, the replay and the report, so that all three mean the same. Nothing here can
+carry a prompt or an answer: an attempt's `detail` is our own few words, cut short all the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from proxy.call import Attempt
+from proxy.ports import Claim
+from proxy.table import Unit
+from proxy.usage import Usage
+
+DETAIL_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """So much of one counter in one window."""
+
+    scope: str
+    window: int
+    unit: Unit
+    amount: int
+
+    @property
+    def counter(self) -> tuple[str, int]:
+        """Which balance it belongs to."""
+        return (self.scope, self.window)
+
+
+def of_claims(claims: Iterable[Claim]) -> list[Entry]:
+    return [Entry(claim.scope, claim.window, claim.unit, claim.amount) for claim in claims]
+
+
+def dump(entries: Iterable[Entry]) -> str:
+    return orjson.dumps([[e.scope, e.window, e.unit, e.amount] for e in entries]).decode()
+
+
+def load(text: str) -> list[Entry]:
+    return [Entry(scope, window, Unit(unit), amount) for scope, window, unit, amount in orjson.loads(text)]
+
+
+def dump_attempts(attempts: Iterable[Attempt]) -> str:
+    return orjson.dumps([_attempt(attempt) for attempt in attempts]).decode()
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "upstream": attempt.upstream,
+        "model": attempt.model,
+        "result": attempt.result,
+        "status": attempt.status,
+        "phase": attempt.phase,
+        "started_ms": attempt.started_ms,
+        "first_ms": attempt.first_ms,
+        "ended_ms": attempt.ended_ms,
+        "billed": attempt.billed,
+        "usage": None if attempt.usage is None else _usage(attempt.usage),
+        "detail": attempt.detail[:DETAIL_MAX],
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "input": usage.input,
+        "output": usage.output,
+        "cached": usage.cached,
+        "cache_write": usage.cache_write,
+        "reasoning": usage.reasoning,
+        "source": usage.source,
+    }

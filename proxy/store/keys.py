@@ -1,0 +1,211 @@
+"""Who may call: keys by digest, and the secret that turns end persons into pseudonyms.
+
+`keys.db` lies beside the ledger and any process may write it, so that a key revoked from the
+command line stops working in a running proxy within a second: a duty calls `refresh` twice a
+second. A key's text is shown once, when made; only its SHA-256 digest is kept. With 192 random bits
+a key cannot be guessed from its digest, so no slow hash is needed, and `find` stays off the disk.
+"""
+
+import hashlib
+import hmac
+import os
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiosqlite
+
+from proxy.ports import Clock, Grant
+from proxy.store.database import RESTORE, migrations
+from proxy.store.fault import StoreRefused
+
+APPLICATION_ID = 0x46544B59
+"""`FTKY`."""
+
+PREFIX = "ft-"
+KEY_BYTES = 24
+SECRET_BYTES = 32
+PSEUDONYM_DIGITS = 40
+"""160 bits: no two persons meet by chance."""
+BUSY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """A key as the command line lists it: everything but the key."""
+
+    key_id: str
+    tenant: str
+    name: str
+    created_us: int
+    expires_us: int | None
+    revoked_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `text` is the only copy there will ever be."""
+
+    key_id: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"NewKey({self.key_id!r}, …)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """What `find` needs of a key that is not revoked."""
+
+    grant: Grant
+    expires_us: int | None
+
+
+def digest_of(text: str) -> bytes:
+    """What is stored, and what a presented key is found by."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+class SqliteKeys:
+    """`proxy.ports.Keys` from memory, and the administration of keys in the file."""
+
+    def __init__(self, connection: aiosqlite.Connection, clock: Clock, secret: bytes) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._secret = secret
+        self._live: dict[bytes, _Live] = {}
+        self._seen: int | None = None
+
+    def find(self, digest: bytes) -> Grant | None:
+        live = self._live.get(digest)
+        if live is None or (live.expires_us is not None and live.expires_us <= self._clock.wall_us()):
+            return None
+        return live.grant
+
+    def pseudonym(self, tenant: str, user: str) -> str:
+        # The tenant's length keeps ("ab", "c") and ("a", "bc") apart.
+        message = f"{len(tenant)}:{tenant}{user}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+
+    async def refresh(self) -> bool:
+        """Take in what other processes changed; whether anything was read. Costs one tiny question."""
+        version = await _number(self._connection, "PRAGMA data_version")
+        if version == self._seen:
+            return False
+        await self._load()
+        self._seen = version
+        return True
+
+    async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
+        key = NewKey("key_" + secrets.token_hex(8), _fresh_text())
+        await self._change(
+            "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            (key.key_id, digest_of(key.text), tenant, name, self._clock.wall_us(), expires_us),
+        )
+        return key
+
+    async def list(self) -> tuple[KeyRecord, ...]:
+        """All keys ever made, the oldest first."""
+        rows = await self._connection.execute_fetchall(
+            "SELECT key_id, tenant, name, created_us, expires_us, revoked_us FROM keys"
+            " ORDER BY created_us, key_id"
+        )
+        return tuple(KeyRecord(*row) for row in rows)
+
+    async def revoke(self, key_id: str) -> bool:
+        """End a key at once; False if there is no such key or it was revoked before."""
+        return await self._change(
+            "UPDATE keys SET revoked_us = ? WHERE key_id = ? AND revoked_us IS NULL",
+            (self._clock.wall_us(), key_id),
+        )
+
+    async def rotate(self, key_id: str) -> NewKey | None:
+        """A new text for the same key: its id, limits and history stay; the old text ends at once."""
+        key = NewKey(key_id, _fresh_text())
+        changed = await self._change(
+            "UPDATE keys SET digest = ? WHERE key_id = ? AND revoked_us IS NULL",
+            (digest_of(key.text), key_id),
+        )
+        return key if changed else None
+
+    async def _load(self) -> None:
+        rows = await self._connection.execute_fetchall(
+            "SELECT digest, key_id, tenant, expires_us FROM keys WHERE revoked_us IS NULL"
+        )
+        self._live = {
+            digest: _Live(Grant(key_id, tenant), expires) for digest, key_id, tenant, expires in rows
+        }
+
+    async def _change(self, sql: str, values: tuple[object, ...]) -> bool:
+        cursor = await self._connection.execute(sql, values)
+        await self._load()  # `data_version` tells only of others' changes
+        return cursor.rowcount == 1
+
+
+def _fresh_text() -> str:
+    return PREFIX + secrets.token_hex(KEY_BYTES)
+
+
+@asynccontextmanager
+async def open_keys(path: Path, *, clock: Clock) -> AsyncIterator[SqliteKeys]:
+    """The keys at `path`, created if missing, readable by its owner only. Raises `StoreRefused`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
+        try:
+            secret = await _prepare(connection, path)
+            keys = SqliteKeys(connection, clock, secret)
+            await keys.refresh()
+        except sqlite3.Error as error:
+            raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
+        yield keys
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> bytes:
+    """Check or create, in one transaction, because another process may be doing the same."""
+    await connection.execute("PRAGMA trusted_schema = OFF")
+    # No WAL here: the system's SQLite may be one that can corrupt it between two processes.
+    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        await _check_ours(connection, path)
+        version = await _number(connection, "PRAGMA user_version")
+        for number, script in migrations("keys"):
+            if number > version:
+                for statement in _statements(script):
+                    await connection.execute(statement)
+                await connection.execute(f"PRAGMA user_version = {number}")
+        fresh = ("pseudonym", secrets.token_bytes(SECRET_BYTES))
+        await connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", fresh)
+        rows = await connection.execute_fetchall("SELECT value FROM secrets WHERE name = 'pseudonym'")
+        await connection.execute("COMMIT")
+    except BaseException:
+        await connection.execute("ROLLBACK")
+        raise
+    return bytes(next(iter(rows))[0])
+
+
+async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:
+    identity = await _number(connection, "PRAGMA application_id")
+    if identity == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema") == 0:
+        await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        return
+    if identity != APPLICATION_ID:
+        raise StoreRefused(path, "this is not a Fallthrough key file", "name another folder")
+    version, newest = await _number(connection, "PRAGMA user_version"), migrations("keys")[-1][0]
+    if version > newest:
+        problem = f"written by a newer Fallthrough (schema {version}, this one knows {newest})"
+        raise StoreRefused(path, problem, "run that version or newer")
+
+
+async def _number(connection: aiosqlite.Connection, sql: str) -> int:
+    rows = await connection.execute_fetchall(sql)
+    return int(next(iter(rows))[0])
+
+
+def _statements(script: str) -> list[str]:
+    # `executescript` would commit the transaction that we are in.
+    return [statement for statement in script.split(";") if statement.strip()]

@@ -1,0 +1,129 @@
+"""The SQLite ledger: `proxy.ports.Ledger` over one file, one thread and one connection.
+
+`app.py` opens it for the life of the process; the story reserves and settles through it. Nothing
+here waits for the disk on the loop's thread, and no prompt or answer ever comes this way.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import apsw
+
+from proxy.ports import Alert, Claim, Clock, Hold, Settlement, Spent
+from proxy.store.database import open_file, take_lock
+from proxy.store.fault import StoreRefused
+from proxy.store.journal import Journal
+from proxy.store.writer import OwnedFile, Pace, Writer
+
+log = logging.getLogger("fallthrough.ledger")
+
+DEFAULT_PACE = Pace()
+
+
+class SqliteLedger:
+    """Two-phase and durable: what returns has been flushed to disk."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be reserved just now, or None; for readiness."""
+        return self._writer.trouble
+
+    async def reserve(self, hold: Hold) -> Spent | None:
+        """Hold every claim or none; None: granted.
+
+        Queued before the first suspension. If the awaiter is cancelled the reservation may still be
+        granted: `release` it all the same, which queues behind and is harmless if it was refused.
+        """
+        at_us = hold.at_us
+        return await self._writer.submit(
+            lambda journal: journal.reserve(hold),
+            void=lambda journal: journal.void(hold.call_id, at_us),
+        )
+
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
+        """Add claims to an open reservation, all or none."""
+        at_us = self._clock.wall_us()
+        return await self._writer.submit(
+            lambda journal: journal.move(call_id, claims, at_us),
+            void=lambda journal: journal.touch(),
+        )
+
+    def commit(self, settlement: Settlement) -> Awaitable[None]:
+        """Settle to what was used. While the disk refuses, the await lasts; cancelling it loses nothing."""
+        return self._settle("commit", settlement)
+
+    def release(self, settlement: Settlement) -> Awaitable[None]:
+        """Settle to what its charges say, as a call that came to nothing."""
+        return self._settle("release", settlement)
+
+    def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
+        settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)
+        return cast(Awaitable[None], settled)
+
+
+@asynccontextmanager
+async def open_ledger(
+    path: Path,
+    *,
+    clock: Clock,
+    on_alert: Callable[[Alert], None],
+    pace: Pace = DEFAULT_PACE,
+) -> AsyncIterator[SqliteLedger]:
+    """Own the ledger at `path`: created if missing, checked, and dead calls settled before it is given.
+
+    Raises `StoreRefused` if another process owns it or the file is not sound. Leaving the context
+    writes what is queued and folds the WAL into the file. `on_alert` is called on the loop.
+    """
+    writer = await asyncio.to_thread(_own, path, clock.wall_us(), pace, on_alert, asyncio.get_running_loop())
+    writer.start()
+    try:
+        yield SqliteLedger(writer, clock)
+    finally:
+        await asyncio.to_thread(writer.close)  # cancelled or not, the thread ends its work and the lock
+
+
+def _own(
+    path: Path,
+    now_us: int,
+    pace: Pace,
+    on_alert: Callable[[Alert], None],
+    loop: asyncio.AbstractEventLoop,
+) -> Writer:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = take_lock(path)
+    try:
+        connection = open_file(path, pace.busy_ms)
+        return Writer(OwnedFile(path, lock), _begin(connection, path, now_us), on_alert, pace, loop)
+    except BaseException:
+        os.close(lock)
+        raise
+
+
+def _begin(connection: apsw.Connection, path: Path, now_us: int) -> Journal:
+    """Start this process's epoch and settle what earlier ones left open.
+
+    All in one transaction: killed within, the next start does it again as if nothing had been.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE state SET epoch = epoch + 1")
+        journal = Journal(connection, int(connection.execute("SELECT epoch FROM state").get))
+        left = journal.expire(now_us)
+        connection.execute("COMMIT")
+    except apsw.Error as error:
+        connection.close(True)
+        raise StoreRefused(
+            path, f"it cannot be written ({error})", "free its disk or end who locks it"
+        ) from error
+    if left:
+        log.warning("settled %d calls that an earlier process left open", left)
+    return journal

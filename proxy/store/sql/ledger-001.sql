@@ -1,0 +1,74 @@
+-- The ledger as first released. Migrations only go forward: a change is a new file with the next number.
+
+CREATE TABLE state (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL              -- counts the processes that have owned this file
+) STRICT;
+
+INSERT INTO state VALUES (1, 0);
+
+-- What happened, in order; never changed, never removed. Content-free: there is no column that a
+-- prompt or an answer could be put in. A later migration chains these rows by hash.
+CREATE TABLE rows (
+    seq                INTEGER PRIMARY KEY,   -- contiguous from 1: only one writer, and no row is ever deleted
+    at_us              INTEGER NOT NULL,      -- wall time, Unix microseconds, as the story told it
+    epoch              INTEGER NOT NULL,
+    kind               TEXT NOT NULL CHECK (kind IN ('reserve', 'move', 'commit', 'release', 'expire', 'alert')),
+    call_id            TEXT NOT NULL,
+    tenant             TEXT NOT NULL,
+    key_id             TEXT NOT NULL,
+    user_pseudonym     TEXT,
+    model              TEXT NOT NULL,
+    entries            TEXT NOT NULL,         -- JSON [[scope, window_start, unit, amount], ...]; in an alert also mark and ceiling
+    result             TEXT,
+    status             INTEGER,
+    stream             INTEGER,
+    upstream           TEXT,
+    upstream_model     TEXT,
+    input_tokens       INTEGER,               -- in a reservation these are the worst case held
+    output_tokens      INTEGER,
+    cached_tokens      INTEGER,
+    cache_write_tokens INTEGER,
+    reasoning_tokens   INTEGER,
+    source             TEXT CHECK (source IN ('reported', 'observed', 'estimated')),
+    nano_usd           INTEGER CHECK (nano_usd >= 0),
+    first_ms           INTEGER,
+    total_ms           INTEGER,
+    attempts           TEXT                   -- JSON; only in the row that settles
+) STRICT;
+
+CREATE UNIQUE INDEX rows_reserved_once ON rows (call_id) WHERE kind = 'reserve';
+CREATE UNIQUE INDEX rows_resolved_once ON rows (call_id) WHERE kind IN ('commit', 'release', 'expire');
+
+CREATE TRIGGER rows_never_change BEFORE UPDATE ON rows
+BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END;
+
+CREATE TRIGGER rows_never_go BEFORE DELETE ON rows
+BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;
+
+-- Working state: the sums of the rows, kept current in the same transaction.
+CREATE TABLE balances (
+    scope        TEXT NOT NULL,
+    window_start INTEGER NOT NULL,            -- Unix seconds; kept after the window ended, so that no clock refunds it
+    window_end   INTEGER NOT NULL,
+    unit         TEXT NOT NULL,
+    used         INTEGER NOT NULL CHECK (used >= 0),
+    held         INTEGER NOT NULL CHECK (held >= 0),
+    ceiling      INTEGER NOT NULL CHECK (ceiling >= 0),   -- as last claimed against
+    marks        TEXT NOT NULL,               -- JSON [percent, ...]
+    PRIMARY KEY (scope, window_start)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE open_calls (
+    call_id TEXT PRIMARY KEY,
+    epoch   INTEGER NOT NULL,
+    seq     INTEGER NOT NULL REFERENCES rows (seq),
+    claims  TEXT NOT NULL                     -- JSON like rows.entries: what settling must free
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE alerts (
+    scope        TEXT NOT NULL,
+    window_start INTEGER NOT NULL,
+    mark         INTEGER NOT NULL,
+    PRIMARY KEY (scope, window_start, mark)
+) STRICT, WITHOUT ROWID;
