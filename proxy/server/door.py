@@ -12,7 +12,7 @@ import re
 from http import HTTPStatus
 
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion10, HttpVersion11
 
 from proxy.call import Identity
 from proxy.errors import (
@@ -115,6 +115,8 @@ def _told(status: int, message: str, code: str, headers: tuple[tuple[str, str], 
 
 def _check_head(request: web.BaseRequest) -> None:
     """What the parser lets through and we do not."""
+    if request.version not in {HttpVersion10, HttpVersion11}:
+        raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="bad_request_head")
     if len(request.headers.getall("host", [])) > 1:
         raise bad_request("The request has more than one Host header.", code="bad_request_head")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":

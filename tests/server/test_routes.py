@@ -61,7 +61,7 @@ async def _status(house, listener, method, path, key):
 def _expected(here, method, key):
     if not here:
         return 404
-    rows = {m: auth for m, auth in here}
+    rows = dict(here)
     wanted = "GET" if method == "HEAD" else method
     if wanted not in rows:
         return 405

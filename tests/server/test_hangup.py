@@ -1,0 +1,122 @@
+"""A caller who leaves is noticed in every phase, and the story is cancelled there and then."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+
+from tests.server.running import CHAT, chat, http
+
+PHASES = ("before the first write", "between head and content", "while streaming", "waiting for room")
+WAYS = ("reset", "close", "half-close")
+
+
+class Watched:
+    """A story that stops in one phase and notes how it ended."""
+
+    def __init__(self, phase):
+        self.phase = phase
+        self.there = asyncio.Event()
+        self.ended = asyncio.get_running_loop().create_future()
+
+    async def __call__(self, caller, call):
+        try:
+            await self._tell(caller)
+        except asyncio.CancelledError:
+            self.ended.set_result(("cancelled", caller.gone))
+            raise
+        self.ended.set_result(("finished", caller.gone))
+
+    async def _tell(self, caller):
+        if self.phase == "before the first write":
+            await self._stop()
+        await caller.start(200, {})
+        if self.phase == "between head and content":
+            await self._stop()
+        if self.phase == "while streaming":
+            caller.write(b"data: 1\n\n")
+            await self._stop()
+        self.there.set()
+        while True:
+            pending = caller.write(b"data: " + b"x" * 65536 + b"\n\n")
+            await (pending or asyncio.sleep(0))
+
+    async def _stop(self):
+        self.there.set()
+        await asyncio.get_running_loop().create_future()
+
+
+def leave(line, way):
+    if way == "reset":
+        raw = line.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.writer.transport.abort()
+    elif way == "close":
+        line.writer.close()
+    else:
+        line.writer.write_eof()
+
+
+# A whole answer is sent at once, and a half-close behind a full buffer is for the stall watch.
+CASES = [
+    (stream, phase, way)
+    for stream in (True, False)
+    for phase in PHASES
+    for way in WAYS
+    if phase != "waiting for room" or (stream and way != "half-close")
+]
+
+
+@pytest.mark.parametrize(("stream", "phase", "way"), CASES)
+async def test_a_hang_up_cancels_the_story(house, stream, phase, way):
+    house.answer = watched = Watched(phase)
+    line = await house.connect()
+    line.send(chat({"stream": stream}))
+    await watched.there.wait()
+    leave(line, way)
+    assert await watched.ended == ("cancelled", True)
+    assert (await house.send(http("GET", "/healthz"))).status == 200
+
+
+async def test_a_hang_up_while_the_body_arrives_starts_no_story(house):
+    line = await house.connect()
+    line.send(chat(CHAT)[:-5])
+    await line.writer.drain()
+    leave(line, "reset")
+    assert (await house.send(chat())).status == 200
+    assert len(house.calls) == 1
+
+
+async def test_the_gate_is_left_at_a_hang_up(house):
+    house.answer = watched = Watched("while streaming")
+    line = await house.connect()
+    line.send(chat({"stream": True}))
+    await watched.there.wait()
+    assert house.gate.live == 1
+    leave(line, "reset")
+    await watched.ended
+    await house.gate.drain(60)
+    assert house.gate.live == 0
+
+
+async def test_the_story_may_settle_after_a_hang_up(house):
+    """What the story awaits while it handles its cancellation is not interrupted again."""
+    settled = asyncio.get_running_loop().create_future()
+    there = asyncio.Event()
+
+    async def answer(caller, call):
+        try:
+            there.set()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            settled.set_result(True)
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat())
+    await there.wait()
+    leave(line, "close")
+    assert await settled
