@@ -118,7 +118,7 @@ def fallthrough() -> Iterator[System]:
 
 def new_key(program: str, config: Path) -> str:
     """A caller's key from the command line, as an operator makes one."""
-    command = [program, "keys", "create", "--config", str(config), "--tenant", "bench"]
+    command = [program, "keys", "--config", str(config), "create", "--tenant", "bench"]
     made = subprocess.run(command, cwd=config.parent, capture_output=True, text=True, check=False)
     found = re.search(r"\bft-[0-9A-Za-z_-]+", made.stdout)
     if made.returncode or found is None:
