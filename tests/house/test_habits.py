@@ -28,7 +28,7 @@ VENDOR_WORDS = {
 CATCH_ALLS = {
     "proxy/server/door.py": "the outermost door: whatever is left becomes a 500 with an id",
     "proxy/duties/supervisor.py": "a duty that fails is logged and started again",
-    "proxy/store/journal.py": "the ledger's only writer: a defect in one request is that request's, not all others'",
+    "proxy/store/journal.py": "the only writer: a defect in one request is told to who asked",
 }
 
 MUTABLE = {"list", "dict", "set", "bytearray", "defaultdict", "OrderedDict", "Counter", "deque"}
