@@ -42,10 +42,10 @@ class ChatCompletions:
             headers = identified(visit.id, visit.echo)
             caller = kind(visit.request, headers, self._service.limits.stall_s)
             await self._service.answer(caller, call)
-            if not caller.finished:
-                caller.abort()
             if caller.response is None:
                 raise RuntimeError("the story ended without an answer")
+            if not caller.finished:
+                caller.abort()
             return caller.response
 
     async def _call(self, visit: Visit) -> Call:

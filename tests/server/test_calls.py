@@ -49,7 +49,10 @@ async def test_patience_is_given_in_seconds_or_with_a_unit(house, given, seconds
 @pytest.mark.parametrize(
     "header",
     [
-        *(("x-request-timeout", value) for value in ("0", "-1", "soon", "1e9", "nan", "inf", "٣", "9" * 40)),
+        *(
+            ("x-request-timeout", value)
+            for value in ("0", "-1", "soon", "1e9", "nan", "inf", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 40)
+        ),
         *(("x-preferred-upstream", value) for value in ("", "http://evil/", "a b", "x" * 65)),
     ],
 )

@@ -12,7 +12,9 @@ def head(*headers, key=KEY):
 
 @pytest.fixture
 async def tight():
-    async with opened(House(limits=Limits(body_bytes=1000, body_s=0.05, header_s=0.05, idle_s=0.05))) as running:
+    async with opened(
+        House(limits=Limits(body_bytes=1000, body_s=0.05, header_s=0.05, idle_s=0.05))
+    ) as running:
         yield running
 
 
@@ -105,7 +107,17 @@ async def test_other_expectations_are_417(house):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b"\xff", b'{"model": "gpt-4o"}', b"[" * 100_000, b'{"model":NaN}', b"\xef\xbb\xbf{}"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"model": "gpt-4o"}',
+        b"[" * 100_000,
+        b'{"model":NaN}',
+        b"\xef\xbb\xbf{}",
+    ],
 )
 async def test_a_body_that_is_no_request_is_400(house, body):
     reply = await house.send(http("POST", "/v1/chat/completions", body))

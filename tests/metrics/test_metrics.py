@@ -1,0 +1,118 @@
+"""Metrics: what ends is counted, under names that callers cannot multiply."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.call import Attempt, Billed, Identity, Outcome
+from proxy.metrics import LABEL_VALUES_MAX, Metrics
+from proxy.ports import Alert
+from proxy.table import Unit
+from proxy.usage import Source, Usage
+
+
+def known(model):
+    return True
+
+
+USAGE = Usage(input=100, output=20, cached=40, reasoning=5, source=Source.REPORTED)
+
+
+def outcome(model="gpt-4o", result="ok", upstream="openai", first_ms=300):
+    return Outcome(
+        call_id="req_1",
+        identity=Identity("acme", "key_1", "p_canary"),
+        model=model,
+        stream=True,
+        status=200,
+        result=result,
+        upstream=upstream,
+        upstream_model="gpt-4o",
+        usage=USAGE,
+        nano_usd=2_500_000_000,
+        attempts=(),
+        started_us=0,
+        first_ms=first_ms,
+        total_ms=1500,
+    )
+
+
+def samples(metrics):
+    text = metrics.render().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def value(metrics, name, **labels):
+    return samples(metrics).get((f"fallthrough_{name}", frozenset(labels.items())))
+
+
+def test_a_settled_call_is_counted_with_its_tokens_money_and_times():
+    metrics = Metrics(known)
+    metrics.settled(outcome())
+    metrics.settled(outcome())
+    where = {"upstream": "openai", "model": "gpt-4o"}
+    assert value(metrics, "calls_total", result="ok", **where) == 2
+    assert value(metrics, "cost_usd_total", **where) == 5.0
+    kinds = {"input": 200, "output": 40, "cached": 80, "reasoning": 10, "cache_write": None}
+    for kind, count in kinds.items():
+        got = value(
+            metrics,
+            "gen_ai_client_token_usage_total",
+            gen_ai_token_type=kind,
+            source="reported",
+            **where,
+        )
+        assert got == count
+    assert value(metrics, "gen_ai_server_time_to_first_token_seconds_sum", **where) == 0.6
+    assert value(metrics, "gen_ai_server_request_duration_seconds_sum", result="ok", model="gpt-4o") == 3.0
+
+
+def test_a_call_without_content_has_no_first_token_and_one_without_upstream_says_none():
+    metrics = Metrics(known)
+    metrics.settled(outcome(result="draining", upstream=None, first_ms=None))
+    assert value(metrics, "calls_total", result="draining", upstream="none", model="gpt-4o") == 1
+    assert not any("first_token" in name and "count" in name for name, _ in samples(metrics))
+
+
+def test_attempts_breakers_and_alerts_are_counted():
+    metrics = Metrics(known)
+    metrics.attempted(Attempt("openai", "gpt-4o", "overload", 503, "headers", 0, None, 9, Billed.NO))
+    for state, number in (("open", 2), ("half_open", 1), ("closed", 0)):
+        metrics.breaker("openai", state)
+        assert value(metrics, "breaker_state", upstream="openai") == number
+    metrics.alerted(Alert("tenant=acme/tokens/day", 0, 75, 80, 100, Unit.TOKENS))
+    assert value(metrics, "attempts_total", upstream="openai", result="overload") == 1
+    assert value(metrics, "limit_alerts_total", unit="tokens", mark="75") == 1
+    assert b"acme" not in metrics.render()
+
+
+def test_calls_in_flight_are_asked_for_at_each_scrape():
+    metrics, live = Metrics(known), [3, 4]
+    metrics.watch_in_flight(lambda: live.pop(0))
+    assert value(metrics, "calls_in_flight") == 3
+    assert value(metrics, "calls_in_flight") == 4
+
+
+def test_a_model_that_the_table_does_not_name_is_other():
+    metrics = Metrics(lambda model: model == "gpt-4o")
+    for number in range(10_000):
+        metrics.settled(outcome(model=f"canary-{number}"))
+    assert value(metrics, "calls_total", result="ok", upstream="openai", model="other") == 10_000
+    assert b"canary" not in metrics.render()
+
+
+def test_no_label_takes_more_than_its_share_of_values():
+    metrics = Metrics(known)
+    for number in range(LABEL_VALUES_MAX * 3):
+        metrics.settled(outcome(model=f"m{number}", result=f"r{number}", upstream=f"u{number}"))
+    calls = [labels for name, labels in samples(metrics) if name == "fallthrough_calls_total"]
+    assert len(calls) == LABEL_VALUES_MAX + 1
+
+
+def test_two_of_them_do_not_share_a_registry():
+    first, second = Metrics(known), Metrics(known)
+    first.settled(outcome())
+    assert b"gpt-4o" not in second.render()
