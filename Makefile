@@ -43,7 +43,7 @@ check: lint types floors tails ## what must hold before a commit; pre-commit run
 
 lint: $(STAMP)
 	$(BIN)/ruff check --quiet
-	$(BIN)/ruff format --quiet --check
+	$(BIN)/ruff format --check
 
 types: $(STAMP)
 	$(BIN)/mypy --no-error-summary
