@@ -14,7 +14,11 @@ from multidict import CIMultiDict
 
 from proxy.server.shapes import JSON
 
-EVENT_STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no"}
+EVENT_STREAM: Mapping[str, str] = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
 
 
 class Socket:

@@ -7,6 +7,7 @@ nothing about the call and never touches the answer's bytes.
 import asyncio
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -25,7 +26,7 @@ INLINE_PARSE_BYTES = 256 * 1024
 """Larger bodies are parsed in a thread, so that one caller's images do not hold up everybody's tokens."""
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
-SECONDS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
