@@ -11,7 +11,7 @@ from proxy.call import Billed, Kind, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told
 from proxy.policy.classify import Class, Verdict
 from proxy.policy.health import Closed
-from proxy.policy.retry import RETRY_AFTER_MAX_S
+from proxy.policy.retry import RETRY_AFTER_MAX_S, clamp
 from proxy.table import Target
 
 LASTING = frozenset({Class.AUTH.value, Class.MODEL.value})
@@ -43,15 +43,16 @@ class Trail:
     """Whether any attempt may have cost something."""
 
     def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
-        """An attempt failed; `until`: its target is closed by that until then."""
+        """An attempt failed; `until`: its target is closed until then, None: it is not."""
         status = f" {signal.status}" if signal.status else ""
         self._steps.append(f"{target} ({verdict.cls}{status})")
         self._spent = self._spent or verdict.billed is not Billed.NO
         if verdict.cls is Class.UNABLE:
             self._unable.append(signal)
             return
-        told_time = verdict.cls in (Class.RATE_LIMIT, Class.MONEY) or signal.retry_after_s is not None
-        wait = until if told_time and verdict.cls.value not in LASTING else None
+        passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
+        asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
+        wait = (until or 0.0) if passes or asked else None
         self._marks[target] = _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
 
     def shut(self, target: Target, door: Closed) -> None:

@@ -90,9 +90,22 @@ class Health:
         """Tickets not yet handed back."""
         return len(self._out)
 
+    def shut(self, target: Target, now: float, *, last: bool) -> Closed | None:
+        """Why and until when `target` is closed; the circle that stays shut longest names the reason."""
+        upstream, account, model = self._breakers(target)
+        cooling = self._cooling.get(_key(target))
+        doors = (
+            (upstream.closed_until(now, last=last), "open"),
+            (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
+            (model.closed_until(now), Class.MODEL.value),
+            (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
+        )
+        shut = [Closed(until, why) for until, why in doors if until is not None]
+        return max(shut, key=lambda closed: closed.until, default=None)
+
     def admit(self, target: Target, now: float, *, last: bool) -> Ticket | Closed:
         """A ticket for `target`, or why and until when not. `last`: nothing is left behind it."""
-        shut = self._shut(target, now, last=last)
+        shut = self.shut(target, now, last=last)
         if shut is not None:
             return shut
         self._issued += 1
@@ -143,10 +156,8 @@ class Health:
         for breaker, leave in zip(self._breakers(ticket.target), _passes(ticket), strict=True):
             breaker.neutral(leave)
 
-    def failed(
-        self, ticket: Ticket, verdict: Verdict, signal: Signal, now: float, dice: Dice
-    ) -> float | None:
-        """The attempt failed. Returns until when the target is closed by it, if it is."""
+    def failed(self, ticket: Ticket, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
+        """The attempt failed; whoever is to blame for it pays."""
         before = self._take_back(ticket)
         blamed = {
             Blame.UPSTREAM: Blame.UPSTREAM,
@@ -165,8 +176,6 @@ class Health:
                 breaker.neutral(leave)
         self._cool(ticket.target, verdict, signal, now, dice)
         self._told(ticket.target.upstream, before)
-        shut = self._shut(ticket.target, now, last=False)
-        return shut.until if shut is not None else None
 
     def state(self, upstream: str, now: float) -> str:
         """`closed`, `open` or `half_open`; an open breaker whose time is over is as good as half open."""
@@ -199,19 +208,6 @@ class Health:
         drained = tuple(self._changes)
         self._changes.clear()
         return drained
-
-    def _shut(self, target: Target, now: float, *, last: bool) -> Closed | None:
-        """Every circle must be open for traffic; the one that stays shut longest names the reason."""
-        upstream, account, model = self._breakers(target)
-        cooling = self._cooling.get(_key(target))
-        doors = (
-            (upstream.closed_until(now, last=last), "open"),
-            (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
-            (model.closed_until(now), Class.MODEL.value),
-            (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
-        )
-        shut = [Closed(until, why) for until, why in doors if until is not None]
-        return max(shut, key=lambda closed: closed.until, default=None)
 
     def _cool(self, target: Target, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
         asked = retry.clamp(signal.retry_after_s)

@@ -12,7 +12,7 @@ on every path. It never sleeps, never sends, and starts nothing after the deadli
 
 from dataclasses import dataclass, field, replace
 
-from proxy.call import Phase, Signal
+from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Verdict, classify
@@ -218,7 +218,9 @@ class Plan:
             signal = replace(signal, phase=Phase.HEADERS)
         course = self._current()
         verdict = self.verdict = classify(signal)
-        until = self.health.failed(self._hand_back(), verdict, signal, now, self.dice)
+        self._report(verdict, signal, now)
+        door = self.health.shut(course.candidate.target, now, last=course.last)
+        until = None if door is None else door.until
         self._trail.failed(course.candidate.target, verdict, signal, until)
         if not verdict.elsewhere:
             return Stop(ending.caller_fault(signal))
@@ -252,8 +254,16 @@ class Plan:
     def _broke(self, signal: Signal, now: float) -> Instruction:
         target = self._current().candidate.target
         verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
-        self.health.failed(self._hand_back(), verdict, signal, now, self.dice)
+        self._report(verdict, signal, now)
         return Stop(ending.broken(target, signal))
+
+    def _report(self, verdict: Verdict, signal: Signal, now: float) -> None:
+        """Hand the ticket back. An attempt cut short by the caller's own deadline blames nobody."""
+        ticket = self._hand_back()
+        if signal.kind is Kind.TIMEOUT and self._late(now):
+            self.health.left(ticket)
+        else:
+            self.health.failed(ticket, verdict, signal, now, self.dice)
 
     def _late(self, when: float) -> bool:
         return self.rules.deadline is not None and when >= self.rules.deadline

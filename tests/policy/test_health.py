@@ -1,0 +1,194 @@
+"""Who may be tried, and what each outcome changes."""
+
+import pytest
+
+from proxy.call import Kind, Phase, Signal
+from proxy.policy.classify import classify
+from proxy.policy.health import Closed, Health, Ticket
+from proxy.table import BreakerRules, Target
+
+RULES = BreakerRules(failures=2, open_s=60.0, open_max_s=300.0)
+GPT = Target("openai", "gpt-4o")
+MINI = Target("openai", "gpt-4o-mini")
+VLLM = Target("vllm", "mixtral")
+
+
+class FixedDice:
+    """Always the same roll."""
+
+    def __init__(self, roll=0.0):
+        self._roll = roll
+
+    def roll(self):
+        return self._roll
+
+    def token(self):
+        return "0" * 24
+
+
+def health():
+    return Health({"openai": RULES, "vllm": RULES})
+
+
+def fail(house, target, kind, now=0.0, *, retry_after_s=None, roll=0.0):
+    ticket = house.admit(target, now, last=False)
+    assert isinstance(ticket, Ticket), ticket
+    signal = Signal(kind, Phase.HEADERS, retry_after_s=retry_after_s)
+    house.failed(ticket, classify(signal), signal, now, FixedDice(roll))
+
+
+def closed(house, target, now=0.0):
+    return house.shut(target, now, last=False)
+
+
+def test_upstream_failures_close_all_its_models_and_no_other_upstream():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED)
+    assert closed(house, GPT) is None
+    fail(house, MINI, Kind.RESET)
+    assert closed(house, GPT) == Closed(60.0, "open")
+    assert closed(house, MINI) == Closed(60.0, "open")
+    assert closed(house, VLLM) is None
+    assert house.changes() == (("openai", "open"),)
+    assert house.changes() == ()
+    assert house.state("openai", 59.0) == "open"
+    assert house.state("openai", 60.0) == "half_open"
+    assert not house.usable("openai", 59.0)
+    assert house.troubles(0.0) == {"openai": "open"}
+
+
+def test_a_probe_reports_each_change_of_state():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED)
+    fail(house, GPT, Kind.OVERLOADED)
+    ticket = house.admit(GPT, 60.0, last=False)
+    house.answered(ticket, 61.0)
+    assert house.changes() == (("openai", "open"), ("openai", "half_open"), ("openai", "closed"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "roll", "until"),
+    [(20.0, 0.0, 20.0), (20.0, 1.0, 22.0), (0.5, 1.0, 0.5), (1e9, 1.0, 120.0), (None, 0.5, 0.5)],
+)
+def test_a_rate_limit_cools_one_model_only(asked, roll, until):
+    house = health()
+    fail(house, GPT, Kind.RATE_LIMITED, retry_after_s=asked, roll=roll)
+    assert closed(house, GPT) == Closed(until, "rate_limit")
+    assert closed(house, MINI) is None
+    assert closed(house, GPT, until) is None
+    assert house.changes() == ()
+    assert house.troubles(0.0) == {"openai/gpt-4o": "rate_limit"}
+
+
+def test_rate_limits_without_a_time_cool_longer_each_time_until_an_answer():
+    house, now, waits = health(), 0.0, []
+    for _ in range(3):
+        fail(house, GPT, Kind.RATE_LIMITED, now, roll=1.0)
+        waits.append(closed(house, GPT, now).until - now)
+        now += waits[-1]
+    house.answered(house.admit(GPT, now, last=False), now)
+    fail(house, GPT, Kind.RATE_LIMITED, now, roll=1.0)
+    waits.append(closed(house, GPT, now).until - now)
+    assert waits == [1.0, 2.0, 4.0, 1.0]
+
+
+def test_an_answer_that_began_before_the_rate_limit_does_not_lift_it():
+    house = health()
+    early = house.admit(GPT, 0.0, last=False)
+    fail(house, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    house.answered(early, 1.0)
+    assert closed(house, GPT, 1.0) == Closed(30.0, "rate_limit")
+
+
+def test_money_closes_the_account_for_five_minutes_growing_to_fifteen_with_single_probes():
+    house, now, waits = health(), 0.0, []
+    for _ in range(4):
+        fail(house, GPT, Kind.NO_CREDIT, now)
+        door = closed(house, MINI, now)
+        assert door.why == "money"
+        waits.append(door.until - now)
+        now = door.until
+    assert waits == [300.0, 600.0, 900.0, 900.0]
+    assert isinstance(house.admit(GPT, now, last=False), Ticket)
+    assert isinstance(house.admit(GPT, now, last=True), Closed)
+    assert house.state("openai", 0.0) == "closed"
+    assert closed(house, VLLM, 0.0) is None
+
+
+def test_a_refused_key_closes_the_account_and_says_why():
+    house = health()
+    fail(house, GPT, Kind.BAD_KEY)
+    assert closed(house, MINI) == Closed(300.0, "auth")
+    assert house.troubles(0.0) == {"openai": "auth"}
+
+
+def test_a_missing_model_closes_that_model_only():
+    house = health()
+    fail(house, GPT, Kind.NO_MODEL)
+    assert closed(house, GPT) == Closed(60.0, "model")
+    assert closed(house, MINI) is None
+    assert house.troubles(0.0) == {"openai/gpt-4o": "model"}
+
+
+@pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.FILTERED, Kind.UNABLE])
+def test_a_callers_fault_changes_nothing(kind):
+    house = health()
+    for _ in range(10):
+        fail(house, GPT, kind)
+    assert closed(house, GPT) is None
+    assert house.troubles(0.0) == {}
+
+
+def test_a_ticket_is_handed_back_once():
+    house = health()
+    ticket = house.admit(GPT, 0.0, last=False)
+    assert house.outstanding == 1
+    house.left(ticket)
+    assert house.outstanding == 0
+    with pytest.raises(RuntimeError, match="twice"):
+        house.answered(ticket, 0.0)
+
+
+def test_first_content_of_a_probe_closes_the_breaker_and_a_later_break_still_counts():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED)
+    fail(house, GPT, Kind.OVERLOADED)
+    ticket = house.began(house.admit(GPT, 60.0, last=False), 61.0)
+    assert house.state("openai", 61.0) == "closed"
+    signal = Signal(Kind.RESET, Phase.CONTENT)
+    house.failed(ticket, classify(signal), signal, 62.0, FixedDice())
+    assert closed(house, GPT, 62.0) is None
+    fail(house, GPT, Kind.OVERLOADED, 63.0)
+    assert closed(house, GPT, 63.0) == Closed(183.0, "open")
+
+
+def test_first_content_outside_half_open_forgives_nothing():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED)
+    ticket = house.began(house.admit(GPT, 0.0, last=False), 1.0)
+    fail(house, GPT, Kind.OVERLOADED)
+    assert closed(house, GPT) == Closed(60.0, "open")
+    house.left(ticket)
+
+
+def test_a_reload_keeps_breakers_and_rate_limits_by_name_and_forgets_refused_accounts():
+    old = health()
+    running = old.admit(VLLM, 0.0, last=False)
+    fail(old, VLLM, Kind.OVERLOADED)
+    fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    fail(old, MINI, Kind.BAD_KEY)
+    new = Health({"openai": RULES, "vllm": RULES, "fresh": RULES})
+    new.adopt(old)
+    assert closed(new, GPT) == Closed(30.0, "rate_limit")
+    assert closed(new, MINI) is None
+    assert closed(new, Target("fresh", "m")) is None
+    signal = Signal(Kind.RESET, Phase.SENT)
+    old.failed(running, classify(signal), signal, 1.0, FixedDice())
+    assert closed(new, VLLM, 1.0) == Closed(61.0, "open")
+
+
+def test_a_reload_brings_new_rules_into_force():
+    old, new = health(), Health({"openai": BreakerRules(failures=1, open_s=5.0)})
+    new.adopt(old)
+    fail(new, GPT, Kind.OVERLOADED)
+    assert closed(new, GPT) == Closed(5.0, "open")
