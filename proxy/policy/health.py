@@ -9,7 +9,7 @@ by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from proxy.call import Signal
+from proxy.call import Kind, Signal
 from proxy.policy import retry
 from proxy.policy.breaker import Breaker, Pass, State
 from proxy.policy.classify import Blame, Class, Verdict
@@ -19,6 +19,8 @@ from proxy.table import BreakerRules, Target
 ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 """Money and credentials are mended by people, not by seconds; one refusal is proof."""
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
+COOLED_BY = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
+"""Kinds of trouble that may ask for a pause, and what the pause is then called."""
 RATE_FIRST_S = 1.0
 RATE_MAX_S = 60.0
 JITTER = 0.1
@@ -70,7 +72,7 @@ class Health:
         self._issued = 0
 
     def adopt(self, old: "Health") -> None:
-        """Carry over what is known of upstreams that keep their name across a reload.
+        """Carry over what is known of upstreams that keep their name; once the new table is sure to rule.
 
         The breakers are shared, so that calls still running on the old table count here too.
         Refused accounts and models are forgotten: the operator may just have mended them.
@@ -159,14 +161,12 @@ class Health:
     def failed(self, ticket: Ticket, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
         """The attempt failed; whoever is to blame for it pays."""
         before = self._take_back(ticket)
-        blamed = {
-            Blame.UPSTREAM: Blame.UPSTREAM,
-            Blame.ACCOUNT: Blame.ACCOUNT,
-            Blame.MODEL: Blame.MODEL if verdict.cls is Class.MODEL else Blame.NONE,
-            Blame.NONE: Blame.NONE,
-        }[verdict.blame]
+        blamed = verdict.blame
+        if signal.kind is Kind.RATE_LIMITED:
+            blamed = Blame.NONE  # a pause is all it takes; no probe has to prove anything
         if blamed is Blame.ACCOUNT:
-            self._account_why[ticket.target.upstream] = verdict.cls
+            why = Class.MONEY if signal.kind is Kind.NO_CREDIT else Class.AUTH
+            self._account_why[ticket.target.upstream] = why
         circles = (Blame.UPSTREAM, Blame.ACCOUNT, Blame.MODEL)
         breakers = self._breakers(ticket.target)
         for circle, breaker, leave in zip(circles, breakers, _passes(ticket), strict=True):
@@ -174,7 +174,7 @@ class Health:
                 breaker.failure(leave, now, dice.roll())
             else:
                 breaker.neutral(leave)
-        self._cool(ticket.target, verdict, signal, now, dice)
+        self._cool(ticket.target, signal, now, dice)
         self._told(ticket.target.upstream, before)
 
     def state(self, upstream: str, now: float) -> str:
@@ -209,21 +209,21 @@ class Health:
         self._changes.clear()
         return drained
 
-    def _cool(self, target: Target, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
+    def _cool(self, target: Target, signal: Signal, now: float, dice: Dice) -> None:
+        """Note a pause that was asked for, or must be guessed."""
+        why = COOLED_BY.get(signal.kind)
         asked = retry.clamp(signal.retry_after_s)
-        if verdict.cls not in (Class.RATE_LIMIT, Class.OVERLOAD):
-            return
-        before = self._cooling.get(_key(target))
-        strikes = before.strikes + 1 if before else 1
+        if why is None or (why is Class.OVERLOAD and asked is None):
+            return  # overload without a time: the breaker counts it, the next call may try
+        before = self._cooling.get(_key(target), _Cooling(now, why, 0))
+        # Refusals that arrive together are one strike, or a burst would count as a long outage.
+        strikes = before.strikes + (before.until <= now)
         if asked is not None:
             jitter = 1.0 + JITTER * dice.roll() if asked > JITTER_FROM_S else 1.0
             wait = min(asked * jitter, retry.RETRY_AFTER_MAX_S)
-        elif verdict.cls is Class.RATE_LIMIT:
-            wait = retry.backoff(strikes, dice.roll(), first_s=RATE_FIRST_S, cap_s=RATE_MAX_S)
         else:
-            return  # overload without a time: the breaker counts it, the next call may try
-        until = max(now + wait, before.until if before else now)
-        self._cooling[_key(target)] = _Cooling(until, verdict.cls, strikes)
+            wait = retry.backoff(strikes, dice.roll(), first_s=RATE_FIRST_S, cap_s=RATE_MAX_S)
+        self._cooling[_key(target)] = _Cooling(max(now + wait, before.until), why, strikes)
 
     def _breakers(self, target: Target) -> tuple[Breaker, Breaker, Breaker]:
         return self._upstreams[target.upstream], self._accounts[target.upstream], self._model(target)

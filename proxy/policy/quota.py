@@ -6,6 +6,7 @@ overshoot a limit (what was too much comes back when the call settles). When a l
 `relay.py` raises the `refusal`: numbers, in OpenAI's words and headers.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 IMAGE_TOKENS = 50_000
 """The most that one image is counted as by a known model (gpt-4o-mini at high detail: 48 169)."""
+TOKENS_MAX = 10**12
+AMOUNT_MAX = 2**60
+"""No limit is anywhere near these; they keep absurd requests inside a ledger's 64-bit integers."""
 
 
 def window(every: Every, wall_us: int) -> tuple[int, int]:
@@ -67,7 +71,8 @@ def estimate(call: Call, route: Route) -> Estimate:
     added = len(repr(dict(defaults)).encode()) if defaults else 0
     around = BASE_TOKENS + sum(_message_tokens(message) for message in _list(call.body.get("messages")))
     prompt = call.prompt_bytes + added + around + _tool_tokens(call.body)
-    return Estimate(prompt, _choices(call.body, defaults) * _cap(call.body, route))
+    output = _choices(call.body, defaults) * _cap(call.body, route)
+    return Estimate(prompt, min(output, TOKENS_MAX))
 
 
 def _message_tokens(message: Any) -> int:
@@ -98,7 +103,14 @@ def _cap(body: Mapping[str, Any], route: Route) -> int:
 
 
 def _count(value: Any) -> int:
-    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else 0
+    """A number as lenient upstreams read it: `1e5` and `"100_000"` pass for integers there."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0
+    try:
+        number = value if isinstance(value, int) else math.ceil(float(value))
+    except (ValueError, OverflowError):
+        return 0
+    return max(0, number)
 
 
 def _list(value: Any) -> list[Any]:
@@ -218,7 +230,7 @@ def _part(name: str, value: str | None) -> str:
 
 def _amount(unit: Unit, tokens: int, nano_usd: int) -> int:
     amounts = {Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.NANO_USD: nano_usd}
-    return max(0, amounts[unit])
+    return min(max(0, amounts[unit]), AMOUNT_MAX)
 
 
 def refusal(spent: Spent, now_us: int) -> Refused:

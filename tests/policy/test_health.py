@@ -92,6 +92,35 @@ def test_rate_limits_without_a_time_cool_longer_each_time_until_an_answer():
     assert waits == [1.0, 2.0, 4.0, 1.0]
 
 
+def test_refusals_that_arrive_together_are_one_strike():
+    house = health()
+    tickets = [house.admit(GPT, 0.0, last=False) for _ in range(50)]
+    signal = Signal(Kind.RATE_LIMITED, Phase.HEADERS)
+    for ticket in tickets:
+        house.failed(ticket, classify(signal), signal, 0.0, FixedDice(1.0))
+    assert closed(house, GPT) == Closed(1.0, "rate_limit")
+
+
+def test_an_overload_with_a_time_cools_its_model_and_counts_against_its_upstream():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED, retry_after_s=5.0)
+    assert closed(house, GPT) == Closed(5.0, "overload")
+    assert closed(house, MINI) is None
+    fail(house, MINI, Kind.OVERLOADED)
+    assert closed(house, MINI) == Closed(60.0, "open")
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"), [(Kind.NO_CREDIT, "money"), (Kind.RATE_LIMITED, "rate_limit"), (Kind.NO_MODEL, "model")]
+)
+def test_trouble_after_content_is_blamed_like_trouble_before_it(kind, why):
+    house = health()
+    ticket = house.began(house.admit(GPT, 0.0, last=False), 0.0)
+    signal = Signal(kind, Phase.CONTENT, retry_after_s=9.0)
+    house.failed(ticket, classify(signal), signal, 0.0, FixedDice())
+    assert closed(house, GPT).why == why
+
+
 def test_an_answer_that_began_before_the_rate_limit_does_not_lift_it():
     house = health()
     early = house.admit(GPT, 0.0, last=False)

@@ -69,7 +69,14 @@ def call(body, size=100):
         ({"n": None, "max_tokens": None}, 4096),
         ({"n": 0, "max_tokens": 0}, 4096),
         ({"n": -2, "max_tokens": -5}, 4096),
-        ({"n": "2", "max_tokens": True}, 4096),
+        ({"n": [2], "max_tokens": True}, 4096),
+        ({"max_tokens": 1e5}, 100_000),
+        ({"max_tokens": 10.5}, 11),
+        ({"n": "2", "max_tokens": "100_000"}, 200_000),
+        ({"max_tokens": "lots"}, 4096),
+        ({"max_tokens": float("nan")}, 4096),
+        ({"max_tokens": float("inf")}, 4096),
+        ({"n": 2**62, "max_tokens": 2**62}, 10**12),
     ],
 )
 def test_output_is_bound_by_the_caller_or_the_route_for_each_choice(body, output):
@@ -197,6 +204,12 @@ def test_money_is_rounded_up():
     limits = table(limit(Unit.NANO_USD, USD))
     (claim,) = quota.caller_claims(limits, ACME, "chat", Price(1, 0), quota.Estimate(1, 0), AT)
     assert claim.amount == 1
+
+
+def test_absurd_amounts_stay_inside_64_bits():
+    limits = table(limit(Unit.NANO_USD, USD))
+    (claim,) = quota.caller_claims(limits, ACME, "chat", Price(10**15, 0), quota.Estimate(10**12, 0), AT)
+    assert claim.amount == 2**60
 
 
 def candidate(price):
