@@ -42,8 +42,10 @@ def engines(engine_home):
 
 
 def alive(engine):
-    engine.start()
-    engine.wait_healthy()
+    """The engine, started anew if a test has killed it."""
+    if not engine.healthy:
+        engine.start()
+        engine.wait_healthy()
     return engine
 
 

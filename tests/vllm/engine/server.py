@@ -13,7 +13,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from tests.vllm.engine.install import INSIDE, python_of
@@ -87,14 +86,16 @@ class Engine:
         return f"{self.address}/v1"
 
     @property
-    def alive(self) -> bool:
-        """Whether its API process runs."""
-        return self._process is not None and self._process.poll() is None
+    def healthy(self) -> bool:
+        """Whether it says that it can serve."""
+        try:
+            with urlopen(f"{self.address}/health", timeout=5):
+                return True
+        except OSError:
+            return False
 
     def start(self) -> None:
-        """Start it if it does not run; what an earlier life left behind goes first."""
-        if self.alive:
-            return
+        """Start it; what an earlier life left behind goes first."""
         self.kill()
         command = [
             *(python_of(self._home), "-m", "vllm.entrypoints.openai.api_server"),
@@ -111,14 +112,13 @@ class Engine:
 
     def wait_healthy(self) -> None:
         """Poll until it answers; fails with its last words if it ends or takes five minutes."""
+        assert self._process is not None, "not started"
         for _ in range(600):
-            if not self.alive:
+            if self.healthy:
+                return
+            if self._process.poll() is not None:
                 break
-            try:
-                with urlopen(f"{self.address}/health", timeout=5):
-                    return
-            except (URLError, ConnectionError, TimeoutError):
-                time.sleep(0.5)
+            time.sleep(0.5)
         raise RuntimeError(f"{self.model.folder} did not start:\n{self._log.read_text()[-4000:]}")
 
     def kill(self) -> None:

@@ -1,0 +1,11 @@
+import pytest
+
+from tests.store.stores import STORES
+
+
+@pytest.fixture(params=sorted(STORES))
+def store(request, tmp_path):
+    """Each store in turn; whatever a test did, rows and balances agree when it ends."""
+    opened = STORES[request.param](tmp_path)
+    yield opened
+    assert opened.faults() == ()

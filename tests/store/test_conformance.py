@@ -1,0 +1,276 @@
+"""What every ledger promises, whatever database is beneath it."""
+
+import asyncio
+
+import pytest
+
+from proxy.ports import Alert, Spent
+from proxy.store.fault import Misuse
+from proxy.table import Unit
+from proxy.usage import Source, Usage
+from tests.store.making import DAY, charge, claim, hold, settlement
+
+USD = "tenant=acme/nano_usd/month"
+
+
+async def test_a_granted_reservation_is_held_and_its_commit_is_used(store):
+    async with store.open() as ledger:
+        assert await ledger.reserve(hold("c1", claim(10))) is None
+        assert store.balance() == (0, 10)
+        await ledger.commit(settlement("c1", charge(8)))
+        assert store.balance() == (8, 0)
+    assert store.kinds("c1") == ["reserve", "commit"]
+
+
+async def test_a_release_frees_all(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.release(settlement("c1", charge(0), result="upstream_error"))
+        assert store.balance() == (0, 0)
+    assert store.kinds("c1") == ["reserve", "release"]
+
+
+async def test_a_claim_that_fits_exactly_is_granted_and_one_more_token_is_not(store):
+    async with store.open() as ledger:
+        assert await ledger.reserve(hold("c1", claim(60, 100))) is None
+        assert await ledger.reserve(hold("c2", claim(40, 100))) is None
+        refused = claim(1, 100)
+        assert await ledger.reserve(hold("c3", refused)) == Spent(refused, used=0, held=100)
+        await ledger.commit(settlement("c1", charge(50)))
+        await ledger.commit(settlement("c2", charge(40)))
+        refused = claim(11, 100)
+        assert await ledger.reserve(hold("c4", refused)) == Spent(refused, used=90, held=0)
+        assert await ledger.reserve(hold("c5", claim(10, 100))) is None
+        await ledger.release(settlement("c5"))
+
+
+async def test_a_claim_above_its_ceiling_is_refused_on_an_untouched_counter(store):
+    async with store.open() as ledger:
+        too_much = claim(101, 100)
+        assert await ledger.reserve(hold("c1", too_much)) == Spent(too_much, 0, 0)
+
+
+async def test_all_claims_or_none_and_the_first_that_cannot_is_told(store):
+    async with store.open() as ledger:
+        poor = claim(5, 4, scope=USD, unit=Unit.NANO_USD)
+        poorer = claim(5, 3, scope="key=k/requests/minute", unit=Unit.REQUESTS)
+        assert await ledger.reserve(hold("c1", claim(10), poor, poorer)) == Spent(poor, 0, 0)
+        assert store.balance() == (0, 0)
+        assert store.kinds("c1") == []
+        # A refusal leaves nothing: the same call may ask again for less.
+        assert await ledger.reserve(hold("c1", claim(10))) is None
+        await ledger.release(settlement("c1"))
+
+
+async def test_a_move_adds_claims_all_or_none_and_settling_frees_them_too(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        upstream, broke = claim(10, 20, scope="upstream=vllm"), claim(2, 1, scope=USD, unit=Unit.NANO_USD)
+        assert await ledger.move("c1", (upstream, broke)) == Spent(broke, 0, 0)
+        assert store.balance("upstream=vllm") == (0, 0)
+        assert await ledger.move("c1", (upstream,)) is None
+        assert store.balance("upstream=vllm") == (0, 10)
+        await ledger.commit(settlement("c1", charge(8), charge(8, scope="upstream=vllm")))
+        assert store.balance("upstream=vllm") == (8, 0)
+    assert store.kinds("c1") == ["reserve", "move", "commit"]
+
+
+async def test_a_claim_without_a_charge_is_freed_and_a_charge_without_a_claim_is_not_invented(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10), claim(10, scope="upstream=openai")))
+        await ledger.commit(settlement("c1", charge(8), charge(3, scope="never claimed")))
+        assert store.balance() == (8, 0)
+        assert store.balance("upstream=openai") == (0, 0)
+        assert store.balance("never claimed") == (0, 0)
+
+
+async def test_an_overdraft_is_recorded_never_refused(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10, 12)))
+        await ledger.commit(settlement("c1", charge(30)))
+        assert store.balance() == (30, 0)
+        refused = claim(1, 12)
+        assert await ledger.reserve(hold("c2", refused)) == Spent(refused, 30, 0)
+
+
+@pytest.mark.parametrize("wrong", [-5, 2**70])
+async def test_a_charge_outside_reason_cannot_refund_or_overflow(store, wrong):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.commit(settlement("c1", charge(wrong)))
+        used, held = store.balance()
+        assert used >= 0
+        assert held == 0
+
+
+async def test_the_first_resolution_stays(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.commit(settlement("c1", charge(8)))
+        await ledger.commit(settlement("c1", charge(5)))
+        await ledger.release(settlement("c1", charge(0)))
+        assert store.balance() == (8, 0)
+    assert store.kinds("c1") == ["reserve", "commit"]
+
+
+async def test_settling_what_was_never_granted_is_harmless(store):
+    async with store.open() as ledger:
+        await ledger.release(settlement("unknown", charge(3)))
+        assert store.kinds("unknown") == []
+
+
+@pytest.mark.parametrize("settled", [False, True])
+async def test_reserving_a_call_twice_is_an_error_that_changes_nothing(store, settled):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        if settled:
+            await ledger.commit(settlement("c1", charge(8)))
+        before = store.balance()
+        with pytest.raises(Misuse, match="c1"):
+            await ledger.reserve(hold("c1", claim(10)))
+        assert store.balance() == before
+
+
+async def test_moving_a_call_that_is_not_open_is_an_error(store):
+    async with store.open() as ledger:
+        with pytest.raises(Misuse, match="not open"):
+            await ledger.move("c1", (claim(1),))
+
+
+async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
+    async with store.open() as ledger:
+        asked = (hold("c1", claim(10)), hold("c2", claim(-1)), hold("c1", claim(10)), hold("c3", claim(10)))
+        done = await asyncio.gather(*(ledger.reserve(each) for each in asked), return_exceptions=True)
+        assert [type(each) for each in done] == [type(None), Misuse, Misuse, type(None)]
+        assert store.balance() == (0, 20)
+
+
+async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10, window=DAY)))
+        await ledger.commit(settlement("c1", charge(8, window=DAY + 86_400)))
+        found = store.query("SELECT window_start, used, held FROM balances")
+        assert found == [(DAY, 0, 0)]
+
+
+async def test_a_clock_set_back_finds_the_old_window_as_it_was_left(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(90, 100)))
+        await ledger.commit(settlement("c1", charge(90)))
+        assert await ledger.reserve(hold("c2", claim(90, 100, window=DAY + 86_400))) is None
+        refused = claim(20, 100)
+        assert await ledger.reserve(hold("c3", refused)) == Spent(refused, 90, 0)
+
+
+async def test_marks_are_told_once_a_window_with_a_row_each(store):
+    async with store.open() as ledger:
+        for number, used in enumerate((70, 6, 1, 20, 3)):
+            assert await ledger.reserve(hold(f"c{number}", claim(used, 100))) is None
+            await ledger.commit(settlement(f"c{number}", charge(used)))
+        await asyncio.sleep(0)
+    told = [(alert.mark, alert.used) for alert in store.alerts]
+    assert told == [(75, 76), (90, 97), (100, 100)]
+    assert store.alerts[0] == Alert("tenant=acme/tokens/day", DAY, 75, 76, 100, Unit.TOKENS)
+    assert len(store.query("SELECT 1 FROM rows WHERE kind = 'alert'")) == 3
+    async with store.open() as ledger:  # a restart tells nothing again
+        refused = claim(1, 100)
+        assert await ledger.reserve(hold("c9", refused)) == Spent(refused, 100, 0)
+    assert len(store.alerts) == 3
+
+
+async def test_a_limit_counts_as_spent_when_a_call_is_refused_for_what_was_used(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(70, 100, marks=())))
+        await ledger.reserve(hold("c2", claim(70, 100, marks=())))  # refused for what is held: no alert
+        await ledger.commit(settlement("c1", charge(70)))
+        assert store.alerts == []
+        await ledger.reserve(hold("c3", claim(40, 100, marks=())))
+        await ledger.reserve(hold("c4", claim(40, 100, marks=())))
+    assert [(alert.mark, alert.used) for alert in store.alerts] == [(100, 70)]
+
+
+async def test_64_callers_never_overshoot_and_use_the_limit_up(store):
+    """L1: whatever their interleaving, used + held stays beneath the ceiling, and 95 % of it is usable."""
+    ceiling, need, seen = 10_000, 70, []
+
+    async with store.open() as ledger:
+
+        async def caller(name):
+            for turn in range(40):
+                call_id = f"{name}-{turn}"
+                spent = await ledger.reserve(hold(call_id, claim(need, ceiling)))
+                if spent is not None:
+                    seen.append(spent.used + spent.held)
+                    return
+                await ledger.commit(settlement(call_id, charge(need)))
+
+        await asyncio.gather(*(caller(name) for name in range(64)))
+        used, held = store.balance()
+    assert held == 0
+    assert 0.95 * ceiling <= used <= ceiling
+    assert max(seen) <= ceiling
+
+
+async def test_a_cancelled_settlement_is_settled_all_the_same(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        settling = ledger.commit(settlement("c1", charge(8)))
+        settling.cancel()
+    assert store.kinds("c1") == ["reserve", "commit"]
+
+
+async def test_a_reservation_whose_awaiter_left_can_be_released_behind_it(store):
+    async with store.open() as ledger, asyncio.TaskGroup() as group:
+        asking = group.create_task(ledger.reserve(hold("c1", claim(10))))
+        await asyncio.sleep(0)  # it is queued before it first waits
+        asking.cancel()
+        await ledger.release(settlement("c1", charge(0), result="caller_gone"))
+        assert store.balance() == (0, 0)
+    assert store.kinds("c1") == ["reserve", "release"]
+
+
+async def test_leaving_writes_what_is_queued(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        ledger.commit(settlement("c1", charge(8)))
+    assert store.balance() == (8, 0)
+
+
+async def test_the_settling_row_says_what_happened_and_holds_the_attempts(store):
+    usage = Usage(30, 50, cached=10, cache_write=5, reasoning=20, source=Source.OBSERVED)
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.commit(settlement("c1", charge(8), usage=usage))
+    who = "tenant, key_id, user_pseudonym, model"
+    what = "result, status, upstream, source, nano_usd, first_ms, total_ms"
+    (row,) = store.query(f"SELECT {who}, {what} FROM rows WHERE kind = 'commit'")
+    assert row == ("acme", "key_1", "pseudonym", "gpt-4o", "ok", 200, "vllm", "observed", 7, 20, 40)
+    tokens = "input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens"
+    assert store.query(f"SELECT {tokens} FROM rows WHERE kind = 'commit'") == [(30, 50, 10, 5, 20)]
+    ((first, second),) = store.query(
+        "SELECT json_extract(attempts, '$[0].result'), json_extract(attempts, '$[1].usage.output') "
+        "FROM rows WHERE kind = 'commit'"
+    )
+    assert (first, second) == ("overload", 50)
+
+
+async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(store):
+    async with store.open() as ledger:
+        claims = (
+            claim(10),
+            claim(1, scope="requests", unit=Unit.REQUESTS),
+            claim(1001, 9999, scope=USD, unit=Unit.NANO_USD),
+        )
+        await ledger.reserve(hold("c1", *claims, input_tokens=4, output_tokens=6, nano_usd=1001))
+    async with store.open() as ledger:
+        assert store.balance() == (4, 0)
+        assert store.balance("requests") == (1, 0)
+        assert store.balance(USD) == (401, 0)
+        # The dead process's own settlement, were it to come, changes nothing.
+        await ledger.commit(settlement("c1", charge(8)))
+        assert store.balance() == (4, 0)
+    names = "result, source, input_tokens, output_tokens, nano_usd"
+    assert store.query(f"SELECT {names} FROM rows WHERE kind = 'expire'") == [
+        ("crash_settled", "estimated", 4, 0, 401)
+    ]
+    assert store.kinds("c1") == ["reserve", "expire"]

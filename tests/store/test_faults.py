@@ -1,0 +1,298 @@
+"""The disk says no: callers are told the truth, and service comes back without a restart."""
+
+import asyncio
+
+import apsw
+import pytest
+
+from proxy.errors import Refused
+from proxy.store import StoreRefused, open_ledger
+from proxy.store.database import APPLICATION_ID
+from proxy.store.writer import Pace
+from tests.store.making import StillClock, charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
+
+HASTY = Pace(retry_s=0.001, busy_ms=1, idle_s=0.001)
+
+
+@pytest.fixture
+def file(tmp_path):
+    opened = SqliteStore(tmp_path)
+    yield opened
+    assert opened.faults() == ()
+
+
+class Failing:
+    """A connection that fails at one statement, before or after doing it, until told to stop."""
+
+    def __init__(self, connection, statement, *, done_first=False):
+        self.connection, self.statement, self.done_first = connection, statement, done_first
+        self.failing = True
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, sql, *values):
+        if self.failing and sql == self.statement:
+            if self.done_first:
+                self.connection.execute(sql, *values)
+            raise apsw.IOError("fsync failed")
+        return self.connection.execute(sql, *values)
+
+
+def journal_of(ledger):
+    return ledger._writer._journal
+
+
+class Cramped:
+    """A connection whose disk is full while `full` is set: no transaction may add a page."""
+
+    def __init__(self, connection):
+        self.connection, self.full = connection, False
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, sql, *values):
+        if sql == "BEGIN IMMEDIATE":
+            pages = self.connection.execute("PRAGMA page_count").get if self.full else 2**30
+            self.connection.execute(f"PRAGMA max_page_count = {pages}")
+        return self.connection.execute(sql, *values)
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110 - the writer is another thread and has no event for tests
+        await asyncio.sleep(0)
+
+
+async def until_well(ledger):
+    await until(lambda: ledger.trouble is None)
+
+
+async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
+    async with file.open(HASTY) as ledger:
+        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        calls = [f"c{number}" for number in range(50)]
+        for call_id in calls:
+            await ledger.reserve(hold(call_id, claim(10)))
+        disk.full = True
+        settling = [ledger.commit(settlement(call_id, charge(8))) for call_id in calls]
+        await until(lambda: ledger.trouble)
+        assert "Full" in ledger.trouble
+        with pytest.raises(Refused) as caught:
+            await ledger.reserve(hold("while full", claim(10)))
+        told = caught.value.told
+        assert (told.status, told.code, told.should_retry) == (503, "ledger_unavailable", True)
+        assert not all(each.done() for each in settling)
+        disk.full = False
+        await asyncio.gather(*settling)
+        await until_well(ledger)
+        assert await ledger.reserve(hold("after", claim(1))) is None
+    assert all(file.kinds(call_id) == ["reserve", "commit"] for call_id in calls)
+    assert file.kinds("while full") == []
+    assert file.balance() == (400, 1)
+
+
+async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
+    async with file.open(HASTY) as ledger:
+        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        disk.full = True
+        with pytest.raises(Refused):
+            for number in range(100):
+                await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
+        disk.full = False
+        await until_well(ledger)
+        assert await ledger.reserve(hold("after", claim(1))) is None
+
+
+async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        intruder = apsw.Connection(str(file.path))
+        intruder.execute("BEGIN IMMEDIATE")
+        settling = ledger.commit(settlement("c1", charge(8)))
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c2", claim(10)))
+        assert not settling.done()
+        assert "Busy" in ledger.trouble
+        intruder.execute("ROLLBACK")
+        intruder.close()
+        await settling
+        await until_well(ledger)
+        assert await ledger.reserve(hold("c3", claim(10))) is None
+    assert file.kinds("c1") == ["reserve", "commit"]
+    assert file.kinds("c2") == []
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "SAVEPOINT request", "COMMIT"])
+async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, statement):
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        suspect = journal_of(ledger).connection
+        journal_of(ledger).connection = Failing(suspect, statement)
+        settling = ledger.commit(settlement("c1", charge(8)))
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c2", claim(10)))
+        await settling
+        assert journal_of(ledger).connection is not suspect
+        await until_well(ledger)
+        assert await ledger.reserve(hold("c2", claim(10))) is None
+    assert file.balance() == (8, 10)
+
+
+async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        journal = journal_of(ledger)
+        journal.connection = Failing(journal.connection, "COMMIT", done_first=True)
+        settling = ledger.commit(settlement("c1", charge(8)))
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c2", claim(10)))
+        await settling
+        await until_well(ledger)
+        assert file.balance() == (8, 0)
+    assert file.kinds("c1") == ["reserve", "commit"]
+    assert file.kinds("c2") in ([], ["reserve", "release"])
+
+
+async def test_a_file_that_lost_acknowledged_rows_is_not_trusted_again(file):
+    async with file.open(Pace(retry_s=0.001, last_tries=1)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        ledger._writer._tail += 5
+        journal_of(ledger).connection = Failing(journal_of(ledger).connection, "BEGIN IMMEDIATE")
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c2", claim(10)))
+        await until(lambda: "acknowledged rows are missing" in ledger.trouble)
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c3", claim(10)))
+
+
+async def test_a_settlement_that_can_never_be_written_is_settled_by_the_next_start(file):
+    async with file.open(Pace(retry_s=0.001, busy_ms=1, last_tries=1)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        intruder = apsw.Connection(str(file.path))
+        intruder.execute("BEGIN IMMEDIATE")
+        settling = ledger.commit(settlement("c1", charge(8)))
+    with pytest.raises(Refused):
+        await settling
+    intruder.close()
+    async with file.open():
+        assert file.kinds("c1") == ["reserve", "expire"]
+
+
+async def test_too_many_waiting_are_shed_never_dropped_and_settlements_always_enter(file):
+    async with file.open(Pace(queue=4)) as ledger:
+        await ledger.reserve(hold("open", claim(1)))
+        asked = [ledger.reserve(hold(f"c{number}", claim(1))) for number in range(200)]
+        settling = ledger.commit(settlement("open", charge(1)))
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        await settling
+    assert {type(each) for each in done} == {type(None), Refused}
+    assert len(file.query("SELECT 1 FROM open_calls")) == done.count(None)
+
+
+async def test_a_quiet_ledger_folds_its_wal_into_the_file(file):
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("c1", claim(1)))
+        await until(lambda: ledger._writer._wal_pages == 0)
+        await ledger.release(settlement("c1"))
+    assert not file.path.with_name("ledger.db-wal").exists()
+
+
+async def test_a_long_wal_is_cut_while_busy(file):
+    async with file.open(Pace(wal_pages=8)) as ledger:
+        for number in range(40):
+            await ledger.reserve(hold(f"c{number}", claim(1)))
+        assert ledger._writer._wal_pages < 40
+
+
+async def refused(path):
+    with pytest.raises(StoreRefused) as caught:
+        async with open_ledger(path, clock=StillClock(), on_alert=print):
+            pass
+    return str(caught.value)
+
+
+async def test_a_second_writer_is_refused_and_the_first_goes_on(file):
+    async with file.open() as ledger:
+        assert "another process writes this ledger" in await refused(file.path)
+        assert await ledger.reserve(hold("c1", claim(10))) is None
+    async with file.open():
+        pass
+
+
+async def damaged(path, change):
+    """A ledger with some calls in it, closed, and then changed by `change(bytearray)`."""
+    async with open_ledger(path, clock=StillClock(), on_alert=print) as ledger:
+        for number in range(200):
+            await ledger.reserve(hold(f"c{number}", claim(10, 10**9)))
+    content = bytearray(path.read_bytes())
+    path.write_bytes(change(content))
+    return path.read_bytes()
+
+
+def foreign(number, at):
+    def change(content):
+        content[at : at + 4] = number.to_bytes(4, "big")
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda _: b"", "the file is empty"),
+        (lambda _: b"not a database at all" * 100, "cannot open it"),
+        (foreign(APPLICATION_ID + 1, 68), "not a Fallthrough ledger"),
+        (foreign(99, 60), "newer Fallthrough"),
+        (lambda content: content[: len(content) // 2], ""),
+        (lambda content: content[:4096] + b"\xa5" * 4096 + content[8192:], ""),
+        (lambda content: content[:20480] + b"\x00" * 4096 + content[24576:], ""),
+    ],
+    ids=["empty", "text", "foreign", "newer", "cut", "overwritten", "zeroed"],
+)
+async def test_a_file_that_is_not_sound_is_refused_and_left_as_it_is(tmp_path, change, problem):
+    path = tmp_path / "ledger.db"
+    before = await damaged(path, change)
+    assert problem in await refused(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_wal_without_its_ledger_is_refused(tmp_path):
+    (tmp_path / "ledger.db-wal").write_bytes(b"frames")
+    assert "the ledger is gone" in await refused(tmp_path / "ledger.db")
+    assert not (tmp_path / "ledger.db").exists()
+
+
+async def test_a_kill_while_creating_leaves_nothing_in_the_way(tmp_path):
+    (tmp_path / "ledger.db.new").write_bytes(b"half")
+    async with SqliteStore(tmp_path).open() as ledger:
+        assert await ledger.reserve(hold("c1", claim(1))) is None
+
+
+async def test_rows_can_be_neither_changed_nor_deleted(file):
+    async with file.open() as ledger:
+        await ledger.reserve(hold("c1", claim(1)))
+    connection = apsw.Connection(str(file.path))
+    for sql in ("UPDATE rows SET nano_usd = 0", "DELETE FROM rows"):
+        with pytest.raises(apsw.ConstraintError, match="audit rows are never"):
+            connection.execute(sql)
+    connection.close()
+
+
+async def test_no_column_could_hold_a_prompt_or_an_answer(file):
+    """A canary: whoever adds a column must say here that it holds no content."""
+    async with file.open():
+        pass
+    columns = {name for (name,) in file.query("SELECT name FROM pragma_table_info('rows')")}
+    who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
+    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts"}
+    tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
+    assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms"}
+
+
+async def test_the_files_are_for_their_owner_only(file):
+    async with file.open():
+        assert file.path.stat().st_mode & 0o077 == 0
+        assert file.path.with_name("ledger.db-wal").stat().st_mode & 0o077 == 0

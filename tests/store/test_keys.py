@@ -1,0 +1,163 @@
+"""Keys: found by digest, shown once, and gone within one refresh when another process revokes them."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from proxy.ports import Grant
+from proxy.store import StoreRefused, open_keys
+from proxy.store.keys import digest_of
+from tests.store.making import WALL_US, StillClock
+
+REVOKE = """
+import asyncio, sys
+from pathlib import Path
+from proxy.store import open_keys
+from tests.store.making import StillClock
+
+async def main():
+    async with open_keys(Path(sys.argv[1]), clock=StillClock()) as keys:
+        assert await keys.revoke(sys.argv[2])
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+async def keys(tmp_path, clock):
+    async with open_keys(tmp_path / "keys.db", clock=clock) as opened:
+        yield opened
+
+
+async def test_a_new_key_is_found_by_its_digest(keys):
+    key = await keys.create("acme", "laptop")
+    assert keys.find(digest_of(key.text)) == Grant(key.key_id, "acme")
+    assert keys.find(digest_of(key.text + "0")) is None
+
+
+async def test_a_key_is_long_fresh_and_never_shown_by_accident(keys):
+    first, second = await keys.create("acme"), await keys.create("acme")
+    assert first.text.startswith("ft-")
+    assert len(bytes.fromhex(first.text.removeprefix("ft-"))) * 8 >= 128
+    assert first.text != second.text
+    assert first.key_id != second.key_id
+    assert first.text not in repr(first)
+
+
+async def test_only_digests_reach_the_file_and_only_its_owner_reads_it(keys, tmp_path):
+    key = await keys.create("acme")
+    content = (tmp_path / "keys.db").read_bytes()
+    assert digest_of(key.text) in content
+    assert key.text.encode() not in content
+    assert bytes.fromhex(key.text.removeprefix("ft-")) not in content
+    assert (tmp_path / "keys.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_revoked_key_is_found_no_more_and_stays_listed(keys, clock):
+    key = await keys.create("acme", "laptop")
+    clock.now_us += 5
+    assert await keys.revoke(key.key_id)
+    assert keys.find(digest_of(key.text)) is None
+    (record,) = await keys.list()
+    assert (record.key_id, record.name, record.revoked_us) == (key.key_id, "laptop", WALL_US + 5)
+    assert not await keys.revoke(key.key_id)
+    assert not await keys.revoke("key_unknown")
+
+
+async def test_rotating_keeps_the_id_and_ends_the_old_text(keys):
+    old = await keys.create("acme")
+    new = await keys.rotate(old.key_id)
+    assert new.key_id == old.key_id
+    assert keys.find(digest_of(old.text)) is None
+    assert keys.find(digest_of(new.text)) == Grant(old.key_id, "acme")
+    await keys.revoke(old.key_id)
+    assert await keys.rotate(old.key_id) is None
+    assert await keys.rotate("key_unknown") is None
+
+
+async def test_a_key_ends_when_it_expires(keys, clock):
+    key = await keys.create("acme", expires_us=clock.now_us + 10)
+    clock.now_us += 9
+    assert keys.find(digest_of(key.text)) is not None
+    clock.now_us += 1
+    assert keys.find(digest_of(key.text)) is None
+
+
+async def test_a_revoke_by_another_process_is_seen_at_the_next_refresh(keys, tmp_path):
+    key = await keys.create("acme")
+    assert not await keys.refresh()
+    command = [sys.executable, "-c", REVOKE, str(tmp_path / "keys.db"), key.key_id]
+    assert await asyncio.to_thread(subprocess.call, command) == 0
+    assert await keys.refresh()
+    assert keys.find(digest_of(key.text)) is None
+    assert not await keys.refresh()
+
+
+async def test_a_key_made_beside_us_is_found_after_a_refresh(keys, tmp_path, clock):
+    async with open_keys(tmp_path / "keys.db", clock=clock) as other:
+        key = await other.create("globex")
+    assert keys.find(digest_of(key.text)) is None
+    await keys.refresh()
+    assert keys.find(digest_of(key.text)) == Grant(key.key_id, "globex")
+
+
+async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path, clock):
+    alice = keys.pseudonym("acme", "alice@example.com")
+    assert alice == keys.pseudonym("acme", "alice@example.com")
+    assert len(alice) * 4 >= 128
+    others = {keys.pseudonym("globex", "alice@example.com"), keys.pseudonym("acme", "bob"), alice}
+    assert len(others) == 3
+    assert keys.pseudonym("ab", "c") != keys.pseudonym("a", "bc")
+    assert keys.pseudonym("acme", "\ud800") != alice
+    async with open_keys(tmp_path / "keys.db", clock=clock) as again:
+        assert again.pseudonym("acme", "alice@example.com") == alice
+    async with open_keys(tmp_path / "other" / "keys.db", clock=clock) as elsewhere:
+        assert elsewhere.pseudonym("acme", "alice@example.com") != alice
+
+
+async def test_many_may_create_the_file_at_once(tmp_path, clock):
+    async def opened():
+        async with open_keys(tmp_path / "keys.db", clock=clock) as each:
+            return each.pseudonym("acme", "alice")
+
+    assert len(set(await asyncio.gather(*(opened() for _ in range(8))))) == 1
+
+
+def other_database(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    connection.close()
+
+
+def newer(path):
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA application_id = {0x46544B59}")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda path: path.write_bytes(b"no database" * 100), "cannot open it"),
+        (other_database, "not a Fallthrough key file"),
+        (newer, "newer Fallthrough"),
+    ],
+    ids=["text", "foreign", "newer"],
+)
+async def test_a_file_that_is_not_ours_is_refused(tmp_path, clock, make, problem):
+    path = tmp_path / "keys.db"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StoreRefused, match=problem):
+        async with open_keys(path, clock=clock):
+            pass
+    assert path.read_bytes() == before

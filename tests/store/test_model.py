@@ -1,0 +1,119 @@
+"""The ledger against a dictionary: whatever is asked in whatever order, both answer the same."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from proxy.ports import Spent
+from proxy.store.fault import Misuse
+from tests.store.making import charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
+
+CEILING = 100
+CALLS = st.sampled_from([f"c{number}" for number in range(12)])
+SCOPES = st.sampled_from(["tenant", "key", "upstream"])
+AMOUNTS = st.integers(0, 60)
+CLAIMS = st.dictionaries(SCOPES, AMOUNTS, max_size=3)
+INPUT = 5
+BALANCES = "SELECT scope, used, held FROM balances"
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """`used` by scope, `open` claims by call, and the calls ever reserved: that is all a ledger is."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = dict.fromkeys(("tenant", "key", "upstream"), 0)
+        self.open = {}
+        self.known = set()
+        self.folder = tempfile.TemporaryDirectory(prefix="ledger-")
+        self.store = SqliteStore(Path(self.folder.name))
+        self.runner = asyncio.Runner()
+        self.start()
+
+    def start(self):
+        self.context = self.store.open()
+        self.ledger = self.runner.run(self.context.__aenter__())
+
+    def stop(self):
+        self.runner.run(self.context.__aexit__(None, None, None))
+
+    def held(self, scope):
+        return sum(amount for claims in self.open.values() for each, amount in claims if each == scope)
+
+    def expected(self, claims):
+        for scope, amount in claims.items():
+            if self.used[scope] + self.held(scope) + amount > CEILING:
+                return Spent(claim(amount, CEILING, scope=scope), self.used[scope], self.held(scope))
+        return None
+
+    def ask(self, asked, claims, call_id, allowed):
+        async def answer():
+            try:
+                return await asked
+            except Misuse:
+                return Misuse
+
+        expected = self.expected(claims)
+        got = self.runner.run(answer())
+        if expected is None and not allowed:
+            assert got is Misuse
+        elif not allowed:
+            assert got in (Misuse, expected)
+        else:
+            assert got == expected
+        if expected is None and allowed:
+            self.known.add(call_id)
+            self.open.setdefault(call_id, []).extend(claims.items())
+
+    @rule(call_id=CALLS, claims=CLAIMS)
+    def reserve(self, call_id, claims):
+        made = [claim(amount, CEILING, scope=scope) for scope, amount in claims.items()]
+        asked = self.ledger.reserve(hold(call_id, *made, input_tokens=INPUT))
+        self.ask(asked, claims, call_id, call_id not in self.known)
+
+    @rule(call_id=CALLS, claims=CLAIMS)
+    def move(self, call_id, claims):
+        made = tuple(claim(amount, CEILING, scope=scope) for scope, amount in claims.items())
+        self.ask(self.ledger.move(call_id, made), claims, call_id, call_id in self.open)
+
+    @rule(call_id=CALLS, charges=CLAIMS, kind=st.sampled_from(["commit", "release"]))
+    def settle(self, call_id, charges, kind):
+        made = [charge(amount, scope=scope) for scope, amount in charges.items()]
+
+        async def settled():
+            await getattr(self.ledger, kind)(settlement(call_id, *made))
+
+        self.runner.run(settled())
+        for scope in {scope for scope, _ in self.open.pop(call_id, ())}:
+            self.used[scope] += charges.get(scope, 0)
+
+    @rule()
+    def restart(self):
+        self.stop()
+        for claims in self.open.values():
+            for scope in {scope for scope, _ in claims}:
+                total = sum(amount for each, amount in claims if each == scope)
+                self.used[scope] += min(total, INPUT)
+        self.open.clear()
+        self.start()
+
+    @invariant()
+    def balances_agree(self):
+        found = {scope: (used, held) for scope, used, held in self.store.query(BALANCES)}
+        for scope in self.used:
+            assert found.get(scope, (0, 0)) == (self.used[scope], self.held(scope))
+
+    def teardown(self):
+        self.stop()
+        self.runner.close()
+        assert self.store.faults() == ()
+        self.folder.cleanup()
+
+
+TestLedgerModel = LedgerMachine.TestCase
+TestLedgerModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
