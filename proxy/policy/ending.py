@@ -7,7 +7,7 @@ it up. The status follows the consequence: come back later (429, 503), too slow 
 
 from dataclasses import dataclass, field, replace
 
-from proxy.call import Billed, Kind, Signal
+from proxy.call import Kind, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told
 from proxy.policy.classify import Class, Verdict
 from proxy.policy.health import Closed
@@ -39,14 +39,11 @@ class Trail:
     """For the message, in order."""
     _marks: dict[Target, _Mark] = field(default_factory=dict)
     _unable: list[Signal] = field(default_factory=list)
-    _spent: bool = False
-    """Whether any attempt may have cost something."""
 
     def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
         """An attempt failed; `until`: its target is closed until then, None: it is not."""
         status = f" {signal.status}" if signal.status else ""
         self._steps.append(f"{target} ({verdict.cls}{status})")
-        self._spent = self._spent or verdict.billed is not Billed.NO
         if verdict.cls is Class.UNABLE:
             self._unable.append(signal)
             return
@@ -82,10 +79,7 @@ class Trail:
         step = f"{target} ({why})"
         if step not in self._steps:
             self._steps.append(step)
-        before = self._marks.get(target)
-        # A failure that waiting does not mend is not mended by a door that closed after it.
-        if before is None or before.until is not None:
-            self._marks[target] = _Mark(why, until)
+        self._marks[target] = _Mark(why, until)
 
     def _later(self, now: float) -> Failure:
         soonest = min(mark.until for mark in self._marks.values() if mark.until is not None)
@@ -97,7 +91,8 @@ class Trail:
             "rate_limit_error" if limited else "server_error",
             "rate_limit_exceeded" if limited else "upstream_unavailable",
             retry_after_s=wait,
-            should_retry=wait <= RETRY_AFTER_MAX_S and not self._spent,
+            # Nothing was spent: every trouble that passes with time is one that is not billed.
+            should_retry=wait <= RETRY_AFTER_MAX_S,
         )
         return AllFailed(told)
 

@@ -19,7 +19,7 @@ from proxy.table import BreakerRules, Target
 ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 """Money and credentials are mended by people, not by seconds; one refusal is proof."""
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
-COOLED_BY = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
+COOLED_BY: Mapping[Kind, Class] = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
 """Kinds of trouble that may ask for a pause, and what the pause is then called."""
 RATE_FIRST_S = 1.0
 RATE_MAX_S = 60.0

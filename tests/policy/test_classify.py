@@ -48,3 +48,10 @@ def test_the_verdict_hangs_on_nothing_but_kind_and_phase():
     plain = Signal(Kind.OVERLOADED, Phase.HEADERS)
     full = Signal(Kind.OVERLOADED, Phase.HEADERS, 529, 30.0, None, "insufficient_quota")
     assert classify(plain) == classify(full)
+
+
+def test_trouble_that_passes_with_time_is_never_billed():
+    """A final 429 or 503 may invite a retry only because nothing was spent on the way to it."""
+    passing = (Class.RATE_LIMIT, Class.OVERLOAD, Class.MONEY)
+    verdicts = [classify(Signal(kind, phase)) for kind, phase in product(Kind, Phase)]
+    assert all(verdict.billed is Billed.NO for verdict in verdicts if verdict.cls in passing)

@@ -199,6 +199,7 @@ def test_waiting_is_bounded_in_all():
     talk = Dialogue(health=health, wait_max_s=0.6)
     assert [talk.start(1.0), talk.say(Woke(), 1.25)] == ["wait 1.25", "wait 1.5"]
     assert talk.say(Woke(), 1.5) == "stop 503 upstream_unavailable"
+    assert talk.failure.told.message == "All upstreams failed: a/m (open), b/m (open), c/m (open)."
 
 
 def test_nothing_waits_past_the_deadline():
@@ -330,6 +331,18 @@ def test_a_wait_after_money_may_have_been_spent_is_not_advertised_for_retry():
     spent.start()
     spent.say(Failed(Signal(Kind.BAD_ANSWER, Phase.HEADERS, 200)))
     assert spent.told().should_retry is False
+
+
+def test_a_door_that_closed_meanwhile_is_what_the_caller_may_wait_for():
+    health = Health(dict.fromkeys("abc", RULES))
+    talk = Dialogue("a", health=health)
+    assert [talk.start(), talk.say(OVERLOAD)] == ["try a #1", "wait 0.125"]
+    for _ in range(4):
+        other = Dialogue("a", attempts=1, health=health)
+        other.start()
+        other.say(OVERLOAD)
+    assert talk.say(Woke(), 0.125) == "stop 503 upstream_unavailable"
+    assert talk.told().message == "All upstreams failed: a/m (overload 503), a/m (open)."
 
 
 def test_unable_everywhere_passes_on_what_the_dialect_told():
