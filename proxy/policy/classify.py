@@ -69,23 +69,22 @@ _CALLER = Verdict(Class.CALLER, False, False, Blame.NONE, Billed.NO)
 # A success status came, so the upstream may well charge for what it sent.
 _BAD_ANSWER = Verdict(Class.BAD_ANSWER, False, True, Blame.UPSTREAM, Billed.UNKNOWN)
 
-_BEFORE_CONTENT: Mapping[Kind, Verdict] = 
-    {
-        Kind.UNREACHABLE: _UNREACHABLE,
-        Kind.RESET: _AMBIGUOUS,
-        Kind.TIMEOUT: _AMBIGUOUS,
-        Kind.RATE_LIMITED: Verdict(Class.RATE_LIMIT, True, True, Blame.MODEL, Billed.NO),
-        Kind.OVERLOADED: Verdict(Class.OVERLOAD, True, True, Blame.UPSTREAM, Billed.NO),
-        Kind.NO_CREDIT: Verdict(Class.MONEY, False, True, Blame.ACCOUNT, Billed.NO),
-        Kind.BAD_KEY: Verdict(Class.AUTH, False, True, Blame.ACCOUNT, Billed.NO),
-        Kind.NO_MODEL: Verdict(Class.MODEL, False, True, Blame.MODEL, Billed.NO),
-        Kind.BAD_REQUEST: _CALLER,
-        Kind.TOO_LONG: _CALLER,
-        Kind.FILTERED: _CALLER,
-        Kind.BAD_ANSWER: _BAD_ANSWER,
-        Kind.TRUNCATED: _BAD_ANSWER,
-        Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),
-    }
+_BEFORE_CONTENT: Mapping[Kind, Verdict] = {
+    Kind.UNREACHABLE: _UNREACHABLE,
+    Kind.RESET: _AMBIGUOUS,
+    Kind.TIMEOUT: _AMBIGUOUS,
+    Kind.RATE_LIMITED: Verdict(Class.RATE_LIMIT, True, True, Blame.MODEL, Billed.NO),
+    Kind.OVERLOADED: Verdict(Class.OVERLOAD, True, True, Blame.UPSTREAM, Billed.NO),
+    Kind.NO_CREDIT: Verdict(Class.MONEY, False, True, Blame.ACCOUNT, Billed.NO),
+    Kind.BAD_KEY: Verdict(Class.AUTH, False, True, Blame.ACCOUNT, Billed.NO),
+    Kind.NO_MODEL: Verdict(Class.MODEL, False, True, Blame.MODEL, Billed.NO),
+    Kind.BAD_REQUEST: _CALLER,
+    Kind.TOO_LONG: _CALLER,
+    Kind.FILTERED: _CALLER,
+    Kind.BAD_ANSWER: _BAD_ANSWER,
+    Kind.TRUNCATED: _BAD_ANSWER,
+    Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),
+}
 
 
 def classify(signal: Signal) -> Verdict:
