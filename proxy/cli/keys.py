@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from proxy.cli.place import keys_path
+from proxy.cli.screen import screen
 from proxy.store import StoreRefused, open_keys
 from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
 
@@ -60,7 +60,7 @@ def list_(path: Path) -> None:
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
     for key in _with(path, lambda store: store.list()):
         table.add_row(*_cells(key))
-    Console().print(table)
+    screen().print(table)
 
 
 @keys.command()

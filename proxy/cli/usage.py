@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from proxy.cli.place import ledger_path
+from proxy.cli.screen import screen
 from proxy.store import StoreRefused, report
 
 SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -65,7 +65,7 @@ def usage(
         told = {"usage": [asdict(each) for each in sums], "calls": [asdict(call) for call in past]}
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return
-    console = Console()
+    console = screen()
     console.print(_sums(sums))
     if calls:
         console.print(_calls(past))

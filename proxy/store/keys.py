@@ -8,6 +8,7 @@ a key cannot be guessed from its digest, so no slow hash is needed, and `find` s
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import sqlite3
@@ -21,6 +22,8 @@ import aiosqlite
 from proxy.ports import Clock, Grant
 from proxy.store.database import RESTORE, migrations
 from proxy.store.fault import StoreRefused
+
+log = logging.getLogger("fallthrough.keys")
 
 APPLICATION_ID = 0x46544B59
 """`FTKY`."""
@@ -91,13 +94,30 @@ class SqliteKeys:
         return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
     async def refresh(self) -> bool:
-        """Take in what other processes changed; whether anything was read. Costs one tiny question."""
-        version = await _number(self._connection, "PRAGMA data_version")
-        if version == self._seen:
+        """Take in what other processes changed; whether anything was read. Costs one tiny question.
+
+        A file that cannot be read just now leaves in force what is known, and is asked again.
+        """
+        try:
+            if await _number(self._connection, "PRAGMA data_version") == self._seen:
+                return False
+            await self.load()
+        except sqlite3.Error as error:
+            log.warning("keys cannot be read: %s", error)
             return False
-        await self._load()
-        self._seen = version
         return True
+
+    async def load(self) -> None:
+        """Read every key that is in force."""
+        # The version first: what changes in between is then read once more, not missed.
+        seen = await _number(self._connection, "PRAGMA data_version")
+        rows = await self._connection.execute_fetchall(
+            "SELECT digest, key_id, tenant, expires_us FROM keys WHERE revoked_us IS NULL"
+        )
+        self._live = {
+            digest: _Live(Grant(key_id, tenant), expires) for digest, key_id, tenant, expires in rows
+        }
+        self._seen = seen
 
     async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
         key = NewKey("key_" + secrets.token_hex(8), _fresh_text())
@@ -131,17 +151,9 @@ class SqliteKeys:
         )
         return key if changed else None
 
-    async def _load(self) -> None:
-        rows = await self._connection.execute_fetchall(
-            "SELECT digest, key_id, tenant, expires_us FROM keys WHERE revoked_us IS NULL"
-        )
-        self._live = {
-            digest: _Live(Grant(key_id, tenant), expires) for digest, key_id, tenant, expires in rows
-        }
-
     async def _change(self, sql: str, values: tuple[object, ...]) -> bool:
         cursor = await self._connection.execute(sql, values)
-        await self._load()  # `data_version` tells only of others' changes
+        await self.load()  # `data_version` tells only of others' changes
         return cursor.rowcount == 1
 
 
@@ -158,7 +170,7 @@ async def open_keys(path: Path, *, clock: Clock) -> AsyncIterator[SqliteKeys]:
         try:
             secret = await _prepare(connection, path)
             keys = SqliteKeys(connection, clock, secret)
-            await keys.refresh()
+            await keys.load()
         except sqlite3.Error as error:
             raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
         yield keys

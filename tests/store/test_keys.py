@@ -109,6 +109,21 @@ async def test_a_key_made_beside_us_is_found_after_a_refresh(keys, tmp_path, clo
     assert keys.find(digest_of(key.text)) == Grant(key.key_id, "globex")
 
 
+async def test_a_file_that_is_locked_leaves_known_keys_in_force(keys, tmp_path, caplog):
+    key = await keys.create("acme")
+    await keys._connection.execute("PRAGMA busy_timeout = 1")
+    intruder = sqlite3.connect(tmp_path / "keys.db", isolation_level=None)
+    intruder.execute("BEGIN EXCLUSIVE")
+    assert not await keys.refresh()
+    assert "keys cannot be read" in caplog.text
+    assert keys.find(digest_of(key.text)) is not None
+    intruder.execute("UPDATE keys SET revoked_us = 1")
+    intruder.execute("COMMIT")
+    intruder.close()
+    assert await keys.refresh()
+    assert keys.find(digest_of(key.text)) is None
+
+
 async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path, clock):
     alice = keys.pseudonym("acme", "alice@example.com")
     assert alice == keys.pseudonym("acme", "alice@example.com")

@@ -1,0 +1,55 @@
+"""`fallthrough keys`, as an operator types it."""
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.cli.keys import keys
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(*words):
+        return CliRunner().invoke(keys, ["--ledger", str(tmp_path / "ledger.db"), *words])
+
+    return run
+
+
+def create(run, *words):
+    """The id and the text of a new key."""
+    made = run("create", "--tenant", "acme", *words)
+    assert made.exit_code == 0
+    return made.stderr.split(":")[0], made.stdout.strip()
+
+
+def test_a_new_key_is_alone_on_standard_output(run, tmp_path):
+    key_id, text = create(run, "--name", "laptop")
+    assert re.fullmatch(r"ft-[0-9a-f]{48}", text)
+    assert key_id.startswith("key_")
+    assert (tmp_path / "keys.db").exists()
+
+
+def test_list_shows_all_but_the_text(run):
+    key_id, text = create(run, "--name", "laptop", "--days", "30")
+    listed = run("list").stdout
+    assert all(word in listed for word in (key_id, "acme", "laptop"))
+    assert text not in listed
+
+
+def test_revoke_and_rotate_say_what_they_did(run):
+    key_id, text = create(run)
+    rotated = run("rotate", key_id)
+    assert rotated.stdout.strip() not in ("", text)
+    assert run("revoke", key_id).exit_code == 0
+    for words in (("revoke", key_id), ("rotate", key_id), ("revoke", "key_unknown")):
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert "no such key" in refused.stderr
+
+
+def test_a_foreign_file_is_a_sentence_not_a_traceback(run, tmp_path):
+    (tmp_path / "keys.db").write_bytes(b"no database" * 100)
+    refused = run("list")
+    assert refused.exit_code == 1
+    assert "keys.db: SQLite cannot open it" in refused.stderr
