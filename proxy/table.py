@@ -102,8 +102,8 @@ class Upstream:
     base_url: str
     """Without a trailing slash; the dialect appends its path, such as `/chat/completions`."""
     api_key: Secret | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    """Fixed headers sent with every request, such as `OpenAI-Organization`."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Fixed headers sent with every request, such as `OpenAI-Organization`; not shown, some hold keys."""
     tags: frozenset[str] = frozenset()
     timeouts: Timeouts = Timeouts()
     breaker: BreakerRules = BreakerRules()

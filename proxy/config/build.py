@@ -1,0 +1,172 @@
+"""A faultless draft → the `Settings` and the `Table`.
+
+Called by `load` once nothing is wrong; it cannot fail. Routes keep only the targets whose upstream
+is on; with `simulator: auto` a route left with none gets simulated twins of all of them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config.checks import SIMULATED
+from proxy.config.draft import Draft, split
+from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, TimeoutsPart, UpstreamPart
+from proxy.config.settings import Settings
+from proxy.facts.capabilities import KNOWN, NEVER, name_for
+from proxy.table import (
+    BreakerRules,
+    Capabilities,
+    Limit,
+    Route,
+    Secret,
+    Table,
+    Target,
+    Timeouts,
+    Unit,
+    Upstream,
+)
+
+OPENAI_URL = "https://api.openai.com/v1"
+SIMULATOR_URL = "http://simulator.invalid"
+"""Stands for the simulator's address, which is known only at start."""
+
+OPEN_MAX_S = BreakerRules().open_max_s
+
+
+def settings(draft: Draft) -> Settings:
+    """The process as the file wants it."""
+    part = draft.settings
+    if part.listen is None:
+        raise AssertionError("checks.py refuses a missing listener")
+    return Settings(
+        listen=part.listen,
+        admin=part.admin,
+        probes=part.probes,
+        ledger=part.ledger,
+        auth=part.auth,
+        drain_s=part.drain,
+        simulator=part.simulator,
+    )
+
+
+def table(draft: Draft) -> Table:
+    """The table in force."""
+    declared = {name: upstream(name, part) for name, part in draft.upstreams.items()}
+    in_force = {name: item for name, item in declared.items() if name not in draft.off}
+    routes = []
+    for part in draft.routes.values():
+        targets = _targets(draft, part)
+        if not any(target.upstream in in_force for target in targets):
+            for target in targets:
+                twin = simulated(declared[target.upstream])
+                in_force[twin.name] = twin
+            targets = [replace(target, upstream=SIMULATED + target.upstream) for target in targets]
+        routes.append(_route(part, [target for target in targets if target.upstream in in_force]))
+    return Table(
+        upstreams=MappingProxyType(in_force),
+        routes=tuple(routes),
+        limits=tuple(_limit(part) for part in draft.limits.values()),
+        off=MappingProxyType(dict(draft.off)),
+    )
+
+
+def upstream(name: str, part: UpstreamPart) -> Upstream:
+    """One upstream, with the manners of the server it seems to be."""
+    base_url = part.base_url or OPENAI_URL
+    first = part.breaker.open
+    return Upstream(
+        name=name,
+        dialect=part.dialect,
+        base_url=base_url,
+        api_key=Secret(part.api_key) if part.api_key else None,
+        headers=tuple(part.headers.items()),
+        tags=frozenset(part.tags),
+        timeouts=replace(Timeouts(), **_timeouts(part.timeouts)),
+        breaker=BreakerRules(part.breaker.failures, first, part.breaker.open_max or max(first, OPEN_MAX_S)),
+        capabilities=_capabilities(part.dialect, base_url, part.capabilities),
+    )
+
+
+def simulated(original: Upstream) -> Upstream:
+    """The twin that the built-in simulator plays; it carries no credential."""
+    return replace(
+        original,
+        name=SIMULATED + original.name,
+        base_url=f"{SIMULATOR_URL}/{original.name}/v1",
+        api_key=None,
+        headers=(),
+        simulated=True,
+    )
+
+
+def _timeouts(part: TimeoutsPart) -> dict[str, float]:
+    return {f"{phase}_s": seconds for phase, seconds in part if seconds is not None}
+
+
+def _capabilities(dialect: str, base_url: str, part: CapabilitiesPart) -> Capabilities:
+    parts = urlsplit(base_url)
+    known = KNOWN[part.like or name_for(dialect, parts.hostname or "", parts.port)]
+    accept, strip, refuse = frozenset(part.accept), frozenset(part.strip), frozenset(part.refuse)
+    plain: dict[str, Any] = {
+        key: value
+        for key, value in part
+        if value is not None and key not in {"like", "accept", "strip", "refuse", "rename"}
+    }
+    never = (known.strip | NEVER if dialect == "vllm" else known.strip) - refuse - accept
+    return replace(
+        known,
+        accept=None if known.accept is None else (known.accept | accept) - strip - refuse,
+        strip=never | strip,
+        refuse=(known.refuse - accept - strip) | refuse,
+        rename=tuple({**dict(known.rename), **part.rename}.items()),
+        **plain,
+    )
+
+
+def _targets(draft: Draft, part: RoutePart) -> list[Target]:
+    return [Target(*split(item.target), price=draft.price(item.target)) for item in part.targets]
+
+
+def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
+    return Route(
+        model=part.model,
+        targets=tuple(targets),
+        attempts=part.retry.attempts,
+        max_output_tokens=part.max_output_tokens,
+        defaults=MappingProxyType(dict(part.defaults)),
+        timeouts=MappingProxyType(_timeouts(part.timeouts)),
+    )
+
+
+def _limit(part: LimitPart) -> Limit:
+    units: Mapping[Unit, int | None] = {
+        Unit.TOKENS: part.tokens,
+        Unit.REQUESTS: part.requests,
+        Unit.NANO_USD: part.usd,
+    }
+    unit, ceiling = next((unit, amount) for unit, amount in units.items() if amount is not None)
+    return Limit(
+        unit=unit,
+        ceiling=ceiling,
+        every=part.every,
+        per=part.per,
+        tenant=part.tenant,
+        key=part.key,
+        model=part.model,
+        upstream=part.upstream,
+        marks=tuple(sorted(set(part.alert) - {100})),
+    )
+
+
+def notices(draft: Draft, built: Table) -> tuple[str, ...]:
+    """What the operator should read once at start, though nothing is wrong."""
+    off = [f"upstream {name} is off: {why}" for name, why in draft.off.items()]
+    played = [route for route in built.routes if built.upstreams[route.targets[0].upstream].simulated]
+    if not played:
+        return tuple(off)
+    models = ", ".join(route.model for route in played)
+    twins = ", ".join(dict.fromkeys(target.upstream for route in played for target in route.targets))
+    loud = f"SIMULATED: no upstream is on for {models}; {twins} will make the answers up"
+    return (*off, loud)

@@ -1,0 +1,54 @@
+"""A file halfway: every piece that is well formed, before the pieces are judged together.
+
+Made by `judge.py`, judged by `checks.py` and `limits.py`, turned into the table by `build.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from proxy.config.globs import covers
+from proxy.config.grammar import LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.source import Document
+from proxy.usage import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The well-formed pieces of one document."""
+
+    document: Document
+    """Takes further faults."""
+    settings: SettingsPart
+    upstreams: Mapping[str, UpstreamPart]
+    routes: Mapping[int, RoutePart]
+    """By position in the file, so that faults find their line."""
+    limits: Mapping[int, LimitPart]
+    prices: Mapping[str, PricePart]
+    declared: frozenset[str]
+    """Every upstream the file names, well formed or not."""
+    all_prices: bool
+    """Whether no price was malformed, so that a missing one is really missing."""
+    off: dict[str, str]
+    """Upstreams that are off, with the reason."""
+
+    def price(self, target: str) -> Price | None:
+        """The price of `UPSTREAM/MODEL`: the first that matches."""
+        for glob, part in self.prices.items():
+            if covers(glob, target):
+                return Price(part.input, part.output, part.cached, part.cache_write)
+        return None
+
+    def used(self) -> frozenset[str]:
+        """Upstreams that some route names."""
+        return frozenset(split(part.target)[0] for route in self.routes.values() for part in route.targets)
+
+
+def split(target: str) -> tuple[str, str]:
+    """`UPSTREAM/MODEL` at its first slash; the model's own name may hold more of them."""
+    upstream, _, model = target.partition("/")
+    return upstream, model
+
+
+def pairs(route: RoutePart) -> Iterator[tuple[str, str]]:
+    """Upstream and model of each target."""
+    return (split(part.target) for part in route.targets)

@@ -1,0 +1,91 @@
+"""`${NAME}`, `${NAME:-default}` and `${file:/path}` inside a text.
+
+Called for every text value of the file, never for keys. `$${` stands for a literal `${`. What comes
+out is never expanded again, so a secret that happens to hold `${` stays itself.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_MAX = 64 * 1024
+"""Bytes of a secret file: a key, not a device or a log."""
+
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{file:(?P<file>[^}]*)\}|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?\}|\$\{"
+)
+
+
+class BadReference(Exception):
+    """A reference that cannot be resolved; the message says why without showing any value."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+class Unset(Exception):
+    """A variable that has no value and no default."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Expander:
+    """Fills references from one environment."""
+
+    environ: Mapping[str, str]
+
+    def expand(self, text: str) -> str | None:
+        """`text` with its references filled in; None when it is only an empty default.
+
+        A value that is nothing but `${NAME:-}` thus means *not written* while NAME has no value.
+        """
+        if "${" not in text:
+            return text
+        result = _REFERENCE.sub(self._fill, text)
+        if not result and re.fullmatch(r"\$\{\w+:-\}", text):
+            return None
+        return result
+
+    def _fill(self, found: re.Match[str]) -> str:
+        if found[0] == "$${":
+            return "${"
+        if found["file"] is not None:
+            return _read(found["file"])
+        if found["name"] is None:
+            raise BadReference(
+                "`${` begins no reference",
+                "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
+            )
+        value = self.environ.get(found["name"])
+        if found["default"] is not None:
+            return value or found["default"][2:]
+        if value is None:
+            raise Unset(found["name"])
+        return value
+
+
+def _read(name: str) -> str:
+    path = Path(name)
+    if not path.is_absolute() or "\0" in name:
+        raise BadReference("${file:…} needs an absolute path", "write ${file:/run/secrets/NAME}")
+    try:
+        if not path.is_file():
+            raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path")
+        with path.open("rb") as stream:
+            data = stream.read(FILE_MAX + 1)
+    except OSError as error:
+        raise BadReference(
+            f"the file of ${{file:…}} cannot be read ({error.strerror})", "let this process read it"
+        ) from None
+    if len(data) > FILE_MAX:
+        raise BadReference("the file of ${file:…} is too large", f"keep it under {FILE_MAX // 1024} KiB")
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None

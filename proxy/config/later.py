@@ -1,0 +1,97 @@
+"""The grammar's promises that this version does not keep yet: one list.
+
+A key or value found here is refused as *not yet supported*, never ignored. When a feature lands,
+its line leaves this list and its key enters `grammar.py`, in the same commit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.config.faults import Path
+from proxy.config.source import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A key, or some of its values, whose feature does not exist yet."""
+
+    path: str
+    """Dots between keys; `*` stands for any key or list position."""
+    words: tuple[str, ...]
+    """The values that are refused: `ANY`, `FILLED`, or words, of which `scheme:…` is a beginning."""
+    remedy: str
+
+    def refuses(self, value: Any) -> bool:
+        """Whether `value` is one of them."""
+        if self.words == ANY:
+            return True
+        if self.words == FILLED:
+            return value not in (None, "", {}, [])
+        text = str(value).lower()
+        begins = tuple(word.removesuffix("…") for word in self.words if word.endswith("…"))
+        return text in self.words or text.startswith(begins or ("\0",))
+
+
+ANY = ("any value",)
+FILLED = ("any value but an empty one",)
+LEAVE_OUT = "leave it out"
+
+LATER: tuple[Later, ...] = (
+    Later("settings.auth", ("jwt",), "write keys"),
+    Later("settings.ledger", ("postgresql:…", "postgres:…"), "write sqlite:///var/ledger.db"),
+    Later("settings.tz", ANY, LEAVE_OUT),
+    Later("upstreams.*.dialect", ("anthropic", "gemini"), "write openai or vllm, or leave this upstream out"),
+    Later("upstreams.*.streams", ANY, LEAVE_OUT),
+    Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
+    Later("routes.*.when", ANY, LEAVE_OUT),
+    Later("routes.*.order", ("weighted", "cheapest", "fastest", "least_busy"), "write priority"),
+    Later("routes.*.on_midstream", ("continue", "restart"), "write error"),
+    Later("routes.*.drop_params", ("true", "yes", "on"), "write false"),
+    Later("routes.*.hedge", ANY, LEAVE_OUT),
+    Later("routes.*.pass_unknown", ANY, LEAVE_OUT),
+    Later("routes.*.reasoning_field", ANY, LEAVE_OUT),
+    Later("routes.*.cache", ANY, LEAVE_OUT),
+    Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
+    Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
+    Later("limits.*.streams", ANY, "limit tokens, requests or usd"),
+    Later("limits.*.shadow", ANY, LEAVE_OUT),
+    Later("limits.*.user", ANY, "limit a tenant, key, model or upstream"),
+    Later("limits.*.route", ANY, "limit a tenant, key, model or upstream"),
+    Later("limits.*.tz", ANY, "leave it out: windows are UTC"),
+    Later("limits.*.per", ("user", "route"), "write tenant, key, model or upstream"),
+    Later("limits.*.every", ("second", "hour", "week"), "write minute, day or month"),
+    Later("alerts.webhook", FILLED, "leave it empty"),
+    Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
+    Later("privacy.retention", ANY, LEAVE_OUT),
+    Later("models", FILLED, "write {}"),
+)
+
+
+def refuse_later(document: Document) -> None:
+    """Note a fault for each promise not kept yet, and take it out, so that it is blamed once."""
+    for later in LATER:
+        for holder, path in _places(document.value, later.path.split("."), ()):
+            key = str(path[-1])
+            value = holder[key]
+            if not later.refuses(value):
+                continue
+            shown = document.seen(path, value)
+            what = "this key is" if later.words in {ANY, FILLED} else f"`{shown}` is"
+            document.fault(path, f"{what} not yet supported", later.remedy)
+            del holder[key]
+
+
+def _places(value: Any, parts: list[str], path: Path) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Each mapping that holds the key at the end of `parts`, with the whole path."""
+    part, rest = parts[0], parts[1:]
+    if isinstance(value, dict):
+        keys = list(value) if part == "*" else [part] if part in value else []
+        for key in keys:
+            if rest:
+                yield from _places(value[key], rest, (*path, key))
+            else:
+                yield value, (*path, key)
+    elif isinstance(value, list) and part == "*" and rest:
+        for index, item in enumerate(value):
+            yield from _places(item, rest, (*path, index))

@@ -1,0 +1,137 @@
+"""Limits and prices judged against the routes they count.
+
+Called by `load` after the routes. It refuses limits that would refuse every call, count nothing, or
+count dollars where no price is known. Only adds faults; builds nothing.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from proxy.config.draft import Draft, pairs
+from proxy.config.faults import Path, plain, suggest
+from proxy.config.globs import covers
+from proxy.config.grammar import LimitPart, RoutePart
+from proxy.usage import Price
+
+_UNITS = ("tokens", "requests", "usd")
+
+
+def check_prices(draft: Draft) -> None:
+    """Each price can apply to something."""
+    earlier: list[str] = []
+    for glob in draft.prices:
+        path: Path = ("prices", glob)
+        upstream, slash, _ = glob.partition("/")
+        wild = "*" in upstream or "?" in upstream
+        if not slash and not glob.startswith("*"):
+            draft.document.fault(path, "not UPSTREAM/MODEL", "write UPSTREAM/MODEL, such as openai/gpt-4o")
+        elif slash and not wild and upstream not in draft.declared:
+            problem = f"no upstream is named `{plain(upstream)}`"
+            draft.document.fault(path, problem, suggest(upstream, draft.declared))
+        for before in earlier:
+            if covers(before, glob):
+                draft.document.fault(path, f"never used: `{before}` comes first", "move it up, or remove it")
+                break
+        earlier.append(glob)
+
+
+def check_limits(draft: Draft) -> None:
+    """Each limit counts one thing, some call can meet it, and dollars have prices."""
+    kinds: dict[LimitPart, int] = {}
+    for index, limit in draft.limits.items():
+        path: Path = ("limits", index)
+        if any(place[:2] == path for place in draft.document.faulted):
+            continue  # refused already: what is left of it may look like another limit
+        written = [unit for unit in _UNITS if getattr(limit, unit) is not None]
+        if len(written) != 1:
+            what = " and ".join(written) if written else "nothing"
+            draft.document.fault(
+                path, f"a limit counts one thing (was {what})", "write one of tokens, requests, usd"
+            )
+            continue
+        if not _names_exist(draft, index, limit):
+            continue
+        erased = {"tokens": None, "requests": None, "usd": None, written[0]: 1, "alert": ()}
+        first = kinds.setdefault(limit.model_copy(update=erased), index)
+        if first != index:
+            draft.document.fault(path, f"the same counter as limits[{first}]", "keep the narrower one")
+        _check_ceiling(draft, index, limit)
+
+
+def _names_exist(draft: Draft, index: int, limit: LimitPart) -> bool:
+    """Whether the upstream and the model a limit names can be counted at all."""
+    if limit.upstream is not None and limit.upstream not in draft.declared:
+        path: Path = ("limits", index, "upstream")
+        problem = f"no upstream is named `{draft.document.word(path, limit.upstream)}`"
+        draft.document.fault(path, problem, suggest(limit.upstream, draft.declared))
+        return False
+    if limit.model is not None and not any(covers(r.model, limit.model) for r in draft.routes.values()):
+        known = [route.model for route in draft.routes.values()]
+        path = ("limits", index, "model")
+        problem = f"no route serves the model `{draft.document.word(path, limit.model)}`"
+        draft.document.fault(path, problem, suggest(limit.model, known))
+        return False
+    return True
+
+
+def _check_ceiling(draft: Draft, index: int, limit: LimitPart) -> None:
+    path: Path = ("limits", index)
+    counted = list(_counted(draft, limit))
+    if limit.usd is not None:
+        _check_dollars(draft, index, limit.usd, counted)
+    elif limit.tokens is not None and counted:
+        least = min(route.max_output_tokens for route, _ in counted) + 1
+        if limit.tokens < least:
+            draft.document.fault(
+                (*path, "tokens"),
+                f"no call that names no maximum can meet this: it holds {least} tokens (was {limit.tokens})",
+                "raise it, or lower max_output_tokens of the routes",
+            )
+
+
+def _check_dollars(
+    draft: Draft, index: int, ceiling: int, counted: list[tuple[RoutePart, list[str]]]
+) -> None:
+    path: Path = ("limits", index, "usd")
+    if ceiling == 0:
+        draft.document.fault(path, "no call can meet this (was 0)", "write more than 0, or remove it")
+        return
+    targets = list(dict.fromkeys(target for _, names in counted for target in names))
+    unpriced = [target for target in targets if draft.price(target) is None]
+    if unpriced and draft.all_prices:
+        more = f" and {len(unpriced) - 1} more have" if len(unpriced) > 1 else " has"
+        draft.document.fault(
+            path,
+            f"`{plain(unpriced[0])}`{more} no price",
+            f"write prices: {plain(unpriced[0])}: {{input: …, output: …}}",
+        )
+    if unpriced or not counted:
+        return
+    least = min(max(_worst(draft.price(name), route) for name in names) for route, names in counted)
+    if ceiling < least:
+        shown = Decimal(least).scaleb(-9).normalize()
+        draft.document.fault(
+            path,
+            f"no call that names no maximum can meet this: it holds {shown:f} dollars",
+            "raise it, or lower max_output_tokens of the routes",
+        )
+
+
+def _worst(price: Price | None, route: RoutePart) -> int:
+    return price.worst(1, route.max_output_tokens) if price is not None else 0
+
+
+def _counted(draft: Draft, limit: LimitPart) -> Iterator[tuple[RoutePart, list[str]]]:
+    """The routes whose calls a limit counts, each with the targets that it counts there."""
+    for route in draft.routes.values():
+        if limit.model is not None and not covers(route.model, limit.model):
+            continue
+        names = [
+            f"{upstream}/{model}"
+            for upstream, model in pairs(route)
+            if upstream in draft.declared and limit.upstream in {None, upstream}
+        ]
+        if names:
+            yield route, names
+        if limit.model is not None:
+            return

@@ -1,0 +1,90 @@
+"""From a file or the environment to what the program runs on: the one way in.
+
+`serve`, `check` and every reload call `load`. Everything is read, judged and built before anything
+is handed out, and all faults come at once. It reads the file (and secret files it refers to) and
+nothing else; it never logs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proxy.config import build, environment, source
+from proxy.config.checks import check_routes, check_settings, check_upstreams
+from proxy.config.expand import Expander
+from proxy.config.faults import ConfigError
+from proxy.config.judge import judge
+from proxy.config.later import refuse_later
+from proxy.config.limits import check_limits, check_prices
+from proxy.config.settings import Settings
+from proxy.config.source import Document
+from proxy.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration without a fault."""
+
+    settings: Settings
+    table: Table
+    notices: tuple[str, ...]
+    """Said once at start: upstreams that are off, routes that are simulated."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """The configuration in `path`, or in the environment alone. Raises `ConfigError`."""
+    document = environment.describe(environ) if path is None else _read(path, environ)
+    if document.faults and document.value is None:
+        raise ConfigError(document.faults)
+    refuse_later(document)
+    draft = judge(document, _settle_unset(document))
+    check_settings(draft)
+    check_upstreams(draft)
+    check_routes(draft)
+    check_prices(draft)
+    check_limits(draft)
+    if document.faults:
+        raise ConfigError(document.faults)
+    table = build.table(draft)
+    told = environment.notices(environ) if path is None else ()
+    return Loaded(build.settings(draft), table, (*told, *build.notices(draft, table)))
+
+
+def _read(path: Path, environ: Mapping[str, str]) -> Document:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(source.SIZE_MAX + 1)
+    except (OSError, ValueError) as error:
+        document = Document(str(path))
+        reason = getattr(error, "strerror", None) or "not a path"
+        document.fault((), f"the file cannot be read ({reason})", "give the path of a YAML file")
+        return document
+    return source.read(str(path), data, Expander(environ))
+
+
+def _settle_unset(document: Document) -> dict[str, str]:
+    """Upstreams that wait for a variable, with the reason; elsewhere an unset variable is a fault.
+
+    The value that is missing gets a harmless stand-in, so that the rest of the upstream is judged.
+    """
+    off: dict[str, str] = {}
+    for path, name in document.unset.items():
+        if path[0] != "upstreams" or len(path) < 3:
+            document.fault(path, f"the variable {name} is not set", f"set it, or write ${{{name}:-default}}")
+            continue
+        off.setdefault(str(path[1]), f"{name} is not set")
+        _stand_in(document, path)
+    return off
+
+
+def _stand_in(document: Document, path: tuple[str | int, ...]) -> None:
+    holder: Any = document.value
+    for part in path[:-1]:
+        holder = holder.get(part) if isinstance(holder, dict) else holder[part]
+    if isinstance(holder, list):
+        holder[int(path[-1])] = "unset"
+    elif isinstance(holder, dict) and path[-1] == "base_url":
+        holder["base_url"] = "http://unset.invalid"
+    elif isinstance(holder, dict) and "headers" in path:
+        holder[path[-1]] = "unset"

@@ -1,0 +1,59 @@
+"""The grammar as JSON Schema, for editors that complete and check YAML.
+
+`python -m proxy.config.schema > config/schema.json` writes the file that the first line of every
+configuration points to; a test fails when the two drift apart. The schema is a help while writing:
+`fallthrough check` alone decides what is right.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from proxy.config.grammar import File
+from proxy.facts.capabilities import KNOWN
+
+_SHORT: Mapping[str, dict[str, Any]] = {
+    "#/$defs/TargetPart": {"type": "string", "examples": ["openai/gpt-4o"]},
+    "#/$defs/CapabilitiesPart": {"enum": sorted(KNOWN)},
+}
+"""Mappings that may be written as one word, and how the word looks."""
+
+
+def schema() -> dict[str, Any]:
+    """The schema of a whole file."""
+    made = File.model_json_schema(schema_generator=_Generator)
+    return {"$schema": GenerateJsonSchema.schema_dialect, **_tidy(made), "title": "Fallthrough"}
+
+
+class _Generator(GenerateJsonSchema):
+    """pydantic's schema, in which a default that no file could hold is nothing instead of a warning."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return dft if isinstance(dft, bool | int | str) else None
+
+
+def _tidy(made: Any) -> Any:
+    """Without titles that repeat the key and defaults that say nothing; with the short forms."""
+    if isinstance(made, list):
+        return [_tidy(item) for item in made]
+    if not isinstance(made, dict):
+        return made
+    if made.get("$ref") in _SHORT:
+        rest = {key: _tidy(item) for key, item in made.items() if key not in {"$ref", "default"}}
+        return {"anyOf": [_SHORT[made["$ref"]], {"$ref": made["$ref"]}], **rest}
+    dull = {key for key in ("title", "default") if not isinstance(made.get(key), dict)}
+    if made.get("default") is not None:
+        dull.discard("default")
+    return {key: _tidy(item) for key, item in made.items() if key not in dull}
+
+
+def text() -> str:
+    """The file's text."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

@@ -1,0 +1,50 @@
+"""What is read once, at start: listeners, ledger, manners of the process.
+
+Built by `proxy/config/build.py`, read by `app.py` and the command line. Everything that may change
+while the program runs is in the `Table` instead.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen: a host and a port, or a Unix socket."""
+
+    host: str | None = None
+    port: int | None = None
+    path: Path | None = None
+
+    @property
+    def private(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.path is not None:
+            return True
+        host = self.host or ""
+        return host in {"localhost", "::1"} or host.startswith("127.")
+
+    def __str__(self) -> str:
+        if self.path is not None:
+            return f"unix:{self.path}"
+        host = self.host or ""
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The process, apart from the table."""
+
+    listen: Address = Address("127.0.0.1", 8080)
+    admin: Address | None = Address("127.0.0.1", 8081)
+    """None: no admin listener."""
+    probes: Address | None = Address("127.0.0.1", 8082)
+    """None: probes only on the public listener."""
+    ledger: Path = Path("var/ledger.db")
+    """Relative to the working directory."""
+    auth: Literal["keys", "none"] = "keys"
+    drain_s: float = 30.0
+    """How long calls may go on after SIGTERM."""
+    simulator: Literal["off", "auto"] = "off"
+    """`auto`: a route without an upstream gets a simulated one."""

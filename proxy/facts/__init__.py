@@ -1,0 +1,1 @@
+"""What we believe about other people's servers: data and nothing else."""

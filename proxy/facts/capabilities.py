@@ -1,0 +1,190 @@
+"""The OpenAI-shaped servers we know, as data: what each takes, drops, refuses and renames.
+
+`proxy/config` looks an upstream up here by its dialect or by the host of its base URL, unless the
+YAML names a record itself (`capabilities: mistral`) or corrects one (`{like: mistral, strip: [...]}`).
+Every record is a belief about somebody else's server: what is wrong today is mended in YAML, and
+here later. Nothing in this file may decide anything; the `openai` and `vllm` dialects do that.
+
+A member in `refuse` is one whose loss would change the answer, one in `strip` is a hint or a
+convenience. Members whose fate depends on their value (`n: 1`, `logprobs: false`) are listed when
+their telling values are refused; a value that asks for nothing is the dialect's to let go.
+"""
+
+from collections.abc import Mapping
+
+from proxy.table import Capabilities
+
+NEVER: frozenset[str] = frozenset(
+    {
+        "chat_template",
+        "chat_template_kwargs",
+        "documents",
+        "kv_transfer_params",
+        "logits_processors",
+        "media_io_kwargs",
+        "mm_processor_kwargs",
+        "prompt_embeds",
+        "vllm_xargs",
+    }
+)
+"""Members by which a caller would reach into the engine: templates run code, embeddings and
+processor arguments have crashed servers, plug-in arguments are the operator's business. They pass
+to no server that might be a vLLM, and no YAML can let them through but `vllm_xargs`, see below."""
+
+OPERATOR_MAY_ACCEPT: frozenset[str] = frozenset({"vllm_xargs"})
+"""Of `NEVER`, what YAML may accept after all: it only reaches plug-ins the operator installed."""
+
+_TOKENS = ("max_completion_tokens", "max_tokens")
+
+_HINTS = frozenset(
+    {
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "service_tier",
+        "store",
+        "verbosity",
+    }
+)
+"""OpenAI's own accounting, caching and style hints: without them the answer means the same."""
+
+_MEANT = frozenset({"audio", "function_call", "functions", "modalities", "moderation", "web_search_options"})
+"""What no other server honours, though the caller counts on it."""
+
+_CHAT = frozenset(
+    {
+        "frequency_penalty",
+        "max_tokens",
+        "messages",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "stop",
+        "stream",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_p",
+    }
+)
+"""The core that every allow-list shares."""
+
+OPENAI = Capabilities(developer_role=True)
+
+DEEPSEEK = Capabilities(
+    strip=_HINTS | {"parallel_tool_calls", "seed"},
+    refuse=_MEANT | {"logit_bias", "n"},
+    rename=(_TOKENS, ("safety_identifier", "user_id"), ("user", "user_id")),
+    flatten_content=True,
+    reasoning="reasoning_content",
+)
+
+MISTRAL = Capabilities(
+    # 422 for any unknown member, so an allow-list; the names after renaming are on it as well.
+    accept=_CHAT
+    | {
+        "guardrails",
+        "max_completion_tokens",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_mode",
+        "random_seed",
+        "safe_prompt",
+        "seed",
+    },
+    strip=(_HINTS - {"prediction", "prompt_cache_key"}) | {"safety_identifier", "user"},
+    refuse=_MEANT | {"logit_bias", "logprobs", "top_logprobs"},
+    rename=(_TOKENS, ("seed", "random_seed")),
+    usage_option=False,
+    tool_ids="alnum9",
+    nulls=False,
+    extra_message_members=False,
+)
+
+OLLAMA = Capabilities(
+    # It ignores what it does not know: only what would be missed silently needs a word here.
+    strip=_HINTS | {"parallel_tool_calls", "safety_identifier", "user"},
+    refuse=_MEANT | {"logit_bias", "logprobs", "n", "top_logprobs"},
+    rename=(_TOKENS,),
+    reasoning="reasoning",
+)
+
+VLLM = Capabilities(
+    accept=_CHAT
+    | {
+        # OpenAI's own that vLLM honours or harmlessly ignores.
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "seed",
+        "stream_options",
+        "top_logprobs",
+        "user",
+        # Sampling that only shapes this caller's own answer.
+        "allowed_token_ids",
+        "bad_words",
+        "include_stop_str_in_output",
+        "length_penalty",
+        "min_p",
+        "min_tokens",
+        "repetition_penalty",
+        "skip_special_tokens",
+        "spaces_between_special_tokens",
+        "stop_token_ids",
+        "top_k",
+        # Shape of the answer, reasoning, and the continuation of a partial answer.
+        "add_generation_prompt",
+        "continue_final_message",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "include_reasoning",
+        "structured_outputs",
+        "thinking_token_budget",
+    },
+    strip=_HINTS | NEVER | {"safety_identifier"},
+    refuse=_MEANT,
+    reasoning="reasoning",
+    prefill=True,
+)
+
+PLAIN = Capabilities(strip=NEVER)
+"""A server nobody has described: everything passes but what would be unsafe if it were a vLLM."""
+
+KNOWN: Mapping[str, Capabilities] = {
+    "openai": OPENAI,
+    "deepseek": DEEPSEEK,
+    "mistral": MISTRAL,
+    "ollama": OLLAMA,
+    "vllm": VLLM,
+    "plain": PLAIN,
+}
+"""By the name that YAML uses."""
+
+HOSTS: Mapping[str, str] = {
+    "api.openai.com": "openai",
+    "eu.api.openai.com": "openai",
+    "us.api.openai.com": "openai",
+    "api.deepseek.com": "deepseek",
+    "api.mistral.ai": "mistral",
+    "ollama.com": "ollama",
+    "ollama": "ollama",
+}
+"""Who answers at a host, for the `openai` dialect; an Ollama at another host says so in YAML."""
+
+OLLAMA_PORT = 11434
+
+
+def name_for(dialect: str, host: str, port: int | None) -> str:
+    """The record that fits an upstream which does not name one."""
+    if dialect == "vllm":
+        return "vllm"
+    if port == OLLAMA_PORT:
+        return "ollama"
+    return HOSTS.get(host.lower(), "plain")

@@ -1,0 +1,42 @@
+"""One bad file per mistake: `bad/NAME.yaml`, and every fault it must give in `bad/NAME.expected`."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import ConfigError, load
+
+BAD = Path(__file__).parent / "bad"
+ENVIRON = {"KEY": "sk-secret-value", "EMPTY": ""}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
+def test_every_fault_is_told_at_once_with_its_place_and_remedy(name, monkeypatch):
+    monkeypatch.chdir(BAD)
+    with pytest.raises(ConfigError) as caught:
+        load(Path(f"{name}.yaml"), ENVIRON)
+    assert f"{caught.value}\n" == (BAD / f"{name}.expected").read_text()
+    assert "sk-secret-value" not in str(caught.value)
+
+
+def test_every_bad_file_has_its_expectation():
+    assert {path.stem for path in BAD.glob("*.yaml")} == {path.stem for path in BAD.glob("*.expected")}
+
+
+def test_a_file_that_is_not_there_is_a_fault(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_a_file_over_the_cap_is_not_read(tmp_path):
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"# " + b"x" * (1024 * 1024))
+    with pytest.raises(ConfigError, match="larger than 1024 KiB"):
+        load(path, {})
+
+
+def test_bytes_that_are_not_utf8_are_a_fault(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"settings: {listen: \xff}\n")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(path, {})
