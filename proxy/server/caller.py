@@ -6,7 +6,8 @@ is cut off. It must never compress, and never end an answer that the story did n
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -48,7 +49,7 @@ class Socket:
         # Nobody waits for the rest of this connection; a caller who stops reading must not keep it for ever.
         watch.start()
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
         """Wait until the buffer has room again, for as long as the caller takes anything at all."""
         transport = self._request.transport
         if transport is None:
@@ -91,7 +92,7 @@ class Stream(Socket):
             transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             transport.write(data)
-        return self._drained() if self._request.protocol.writing_paused else None
+        return _Room(self) if self._request.protocol.writing_paused else None
 
     async def finish(self) -> None:
         if self.response is None:
@@ -129,8 +130,18 @@ class Whole(Socket):
         if transport is None or transport.is_closing():
             raise asyncio.CancelledError
         transport.write(body)
-        await self._drained()
+        await self.drained()
         await response.write_eof()
+
+
+class _Room:
+    """What a full buffer makes the story wait for; not a coroutine, for last words are not waited for."""
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._socket.drained().__await__()
 
 
 class _StallWatch:

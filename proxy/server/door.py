@@ -55,13 +55,14 @@ class Door:
         except Exception:  # the outermost door: a defect becomes a 500 and a log line with its id
             log.exception("request failed", extra={"request_id": request_id, "client_request_id": echo})
             response = _refuse(request, our_fault(request_id), request_id, echo)
-        if self._service.gate.draining and not response.prepared:
-            response.force_close()
+        # What follows a declined upgrade in the same segment is lost in the parser, so nothing may follow.
+        if self._service.gate.draining or "upgrade" in request.headers:
+            _close_after(request, response)
         return response
 
     async def _admit(self, request: web.BaseRequest, request_id: str, echo: str | None) -> web.StreamResponse:
-        entry, tail = self._row(request)
         _check_head(request)
+        entry, tail = self._row(request)
         identity = self._identify(request, request_id) if entry.authenticated else NOBODY
         return await entry.handler(Visit(request, request_id, echo, identity, tail))
 
@@ -103,6 +104,13 @@ class Door:
 def _echo(request: web.BaseRequest) -> str | None:
     given = request.headers.get("x-client-request-id", "")
     return given if CLIENT_ID.fullmatch(given) else None
+
+
+def _close_after(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    if response.prepared:
+        request.protocol.close()
+    else:
+        response.force_close()
 
 
 def _begun(request: web.BaseRequest) -> bool:

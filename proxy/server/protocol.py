@@ -77,6 +77,7 @@ class Server(web.Server):
             handler_cancellation=True,
             auto_decompress=False,
             keepalive_timeout=limits.idle_s,
+            lingering_time=limits.linger_s,
             access_log=None,
             max_headers=128,
         )

@@ -38,6 +38,8 @@ class Limits:
     """From connecting to the end of the first request's head."""
     idle_s: float = 75.0
     """A kept-alive connection without a request, or with half a head, is closed after this."""
+    linger_s: float = 5.0
+    """The rest of a refused body is thrown away for so long, so that its sender can read why."""
     stall_s: float = 60.0
     """A caller who takes not one byte for so long is cut off."""
 

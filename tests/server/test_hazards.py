@@ -1,10 +1,12 @@
 """Requests that no well-meaning caller sends: each is refused and the next good one works."""
 
 import asyncio
+import random
 
 import pytest
 
-from tests.server.running import KEY, chat, http
+from proxy.server.visit import Limits
+from tests.server.running import KEY, House, chat, http, opened
 
 BODY = chat().partition(b"\r\n\r\n")[2]
 SIZE = str(len(BODY)).encode()
@@ -124,10 +126,24 @@ async def test_the_asked_path_may_be_an_absolute_address(house):
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "TLS/1.0"])
 async def test_an_upgrade_that_is_not_offered_is_not_made(house, upgrade):
+    """Such a request is answered, and ends its connection: nothing behind it is taken for a request."""
     headers = [("Connection", "Upgrade"), ("Upgrade", upgrade), ("Sec-WebSocket-Key", "AAAA")]
-    reply = await house.send(chat(headers=headers))
-    assert reply.status in {200, 400}
-    assert (await house.send(http("GET", "/v1/models", headers=headers))).status == 200
+    for raw in (
+        chat(headers=headers),
+        chat({"stream": True}, headers=headers),
+        http("GET", "/healthz", headers=headers),
+    ):
+        line = await house.connect()
+        line.send(raw)
+        assert (await line.answer()).status == 200
+        assert await line.reader.read() == b""
+    line = await house.connect()
+    line.send(
+        http("POST", "/v1/chat/completions", http("GET", "/v1/models"), headers=headers)
+        + http("GET", "/healthz")
+    )
+    assert (await line.answer()).status == 400
+    assert await line.reader.read() == b""
 
 
 async def test_a_request_may_come_byte_by_byte(house):
@@ -136,3 +152,33 @@ async def test_a_request_may_come_byte_by_byte(house):
         line.send(chat()[number : number + 1])
         await line.writer.drain()
     assert (await line.answer()).status == 200
+
+
+async def test_damaged_requests_cost_neither_a_500_nor_the_next_caller():
+    """Seeded damage to a good request: the connection ends, with whole answers and never our fault."""
+    dice = random.Random(20261121)
+    good = chat(headers=[("X-Request-Timeout", "5s"), ("Accept", "*/*")])
+    brief = Limits(body_s=0.02, header_s=0.02, idle_s=0.02, linger_s=0.02)
+    async with opened(House(limits=brief)) as house:
+        for _ in range(10):
+            answers = await asyncio.gather(*(_all_said(house, damaged(good, dice)) for _ in range(40)))
+            assert all(not answer or answer.startswith(b"HTTP/") for answer in answers)
+            assert not any(b"HTTP/1.1 500" in answer or b"Traceback" in answer for answer in answers)
+        assert (await house.send(chat())).status == 200
+
+
+def damaged(good, dice):
+    raw = bytearray(good)
+    for _ in range(dice.randint(1, 4)):
+        at = dice.randrange(len(raw))
+        raw[at : at + dice.choice((0, 1, 1, 8))] = dice.randbytes(dice.choice((0, 1, 1, 4)))
+    return bytes(raw)
+
+
+async def _all_said(house, raw):
+    line = await house.connect()
+    line.send(raw)
+    try:
+        return await line.reader.read()
+    except ConnectionResetError:
+        return b""

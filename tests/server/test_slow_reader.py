@@ -90,3 +90,23 @@ async def test_a_large_whole_answer_arrives_whole(house):
 
     house.answer = answer
     assert (await house.send(chat())).body == body
+
+
+async def test_an_aborted_stream_does_not_wait_for_a_caller_who_takes_nothing():
+    gone = asyncio.get_running_loop().create_future()
+
+    async def answer(caller, call):
+        await caller.start(200, {})
+        while caller.write(PIECE) is None:
+            pass
+        caller.abort()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            gone.set_result(caller.gone)
+
+    async with opened(House(answer=answer, limits=Limits(stall_s=0.05))) as house:
+        raw = await slow_line(house)
+        await asyncio.get_running_loop().sock_sendall(raw, chat({"stream": True}))
+        assert await gone is True
+        raw.close()
