@@ -85,7 +85,10 @@ class Writer:
         self._loop = loop
         self._queue: deque[Job] = deque()
         self._wake = threading.Condition()
+        self._batch: list[Job] = []
+        """Taken from the queue and not yet answered or put back."""
         self._closing = False
+        self._ended = False
         self._sound = True
         self._tail = journal.tail()
         self._wal_pages = 0
@@ -104,6 +107,8 @@ class Writer:
     def submit(self, work: Work, void: Work | None) -> asyncio.Future[Spent | None]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
         with self._wake:
+            if self._ended:
+                raise cannot_write()
             if void is not None and (self.trouble is not None or self._closing):
                 raise cannot_write()
             if void is not None and len(self._queue) >= self._pace.queue:
@@ -123,19 +128,23 @@ class Writer:
     # -- the thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        # Whatever ends this thread, a defect included, nobody is left waiting for it.
+        try:
+            self._serve()
+        finally:
+            self._end()
+
+    def _serve(self) -> None:
         tries = 0
-        while True:
+        while tries <= self._pace.last_tries:
             batch = self._take()
             if batch is None:
-                break
+                return
             if not batch:
                 self._checkpoint("PASSIVE")
                 continue
             self._write(batch)
             tries = tries + 1 if self._closing and self.trouble else 0
-            if tries > self._pace.last_tries:
-                break
-        self._end()
 
     def _take(self) -> list[Job] | None:
         """The next batch; empty when it has been quiet for a while, None when all is done."""
@@ -147,7 +156,8 @@ class Writer:
                     return None
                 if not self._wake.wait(self._pace.idle_s if self._wal_pages else None):
                     return []
-            return [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.batch))]
+            self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.batch))]
+            return self._batch
 
     def _write(self, batch: list[Job]) -> None:
         committing = False
@@ -162,7 +172,7 @@ class Writer:
         except (apsw.Error, StoreRefused, OSError) as error:
             self._fail(batch, error, unsure=committing)
             return
-        self._tail = tail
+        self._tail, self._batch = tail, []
         self._succeed(batch, answers)
         if self._wal_pages >= self._cut_at:
             self._checkpoint("TRUNCATE")
@@ -195,6 +205,7 @@ class Writer:
             if not kept and not self._queue:
                 kept.append(Job(_probe, None, None))
             self._queue.extendleft(reversed(kept))
+            self._batch = []
         self._tell([(job.future, cannot_write()) for job in batch if job.void and job.future], ())
 
     def _undo(self, error: Exception) -> None:
@@ -247,7 +258,11 @@ class Writer:
 
     def _end(self) -> None:
         with self._wake:
-            left, self._queue = list(self._queue), deque()
+            left = [*self._batch, *self._queue]
+            self._ended = True
+            self._queue.clear()
+            if not self._closing:
+                self.trouble = "the ledger's writer has stopped"
         if left:
             log.critical("%d requests could not be written; the next start settles their calls", len(left))
             self._tell([(job.future, cannot_write()) for job in left if job.future], ())
