@@ -78,7 +78,7 @@ def _has_vast_number(body: dict[str, Any]) -> bool:
                 kind = type(value)
                 if kind is dict or kind is list:
                     below.append(value)
-                elif kind is float and not -_TWO_POW_63 <= value <= _TWO_POW_63:
+                elif kind is float and not -_TWO_POW_63 < value < _TWO_POW_63:
                     vast = True
         if not below:
             return vast

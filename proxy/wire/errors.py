@@ -102,6 +102,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Kind], ...] = (
         Kind.TOO_LONG,
     ),
     (
+        re.compile(r"(?is).{0,300}?(?:requires --[a-z]|is not a multimodal model)"),
+        Kind.UNABLE,
+    ),
+    (
         re.compile(r"(?is).{0,500}?(?:content management policy|content policy|violating our usage policy)"),
         Kind.FILTERED,
     ),
@@ -167,7 +171,7 @@ def _by_status(status: int) -> Kind:
 
 
 def _signal(kind: Kind, phase: Phase, status: int, complaint: Complaint, pause: float | None) -> Signal:
-    word = complaint.code or complaint.type
+    word = complaint.type if complaint.code in {"", str(status)} else complaint.code
     told = _told(kind, status, complaint) if kind in _CALLERS_OWN else None
     return Signal(kind, phase, status, pause, told, f"{status} {word}".rstrip())
 

@@ -35,7 +35,7 @@ class Choice:
         self._tally = tally
         self._legacy = legacy
         self._begun = False
-        self._slots: dict[Any, int] = {}
+        self._slots: dict[int, int] = {}
         self._arguments: list[int] = []
         self.finished = False
         self.broken = False
@@ -114,6 +114,8 @@ class Choice:
         key = call.get("index")
         if key is None:
             key = len(self._slots) if call.get("id") else max(0, len(self._slots) - 1)
+        elif type(key) is not int:
+            raise Malformed
         slot = self._slots.get(key)
         changed = False
         if slot is None:
@@ -126,8 +128,10 @@ class Choice:
             call["index"] = slot
             changed = True
         function = call["function"]
-        self._arguments[slot] += len(function.get("arguments") or "")
-        self._note((function.get("name") or "") + (function.get("arguments") or ""))
+        arguments = function.get("arguments") or ""
+        self._note(function.get("name") or "")
+        self._note(arguments)
+        self._arguments[slot] += len(arguments)
         return changed
 
     def _first_piece(self, call: dict[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """The history of a conversation, in the form that one upstream takes.
 
-`openai_request.py` calls `translate` with an upstream's capabilities. The caller's messages are never changed: what must differ is copied. A part that cannot be said there
-raises `Inexpressible`, because leaving it out would change what is asked.
+`openai_request.py` calls `translate` with an upstream's capabilities. The caller's messages are never
+changed: what must differ is copied. A part that cannot be said there raises `Inexpressible`, because
+leaving it out would change what is asked.
 """
 
 import hashlib

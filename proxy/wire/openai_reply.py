@@ -35,7 +35,9 @@ def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             return _no_answer(status, "a choice without a message")
-        if choice.get("finish_reason") in FAILED:
+        if not _has_sound_calls(message):
+            return _no_answer(status, "malformed tool calls")
+        if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"] in FAILED:
             return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
         changed = drop(choice, expected.extras) or changed
         changed = _settle(choice, message, legacy=expected.legacy) or changed
@@ -61,9 +63,11 @@ def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) ->
     if "tool_calls" in message and not calls:
         del message["tool_calls"]
         changed = True
+    for call in calls or ():
+        changed = _settle_call(call) or changed
     if calls and legacy:
         del message["tool_calls"]
-        message["function_call"] = calls[0].get("function") if isinstance(calls[0], dict) else None
+        message["function_call"] = calls[0].get("function")
         changed = True
     reason = choice.get("finish_reason")
     word = finish_reason(reason if isinstance(reason, str) else "stop", called=bool(calls), legacy=legacy)
@@ -73,9 +77,29 @@ def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) ->
     return changed
 
 
+def _has_sound_calls(message: dict[str, Any]) -> bool:
+    """Whether the tool calls, if there are any, are such as a client can run."""
+    calls = message.get("tool_calls") or []
+    return isinstance(calls, list) and all(
+        isinstance(call, dict) and isinstance(call.get("function", {}), dict) for call in calls
+    )
+
+
+def _settle_call(call: dict[str, Any]) -> bool:
+    """A type, and arguments as text: some leave the one out and send the other as an object."""
+    changed = not call.get("type")
+    if changed:
+        call["type"] = "function"
+    function = call.get("function")
+    if function is not None and not isinstance(function.get("arguments"), str):
+        function["arguments"] = dumps(function.get("arguments") or {}).decode()
+        changed = True
+    return changed
+
+
 def _size(message: dict[str, Any]) -> int:
     """Bytes of everything the caller can see."""
     texts = [message.get(name) for name in ("content", "reasoning_content", "refusal")]
-    calls = message.get("tool_calls")
+    calls = message.get("tool_calls") or message.get("function_call")
     called = len(dumps(calls)) if calls else 0
     return called + sum(size(text) for text in texts if isinstance(text, str))

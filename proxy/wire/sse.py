@@ -58,9 +58,10 @@ class Splitter:
         *blocks, rest = data.split(b"\n\n")
         self._held = []
         self._held_size = 0
-        if rest:
+        events = [event for block in blocks if (event := self._event(block)) is not None]
+        if rest and not self.overflow:
             self._hold(rest)
-        return [event for block in blocks if (event := self._event(block)) is not None]
+        return events
 
     def rest(self) -> list[Event]:
         """At the end of the body: the event whose closing blank line never came, if there is one."""

@@ -1,0 +1,149 @@
+"""Every golden folder under `cases/`: what goes up, what comes down, and what is counted.
+
+`README.md` says how to add one.
+"""
+
+import copy
+import json
+import random
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from openai.types.chat import ChatCompletion
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+from pydantic import TypeAdapter
+
+from proxy.call import UpstreamRequest
+from proxy.table import Capabilities
+from proxy.wire import DIALECTS
+from proxy.wire.body import check
+from proxy.wire.dialect import Reply
+from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_upstream, read_whole
+
+CASES = Path(__file__).parent / "cases"
+FOLDERS = sorted(path for path in CASES.glob("*/*") if path.is_dir())
+SETS = {"accept", "strip", "refuse"}
+
+
+def having(name):
+    folders = [folder for folder in FOLDERS if (folder / name).exists()]
+    return pytest.mark.parametrize(
+        "folder", folders, ids=lambda folder: f"{folder.parent.name}/{folder.name}"
+    )
+
+
+def load(folder, name, default=None):
+    path = folder / name
+    return json.loads(path.read_text()) if path.exists() else default
+
+
+def arrange(folder):
+    """The dialect, the call and the upstream of a case."""
+    body = load(folder, "request.client.json", HELLO)
+    case = load(folder, "case.json", {})
+    able = {name: frozenset(value) if name in SETS else value for name, value in case.get("able", {}).items()}
+    if "rename" in able:
+        able["rename"] = tuple(tuple(pair) for pair in able["rename"])
+    assert Capabilities(**able) is not None
+    return DIALECTS[folder.parent.name], make_call(body, **case.get("call", {})), make_upstream(**able)
+
+
+def check_end(folder, reader):
+    failure = load(folder, "failure.json")
+    if failure is None:
+        assert reader.failure is None
+        assert reader.ended
+    else:
+        assert not reader.ended
+        assert {"kind": reader.failure.kind, "phase": reader.failure.phase} == failure
+    assert asdict(reader.usage) == load(folder, "usage.json")
+
+
+@having("request.client.json")
+def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
+    dialect, call, upstream = arrange(folder)
+    check(dict(call.body))
+    before = copy.deepcopy(call.body)
+    request = dialect.request(call, TARGET, upstream)
+    assert call.body == before
+    unable = load(folder, "unable.json")
+    if unable is not None:
+        assert {"kind": request.kind, "phase": request.phase, "detail": request.detail} == unable
+        return
+    assert isinstance(request, UpstreamRequest)
+    assert json.loads(request.body) == load(folder, "request.upstream.json")
+    assert list(request.degraded) == load(folder, "case.json", {}).get("degraded", [])
+
+
+@having("reply.upstream.json")
+def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
+    dialect, call, _ = arrange(folder)
+    body = (folder / "reply.upstream.json").read_bytes()
+    reply = dialect.reply(call, 200, {"content-type": "application/json"}, body)
+    failure = load(folder, "failure.json")
+    if failure is not None:
+        assert {"kind": reply.kind, "phase": reply.phase} == failure
+        return
+    assert isinstance(reply, Reply)
+    assert json.loads(reply.body) == load(folder, "reply.client.json")
+    if json.loads(reply.body) == json.loads(body):
+        assert reply.body == body
+    assert asdict(reply.usage) == load(folder, "usage.json")
+    ChatCompletion.model_validate_json(reply.body)
+
+
+@having("reply.upstream.sse")
+@pytest.mark.parametrize("step", [None, 1, 7])
+def test_a_stream_comes_down_the_same_however_it_is_cut(folder, step):
+    dialect, call, upstream = arrange(folder)
+    reader = dialect.reader(call, upstream)
+    out = read_whole(reader, (folder / "reply.upstream.sse").read_bytes(), step)
+    assert out.decode() == (folder / "reply.client.sse").read_text()
+    check_end(folder, reader)
+    if reader.ended and b"\\ud8" not in out:  # the strict types know no half characters; the SDK does
+        accumulate(out)
+
+
+@having("reply.upstream.sse")
+def test_a_stream_comes_down_the_same_at_random_cuts(folder):
+    dialect, call, upstream = arrange(folder)
+    data = (folder / "reply.upstream.sse").read_bytes()
+    dice = random.Random(folder.name)
+    for _ in range(10):
+        reader = dialect.reader(call, upstream)
+        cuts = sorted(dice.sample(range(len(data)), min(9, len(data) - 1)))
+        pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+        out = b"".join(reader.feed(piece) for piece in pieces) + reader.finish()
+        assert out.decode() == (folder / "reply.client.sse").read_text()
+        check_end(folder, reader)
+
+
+@having("reply.upstream.sse")
+def test_a_stream_cut_at_any_byte_is_never_sold_as_whole(folder):
+    dialect, call, upstream = arrange(folder)
+    data = (folder / "reply.upstream.sse").read_bytes()
+    finished = data.rfind(b'"finish_reason":"')
+    for at in range(len(data)):
+        reader = dialect.reader(call, upstream)
+        out = reader.feed(data[:at]) + reader.finish()
+        assert reader.ended != (reader.failure is not None)
+        assert out.endswith(b"data: [DONE]\n\n") == reader.ended
+        if reader.ended:
+            assert finished != -1
+            assert at > finished
+        assert not out or out.endswith(b"\n\n")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [folder for folder in FOLDERS if (folder / "request.upstream.json").exists()],
+    ids=lambda folder: folder.name,
+)
+def test_what_goes_up_is_a_request_in_openais_types(folder):
+    """Known members have the SDK's types; an engine's own members are beside the point here."""
+    body = load(folder, "request.upstream.json")
+    known = {
+        name: value for name, value in body.items() if name in CompletionCreateParamsBase.__annotations__
+    }
+    TypeAdapter(CompletionCreateParamsBase).validate_python(known)

@@ -1,0 +1,187 @@
+"""The streamed answer beyond the golden cases: misshapen chunks, caps, what counts as content."""
+
+import pytest
+
+from proxy.call import Kind, Phase
+from proxy.usage import Source
+from proxy.wire.openai_stream import Expected, StreamReader
+from proxy.wire.sse import MAX_EVENT
+from tests.wire.samples import DONE, accumulate, chunk, event, read_whole
+
+
+def make_reader(**expected):
+    return StreamReader(Expected(40, **{"include_usage": False, **expected}))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: 7\n\n",
+        b"data: []\n\n",
+        b'data: "x"\n\n',
+        b"data: {\n\n",
+        b'data: {"choices":{"a":1}}\n\n',
+        b'data: {"choices":[1]}\n\n',
+        b'data: {"choices":[{"index":"0","delta":{}}]}\n\n',
+        b'data: {"choices":[{"index":-1,"delta":{}}]}\n\n',
+        b'data: {"choices":[{"index":1,"delta":{}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":"x"}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"content":7}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":{"a":1}}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[1]}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":[],"function":{}}]}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"name":[1]}}]}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":"x"}]}}]}\n\n',
+        b"data: " + b"[" * 5000 + b"\n\n",
+        b"data: " + b"x" * MAX_EVENT,
+    ],
+)
+def test_a_misshapen_event_is_a_bad_answer_and_nothing_of_it_goes_out(data):
+    reader = make_reader()
+    assert reader.feed(data) == b""
+    assert reader.failure.kind is Kind.BAD_ANSWER
+    assert reader.failure.phase is Phase.HEADERS
+    assert reader.feed(chunk({"content": "x"})) == b""
+    assert reader.finish() == b""
+
+
+@pytest.mark.parametrize(
+    ("delta", "visible"),
+    [
+        ({"role": "assistant", "content": ""}, False),
+        ({"role": "assistant", "content": None}, False),
+        ({}, False),
+        ({"content": ""}, False),
+        ({"tool_calls": []}, False),
+        ({"content": " "}, True),
+        ({"refusal": "no"}, True),
+        ({"reasoning_content": "hm"}, True),
+        ({"reasoning": "hm"}, True),
+        ({"content": "", "reasoning": "hm"}, True),
+        ({"role": "assistant", "content": "", "reasoning_content": "hm"}, True),
+        ({"tool_calls": [{"index": 0, "id": "t", "function": {"name": "a", "arguments": ""}}]}, True),
+        ({"function_call": {"name": "a", "arguments": ""}}, True),
+        ({"audio": {"data": "AAAA"}}, True),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}, True),
+    ],
+)
+def test_content_is_what_the_caller_can_see(delta, visible):
+    reader = make_reader()
+    reader.feed(chunk(delta))
+    assert reader.failure is None
+    assert reader.content is visible
+
+
+@pytest.mark.parametrize(
+    "data", [b": ping\n\n", b"\n\n", b"data: \n\n", b"event: ping\n\n", event({"choices": []})]
+)
+def test_what_is_no_content_neither_counts_nor_goes_out(data):
+    reader = make_reader()
+    assert reader.feed(data) == b""
+    assert not reader.content
+    assert reader.failure is None
+
+
+def test_an_error_after_content_is_told_apart_from_one_before():
+    error = event({"error": {"message": "x", "type": "server_error"}})
+    before, after = make_reader(), make_reader()
+    before.feed(chunk({"role": "assistant", "content": ""}) + error)
+    after.feed(chunk({"content": "Hi"}) + error)
+    assert (before.failure.phase, after.failure.phase) == (Phase.HEADERS, Phase.CONTENT)
+    assert before.failure.kind is after.failure.kind is Kind.OVERLOADED
+
+
+def test_done_inside_content_ends_nothing():
+    reader = make_reader()
+    assert b"[DONE]" in reader.feed(chunk({"role": "assistant", "content": "data: [DONE]\n\n"}))
+    assert not reader.ended
+
+
+def test_a_usage_text_inside_content_is_left_alone():
+    text = 'x,"usage":null,y'
+    stream = chunk({"role": "assistant", "content": text}, usage=None) + chunk({}, "stop", usage=None) + DONE
+    chunks, _ = accumulate(read_whole(make_reader(), stream))
+    assert chunks[0].choices[0].delta.content == text
+    assert "usage" not in chunks[0].model_fields_set
+
+
+@pytest.mark.parametrize("where", ["first", "spaced"])
+def test_null_usage_goes_however_it_is_written(where):
+    written = chunk({"role": "assistant", "content": "x"}, usage=None)
+    if where == "first":
+        written = written.replace(b',"usage":null', b"").replace(b'{"id"', b'{"usage":null,"id"')
+    else:
+        written = written.replace(b',"usage":null', b', "usage": null')
+    assert b"usage" not in make_reader().feed(written)
+
+
+def test_cumulative_usage_on_every_chunk_counts_once_and_is_shown_once():
+    def usage(output):
+        return {"prompt_tokens": 5, "completion_tokens": output, "total_tokens": 5 + output}
+
+    stream = chunk({"role": "assistant", "content": "a"}, usage=usage(1))
+    stream += chunk({"content": "b"}, usage=usage(2)) + chunk({}, "stop", usage=usage(2)) + DONE
+    reader = make_reader(include_usage=True)
+    chunks, whole = accumulate(read_whole(reader, stream))
+    assert [piece.usage is not None for piece in chunks] == [False, False, False, True]
+    assert (whole.usage.prompt_tokens, whole.usage.completion_tokens) == (5, 2)
+    assert (reader.usage.input, reader.usage.output, reader.usage.source) == (5, 2, Source.REPORTED)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {},
+        {"prompt_tokens": 0, "completion_tokens": 0},
+        {"prompt_tokens": -1, "completion_tokens": 5},
+        {"prompt_tokens": 5, "completion_tokens": -5},
+        {"prompt_tokens": 10**12, "completion_tokens": 5},
+        {"prompt_tokens": 5.5, "completion_tokens": 5},
+        {"prompt_tokens": "5", "completion_tokens": 5},
+        {"prompt_tokens": True, "completion_tokens": 5},
+        {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": -9}},
+        [1],
+    ],
+)
+def test_a_count_that_cannot_be_is_not_believed(usage):
+    reader = make_reader()
+    reader.feed(
+        chunk({"role": "assistant", "content": "Hi"})
+        + chunk({}, "stop")
+        + event({"choices": [], "usage": usage})
+    )
+    assert reader.usage.source is Source.OBSERVED
+    assert (reader.usage.input, reader.usage.output) == (10, 1)
+
+
+def test_parts_of_a_count_never_exceed_the_whole():
+    reader = make_reader()
+    details = {"prompt_tokens_details": {"cached_tokens": 9, "cache_write_tokens": 9}}
+    more = {"completion_tokens_details": {"reasoning_tokens": 9}}
+    reader.feed(
+        event({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3, **details, **more}})
+    )
+    usage = reader.usage
+    assert (usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning) == (5, 3, 5, 0, 3)
+
+
+def test_what_was_seen_is_counted_by_bytes_but_no_less_than_by_pieces():
+    reader = make_reader()
+    assert reader.usage.source is Source.ESTIMATED
+    reader.feed(chunk({"content": "x" * 40}))
+    assert reader.usage.output == 10
+    for _ in range(20):
+        reader.feed(chunk({"content": "漢"}))
+    assert reader.usage.output == 25
+    for _ in range(20):
+        reader.feed(chunk({"content": "x"}))
+    assert reader.usage.output == 41
+
+
+def test_a_choice_that_never_came_is_missed_only_where_the_upstream_does_not_say_done():
+    stream = chunk({"role": "assistant", "content": "A"}) + chunk({}, "stop")
+    cut, said = make_reader(choices=2), make_reader(choices=2)
+    read_whole(cut, stream)
+    read_whole(said, stream + DONE)
+    assert cut.failure.kind is Kind.TRUNCATED
+    assert said.ended
