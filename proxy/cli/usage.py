@@ -4,6 +4,7 @@ Reads the ledger beside a running proxy; changes nothing.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from proxy.cli.place import ledger_path
 from proxy.cli.screen import screen
 from proxy.store import StoreRefused, report
 
-SPANS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+SPANS: Mapping[str, str] = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 NANO = 1_000_000_000
 
 
