@@ -105,7 +105,7 @@ async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
 async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> tuple[Listeners, Running]:
     """Open every room, from the ledger to the sockets, and wire them."""
     settings, clock, dice = loaded.settings, SystemClock(), SystemDice()
-    table, simulator = await stack.enter_async_context(_simulated(loaded.table, script, clock, dice))
+    table, simulator = await stack.enter_async_context(_simulated(loaded.table, script))
     metrics = Metrics(set(public_models(table)).__contains__)
     observers = (metrics, LogAlerts())
 
@@ -114,7 +114,7 @@ async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> t
             observer.alerted(alert)
 
     ledger = await stack.enter_async_context(open_ledger(settings.ledger, clock=clock, on_alert=alerted))
-    keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db")))
+    keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db"), clock=clock))
     upstreams = await stack.enter_async_context(open_upstreams())
     health = Health({name: upstream.breaker for name, upstream in table.upstreams.items()})
     desk = Desk(Snapshot(table, health), upstreams, ledger, clock, dice, observers)
@@ -138,9 +138,7 @@ async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> t
 
 
 @asynccontextmanager
-async def _simulated(
-    table: Table, script: Path | None, clock: SystemClock, dice: SystemDice
-) -> AsyncIterator[tuple[Table, str | None]]:
+async def _simulated(table: Table, script: Path | None) -> AsyncIterator[tuple[Table, str | None]]:
     """The table with its simulated upstreams really served, on a port of their own."""
     if not any(upstream.simulated for upstream in table.upstreams.values()):
         yield table, None

@@ -158,6 +158,8 @@ class _Story:
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """The one exit: queue the settlement (no await may come first), then tell the observers."""
         desk, book = self._desk, self._book
+        self._plan.on(CallerGone(), desk.clock.mono())  # hands back the ticket of an attempt cut short
+        self._announce()
         settlement = book.settle(ending, desk.clock.wall_us())
         settled = None
         if book.holding:
@@ -172,7 +174,6 @@ class _Story:
         gone = self._caller.gone
         if self._try is not None:
             self._note(self._try, "caller_gone" if gone else "shutdown")
-        self._plan.on(CallerGone(), self._desk.clock.mono())
         if gone:
             return Ending(499, "caller_gone")
         if self.begun:
@@ -187,6 +188,7 @@ class _Story:
         clock = self._desk.clock
         step = self._plan.start(clock.mono())
         while True:
+            self._announce()
             match step:
                 case Try(candidate, _):
                     event = await self._attempt(candidate)
@@ -201,7 +203,6 @@ class _Story:
                 case Done():
                     return None
             step = self._plan.on(event, clock.mono())
-            self._announce()
 
     def _announce(self) -> None:
         for upstream, state in self._plan.changes():
@@ -229,6 +230,9 @@ class _Story:
         if signal is None:
             self._note(attempt, "ok")
             return Answered()
+        if not self.begun and signal.phase is Phase.CONTENT:
+            # The caller saw none of that content, so the call is still free to go elsewhere.
+            signal = replace(signal, phase=Phase.HEADERS)
         attempt.signal = signal
         self._note(attempt, classify(signal).cls)
         return Broke(signal) if self.begun else Failed(signal)

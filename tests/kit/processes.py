@@ -130,6 +130,10 @@ class House:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def new_key(self, tenant: str) -> str:
+        """A fresh key of `tenant`."""
+        return self.run("keys", "--config", str(self.config), "create", "--tenant", tenant).strip()
+
     def log(self, name: str = "proxy") -> str:
         """All that a process has printed."""
         return (self.folder / f"{name}.log").read_text("utf-8", "replace")
@@ -167,10 +171,9 @@ def house(folder: Path, **options) -> Iterator[House]:
     """A running proxy with simulated upstreams and one key for the tenant `acme`."""
     built = House(folder, **options)
     try:
+        built.key = built.new_key("acme")
         built.simulate()
         built.serve()
-        created = built.run("keys", "create", "--tenant", "acme", "--config", str(built.config))
-        built.key = next(word for word in created.split() if word.startswith("ft-"))
         yield built
     finally:
         built.close()

@@ -1,0 +1,36 @@
+"""`fallthrough simulate`: serve fake upstreams that fail on a script."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from proxy.simulator import serve
+from proxy.simulator.script import ScriptFault
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--script", type=click.Path(path_type=Path), help="How they misbehave; read anew when it changes."
+)
+def simulate(host: str, port: int, script: Path | None) -> None:
+    """Serve fake upstreams that fail on a script."""
+    try:
+        asyncio.run(_run(host, port, script))
+    except ScriptFault as fault:
+        click.echo(f"{script}: {fault}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"cannot simulate: {error}", err=True)
+        sys.exit(4)
+    except KeyboardInterrupt:
+        return
+
+
+async def _run(host: str, port: int, script: Path | None) -> None:
+    async with serve(script, host, port) as base:
+        click.echo(f"Simulated upstreams: {base}/openai/v1 and {base}/vllm/v1 (any name will do)")
+        await asyncio.Event().wait()

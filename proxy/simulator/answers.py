@@ -1,0 +1,120 @@
+"""What a simulated upstream says: pure, from the request alone.
+
+The words are fixed, so that lost or doubled ones are seen at once; counts are exact for these words.
+Used by `server.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+DEPTH_MAX = 16
+"""How deep a sample follows a schema; recursive ones end here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer, in tokens."""
+
+    tokens: tuple[str, ...]
+    """Joined: the content, or the arguments of the tool call."""
+    tool: str | None
+    """Name of the tool that is called, or None for content."""
+    finish: str
+    prompt_tokens: int
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """OpenAI's usage member."""
+        said = len(self.tokens)
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": said,
+            "total_tokens": self.prompt_tokens + said,
+        }
+
+
+def say(name: str, body: Mapping[str, Any], length: int | None) -> Said:
+    """The answer of the upstream `name` to `body`; `length` overrides how many tokens it has."""
+    prompt = max(1, len(orjson.dumps(body["messages"])) // 4)
+    tool = _tool(body)
+    text = _text(name, body) if tool is None else orjson.dumps(sample(tool.get("parameters") or {})).decode()
+    tokens = _split(text)
+    if length is not None:
+        tokens = tuple(f" {number}" for number in range(1, length + 1))
+    finish = "stop" if tool is None else "tool_calls"
+    cap = body.get("max_completion_tokens") or body.get("max_tokens")
+    if isinstance(cap, int) and cap < len(tokens):
+        tokens, finish = tokens[:cap], "length"
+    return Said(tokens, None if tool is None else tool["name"], finish, prompt)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    words = text.split(" ")
+    return (words[0], *(" " + word for word in words[1:]))
+
+
+def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The tool to call: the one asked for, or the first, when a user speaks last."""
+    tools = [tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"]
+    choice = body.get("tool_choice")
+    if not tools or choice == "none":
+        return None
+    if isinstance(choice, dict):
+        wanted = (choice.get("function") or {}).get("name")
+        return next((tool for tool in tools if tool.get("name") == wanted), tools[0])
+    return tools[0] if choice == "required" or body["messages"][-1].get("role") == "user" else None
+
+
+def _text(name: str, body: Mapping[str, Any]) -> str:
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        return orjson.dumps(sample((form.get("json_schema") or {}).get("schema") or {})).decode()
+    if form.get("type") == "json_object":
+        return orjson.dumps({"simulated": True, "upstream": name}).decode()
+    return f"Simulated answer from {name}: no model was asked, these words were made up on this machine."
+
+
+def sample(schema: Mapping[str, Any]) -> Any:
+    """The smallest value that a JSON Schema allows, for the keywords that clients use."""
+    return _sample(schema, schema, 0)
+
+
+def _sample(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if not isinstance(schema, dict) or depth > DEPTH_MAX:
+        return None
+    if "$ref" in schema:
+        return _sample(_resolve(schema["$ref"], root), root, depth + 1)
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if schema.get(choice):
+            return _sample(schema[choice][0], root, depth + 1)
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    return _typed(kind[0] if isinstance(kind, list) and kind else kind, schema, root, depth)
+
+
+def _typed(kind: Any, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+    if kind == "object":
+        properties = schema.get("properties") or {}
+        needed = schema.get("required", list(properties))
+        return {name: _sample(properties.get(name), root, depth + 1) for name in needed}
+    if kind == "array":
+        items = schema.get("items") or {}
+        return [_sample(items, root, depth + 1) for _ in range(schema.get("minItems", 1))]
+    if kind == "string":
+        return "x".ljust(schema.get("minLength", 1), "x")
+    if kind in ("integer", "number"):
+        return schema.get("minimum", 1)
+    return {"boolean": True}.get(kind) if isinstance(kind, str) else None
+
+
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    found: Any = root
+    for step in reference.removeprefix("#").strip("/").split("/"):
+        found = found.get(step, {}) if isinstance(found, dict) and step else found
+    return found

@@ -1,0 +1,164 @@
+"""The script by which simulated upstreams misbehave.
+
+    openai:                               # an upstream's name; `simulated-` is left out
+      - when: {calls: 3-5}                # the first rule that matches a call decides
+        do: {error: overload, retry_after: 2s}
+      - when: {share: 0.2, stream: true}
+        do: {cut: 5}
+    vllm:
+      dialect: vllm                       # only needed where the name does not hold "vllm"
+      rules: []
+
+Parsing, and the pure choice of a rule for a call. Files are read in `server.py`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from proxy.config.units import duration
+from proxy.policy.matching import fits
+
+Seconds = Annotated[float, BeforeValidator(duration)]
+Word = Literal["rate_limit", "overload", "money", "auth", "model", "server", "context"]
+
+
+class ScriptFault(Exception):
+    """The script cannot be played; the message names every fault."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class When(_Strict):
+    """Which calls of an upstream a rule is for; all that is given must hold."""
+
+    call: int | None = Field(default=None, ge=1)
+    """The n-th call, counted from 1."""
+    calls: str | None = Field(default=None, pattern=r"^\d+-\d*$")
+    """From-to, both included; `5-` is open."""
+    share: float | None = Field(default=None, gt=0, le=1)
+    """Evenly spread, so that of any hundred calls this share is hit."""
+    after: Seconds | None = None
+    """Since the script came into force."""
+    before: Seconds | None = None
+    model: str | None = None
+    """Exact or a glob."""
+    stream: bool | None = None
+
+
+class Do(_Strict):
+    """What happens to a call; everything left out is as healthy."""
+
+    status: int | None = Field(default=None, ge=300, le=599)
+    error: Word | None = None
+    """An error in the vendor's own shape; brings its usual status along."""
+    retry_after: Seconds | None = None
+    delay: Seconds | None = None
+    """Before anything is answered."""
+    first_token: Seconds | None = None
+    """Before the first token (vLLM's status line comes at once all the same)."""
+    chunk_delay: Seconds | None = None
+    """Before every further event of a stream."""
+    tokens: int | None = Field(default=None, ge=1, le=100_000)
+    """Length of the answer."""
+    cut: int | None = Field(default=None, ge=0)
+    """Break the connection after so many events (a whole answer: in its middle)."""
+    stall: int | None = Field(default=None, ge=0)
+    """Say nothing more after so many events."""
+    error_event: int | None = Field(default=None, ge=0)
+    """An error event after so many (vLLM follows it with `[DONE]`)."""
+    garbage: Literal["html", "empty", "json", "truncated"] | None = None
+    """A success status with something else inside."""
+    no_done: bool = False
+    """A stream that ends without `[DONE]`."""
+    reset: bool = False
+    """Break the connection instead of answering."""
+
+
+class Rule(_Strict):
+    """One line of a script."""
+
+    when: When = When()
+    do: Do = Do()
+
+
+class Part(_Strict):
+    """One simulated upstream's part."""
+
+    dialect: Literal["openai", "vllm"] | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_list(cls, value: Any) -> Any:
+        return {"rules": value} if isinstance(value, list) else value
+
+
+class Script(_Strict):
+    """Everybody's part, by upstream name."""
+
+    parts: Mapping[str, Part] = {}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises `ScriptFault`."""
+        try:
+            read = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ScriptFault(f"the script is not YAML: {error}") from None
+        if not isinstance(read, dict | None):
+            raise ScriptFault("the script must map upstream names to rules")
+        try:
+            return cls(parts={str(name): part for name, part in (read or {}).items()})
+        except ValidationError as error:
+            faults = [".".join(map(str, fault["loc"][1:])) + ": " + fault["msg"] for fault in error.errors()]
+            raise ScriptFault("; ".join(faults)) from None
+
+    def dialect(self, name: str) -> str:
+        """How the upstream `name` speaks."""
+        told = self.parts[name].dialect if name in self.parts else None
+        return told or ("vllm" if "vllm" in name else "openai")
+
+    def act(self, name: str, scene: "Scene") -> Do:
+        """What happens to the call of `scene`."""
+        rules = self.parts[name].rules if name in self.parts else ()
+        return next((rule.do for rule in rules if _matches(rule.when, scene)), HEALTHY)
+
+
+HEALTHY = Do()
+
+
+class Scene(_Strict):
+    """One call as rules see it."""
+
+    number: int
+    """Counts the upstream's calls from 1."""
+    elapsed_s: float
+    model: str
+    stream: bool
+
+
+def _matches(when: When, scene: Scene) -> bool:
+    first, last = _span(when)
+    number = scene.number
+    return (
+        first <= number <= last
+        and (when.share is None or int(number * when.share) > int((number - 1) * when.share))
+        and (when.after is None or scene.elapsed_s >= when.after)
+        and (when.before is None or scene.elapsed_s < when.before)
+        and (when.model is None or fits(when.model, scene.model))
+        and (when.stream is None or when.stream is scene.stream)
+    )
+
+
+def _span(when: When) -> tuple[int, float]:
+    if when.call is not None:
+        return when.call, when.call
+    if when.calls is None:
+        return 1, float("inf")
+    first, _, last = when.calls.partition("-")
+    return int(first), int(last) if last else float("inf")

@@ -1,0 +1,1 @@
+"""The room that calls upstreams: HTTP out, and every network error turned into a `Signal`."""

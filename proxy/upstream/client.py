@@ -1,0 +1,153 @@
+"""The way out: one aiohttp session for each upstream, and every error of the network turned into ours.
+
+`app.py` opens it once; the story reaches it through the `Upstreams` port. Nothing here knows a
+dialect, a route or a limit. It follows no redirect, obeys no proxy from the environment, keeps no
+cookie, decodes no compression, and lets no error of aiohttp or the system past its door.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from proxy.call import Kind, Phase, Signal, UpstreamLost, UpstreamRequest
+from proxy.ports import UpstreamAnswer
+from proxy.table import Upstream
+from proxy.upstream.trouble import signal_of
+
+POOL_IDLE_S = 4.0
+"""vLLM closes an idle connection after 5 s, others later: below it, a pooled one is alive."""
+BUFFER_BYTES = 64 * 1024
+"""Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
+HEADER_BYTES = 16 * 1024
+
+
+CLOSED_WHILE_IDLE = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+
+
+@dataclass(slots=True)
+class _Trip:
+    """What must be known of one sending."""
+
+    pooled: bool = False
+    """Whether it went over a connection that had been used before."""
+
+
+async def _note_pooled(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+    context.trace_request_ctx.pooled = True
+
+
+class HttpAnswer:
+    """The `UpstreamAnswer` port over one aiohttp response."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def whole(self, limit: int) -> bytes:
+        body = await self._read(limit + 1)
+        if len(body) > limit:
+            raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
+        return body
+
+    async def start(self, limit: int) -> bytes:
+        return (await self._read(limit))[:limit]
+
+    async def _read(self, enough: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.chunks():
+            pieces.append(piece)
+            size += len(piece)
+            if size >= enough:
+                break
+        return b"".join(pieces)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while piece := await self._response.content.readany():
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamLost(signal_of(error, Phase.HEADERS, self.status)) from error
+
+
+class HttpUpstreams:
+    """The `Upstreams` port: a pool for each upstream, so that a slow one cannot starve the others."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    @asynccontextmanager
+    async def send(self, upstream: Upstream, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
+        response = await self._head(upstream, request)
+        try:
+            yield HttpAnswer(response)
+        finally:
+            # A body read to its end has gone back to the pool; anything else is closed at once.
+            response.close()
+
+    async def _head(self, upstream: Upstream, request: UpstreamRequest) -> aiohttp.ClientResponse:
+        response = None
+        while response is None:
+            trip = _Trip()
+            try:
+                response = await self._post(upstream, request, trip)
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                if not (trip.pooled and isinstance(error, CLOSED_WHILE_IDLE)):
+                    raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
+                # The upstream closed a pooled connection as we took it: not a byte was answered. Every
+                # round uses one pooled connection up, and a fresh one is not retried.
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            response.close()
+            detail = "compressed although identity was asked for"
+            raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, response.status, detail=detail))
+        return response
+
+    async def _post(
+        self, upstream: Upstream, request: UpstreamRequest, trip: _Trip
+    ) -> aiohttp.ClientResponse:
+        return await self._session(upstream).post(
+            URL(upstream.base_url + request.path, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            timeout=aiohttp.ClientTimeout(total=None, connect=upstream.timeouts.connect_s),
+            allow_redirects=False,
+            trace_request_ctx=trip,
+        )
+
+    def _session(self, upstream: Upstream) -> aiohttp.ClientSession:
+        session = self._sessions.get(upstream.name)
+        if session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(_note_pooled)
+            session = self._sessions[upstream.name] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S, ttl_dns_cache=10),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                trace_configs=[trace],
+                read_bufsize=BUFFER_BYTES,
+                max_line_size=HEADER_BYTES,
+                max_field_size=HEADER_BYTES,
+                skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+            )
+        return session
+
+    async def close(self) -> None:
+        """Close every pool."""
+        for session in self._sessions.values():
+            await session.close()
+
+
+@asynccontextmanager
+async def open_upstreams() -> AsyncIterator[HttpUpstreams]:
+    """The way out, for the life of the process."""
+    upstreams = HttpUpstreams()
+    try:
+        yield upstreams
+    finally:
+        await upstreams.close()

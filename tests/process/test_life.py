@@ -1,0 +1,253 @@
+"""One proxy process from start to end: what its operators and its callers see of it."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apsw
+import openai
+import pytest
+from openai import OpenAI
+
+from tests.kit.processes import House, calls, fallthrough, free_ports, house
+
+ASK = [{"role": "user", "content": "a prompt that nobody may find again: xylophone-4711"}]
+ROOT = Path(__file__).parents[2]
+
+
+def client(built, key=None) -> OpenAI:
+    return OpenAI(base_url=built.base_url, api_key=key or built.key, max_retries=0)
+
+
+def eventually(found, seconds: float = 10.0):
+    """Ask until there is an answer; the end is a failure, not a pass."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := found():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("it never happened")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    with house(tmp_path_factory.mktemp("life")) as built:
+        yield built
+
+
+@pytest.fixture
+def healthy(running):
+    running.script("{}")
+    yield running
+    running.script("{}")
+
+
+def test_the_ledger_tells_both_attempts_and_the_cost_of_a_call(healthy):
+    healthy.script("first: [{do: {status: 503}}]")
+    raw = client(healthy).chat.completions.with_raw_response.create(model="chat", messages=ASK)
+    told = eventually(
+        lambda: next((c for c in calls(healthy) if c["call_id"] == raw.headers["x-request-id"]), None)
+    )
+    assert [attempt["upstream"] for attempt in told["attempts"]][-1] == "vllm"
+    assert told["attempts"][0]["upstream"] == "first"
+    assert told["attempts"][0]["result"] == "overload"
+    assert told["attempts"][-1]["result"] == "ok"
+    assert told["result"] == "ok"
+    healthy.script("{}")
+
+
+def test_a_paid_call_has_its_price(healthy):
+    answer = client(healthy).chat.completions.create(model="chat", messages=ASK)
+    told = eventually(lambda: next((c for c in calls(healthy) if c["upstream"] == "first"), None))
+    expected = answer.usage.prompt_tokens * 150 + answer.usage.completion_tokens * 600
+    assert told["nano_usd"] == expected
+
+
+def test_no_prompt_no_answer_and_no_secret_is_in_any_file(healthy):
+    answer = client(healthy).chat.completions.create(model="chat", messages=ASK, user="jane@example.org")
+    eventually(lambda: calls(healthy))
+    for path in healthy.folder.iterdir():
+        if path.name in {"proxy.yaml", "script.yaml"}:
+            continue
+        data = path.read_bytes()
+        for secret in ("xylophone-4711", "jane@example.org", healthy.key, "sk-upstream-first"):
+            assert secret.encode() not in data, f"{secret} is in {path.name}"
+        assert answer.choices[0].message.content.encode() not in data, path.name
+
+
+def test_a_revoked_key_stops_working_within_a_second(healthy):
+    key = healthy.new_key("globex")
+    eventually(lambda: _status(healthy, key) == 200)
+    listed = healthy.run("keys", "--config", str(healthy.config), "list")
+    key_id = next(line for line in listed.splitlines() if "globex" in line).split("key_")[1][:16]
+    healthy.run("keys", "--config", str(healthy.config), "revoke", f"key_{key_id}")
+    eventually(lambda: _status(healthy, key) == 401, seconds=2.0)
+
+
+def _status(built, key) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", built.ports["proxy"], timeout=10)
+    connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
+    return connection.getresponse().status
+
+
+def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy):
+    client(healthy).chat.completions.create(model="chat", messages=ASK)
+    for name in ("probes", "admin"):
+        text = _get(healthy, name, "/metrics")
+        assert 'fallthrough_calls_total{model="chat",result="ok",upstream="first"}' in text
+        assert 'fallthrough_attempts_total{result="ok",upstream="first"}' in text
+    assert "unknown_path" in _get(healthy, "proxy", "/metrics")
+
+
+def _get(built, name, path) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", built.ports[name], timeout=10)
+    connection.request("GET", path)
+    return connection.getresponse().read().decode()
+
+
+def test_a_caller_who_leaves_is_noticed_and_charged_for_what_came(healthy):
+    healthy.script("vllm: [{do: {chunk_delay: 50ms, stall: 3}}]")
+    stream = client(healthy).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
+    next(iter(stream))
+    before = {c["call_id"] for c in calls(healthy)}
+    stream.close()
+    told = eventually(lambda: next((c for c in calls(healthy, 5) if c["call_id"] not in before), None))
+    assert told["result"] == "caller_gone"
+    assert told["source"] == "observed"
+    assert told["input_tokens"] > 0
+
+
+def test_a_broken_stream_is_in_the_ledger_as_broken(healthy):
+    healthy.script("vllm: [{do: {cut: 4}}]")
+    before = {c["call_id"] for c in calls(healthy)}
+    with pytest.raises(openai.APIError):
+        list(client(healthy).chat.completions.create(model="only-vllm", messages=ASK, stream=True))
+    told = eventually(lambda: next((c for c in calls(healthy, 5) if c["call_id"] not in before), None))
+    assert told["result"] == "broken"
+
+
+def test_a_spent_limit_refuses_with_numbers_and_alerts_once(tmp_path):
+    limits = "\nlimits:\n  - {per: tenant, requests: 4, every: month, alert: [75]}\n"
+    with house(tmp_path, extra=limits) as built:
+        for _ in range(4):
+            client(built).chat.completions.create(model="chat", messages=ASK)
+        with pytest.raises(openai.RateLimitError) as caught:
+            client(built).chat.completions.create(model="chat", messages=ASK)
+        assert caught.value.code == "insufficient_quota"
+        assert caught.value.response.headers["x-should-retry"] == "false"
+        assert caught.value.response.headers["x-ratelimit-limit-requests"] == "4"
+        assert caught.value.request_id.startswith("req_")
+        alerts = eventually(lambda: _alerts(built) if len(_alerts(built)) >= 2 else None)
+        assert len(alerts) == 2
+        metrics = _get(built, "probes", "/metrics")
+        assert 'fallthrough_limit_alerts_total{mark="100",unit="requests"} 1.0' in metrics
+    connection = apsw.Connection(str(built.folder / "ledger.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = connection.execute("SELECT count(*) FROM rows WHERE kind = 'alert'").fetchall()
+    connection.close()
+    assert rows == [(2,)]
+
+
+def _alerts(built) -> list[dict]:
+    lines = [json.loads(line) for line in built.log().splitlines() if line.startswith("{")]
+    return [line for line in lines if "mark" in line]
+
+
+def test_sigterm_lets_live_streams_end_and_turns_newcomers_away(tmp_path):
+    with house(tmp_path) as built:
+        built.script("vllm: [{do: {chunk_delay: 100ms}}]")
+        stream = client(built).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
+        seen = [next(iter(stream))]
+        process = built.processes["proxy"]
+        os.kill(process.pid, signal.SIGTERM)
+        eventually(lambda: _get_status(built, "/readyz") != 200)
+        seen += list(stream)
+        assert seen[-1].choices[0].finish_reason == "stop"
+        assert process.wait(timeout=20) == 0
+
+
+def _get_status(built, path) -> int:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", built.ports["probes"], timeout=10)
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return 0
+
+
+def test_a_stream_that_outlives_the_drain_ends_with_an_error_event(tmp_path):
+    with house(tmp_path, table=SHORT_DRAIN) as built:
+        built.script("vllm: [{do: {stall: 3}}]")
+        stream = client(built).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
+        next(iter(stream))
+        os.kill(built.processes["proxy"].pid, signal.SIGTERM)
+        with pytest.raises(openai.APIError) as caught:
+            list(stream)
+        assert caught.value.code == "shutdown"
+        assert built.processes["proxy"].wait(timeout=20) == 0
+        (told,) = calls(built)
+        assert told["result"] == "shutdown"
+
+
+SHORT_DRAIN = House.table.replace("drain: 5s", "drain: 100ms")
+
+
+def test_a_second_proxy_on_the_same_ledger_is_refused(healthy):
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(healthy.config)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "another process" in done.stderr
+
+
+def test_a_bad_file_is_told_and_not_served(tmp_path):
+    (tmp_path / "bad.yaml").write_text("upstreams: {}\nroots: []\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(tmp_path / "bad.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "roots" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_quickstart_answers_any_key_and_says_that_it_is_simulated(tmp_path):
+    ports = free_ports(3)
+    text = (ROOT / "config" / "quickstart.yaml").read_text()
+    for known, port in zip((8080, 8081, 8082), ports, strict=True):
+        text = text.replace(f"127.0.0.1:{known}", f"127.0.0.1:{port}")
+    (tmp_path / "quickstart.yaml").write_text(text)
+    keys = {"OPENAI_API_KEY", "VLLM_URL", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY"}
+    environment = {name: value for name, value in os.environ.items() if name not in keys}
+    script = str(ROOT / "config" / "scripts" / "first-dead.yaml")
+    words = ("serve", "--config", "quickstart.yaml", "--simulator-script", script)
+    with (tmp_path / "log").open("wb") as log:
+        process = fallthrough(*words, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        base = f"http://127.0.0.1:{ports[0]}/v1"
+        with OpenAI(base_url=base, api_key="whatever", max_retries=0) as sdk:
+            raw = eventually(lambda: _try(sdk), seconds=30)
+        assert raw.headers["x-fallthrough-upstream"] == "simulated-vllm"
+        assert raw.parse().choices[0].message.content
+        assert b"simulated" in (tmp_path / "log").read_bytes()
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def _try(sdk):
+    try:
+        return sdk.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=ASK)
+    except openai.APIConnectionError:
+        return None
