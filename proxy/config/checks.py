@@ -10,7 +10,7 @@ from proxy.config.draft import Draft, pairs, split
 from proxy.config.faults import Path, suggest
 from proxy.config.globs import covers
 from proxy.config.grammar import NAME, RoutePart, UpstreamPart
-from proxy.facts.capabilities import NEVER, OPERATOR_MAY_ACCEPT
+from proxy.facts.capabilities import NEVER
 
 SIMULATED = "simulated-"
 _OURS = frozenset(
@@ -107,7 +107,7 @@ def _check_headers(draft: Draft, name: str, part: UpstreamPart) -> None:
 
 def _check_members(draft: Draft, name: str, part: UpstreamPart) -> None:
     for index, member in enumerate(part.capabilities.accept):
-        if member in NEVER - OPERATOR_MAY_ACCEPT:
+        if member in NEVER:
             path: Path = ("upstreams", name, "capabilities", "accept", index)
             draft.document.fault(path, f"`{member}` reaches into the engine and never passes", "leave it out")
 
@@ -136,8 +136,7 @@ def _check_targets(draft: Draft, index: int, route: RoutePart) -> None:
     for position, part in enumerate(route.targets):
         path: Path = ("routes", index, "targets", position)
         upstream, model = split(part.target)
-        long = (*path, "target")
-        place = long if long in draft.document.written else path
+        place = draft.place(index, position)
         shown = draft.document.seen(place, part.target)
         if not upstream or not re.fullmatch(NAME, model):
             sound = False

@@ -6,6 +6,7 @@ Made by `judge.py`, judged by `checks.py` and `limits.py`, turned into the table
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from proxy.config.faults import Path, plain
 from proxy.config.globs import covers
 from proxy.config.grammar import LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
 from proxy.config.source import Document
@@ -37,6 +38,20 @@ class Draft:
             if covers(glob, target):
                 return Price(part.input, part.output, part.cached, part.cache_write)
         return None
+
+    def shown(self, target: str) -> str:
+        """`UPSTREAM/MODEL` as the file writes it, so that no variable's value gets into a message."""
+        for index, route in self.routes.items():
+            for position, part in enumerate(route.targets):
+                if part.target == target:
+                    path = self.place(index, position)
+                    return self.document.word(path, target)
+        return plain(target)
+
+    def place(self, index: int, position: int) -> Path:
+        """Where a target's text stands, in its short or its long form."""
+        short: Path = ("routes", index, "targets", position)
+        return (*short, "target") if (*short, "target") in self.document.lines else short
 
     def used(self) -> frozenset[str]:
         """Upstreams that some route names."""

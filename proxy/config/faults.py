@@ -86,7 +86,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """The remedy for an unknown word: a did-you-mean, or all there are."""
-    words = sorted(known)
+    words = sorted(set(known))
     close = nearest(word, words)
     if close is not None:
         return f"did you mean `{close}`?"

@@ -66,7 +66,8 @@ def _names_exist(draft: Draft, index: int, limit: LimitPart) -> bool:
         draft.document.fault(path, problem, suggest(limit.upstream, draft.declared))
         return False
     if limit.model is not None and not any(covers(r.model, limit.model) for r in draft.routes.values()):
-        known = [route.model for route in draft.routes.values()]
+        routes = draft.routes.items()
+        known = [draft.document.word(("routes", at, "model"), route.model) for at, route in routes]
         path = ("limits", index, "model")
         problem = f"no route serves the model `{draft.document.word(path, limit.model)}`"
         draft.document.fault(path, problem, suggest(limit.model, known))
@@ -99,20 +100,21 @@ def _check_dollars(
     targets = list(dict.fromkeys(target for _, names in counted for target in names))
     unpriced = [target for target in targets if draft.price(target) is None]
     if unpriced and draft.all_prices:
+        shown = draft.shown(unpriced[0])
         more = f" and {len(unpriced) - 1} more have" if len(unpriced) > 1 else " has"
         draft.document.fault(
             path,
-            f"`{plain(unpriced[0])}`{more} no price",
-            f"write prices: {plain(unpriced[0])}: {{input: …, output: …}}",
+            f"`{shown}`{more} no price",
+            f"write prices: {shown}: {{input: …, output: …}}",
         )
     if unpriced or not counted:
         return
     least = min(max(_worst(draft.price(name), route) for name in names) for route, names in counted)
     if ceiling < least:
-        shown = Decimal(least).scaleb(-9).normalize()
+        dollars = Decimal(least).scaleb(-9).normalize()
         draft.document.fault(
             path,
-            f"no call that names no maximum can meet this: it holds {shown:f} dollars",
+            f"no call that names no maximum can meet this: it holds {dollars:f} dollars",
             "raise it, or lower max_output_tokens of the routes",
         )
 

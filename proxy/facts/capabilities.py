@@ -24,15 +24,14 @@ NEVER: frozenset[str] = frozenset(
         "media_io_kwargs",
         "mm_processor_kwargs",
         "prompt_embeds",
+        "request_id",
         "vllm_xargs",
     }
 )
 """Members by which a caller would reach into the engine: templates run code, embeddings and
 processor arguments have crashed servers, plug-in arguments are the operator's business. They pass
-to no server that might be a vLLM, and no YAML can let them through but `vllm_xargs`, see below."""
-
-OPERATOR_MAY_ACCEPT: frozenset[str] = frozenset({"vllm_xargs"})
-"""Of `NEVER`, what YAML may accept after all: it only reaches plug-ins the operator installed."""
+to no server that might be a vLLM, and no YAML can let them through. (The `vllm` dialect holds a list
+of its own, because it must be safe whatever a table says.)"""
 
 _TOKENS = ("max_completion_tokens", "max_tokens")
 
