@@ -69,5 +69,9 @@ def _divide(items: list[Any]) -> tuple[str, str]:
         if isinstance(thinking, str):
             thought.append(thinking)
         elif isinstance(thinking, list):
-            thought.append(_divide(thinking)[0])
+            thought.extend(
+                piece["text"]
+                for piece in thinking
+                if isinstance(piece, dict) and isinstance(piece.get("text"), str)
+            )
     return "".join(text), "".join(thought)

@@ -63,14 +63,20 @@ def scrub(message: str) -> str:
     return shown if len(shown) <= MOST_CHARS else shown[: MOST_CHARS - 1] + "…"
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, depth: int = 4) -> str:
     """One sentence out of a string, an object that holds one, or a list of validation errors."""
     if isinstance(value, str):
         return value
+    if depth == 0:
+        return ""
     if isinstance(value, dict):
-        return _validation(value) if "msg" in value else _text(value.get("message") or value.get("detail"))
+        return (
+            _validation(value)
+            if "msg" in value
+            else _text(value.get("message") or value.get("detail"), depth - 1)
+        )
     if isinstance(value, list):
-        return "; ".join(filter(None, (_text(item) for item in value[:8])))
+        return "; ".join(filter(None, (_text(item, depth - 1) for item in value[:8])))
     return ""
 
 

@@ -19,9 +19,13 @@ from proxy.wire.tolerant import dumps, loads
 def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
     """The caller's bytes, or why this is no answer."""
     try:
-        answer = loads(body)
+        return _judge(expected, status, body)
     except ValueError:
-        return _no_answer(status, "not JSON")
+        return _no_answer(status, "not JSON that can be passed on")
+
+
+def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
+    answer = loads(body)
     if not isinstance(answer, dict):
         return _no_answer(status, "not an object")
     if answer.get("error") or answer.get("object") == "error":

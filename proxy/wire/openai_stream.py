@@ -61,7 +61,7 @@ class StreamReader:
         self._choices: dict[int, Choice] = {}
         self._tally = Tally()
         self._report: Usage | None = None
-        self._usage_event: dict[str, Any] | bytes = b""
+        self._usage_event = b""
         self._ended = False
         self._failure: Signal | None = None
 
@@ -131,18 +131,21 @@ class StreamReader:
         if chunk.get("error") or event.name == b"error" or chunk.get("object") == "error":
             self._failure = inband(flatten(chunk), self._phase())
             return b""
+        try:
+            return self._chunk(chunk, event.raw)
+        except (Malformed, ValueError):
+            return self._fail(Kind.BAD_ANSWER, "a malformed chunk")
+
+    def _chunk(self, chunk: dict[str, Any], raw: bytes) -> bytes:
         choices = chunk.get("choices")
         if not choices:
-            return self._without_choices(chunk, event.raw)
-        try:
-            changed = self._pieces(choices)
-        except Malformed:
-            return self._fail(Kind.BAD_ANSWER, "a malformed chunk")
+            return self._without_choices(chunk, raw)
+        changed = self._pieces(choices)
         if self._failure is not None:
             return b""
         if self._expected.extras and drop(chunk, self._expected.extras):
             changed = True
-        return self._settle_usage(chunk, event.raw, changed=changed)
+        return self._settle_usage(chunk, raw, changed=changed)
 
     def _pieces(self, choices: Any) -> bool:
         """Each choice's piece, noted and put right; whether any changed."""
@@ -205,15 +208,14 @@ class StreamReader:
         self._report = reported(usage) or self._report
         if self._expected.include_usage:
             head = {name: chunk[name] for name in _HEAD if name in chunk}
-            self._usage_event = {**head, "choices": [], "usage": usage}
+            self._usage_event = _frame({**head, "choices": [], "usage": usage})
 
     def _done(self) -> bytes:
         """`[DONE]`, if the answer has earned it."""
         if not self._choices or not all(choice.finished for choice in self._choices.values()):
             return self._fail(Kind.TRUNCATED, "done without a finish")
         self._ended = True
-        last = self._usage_event
-        return (_frame(last) if isinstance(last, dict) else last) + _DONE
+        return self._usage_event + _DONE
 
     def _fail(self, kind: Kind, detail: str) -> bytes:
         self._failure = Signal(kind, self._phase(), 200, detail=detail)

@@ -23,8 +23,11 @@ def loads(data: bytes) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """JSON bytes of what `loads` gave."""
+    """JSON bytes of what `loads` gave; `ValueError` if it is nested too deeply to write."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        try:
+            return json.dumps(value, separators=(",", ":")).encode()
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
