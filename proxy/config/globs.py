@@ -11,6 +11,8 @@ _WILD_RUN = re.compile(r"[*?]*\*[*?]*")
 
 def covers(glob: str, other: str) -> bool:
     """Whether `glob` matches every name that `other` (a name or a glob) matches."""
+    if "*" not in glob and "?" not in glob:
+        return glob == other
     pattern, text = _ordered(glob), _ordered(other)
     states = _skip_stars(pattern, {0})
     for char in text:
