@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import systems
-from bench.processes import HERE, Missing, build
+from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
 
@@ -43,10 +43,12 @@ def main(arguments: Sequence[str]) -> int:
                 results[name] = measured(bench, SYSTEMS[name]())
             except Missing as missing:
                 skipped[name] = str(missing)
+    flush = flush_us(BUILD)
     show(results)
+    sys.stdout.write(f"A call waits for two ledger rows; this disk makes one durable in {flush:,.0f} us.\n")
     for name, reason in skipped.items():
         sys.stdout.write(f"{name} was not measured: {reason}\n")
-    keep(results, skipped)
+    keep(results, skipped, flush)
     return 1 if "fallthrough" in skipped else 0
 
 
@@ -78,7 +80,7 @@ def cell(read: Any, figures: Figures) -> str:
     return "-" if value is None else f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
-def keep(results: dict[str, Figures], skipped: dict[str, str]) -> None:
+def keep(results: dict[str, Figures], skipped: dict[str, str], flush: float) -> None:
     """The figures with what is needed to compare them later."""
     now = datetime.now(UTC)
     folder = HERE / "results"
@@ -88,7 +90,8 @@ def keep(results: dict[str, Figures], skipped: dict[str, str]) -> None:
         "at": now.isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load_before": os.getloadavg()[0],
+        "load_average": os.getloadavg()[0],
+        "flush_us": flush,
         "systems": results,
         "skipped": skipped,
     }

@@ -7,6 +7,7 @@ import http.client
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,19 @@ def until_answers(process: subprocess.Popen[bytes], port: int, path: str, log: P
     raise Missing(
         f"nothing answers on port {port}; its last words:\n{log.read_text(errors='replace')[-2000:]}"
     )
+
+
+def flush_us(folder: Path) -> float:
+    """Median time that the disk takes to make 4 KiB durable: every ledger row waits for one."""
+    times = []
+    with (folder / "flush").open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 4096)
+            file.flush()
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - began)
+    return round(statistics.median(times) * 1e6, 1)
 
 
 def pss_kib(pid: int) -> int:

@@ -46,7 +46,8 @@ http {{
 PROXY = f"""
 settings:
   listen: 127.0.0.1:{PROXY_PORT}
-  probes: 127.0.0.1:{PROXY_PORT + 1}
+  admin: "off"
+  probes: "off"
   ledger: sqlite:///ledger.db
   auth: keys
 upstreams:
