@@ -1,4 +1,4 @@
-"""`fallthrough simulate`: serve fake upstreams that fail on a script."""
+"""`fallthrough simulate`: play upstreams on this machine, and let them fail by script."""
 
 import asyncio
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from proxy.config import ConfigError
 from proxy.simulator import serve
-from proxy.simulator.script import ScriptFault
 
 
 @click.command()
@@ -17,20 +17,22 @@ from proxy.simulator.script import ScriptFault
     "--script", type=click.Path(path_type=Path), help="How they misbehave; read anew when it changes."
 )
 def simulate(host: str, port: int, script: Path | None) -> None:
-    """Serve fake upstreams that fail on a script."""
+    """Play an OpenAI and a vLLM upstream."""
     try:
-        asyncio.run(_run(host, port, script))
-    except ScriptFault as fault:
-        click.echo(f"{script}: {fault}", err=True)
+        asyncio.run(_play(host, port, script))
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(str(fault), err=True)
         sys.exit(2)
     except OSError as error:
-        click.echo(f"cannot simulate: {error}", err=True)
+        click.echo(f"cannot listen: {error.strerror or error}", err=True)
         sys.exit(4)
     except KeyboardInterrupt:
-        return
+        click.echo("stopped")
 
 
-async def _run(host: str, port: int, script: Path | None) -> None:
+async def _play(host: str, port: int, script: Path | None) -> None:
     async with serve(script, host, port) as base:
-        click.echo(f"Simulated upstreams: {base}/openai/v1 and {base}/vllm/v1 (any name will do)")
+        for name in ("openai", "vllm"):
+            click.echo(f"{name}: {base}/{name}/v1")
         await asyncio.Event().wait()
