@@ -11,13 +11,12 @@ from proxy.wire import DIALECTS
 from proxy.wire.dialect import Reply
 from tests.wire.samples import HELLO, make_call, make_upstream
 
-NAMES = st.sampled_from(
-    (
-        "index delta message finish_reason content role reasoning tool_calls function name arguments id type usage"
-        " prompt_tokens completion_tokens prompt_tokens_details text thinking error code detail msg loc stop_reason"
-        " choices function_call audio"
-    ).split()
-)
+WORDS = """
+index delta message finish_reason content role reasoning tool_calls function name arguments id type usage
+prompt_tokens completion_tokens prompt_tokens_details text thinking error code detail msg loc stop_reason
+choices function_call audio
+"""
+NAMES = st.sampled_from(WORDS.split())
 LEAVES = (
     st.none()
     | st.booleans()
