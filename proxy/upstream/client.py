@@ -23,9 +23,13 @@ POOL_IDLE_S = 4.0
 BUFFER_BYTES = 64 * 1024
 """Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
 HEADER_BYTES = 16 * 1024
-
-
-CLOSED_WHILE_IDLE = (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError)
+CLOSED_WHILE_IDLE = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    ConnectionResetError,
+    BrokenPipeError,
+)
+"""How a connection that the upstream gave up while it lay in the pool shows; a reset comes as `ClientOSError`."""
 
 
 @dataclass(slots=True)
