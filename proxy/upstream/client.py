@@ -29,7 +29,7 @@ CLOSED_WHILE_IDLE = (
     ConnectionResetError,
     BrokenPipeError,
 )
-"""How a connection that the upstream gave up while it lay in the pool shows; a reset comes as `ClientOSError`."""
+"""How a connection shows that was given up while it lay in the pool; a reset is a `ClientOSError`."""
 
 
 @dataclass(slots=True)

@@ -64,7 +64,7 @@ async def scripted() -> AsyncIterator[Scripted]:
     """Listen on a free port of 127.0.0.1; `url` says where."""
     upstream = Scripted()
     server = await asyncio.start_server(upstream.arrived, "127.0.0.1", 0)
-    upstream.url = "http://127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield upstream
     finally:

@@ -78,7 +78,7 @@ async def test_a_break_is_a_break(tmp_path, do, stream):
     script.write_text(f"openai: [{{do: {{{do}}}}}]")
     async with serve(script, "127.0.0.1", 0) as base:
         async with openai.AsyncOpenAI(base_url=f"{base}/openai/v1", api_key="x", max_retries=0) as one:
-            with pytest.raises(Exception, match="(?i)connection|peer|error"):
+            with pytest.raises(Exception, match=r"(?i)connection|peer|error"):
                 answer = await one.chat.completions.create(model="m", messages=HELLO, stream=stream)
                 if stream:
                     [_ async for _ in answer]
