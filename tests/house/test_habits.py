@@ -19,7 +19,7 @@ VENDORS = re.compile(
     r"openai|anthropic|claude|gemini|google|vllm|deepseek|mi[sx]tral|ollama|azure|bedrock|\bgpt",
     re.IGNORECASE,
 )
-VENDOR_ROOMS = ("proxy/wire/", "proxy/facts/", "proxy/config/", "proxy/simulator/")
+VENDOR_ROOMS = ("proxy/wire/", "proxy/facts/", "proxy/config/", "proxy/simulator/", "proxy/cli/simulate.py")
 VENDOR_WORDS = {
     ("proxy/table.py", "openai"): "names of dialects are words of the table",
     ("proxy/table.py", "vllm"): "names of dialects are words of the table",
