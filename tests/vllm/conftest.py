@@ -75,7 +75,19 @@ def proxy(shared_proxy, mistral, mixtral):
 
 
 @pytest.fixture
-def own_proxy(engines, mistral, mixtral, tmp_path):
-    """A proxy of the test's own, whose breakers and ledger nobody else has touched."""
+def own_proxy(engines, tmp_path):
+    """A proxy of the test's own, whose breakers and ledger nobody else has touched.
+
+    The test asks for the engines it needs itself, so that none is started again for nothing.
+    """
     with house(tmp_path, table=table(engines)) as built:
         yield built
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say why nothing was tried, even to those who did not ask for the reasons of skips."""
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if "tests/vllm" in report.nodeid
+    ]
+    for reason in sorted({report.longrepr[2] for report in skipped}):
+        terminalreporter.write_line(reason)

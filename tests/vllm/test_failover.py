@@ -4,6 +4,7 @@ import openai
 import pytest
 
 from tests.kit.processes import calls
+from tests.vllm.engine.server import KEY
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -11,14 +12,15 @@ ASK = [{"role": "user", "content": "Count, please."}]
 COUNTED = "".join(f" {number}" for number in range(1, 11))
 FAULTS = {
     "failing": ("commercial: [{do: {status: 503}}]", "overload"),
+    "out of money": ("commercial: [{do: {error: money}}]", "money"),
     "credential refused": ("commercial: [{do: {status: 401}}]", "auth"),
-    "cut before a word": ("commercial: [{do: {cut: 0}}]", "bad_answer"),
+    "garbage for an answer": ("commercial: [{do: {garbage: truncated}}]", "bad_answer"),
     "gone": (None, "unreachable"),
 }
 
 
 @pytest.fixture
-def sdk(own_proxy):
+def sdk(own_proxy, mixtral):
     with openai.OpenAI(base_url=own_proxy.base_url, api_key=own_proxy.key, max_retries=0) as client:
         yield client
 
@@ -40,6 +42,16 @@ def test_mixtral_answers_for_a_dead_commercial_upstream(sdk, own_proxy, script, 
     assert tried == [("commercial", told), ("mixtral", "ok")]
     streamed = list(sdk.chat.completions.create(**asked, stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == COUNTED
+
+
+def test_an_engine_that_refuses_the_key_is_not_told_as_the_callers_own_fault(sdk, own_proxy, mistral):
+    for stream in (False, True):
+        with pytest.raises(openai.InternalServerError) as caught:
+            sdk.chat.completions.create(model="locked", messages=ASK, stream=stream)
+        assert caught.value.status_code == 502
+        assert KEY not in caught.value.message
+    (attempt,) = calls(own_proxy)[-1]["attempts"]
+    assert (attempt["upstream"], attempt["result"], attempt["status"]) == ("locked", "auth", 401)
 
 
 def test_the_commercial_upstream_answers_while_it_is_well(sdk, own_proxy):

@@ -38,27 +38,25 @@ def eventually(look, wanted):
     return seen
 
 
-def read(stream, numbers):
-    """Take `numbers` numbers from a stream."""
-    said = []
+def read(stream, said, numbers=1001):
+    """Take numbers from a stream into `said` until it has so many."""
     while len(said) < numbers:
         delta = next(stream).choices[0].delta
         said += [delta.content] if delta.content else []
-    return said
 
 
-def check_observed(row, least):
+def check_observed(row):
     """Nobody reported what was used, so the proxy counted what passed through it."""
     assert row["source"] == "observed"
     assert row["input_tokens"] > 0
-    assert least <= row["output_tokens"] < 1000
+    assert 0 < row["output_tokens"] < 1000
 
 
 @pytest.mark.parametrize("after", [0, READ_BEFORE], ids=["at once", "midway"])
 def test_a_caller_who_leaves_a_stream_frees_the_engine(sdk, own_proxy, mistral, after):
     before = mistral.generated()
     stream = sdk.chat.completions.create(model="mistral", messages=ASK, stream=True)
-    read(iter(stream), after)
+    read(iter(stream), [], after)
     assert mistral.running() == 1
     stream.close()
     eventually(mistral.running, lambda running: running == 0)
@@ -66,7 +64,8 @@ def test_a_caller_who_leaves_a_stream_frees_the_engine(sdk, own_proxy, mistral, 
     (row,) = settled(own_proxy, 1)
     assert (row["result"], row["status"]) == ("caller_gone", 499)
     assert [attempt["result"] for attempt in row["attempts"]] == ["caller_gone"]
-    check_observed(row, after or 1)
+    check_observed(row)
+    assert row["output_tokens"] >= after
 
 
 def test_a_caller_who_leaves_before_the_whole_answer_frees_the_engine(sdk, own_proxy, mistral):
@@ -88,17 +87,20 @@ def test_an_engine_that_dies_breaks_its_streams_for_all_to_see(sdk, own_proxy, r
     as_sent = sdk.chat.completions.with_streaming_response.create(model=model, messages=ASK, stream=True)
     with as_sent as raw:
         lines = raw.iter_lines()
-        seen = [next(lines) for _ in range(2 * READ_BEFORE)]
-        said = read(stream, READ_BEFORE)
+        seen = [next(lines) for _ in range(2 * READ_BEFORE)]  # a line of data, an empty line
+        said = []
+        read(stream, said, READ_BEFORE)
         getattr(engine, death)()
         with pytest.raises(openai.APIError) as caught:
-            said += [chunk.choices[0].delta.content or "" for chunk in stream]
+            read(stream, said)
         seen += lines
     assert caught.value.code == "upstream_broken"
-    assert said[:READ_BEFORE] == [f" {number}" for number in range(1, READ_BEFORE + 1)]
+    assert said == [f" {number}" for number in range(1, len(said) + 1)]
     assert any('"upstream_broken"' in line for line in seen)
     assert not any("[DONE]" in line for line in seen)
-    for row in settled(own_proxy, 2):
+    rows = settled(own_proxy, 2)
+    assert len(said) in {row["output_tokens"] for row in rows}  # what was paid is what was seen
+    for row in rows:
         assert (row["result"], row["status"], row["upstream"]) == ("broken", 200, model)
         assert [attempt["result"] for attempt in row["attempts"]] == ["broken"]
-        check_observed(row, READ_BEFORE)
+        check_observed(row)
