@@ -1,4 +1,4 @@
-"""`fallthrough simulate`: play upstreams on this machine, and let them fail by script."""
+"""`fallthrough simulate`: serve fake upstreams that fail on a script."""
 
 import asyncio
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from proxy.config import ConfigError
 from proxy.simulator import serve
+from proxy.simulator.script import ScriptFault
 
 
 @click.command()
@@ -17,22 +17,20 @@ from proxy.simulator import serve
     "--script", type=click.Path(path_type=Path), help="How they misbehave; read anew when it changes."
 )
 def simulate(host: str, port: int, script: Path | None) -> None:
-    """Play an OpenAI and a vLLM upstream."""
+    """Serve fake upstreams that fail on a script."""
     try:
-        asyncio.run(_play(host, port, script))
-    except ConfigError as error:
-        for fault in error.faults:
-            click.echo(str(fault), err=True)
+        asyncio.run(_run(host, port, script))
+    except ScriptFault as fault:
+        click.echo(f"{script}: {fault}", err=True)
         sys.exit(2)
     except OSError as error:
-        click.echo(f"cannot listen: {error.strerror or error}", err=True)
+        click.echo(f"cannot simulate: {error}", err=True)
         sys.exit(4)
     except KeyboardInterrupt:
-        click.echo("stopped")
+        return
 
 
-async def _play(host: str, port: int, script: Path | None) -> None:
+async def _run(host: str, port: int, script: Path | None) -> None:
     async with serve(script, host, port) as base:
-        for name in ("openai", "vllm"):
-            click.echo(f"{name}: {base}/{name}/v1")
+        click.echo(f"Simulated upstreams: {base}/openai/v1 and {base}/vllm/v1 (any name will do)")
         await asyncio.Event().wait()

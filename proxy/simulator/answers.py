@@ -1,153 +1,122 @@
-"""What the simulated models say: fixed words, plausible tool calls, JSON that fits its schema.
+"""What a simulated upstream says: pure, from the request alone.
 
-`server.py` sends it. Pure and deterministic: the same request gets the same answer.
+The words are fixed, so that lost or doubled ones are seen at once; counts are exact for these words.
+Used by `server.py`.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-STOP_DEPTH = 8
-"""How deep a schema that refers to itself is followed."""
+import orjson
+
+DEPTH_MAX = 16
+"""How deep a sample follows a schema; recursive ones end here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer before it takes a shape."""
+    """One answer, in tokens."""
 
-    pieces: tuple[str, ...]
-    """One for each token."""
+    tokens: tuple[str, ...]
+    """Joined: the content, or the arguments of the tool call."""
     tool: str | None
+    """Name of the tool that is called, or None for content."""
     finish: str
     prompt_tokens: int
-    choices: int
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
 
     @property
     def usage(self) -> dict[str, int]:
-        completion = len(self.pieces) * self.choices
-        total = self.prompt_tokens + completion
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": completion, "total_tokens": total}
+        """OpenAI's usage member."""
+        said = len(self.tokens)
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": said,
+            "total_tokens": self.prompt_tokens + said,
+        }
 
 
-def say(name: str, body: Mapping[str, Any], chunks: int | None) -> Said:
-    """The answer of upstream `name` to `body`; `chunks` sets its length in words."""
+def say(name: str, body: Mapping[str, Any], length: int | None) -> Said:
+    """The answer of the upstream `name` to `body`; `length` overrides how many tokens it has."""
+    prompt = max(1, len(orjson.dumps(body["messages"])) // 4)
     tool = _tool(body)
-    if tool is not None:
-        text = json.dumps(minimal(tool.get("parameters") or {"type": "object"}))
-    else:
-        text = _text(name, body, chunks)
+    text = _text(name, body) if tool is None else orjson.dumps(sample(tool.get("parameters") or {})).decode()
+    tokens = _split(text)
+    if length is not None:
+        tokens = tuple(f" {number}" for number in range(1, length + 1))
     finish = "stop" if tool is None else "tool_calls"
-    pieces = tuple(_words(_stopped(text, body.get("stop"))))
     cap = body.get("max_completion_tokens") or body.get("max_tokens")
-    if isinstance(cap, int) and len(pieces) > cap:
-        pieces, finish = pieces[:cap], "length"
-    words = sum(len(str(one.get("content") or "").split()) + 3 for one in body["messages"])
-    return Said(pieces, tool["name"] if tool else None, finish, words, int(body.get("n") or 1))
+    if isinstance(cap, int) and cap < len(tokens):
+        tokens, finish = tokens[:cap], "length"
+    return Said(tokens, None if tool is None else str(tool["name"]), finish, prompt)
 
 
-def _text(name: str, body: Mapping[str, Any], chunks: int | None) -> str:
-    wanted = body.get("response_format") or {}
-    if wanted.get("type") == "json_schema":
-        return json.dumps(minimal(wanted.get("json_schema", {}).get("schema") or {}))
-    if wanted.get("type") == "json_object":
-        return json.dumps({"simulated": True, "upstream": name})
-    if chunks is not None:
-        return " ".join(["word"] * chunks)
-    return f"Simulated answer from {name}: no model has read your request, but the road to one is open."
+def _split(text: str) -> tuple[str, ...]:
+    words = text.split(" ")
+    return (words[0], *(" " + word for word in words[1:]))
 
 
-def _tool(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    tools, choice = body.get("tools"), body.get("tool_choice")
-    if not tools or choice == "none" or body["messages"][-1].get("role") != "user":
+def _tool(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tool to call: the one asked for, or the first, when a user speaks last."""
+    tools: list[dict[str, Any]] = [
+        tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"
+    ]
+    choice = body.get("tool_choice")
+    if not tools or choice == "none":
         return None
-    functions: list[Mapping[str, Any]] = [tool["function"] for tool in tools if tool.get("function")]
-    named = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
-    return next((one for one in functions if named in (None, one.get("name"))), None)
+    if isinstance(choice, dict):
+        wanted = (choice.get("function") or {}).get("name")
+        return next((tool for tool in tools if tool.get("name") == wanted), tools[0])
+    return tools[0] if choice == "required" or body["messages"][-1].get("role") == "user" else None
 
 
-def _stopped(text: str, stop: Any) -> str:
-    for word in [stop] if isinstance(stop, str) else stop or []:
-        text = text.partition(word)[0]
-    return text
+def _text(name: str, body: Mapping[str, Any]) -> str:
+    form = body.get("response_format") or {}
+    if form.get("type") == "json_schema":
+        return orjson.dumps(sample((form.get("json_schema") or {}).get("schema") or {})).decode()
+    if form.get("type") == "json_object":
+        return orjson.dumps({"simulated": True, "upstream": name}).decode()
+    return f"Simulated answer from {name}: no model was asked, these words were made up on this machine."
 
 
-def _words(text: str) -> Iterator[str]:
-    first, *rest = text.split(" ")
-    if first:
-        yield first
-    yield from (f" {word}" for word in rest)
+def sample(schema: Mapping[str, Any]) -> Any:
+    """The smallest value that a JSON Schema allows, for the keywords that clients use."""
+    return _sample(schema, schema, 0)
 
 
-def minimal(schema: Any, root: Any = None, depth: int = 0) -> Any:
-    """The smallest value that fits `schema`."""
-    root = schema if root is None else root
-    if not isinstance(schema, dict) or depth > STOP_DEPTH:
+def _sample(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if not isinstance(schema, dict) or depth > DEPTH_MAX:
         return None
     if "$ref" in schema:
-        target: Any = root
-        for part in schema["$ref"].split("/")[1:]:
-            target = target[part]
-        return minimal(target, root, depth + 1)
-    if "const" in schema or schema.get("enum"):
-        return schema["const"] if "const" in schema else schema["enum"][0]
-    for several in ("anyOf", "oneOf", "allOf"):
-        if schema.get(several):
-            return minimal(schema[several][0], root, depth + 1)
-    return _of_type(schema, root, depth)
+        return _sample(_resolve(schema["$ref"], root), root, depth + 1)
+    if "const" in schema:
+        return schema["const"]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for choice in ("anyOf", "oneOf", "allOf"):
+        if schema.get(choice):
+            return _sample(schema[choice][0], root, depth + 1)
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    return _typed(kind[0] if isinstance(kind, list) and kind else kind, schema, root, depth)
 
 
-def _of_type(schema: Mapping[str, Any], root: Any, depth: int) -> Any:
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = kind[0] if isinstance(kind, list) else kind
+def _typed(kind: Any, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
     if kind == "object":
         properties = schema.get("properties") or {}
-        needed = schema.get("required", ())
-        return {name: minimal(properties.get(name, {}), root, depth + 1) for name in needed}
+        needed = schema.get("required", list(properties))
+        return {name: _sample(properties.get(name), root, depth + 1) for name in needed}
     if kind == "array":
-        return [minimal(schema.get("items", {}), root, depth + 1)] * schema.get("minItems", 0)
+        items = schema.get("items") or {}
+        return [_sample(items, root, depth + 1) for _ in range(schema.get("minItems", 1))]
+    if kind == "string":
+        return "x".ljust(schema.get("minLength", 1), "x")
     if kind in ("integer", "number"):
-        return schema.get("minimum", 0)
-    return {"boolean": False, "null": None}.get(kind, "x" * max(1, schema.get("minLength", 1)))
+        return schema.get("minimum", 1)
+    return {"boolean": True}.get(kind) if isinstance(kind, str) else None
 
 
-def whole(said: Said, head: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer as one `chat.completion`."""
-    message: dict[str, Any] = {"role": "assistant", "content": said.text, "refusal": None}
-    if said.tool is not None:
-        message |= {"content": None, "tool_calls": [_call(said.tool, said.text)]}
-    choices = [
-        {"index": index, "message": message, "finish_reason": said.finish, "logprobs": None}
-        for index in range(said.choices)
-    ]
-    return {**head, "object": "chat.completion", "choices": choices, "usage": said.usage}
-
-
-def _call(name: str, arguments: str) -> dict[str, Any]:
-    return {"id": "callsim01", "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def events(said: Said, head: Mapping[str, Any], include_usage: bool) -> Iterator[dict[str, Any]]:
-    """The answer as `chat.completion.chunk` events, without the `[DONE]`."""
-    chunk = {**head, "object": "chat.completion.chunk"}
-    for delta, finish in _deltas(said):
-        for index in range(said.choices):
-            yield {**chunk, "choices": [{"index": index, "delta": delta, "finish_reason": finish}]}
-    if include_usage:
-        yield {**chunk, "choices": [], "usage": said.usage}
-
-
-def _deltas(said: Said) -> Iterator[tuple[dict[str, Any], str | None]]:
-    yield {"role": "assistant", "content": ""}, None
-    if said.tool is not None:
-        yield {"tool_calls": [{"index": 0, **_call(said.tool, "")}]}, None
-    for piece in said.pieces:
-        if said.tool is None:
-            yield {"content": piece}, None
-        else:
-            yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, None
-    yield {}, said.finish
+def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    found: Any = root
+    for step in reference.removeprefix("#").strip("/").split("/"):
+        found = found.get(step, {}) if isinstance(found, dict) and step else found
+    return found

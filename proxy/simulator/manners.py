@@ -1,81 +1,171 @@
-"""How each vendor refuses: requests judged as strictly as theirs, errors in their shapes.
+"""How each vendor refuses: what it checks of a request, and the shape of its errors.
 
-`server.py` asks before it answers. Pure: nothing here touches the network or the clock.
+Pure tables and checks, as strict as the real ones where clients notice. Used by `server.py`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-OPENAI_MEMBERS = frozenset({
-    "audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs",
-    "max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model",
-    "moderation", "n", "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key",
-    "prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "response_format",
-    "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options",
-    "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity",
-    "web_search_options",
-})  # fmt: skip
+OPENAI_MEMBERS = frozenset(
+    {
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "modalities",
+        "model",
+        "moderation",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        "web_search_options",
+    }
+)
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-SCRIPTED: Mapping[str, tuple[int, str, str, str]] = {
-    "money": (429, "You exceeded your current quota.", "insufficient_quota", "insufficient_quota"),
-    "rate_limit": (429, "Rate limit reached for requests.", "requests", "rate_limit_exceeded"),
-    "overload": (503, "The engine is currently overloaded.", "server_error", "overloaded"),
-    "auth": (401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
-    "model": (404, "The model does not exist.", "invalid_request_error", "model_not_found"),
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error answer before it has a vendor's shape."""
+
+    status: int
+    message: str
+    type: str
+    code: str | None = None
+    param: str | None = None
+
+
+ERRORS: Mapping[str, Refusal] = {
+    "rate_limit": Refusal(429, "Rate limit reached for requests.", "requests", "rate_limit_exceeded"),
+    "overload": Refusal(503, "The engine is currently overloaded, please try again later.", "server_error"),
+    "money": Refusal(
+        429,
+        "You exceeded your current quota, please check your plan.",
+        "insufficient_quota",
+        "insufficient_quota",
+    ),
+    "auth": Refusal(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
+    "model": Refusal(404, "The model does not exist.", "invalid_request_error", "model_not_found", "model"),
+    "server": Refusal(500, "The server had an error while processing your request.", "server_error"),
+    "context": Refusal(
+        400,
+        "This model's maximum context length is 2048 tokens. However, your messages resulted in more.",
+        "invalid_request_error",
+        "context_length_exceeded",
+        "messages",
+    ),
 }
-"""The errors that a script can name: status, message, type, code."""
+"""What a script can ask for by name."""
+
 VLLM_TYPES: Mapping[int, str] = {
-    400: "BadRequestError", 404: "NotFoundError", 500: "InternalServerError", 503: "Service Unavailable",
-}  # fmt: skip
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    404: "NotFoundError",
+    429: "RateLimitError",
+    503: "Service Unavailable",
+}
 
 
-def error(dialect: str, status: int, message: str, param: str | None = None, code: str | None = None) -> Any:
-    """An error body in the vendor's shape."""
+def of_status(status: int) -> Refusal:
+    """A plain error for a bare status in a script."""
+    family = "server_error" if status >= 500 else "invalid_request_error"
+    return Refusal(status, f"Simulated trouble ({status}).", family)
+
+
+def shape(dialect: str, refusal: Refusal) -> dict[str, Any]:
+    """The body of `refusal` as the vendor sends it."""
     if dialect == "vllm":
-        if status == 401:
+        if refusal.status == 401:
             return {"error": "Unauthorized"}
-        kind = VLLM_TYPES.get(status, "InternalServerError")
-        return {"error": {"message": message, "type": kind, "param": param, "code": status}}
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+        kind = VLLM_TYPES.get(refusal.status, "InternalServerError")
+        told = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.status}
+    else:
+        told = {
+            "message": refusal.message,
+            "type": refusal.type,
+            "param": refusal.param,
+            "code": refusal.code,
+        }
+    return {"error": told}
 
 
-def scripted(dialect: str, name: str | None, status: int | None) -> tuple[int, Any]:
-    """The status and body of an error that the script asked for."""
-    if name is None:
-        return status or 500, error(dialect, status or 500, "The simulator was told to fail.")
-    usual, message, kind, code = SCRIPTED[name]
-    body = error(dialect, status or usual, message, None, code)
-    if dialect == "openai":
-        body["error"]["type"] = kind
-    return status or usual, body
-
-
-def refusal(dialect: str, body: Any) -> Any:
-    """The vendor's 400 for a request that it would not take, or None."""
+def judge(dialect: str, body: Any) -> Refusal | None:
+    """Why the vendor would refuse `body`, or None."""
     if not isinstance(body, dict):
-        return error(dialect, 400, "The body must be a JSON object.")
-    if not isinstance(body.get("messages"), list) or not body["messages"]:
-        return error(
-            dialect, 400, "Missing required parameter: 'messages'.", "messages", "missing_required_parameter"
-        )
-    if any(not isinstance(one, dict) or one.get("role") not in ROLES for one in body["messages"]):
-        return error(dialect, 400, "Invalid role in 'messages'.", "messages", "invalid_value")
-    if body.get("tools") == []:
-        return error(dialect, 400, "Invalid 'tools': empty array.", "tools", "empty_array")
-    if body.get("tool_choice") not in (None, "none") and not body.get("tools"):
-        return error(dialect, 400, "'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
-    return _of_openai(body) if dialect == "openai" else None
+        return _wrong("The body must be a JSON object.", None)
+    if dialect == "openai":
+        unknown = sorted(set(body) - OPENAI_MEMBERS)
+        if unknown:
+            return _wrong(
+                f"Unrecognized request argument supplied: {unknown[0]}", unknown[0], "unknown_parameter"
+            )
+        if not isinstance(body.get("model"), str):
+            return _wrong("you must provide a model parameter", "model")
+    return _messages(body.get("messages")) or _tools(body) or _numbers(body)
 
 
-def _of_openai(body: Mapping[str, Any]) -> Any:
-    if not isinstance(body.get("model"), str):
-        return error("openai", 400, "you must provide a model parameter")
-    for name in body:
-        if name not in OPENAI_MEMBERS:
-            return error("openai", 400, f"Unknown parameter: '{name}'.", name, "unknown_parameter")
-    if body.get("stream_options") is not None and not body.get("stream"):
-        return error(
-            "openai", 400, "'stream_options' is only allowed when 'stream' is enabled.", "stream_options"
-        )
+def _messages(messages: Any) -> Refusal | None:
+    if not isinstance(messages, list) or not messages:
+        return _wrong("'messages' must be a list with at least one message.", "messages")
+    for at, message in enumerate(messages):
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            return _wrong(f"Invalid value for messages[{at}].role.", f"messages[{at}].role")
     return None
+
+
+def _tools(body: Mapping[str, Any]) -> Refusal | None:
+    tools = body.get("tools")
+    if tools is not None and (not isinstance(tools, list) or not tools):
+        return _wrong("'tools' must be a list with at least one tool.", "tools")
+    if tools is None and body.get("tool_choice") not in (None, "none"):
+        return _wrong("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
+    if body.get("stream_options") is not None and body.get("stream") is not True:
+        return _wrong("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+    return None
+
+
+def _numbers(body: Mapping[str, Any]) -> Refusal | None:
+    for name, low, high in (
+        ("temperature", 0, 2),
+        ("top_p", 0, 1),
+        ("n", 1, 128),
+        ("max_tokens", 1, 1 << 31),
+        ("max_completion_tokens", 1, 1 << 31),
+    ):
+        value = body.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            return _wrong(f"Invalid value for '{name}': must be between {low} and {high}.", name)
+    return None
+
+
+def _wrong(message: str, param: str | None, code: str | None = None) -> Refusal:
+    return Refusal(400, message, "invalid_request_error", code, param)

@@ -1,216 +1,278 @@
-"""The simulated upstreams behind one port: `/<name>/v1/chat/completions` and `/<name>/v1/models`.
+"""The simulated upstreams on a socket: `/<name>/v1/chat/completions` for any name.
 
-`app.py` opens it when routes need a simulated upstream, `cli/simulate.py` by hand. The script is read
-anew when its file changes; a broken change is logged and the last good script stays in force.
+Opened by `app.py` for `simulator: auto`, by `fallthrough simulate`, and by tests. A changed script
+comes into force with the next call; a faulty one is told and the last good one stays.
 """
 
 import asyncio
-import hashlib
-import json
+import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 from aiohttp import web
 
-from proxy.config import ConfigError
-from proxy.simulator.answers import Said, events, say, whole
-from proxy.simulator.manners import error, refusal, scripted
-from proxy.simulator.script import Do, Manners, Moment, choose, default_dialect, load
+from proxy.simulator.answers import Said, say
+from proxy.simulator.manners import ERRORS, Refusal, judge, of_status, shape
+from proxy.simulator.script import Do, Scene, Script, ScriptFault
 
 log = logging.getLogger("proxy.simulator")
-CREATED = 1_750_000_000
-"""Every simulated answer was made at the same moment."""
-GARBAGE: Mapping[str, tuple[str, bytes]] = {
-    "html": ("text/html", b"<html><body>Sign in to this network</body></html>"),
-    "empty": ("application/json", b""),
-    "json": ("application/json", b'{"hello":"world"}'),
-    "truncated": ("application/json", b'{"id":"chatcmpl-1","choices":[{"ind'),
-}
 
-
-class ScriptFile:
-    """A script that follows its file."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._stamp = self._mark()
-        self._script = load(path)
-
-    def _mark(self) -> tuple[int, int] | None:
-        if self._path is None or not self._path.exists():
-            return None
-        state = self._path.stat()
-        return state.st_mtime_ns, state.st_size
-
-    def manners(self, name: str) -> Manners:
-        stamp = self._mark()
-        if stamp is not None and stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._script = load(self._path)
-            except ConfigError as broken:
-                log.warning("script kept as it was: %s", broken.faults[0])
-        return self._script.get(name, Manners(default_dialect(name)))
-
-
-class Simulator:
-    """Answers calls for any upstream name."""
-
-    def __init__(self, script: ScriptFile, mono: Callable[[], float]) -> None:
-        self._script = script
-        self._mono = mono
-        self._started = mono()
-        self._calls: Counter[str] = Counter()
-
-    async def models(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        model = {"id": f"simulated-{name}", "object": "model", "created": CREATED, "owned_by": "simulator"}
-        return web.json_response({"object": "list", "data": [model]})
-
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        self._calls[name] += 1
-        number = self._calls[name]
-        manners = self._script.manners(name)
-        try:
-            body = json.loads(await request.read())
-        except ValueError:
-            return web.json_response(error(manners.dialect, 400, "The body is not JSON."), status=400)
-        asked = body if isinstance(body, dict) else {}
-        stream = asked.get("stream") is True
-        moment = Moment(
-            number, self._mono() - self._started, _chance(name, number), str(asked.get("model", "")), stream
-        )
-        do = choose(manners, moment)
-        await asyncio.sleep(do.delay)
-        answer = _misfortune(request, manners.dialect, do)
-        if answer is None and (fault := refusal(manners.dialect, body)) is not None:
-            answer = web.json_response(fault, status=400)
-        if answer is not None:
-            return answer
-        head = {"id": f"chatcmpl-sim-{name}-{number}", "created": CREATED, "model": asked.get("model")}
-        said = say(name, asked, do.chunks)
-        headers = {"x-request-id": f"req_sim_{name}_{number}"}
-        if stream:
-            return await _Telling(request, manners.dialect, do).tell(said, head, asked, headers)
-        await asyncio.sleep(do.first_token)
-        data = json.dumps(whole(said, head)).encode()
-        if do.cut_bytes is not None:
-            return await _cut_short(request, data, do.cut_bytes)
-        return web.Response(body=data, content_type="application/json", headers=headers)
-
-
-def _chance(name: str, number: int) -> float:
-    """The dice of call `number`: the same in every run."""
-    return int.from_bytes(hashlib.sha256(f"{name}/{number}".encode()).digest()[:6], "big") / (1 << 48)
-
-
-def _misfortune(request: web.Request, dialect: str, do: Do) -> web.Response | None:
-    if (do.refuse or do.reset) and request.transport is not None:
-        if do.reset:
-            request.transport.abort()
-        else:
-            request.transport.close()
-        return web.Response()
-    if do.garbage is not None:
-        kind, data = GARBAGE[do.garbage]
-        return web.Response(body=data, content_type=kind)
-    if do.status is None and do.error is None:
-        return None
-    status, body = scripted(dialect, do.error, do.status)
-    headers = {} if do.retry_after is None else {"retry-after": f"{do.retry_after:g}"}
-    return web.json_response(body if do.body is None else do.body, status=status, headers=headers)
-
-
-async def _cut_short(request: web.Request, data: bytes, size: int) -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={"content-length": str(len(data)), "content-type": "application/json"}
-    )
-    await response.prepare(request)
-    await response.write(data[:size])
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-class _Telling:
-    """One streamed answer on its way."""
-
-    def __init__(self, request: web.Request, dialect: str, do: Do) -> None:
-        self._request = request
-        self._dialect = dialect
-        self._do = do
-        self._room = do.cut_bytes
-        self._response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
-
-    async def tell(
-        self, said: Said, head: Mapping[str, Any], asked: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> web.StreamResponse:
-        self._response.headers.update(headers)
-        if self._dialect == "openai":
-            await asyncio.sleep(self._do.first_token)
-        await self._response.prepare(self._request)
-        if self._dialect == "vllm":
-            # vLLM answers 200 at once and thinks afterwards.
-            await asyncio.sleep(self._do.first_token)
-        include_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
-        for index, event in enumerate(events(said, head, include_usage)):
-            if not await self._goes_on(index):
-                return self._response
-            if not await self._write(f"data: {json.dumps(event)}\n\n".encode()):
-                return self._response
-            if self._do.chunk_delay:
-                await asyncio.sleep(self._do.chunk_delay)
-        await self._write(b"data: [DONE]\n\n")
-        return self._response
-
-    async def _goes_on(self, index: int) -> bool:
-        do = self._do
-        if index == do.stall:
-            await asyncio.Event().wait()
-        if index == do.error_event:
-            status, body = scripted(self._dialect, None, 500)
-            await self._write(f"data: {json.dumps(body)}\n\n".encode())
-            if self._dialect == "vllm":
-                await self._write(b"data: [DONE]\n\n")
-            log.debug("told an error event", extra={"status": status})
-            return False
-        if index == do.cut:
-            self._hang_up()
-            return False
-        return True
-
-    async def _write(self, data: bytes) -> bool:
-        if self._room is None or len(data) <= self._room:
-            await self._response.write(data)
-            self._room = None if self._room is None else self._room - len(data)
-            return True
-        await self._response.write(data[: self._room])
-        self._hang_up()
-        return False
-
-    def _hang_up(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.close()
+BODY_MAX = 64 * 1024 * 1024
+DONE = b"data: [DONE]\n\n"
+JSON = {"content-type": "application/json"}
+EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
+STILL = 3600.0
+"""Seconds of silence of a stalled answer: longer than anybody waits."""
 
 
 @asynccontextmanager
 async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]:
-    """Serve simulated upstreams; yields the base address. Raises `ConfigError` for a wrong script."""
-    simulator = Simulator(ScriptFile(script), asyncio.get_running_loop().time)
-    app = web.Application(client_max_size=64 * 1024 * 1024)
-    app.router.add_post("/{name}/v1/chat/completions", simulator.chat)
-    app.router.add_get("/{name}/v1/models", simulator.models)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    """Serve for as long as the context is open; yields the base address, such as `http://127.0.0.1:9000`.
+
+    Raises `ScriptFault` if the script cannot be played, `OSError` if the port cannot be had.
+    """
+    stage = Stage(script)
+    app = web.Application(client_max_size=BODY_MAX)
+    app.router.add_post("/{name}/v1/chat/completions", stage.chat)
+    app.router.add_get("/{name}/v1/models", stage.models)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
-        shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{runner.addresses[0][1]}"
+        yield f"http://{host}:{site.port}"
     finally:
         await runner.cleanup()
+
+
+class Prompter:
+    """Holds the script in force and looks for a newer one."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._stamp = self._look()
+        self.script = Script() if path is None else Script.parse(path.read_text("utf-8"))
+
+    def refresh(self) -> bool:
+        """Take a changed script; whether there was one."""
+        stamp = self._look()
+        if stamp == self._stamp or self._path is None:
+            return False
+        self._stamp = stamp
+        try:
+            self.script = Script.parse(self._path.read_text("utf-8"))
+        except (ScriptFault, OSError, UnicodeDecodeError) as fault:
+            log.warning("the script was changed but cannot be played; the last one stays: %s", fault)
+            return False
+        return True
+
+    def _look(self) -> tuple[int, int] | None:
+        """A file swapped under the name has another inode even within one tick of the clock."""
+        try:
+            found = self._path.stat() if self._path is not None else None
+        except OSError:
+            return None
+        return None if found is None else (found.st_mtime_ns, found.st_ino)
+
+
+class Stage:
+    """Where the simulated upstreams stand."""
+
+    def __init__(self, script: Path | None) -> None:
+        self._prompter = Prompter(script)
+        self._calls: Counter[str] = Counter()
+        self._ids = itertools.count(1)
+        self._since = asyncio.get_running_loop().time()
+
+    async def models(self, request: web.Request) -> web.Response:
+        model = {
+            "id": f"{request.match_info['name']}-model",
+            "object": "model",
+            "created": 1,
+            "owned_by": "simulator",
+        }
+        return _json(200, {"object": "list", "data": [model]})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        if self._prompter.refresh():
+            self._calls.clear()
+            self._since = asyncio.get_running_loop().time()
+        dialect = self._prompter.script.dialect(name)
+        try:
+            body = orjson.loads(await request.read())
+        except orjson.JSONDecodeError:
+            body = None
+        refusal = judge(dialect, body)
+        if refusal is not None:
+            return _json(refusal.status, shape(dialect, refusal))
+        do = self._prompter.script.act(name, self._scene(name, body))
+        await asyncio.sleep(do.delay or 0)
+        if do.reset:
+            return _cut(request)
+        refusal = _refusal(do)
+        if refusal is not None:
+            headers = {} if do.retry_after is None else {"retry-after": f"{do.retry_after:g}"}
+            return _json(refusal.status, shape(dialect, refusal), headers)
+        if do.garbage is not None:
+            return _garbage(do.garbage)
+        act = Act(
+            request, dialect, do, _Answer(f"chatcmpl-sim-{next(self._ids)}", body, say(name, body, do.tokens))
+        )
+        return await (act.stream() if body.get("stream") is True else act.whole())
+
+    def _scene(self, name: str, body: dict[str, Any]) -> Scene:
+        self._calls[name] += 1
+        elapsed = asyncio.get_running_loop().time() - self._since
+        model = str(body.get("model") or "")
+        return Scene(
+            number=self._calls[name], elapsed_s=elapsed, model=model, stream=body.get("stream") is True
+        )
+
+
+class _Answer:
+    """One answer in OpenAI's members."""
+
+    def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
+        self._head: dict[str, Any] = {
+            "id": ident,
+            "created": 1_767_225_600,
+            "model": str(body.get("model") or "simulated"),
+        }
+        self._said = said
+        self._choices = range(int(body.get("n") or 1))
+        self._usage_asked = bool((body.get("stream_options") or {}).get("include_usage"))
+
+    def whole(self) -> bytes:
+        text = "".join(self._said.tokens)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if self._said.tool is not None:
+            function = {"name": self._said.tool, "arguments": text}
+            message |= {"content": None, "tool_calls": [self._call(0) | {"function": function}]}
+        choices = [
+            {"index": index, "message": message, "logprobs": None, "finish_reason": self._said.finish}
+            for index in self._choices
+        ]
+        told = {**self._head, "object": "chat.completion", "choices": choices, "usage": self._said.usage}
+        return orjson.dumps(told)
+
+    def events(self) -> Iterator[bytes]:
+        """All events of the stream, `[DONE]` left out."""
+        for index in self._choices:
+            yield self._event(index, {"role": "assistant", "content": None if self._said.tool else ""})
+        if self._said.tool is not None:
+            for index in self._choices:
+                function = {"name": self._said.tool, "arguments": ""}
+                yield self._event(
+                    index, {"tool_calls": [self._call(index) | {"index": 0, "function": function}]}
+                )
+        for token in self._said.tokens:
+            for index in self._choices:
+                yield self._event(index, self._delta(token))
+        for index in self._choices:
+            yield self._event(index, {}, self._said.finish)
+        if self._usage_asked:
+            yield self._frame({"choices": [], "usage": self._said.usage})
+
+    def _delta(self, token: str) -> dict[str, Any]:
+        if self._said.tool is None:
+            return {"content": token}
+        return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+
+    def _call(self, index: int) -> dict[str, Any]:
+        return {"id": f"call_{self._head['id'].rpartition('-')[2]}_{index}", "type": "function"}
+
+    def _event(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        return self._frame({"choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
+
+    def _frame(self, members: dict[str, Any]) -> bytes:
+        event = {**self._head, "object": "chat.completion.chunk", **members}
+        return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+class Act:
+    """One answer, played as the script says."""
+
+    def __init__(self, request: web.Request, dialect: str, do: Do, answer: _Answer) -> None:
+        self._request = request
+        self._dialect = dialect
+        self._do = do
+        self._answer = answer
+
+    async def whole(self) -> web.StreamResponse:
+        do = self._do
+        if do.stall is not None:
+            await asyncio.sleep(STILL)
+        await asyncio.sleep(do.first_token or 0)
+        body = self._answer.whole()
+        if do.error_event is not None:
+            return _json(200, shape(self._dialect, ERRORS["server"]))
+        if do.cut is None:
+            return web.Response(body=body, headers=JSON)
+        response = web.StreamResponse(headers={**JSON, "content-length": str(len(body))})
+        await response.prepare(self._request)
+        await response.write(body[: len(body) // 2])
+        return _cut(self._request, response)
+
+    async def stream(self) -> web.StreamResponse:
+        do = self._do
+        response = web.StreamResponse(headers=EVENTS)
+        if self._dialect == "vllm":
+            await response.prepare(self._request)
+        await asyncio.sleep(do.first_token or 0)
+        await response.prepare(self._request)
+        for number, event in enumerate(self._answer.events()):
+            if number:
+                await asyncio.sleep(do.chunk_delay or 0)
+            if number == do.cut:
+                return _cut(self._request, response)
+            if number == do.stall:
+                await asyncio.sleep(STILL)
+            if number == do.error_event:
+                return await self._error(response)
+            await response.write(event)
+        if not do.no_done:
+            await response.write(DONE)
+        return response
+
+    async def _error(self, response: web.StreamResponse) -> web.StreamResponse:
+        told = orjson.dumps(shape(self._dialect, ERRORS["server"]))
+        await response.write(b"data: " + told + b"\n\n")
+        if self._dialect == "vllm":
+            await response.write(DONE)
+        return response
+
+
+def _refusal(do: Do) -> Refusal | None:
+    if do.error is not None:
+        return ERRORS[do.error]
+    return None if do.status is None else of_status(do.status)
+
+
+def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(body), headers={**JSON, **(headers or {})})
+
+
+def _garbage(kind: str) -> web.Response:
+    if kind == "html":
+        return web.Response(
+            text="<html><body>Please log in to the network.</body></html>", content_type="text/html"
+        )
+    body = {
+        "empty": b"",
+        "json": b'{"hello": "world"}',
+        "truncated": b'{"id": "chatcmpl-sim", "choices": [{"ind',
+    }
+    return web.Response(body=body[kind], headers=JSON)
+
+
+def _cut(request: web.Request, response: web.StreamResponse | None = None) -> web.StreamResponse:
+    """Drop the connection as a crashed server would: what was written goes out, no end follows."""
+    if request.transport is not None:
+        request.transport.close()
+    return response or web.StreamResponse()

@@ -84,6 +84,7 @@ class HttpUpstreams:
 
     def __init__(self) -> None:
         self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._unpooled: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
     async def send(self, upstream: Upstream, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
@@ -95,26 +96,33 @@ class HttpUpstreams:
             response.close()
 
     async def _head(self, upstream: Upstream, request: UpstreamRequest) -> aiohttp.ClientResponse:
-        response = None
-        while response is None:
-            trip = _Trip()
-            try:
-                response = await self._post(upstream, request, trip)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                if not (trip.pooled and isinstance(error, CLOSED_WHILE_IDLE)):
-                    raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
-                # The upstream closed a pooled connection as we took it: not a byte was answered. Every
-                # round uses one pooled connection up, and a fresh one is not retried.
+        trip = _Trip()
+        try:
+            response = await self._post(self._session(upstream), upstream, request, trip)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if not (trip.pooled and isinstance(error, CLOSED_WHILE_IDLE)):
+                raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
+            # The upstream closed a pooled connection as we took it: not a byte was answered.
+            response = await self._afresh(upstream, request)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             response.close()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, response.status, detail=detail))
         return response
 
+    async def _afresh(self, upstream: Upstream, request: UpstreamRequest) -> aiohttp.ClientResponse:
+        """The one retry: over a new connection, so that it cannot meet another stale one."""
+        if self._unpooled is None:
+            self._unpooled = _new_session(aiohttp.TCPConnector(limit=0, force_close=True))
+        try:
+            return await self._post(self._unpooled, upstream, request, _Trip())
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
+
     async def _post(
-        self, upstream: Upstream, request: UpstreamRequest, trip: _Trip
+        self, session: aiohttp.ClientSession, upstream: Upstream, request: UpstreamRequest, trip: _Trip
     ) -> aiohttp.ClientResponse:
-        return await self._session(upstream).post(
+        return await session.post(
             URL(upstream.base_url + request.path, encoded=True),
             data=request.body,
             headers=request.headers,
@@ -126,25 +134,31 @@ class HttpUpstreams:
     def _session(self, upstream: Upstream) -> aiohttp.ClientSession:
         session = self._sessions.get(upstream.name)
         if session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_pooled)
-            session = self._sessions[upstream.name] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S, ttl_dns_cache=10),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                trace_configs=[trace],
-                read_bufsize=BUFFER_BYTES,
-                max_line_size=HEADER_BYTES,
-                max_field_size=HEADER_BYTES,
-                skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-            )
+            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=POOL_IDLE_S, ttl_dns_cache=10)
+            session = self._sessions[upstream.name] = _new_session(connector)
         return session
 
     async def close(self) -> None:
         """Close every pool."""
-        for session in self._sessions.values():
-            await session.close()
+        for session in (*self._sessions.values(), self._unpooled):
+            if session is not None:
+                await session.close()
+
+
+def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_pooled)
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        trace_configs=[trace],
+        read_bufsize=BUFFER_BYTES,
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+        skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+    )
 
 
 @asynccontextmanager
