@@ -1,16 +1,15 @@
-"""Alerts as log lines: one JSON object a line, for whatever already reads the log.
+"""Alerts as log records, their facts in `extra`, for whatever already reads the log.
 
 `app.py` puts `LogAlerts` among the observers of the ledger's alerts. It never raises and
-never blocks longer than a log handler does; a line holds a counter's name and numbers, nothing else.
+never blocks longer than a log handler does; a record holds a counter's name and numbers, nothing else.
 """
 
-import json
 import logging
 
 from proxy.call import Attempt, Outcome
 from proxy.ports import Alert
 
-log = logging.getLogger("fallthrough.alert")
+log = logging.getLogger("proxy.alert")
 
 
 class LogAlerts:
@@ -27,20 +26,12 @@ class LogAlerts:
 
     def alerted(self, alert: Alert) -> None:
         level = logging.ERROR if alert.mark >= 100 else logging.WARNING
-        log.log(level, "%s", line(alert))
-
-
-def line(alert: Alert) -> str:
-    """The alert as one line of JSON with a fixed order of members."""
-    return json.dumps(
-        {
-            "event": "limit_mark",
+        facts = {
             "scope": alert.scope,
             "window": alert.window,
             "mark": alert.mark,
             "used": alert.used,
             "ceiling": alert.ceiling,
             "unit": alert.unit.value,
-        },
-        separators=(",", ":"),
-    )
+        }
+        log.log(level, "limit mark crossed", extra=facts)

@@ -23,7 +23,7 @@ from proxy.ports import Clock, Grant
 from proxy.store.database import RESTORE, migrations
 from proxy.store.fault import StoreRefused
 
-log = logging.getLogger("fallthrough.keys")
+log = logging.getLogger("proxy.keys")
 
 APPLICATION_ID = 0x46544B59
 """`FTKY`."""

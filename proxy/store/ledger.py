@@ -20,7 +20,7 @@ from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal
 from proxy.store.writer import OwnedFile, Pace, Writer
 
-log = logging.getLogger("fallthrough.ledger")
+log = logging.getLogger("proxy.ledger")
 
 DEFAULT_PACE = Pace()
 

@@ -22,7 +22,7 @@ from proxy.store.database import RESTORE, connect
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Work
 
-log = logging.getLogger("fallthrough.ledger")
+log = logging.getLogger("proxy.ledger")
 
 SUSPECT = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError)
 """After one of these the connection's own picture of the file is not trusted: it is opened anew."""

@@ -43,9 +43,7 @@ class Load:
             await asyncio.gather(*(self._ask(session, number) for number in range(CALLERS)), self._kill())
 
     async def _kill(self) -> None:
-        while len(self.answered) + self.refused < self._enough:
-            await asyncio.sleep(0)
-        self._dead.set()
+        await self._dead.wait()
         await asyncio.to_thread(self._built.kill, "proxy")
 
     async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
@@ -63,6 +61,8 @@ class Load:
                     text = await response.read()
             except aiohttp.ClientError:
                 return
+            if len(self.answered) + self.refused >= self._enough:
+                self._dead.set()
             if response.status == 429:
                 self.refused += 1
             elif response.status == 200 and (not body["stream"] or b"[DONE]" in text):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 READY_S = 30.0
+VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "VLLM_URL"})
 
 TABLE = """\
 settings:
@@ -33,10 +34,11 @@ upstreams:
     base_url: http://127.0.0.1:{simulator}/first/v1
     api_key: sk-upstream-first
     capabilities: openai
-    timeouts: {{first_token: 5s, idle: 5s}}
+    timeouts: {{first_token: 5s, idle: 1s}}
   vllm:
     dialect: vllm
     base_url: http://127.0.0.1:{simulator}/vllm/v1
+    timeouts: {{first_token: 5s, idle: 1s}}
 routes:
   - model: chat
     targets: [first/gpt-4o-mini, vllm/mixtral]
@@ -58,13 +60,10 @@ def free_ports(number: int) -> list[int]:
 
 
 def fallthrough(*words: str, **options) -> subprocess.Popen:
-    """`fallthrough WORDS…` as a process of its own group."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "proxy", *words],
-        start_new_session=True,
-        env={**os.environ, "NO_COLOR": "1"},
-        **options,
-    )
+    """`fallthrough WORDS…` as a process of its own group, with no vendor's key in its environment."""
+    environment = {name: value for name, value in os.environ.items() if name not in VENDORS}
+    command = [sys.executable, "-m", "proxy", *words]
+    return subprocess.Popen(command, start_new_session=True, env=environment, **options)
 
 
 @dataclass
@@ -130,6 +129,15 @@ class House:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def get(self, name: str, path: str, **headers: str) -> tuple[int, str]:
+        """Status and body of a plain GET at one of the listeners."""
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=10)
+        ) as connection:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
     def new_key(self, tenant: str) -> str:
         """A fresh key of `tenant`."""
         return self.run("keys", "--config", str(self.config), "create", "--tenant", tenant).strip()
@@ -158,9 +166,7 @@ class House:
         while time.monotonic() < end:
             assert self.processes[name].poll() is None, f"{name} died:\n{self.log(name)}"
             with contextlib.suppress(OSError, http.client.HTTPException):
-                connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=5)
-                connection.request("GET", path)
-                if connection.getresponse().status == 200:
+                if self.get(name, path)[0] == 200:
                     return
             time.sleep(0.02)
         raise AssertionError(f"{name} was not ready in {READY_S} s:\n{self.log(name)}")

@@ -1,6 +1,6 @@
 """One proxy process from start to end: what its operators and its callers see of it."""
 
-import http.client
+import contextlib
 import json
 import os
 import signal
@@ -20,8 +20,15 @@ ASK = [{"role": "user", "content": "a prompt that nobody may find again: xylopho
 ROOT = Path(__file__).parents[2]
 
 
-def client(built, key=None) -> OpenAI:
-    return OpenAI(base_url=built.base_url, api_key=key or built.key, max_retries=0)
+@pytest.fixture
+def client():
+    """Makes clients without retries, so that every failure is seen; closes them."""
+    with contextlib.ExitStack() as stack:
+
+        def make(built) -> OpenAI:
+            return stack.enter_context(OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0))
+
+        yield make
 
 
 def eventually(found, seconds: float = 10.0):
@@ -47,7 +54,7 @@ def healthy(running):
     running.script("{}")
 
 
-def test_the_ledger_tells_both_attempts_and_the_cost_of_a_call(healthy):
+def test_the_ledger_tells_both_attempts_and_the_cost_of_a_call(healthy, client):
     healthy.script("first: [{do: {status: 503}}]")
     raw = client(healthy).chat.completions.with_raw_response.create(model="chat", messages=ASK)
     told = eventually(
@@ -61,14 +68,14 @@ def test_the_ledger_tells_both_attempts_and_the_cost_of_a_call(healthy):
     healthy.script("{}")
 
 
-def test_a_paid_call_has_its_price(healthy):
+def test_a_paid_call_has_its_price(healthy, client):
     answer = client(healthy).chat.completions.create(model="chat", messages=ASK)
     told = eventually(lambda: next((c for c in calls(healthy) if c["upstream"] == "first"), None))
     expected = answer.usage.prompt_tokens * 150 + answer.usage.completion_tokens * 600
     assert told["nano_usd"] == expected
 
 
-def test_no_prompt_no_answer_and_no_secret_is_in_any_file(healthy):
+def test_no_prompt_no_answer_and_no_secret_is_in_any_file(healthy, client):
     answer = client(healthy).chat.completions.create(model="chat", messages=ASK, user="jane@example.org")
     eventually(lambda: calls(healthy))
     for path in healthy.folder.iterdir():
@@ -90,27 +97,19 @@ def test_a_revoked_key_stops_working_within_a_second(healthy):
 
 
 def _status(built, key) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", built.ports["proxy"], timeout=10)
-    connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
-    return connection.getresponse().status
+    return built.get("proxy", "/v1/models", authorization=f"Bearer {key}")[0]
 
 
-def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy):
+def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy, client):
     client(healthy).chat.completions.create(model="chat", messages=ASK)
     for name in ("probes", "admin"):
-        text = _get(healthy, name, "/metrics")
+        text = healthy.get(name, "/metrics")[1]
         assert 'fallthrough_calls_total{model="chat",result="ok",upstream="first"}' in text
         assert 'fallthrough_attempts_total{result="ok",upstream="first"}' in text
-    assert "unknown_path" in _get(healthy, "proxy", "/metrics")
+    assert "unknown_path" in healthy.get("proxy", "/metrics")[1]
 
 
-def _get(built, name, path) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", built.ports[name], timeout=10)
-    connection.request("GET", path)
-    return connection.getresponse().read().decode()
-
-
-def test_a_caller_who_leaves_is_noticed_and_charged_for_what_came(healthy):
+def test_a_caller_who_leaves_is_noticed_and_charged_for_what_came(healthy, client):
     healthy.script("vllm: [{do: {chunk_delay: 50ms, stall: 3}}]")
     stream = client(healthy).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
     next(iter(stream))
@@ -122,7 +121,7 @@ def test_a_caller_who_leaves_is_noticed_and_charged_for_what_came(healthy):
     assert told["input_tokens"] > 0
 
 
-def test_a_broken_stream_is_in_the_ledger_as_broken(healthy):
+def test_a_broken_stream_is_in_the_ledger_as_broken(healthy, client):
     healthy.script("vllm: [{do: {cut: 4}}]")
     before = {c["call_id"] for c in calls(healthy)}
     with pytest.raises(openai.APIError):
@@ -131,7 +130,7 @@ def test_a_broken_stream_is_in_the_ledger_as_broken(healthy):
     assert told["result"] == "broken"
 
 
-def test_a_spent_limit_refuses_with_numbers_and_alerts_once(tmp_path):
+def test_a_spent_limit_refuses_with_numbers_and_alerts_once(tmp_path, client):
     limits = "\nlimits:\n  - {per: tenant, requests: 4, every: month, alert: [75]}\n"
     with house(tmp_path, extra=limits) as built:
         for _ in range(4):
@@ -144,7 +143,7 @@ def test_a_spent_limit_refuses_with_numbers_and_alerts_once(tmp_path):
         assert caught.value.request_id.startswith("req_")
         alerts = eventually(lambda: _alerts(built) if len(_alerts(built)) >= 2 else None)
         assert len(alerts) == 2
-        metrics = _get(built, "probes", "/metrics")
+        metrics = built.get("probes", "/metrics")[1]
         assert 'fallthrough_limit_alerts_total{mark="100",unit="requests"} 1.0' in metrics
     connection = apsw.Connection(str(built.folder / "ledger.db"), flags=apsw.SQLITE_OPEN_READONLY)
     rows = connection.execute("SELECT count(*) FROM rows WHERE kind = 'alert'").fetchall()
@@ -157,7 +156,7 @@ def _alerts(built) -> list[dict]:
     return [line for line in lines if "mark" in line]
 
 
-def test_sigterm_lets_live_streams_end_and_turns_newcomers_away(tmp_path):
+def test_sigterm_lets_live_streams_end_and_turns_newcomers_away(tmp_path, client):
     with house(tmp_path) as built:
         built.script("vllm: [{do: {chunk_delay: 100ms}}]")
         stream = client(built).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
@@ -172,14 +171,12 @@ def test_sigterm_lets_live_streams_end_and_turns_newcomers_away(tmp_path):
 
 def _get_status(built, path) -> int:
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", built.ports["probes"], timeout=10)
-        connection.request("GET", path)
-        return connection.getresponse().status
+        return built.get("probes", path)[0]
     except OSError:
         return 0
 
 
-def test_a_stream_that_outlives_the_drain_ends_with_an_error_event(tmp_path):
+def test_a_stream_that_outlives_the_drain_ends_with_an_error_event(tmp_path, client):
     with house(tmp_path, table=SHORT_DRAIN) as built:
         built.script("vllm: [{do: {stall: 3}}]")
         stream = client(built).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
@@ -228,8 +225,6 @@ def test_the_quickstart_answers_any_key_and_says_that_it_is_simulated(tmp_path):
     for known, port in zip((8080, 8081, 8082), ports, strict=True):
         text = text.replace(f"127.0.0.1:{known}", f"127.0.0.1:{port}")
     (tmp_path / "quickstart.yaml").write_text(text)
-    keys = {"OPENAI_API_KEY", "VLLM_URL", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY"}
-    environment = {name: value for name, value in os.environ.items() if name not in keys}
     script = str(ROOT / "config" / "scripts" / "first-dead.yaml")
     words = ("serve", "--config", "quickstart.yaml", "--simulator-script", script)
     with (tmp_path / "log").open("wb") as log:

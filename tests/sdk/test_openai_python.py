@@ -144,7 +144,7 @@ def test_the_next_upstream_answers_when_the_first_fails(sdk, healthy, status, st
     assert text
 
 
-@pytest.mark.parametrize("how", ["cut: 4", "stall: 4", "error_event: 4"])
+@pytest.mark.parametrize("how", ["cut: 4", "stall: 4", "error_event: 4, chunk_delay: 20ms"])
 def test_a_stream_that_breaks_after_content_raises_and_never_ends_as_if_whole(sdk, healthy, how):
     healthy.script(f"vllm: [{{do: {{{how}}}}}]")
     text = ""
