@@ -18,7 +18,7 @@ from proxy.config.source import Document
 
 P = TypeVar("P", bound=BaseModel)
 
-_FORMS = {
+_FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("not text", "write text, in quotes if it looks like a number"),
     "string_pattern_mismatch": ("not a name", "write letters, digits and . _ : / @ + - (no spaces)"),
     "string_too_long": ("too long", "shorten it"),
@@ -32,7 +32,7 @@ _FORMS = {
     "model_type": ("not a mapping", "write `key: value` pairs, indented below it"),
     "list_type": ("not a list", "write items with `- ` before each, or [a, b]"),
 }
-_BOUNDS = {
+_BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than": ("too small", "write more than {gt}"),
     "greater_than_equal": ("too small", "write {ge} or more"),
     "less_than_equal": ("too large", "write {le} or less"),

@@ -8,7 +8,7 @@ key understands them), dates and `12:30` are text. It knows nothing of the gramm
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,15 @@ _AGAIN = -1
 
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]{0,30}")
 _NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]{1,4})?")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_TRUTH = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORDS: Mapping[str, None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_TRUTH: Mapping[str, bool] = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 
 
 @dataclass(slots=True)

@@ -30,6 +30,8 @@ class ScriptFault(Exception):
 
 
 class _Strict(BaseModel):
+    """Unknown keys are faults, never ignored."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ log = logging.getLogger("proxy.simulator")
 
 BODY_MAX = 64 * 1024 * 1024
 DONE = b"data: [DONE]\n\n"
-JSON = {"content-type": "application/json"}
-EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
+JSON: Mapping[str, str] = {"content-type": "application/json"}
+EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
 STILL = 3600.0
 """Seconds of silence of a stalled answer: longer than anybody waits."""
 

@@ -13,7 +13,16 @@ from email.utils import parsedate_to_datetime
 
 _NUMBER = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _STEP = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SECONDS: Mapping[str, float] = {
+    "d": 86400.0,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
 _LONGEST = 64
 """Characters; no honest value is longer."""
 _RESETS = ("requests", "tokens")
