@@ -5,8 +5,9 @@ dialect, a route or a limit. It follows no redirect, obeys no proxy from the env
 cookie, decodes no compression, and lets no error of aiohttp or the system past its door.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -16,20 +17,15 @@ from yarl import URL
 from proxy.call import Kind, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.ports import UpstreamAnswer
 from proxy.table import Upstream
-from proxy.upstream.trouble import signal_of
+from proxy.upstream.trouble import closed_while_idle, signal_of
 
 POOL_IDLE_S = 4.0
 """vLLM closes an idle connection after 5 s, others later: below it, a pooled one is alive."""
 BUFFER_BYTES = 64 * 1024
 """Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
 HEADER_BYTES = 16 * 1024
-CLOSED_WHILE_IDLE = (
-    aiohttp.ServerDisconnectedError,
-    aiohttp.ClientOSError,
-    ConnectionResetError,
-    BrokenPipeError,
-)
-"""How a connection shows that was given up while it lay in the pool; a reset is a `ClientOSError`."""
+NETWORK: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, TimeoutError, UnicodeError)
+"""All that a sending can raise; the last for a host name that no resolver takes."""
 
 
 @dataclass(slots=True)
@@ -90,7 +86,8 @@ class HttpUpstreams:
     async def send(self, upstream: Upstream, request: UpstreamRequest) -> AsyncIterator[UpstreamAnswer]:
         response = await self._head(upstream, request)
         try:
-            yield HttpAnswer(response)
+            with _told_of_loss(response):
+                yield HttpAnswer(response)
         finally:
             # A body read to its end has gone back to the pool; anything else is closed at once.
             response.close()
@@ -99,25 +96,32 @@ class HttpUpstreams:
         trip = _Trip()
         try:
             response = await self._post(self._session(upstream), upstream, request, trip)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            if not (trip.pooled and isinstance(error, CLOSED_WHILE_IDLE)):
-                raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
+        except NETWORK as error:
+            lost = signal_of(error, Phase.SENT, None)
+            if not (trip.pooled and closed_while_idle(error)):
+                raise UpstreamLost(lost) from error
             # The upstream closed a pooled connection as we took it: not a byte was answered.
-            response = await self._afresh(upstream, request)
+            response = await self._afresh(upstream, request, lost)
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             response.close()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, response.status, detail=detail))
         return response
 
-    async def _afresh(self, upstream: Upstream, request: UpstreamRequest) -> aiohttp.ClientResponse:
-        """The one retry: over a new connection, so that it cannot meet another stale one."""
+    async def _afresh(
+        self, upstream: Upstream, request: UpstreamRequest, lost: Signal
+    ) -> aiohttp.ClientResponse:
+        """The one retry: over a new connection, so that it cannot meet another stale one.
+
+        Where none can be made, `lost` stays true: the request did leave once, and may be billed.
+        """
         if self._unpooled is None:
             self._unpooled = _new_session(aiohttp.TCPConnector(limit=0, force_close=True))
         try:
             return await self._post(self._unpooled, upstream, request, _Trip())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UpstreamLost(signal_of(error, Phase.SENT, None)) from error
+        except NETWORK as error:
+            signal = signal_of(error, Phase.SENT, None)
+            raise UpstreamLost(lost if signal.phase is Phase.CONNECT else signal) from error
 
     async def _post(
         self, session: aiohttp.ClientSession, upstream: Upstream, request: UpstreamRequest, trip: _Trip
@@ -143,6 +147,43 @@ class HttpUpstreams:
         for session in (*self._sessions.values(), self._unpooled):
             if session is not None:
                 await session.close()
+
+
+def _heard(closed: asyncio.Future[None]) -> None:
+    """Look at how a connection closed, or asyncio reports that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
+
+
+@contextmanager
+def _told_of_loss(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Fail a body whose connection has closed in the middle.
+
+    aiohttp closes the connection when a chunk is framed wrongly, but leaves the reader waiting.
+    """
+    connection, content = response.connection, response.content
+    protocol = connection.protocol if connection is not None else None
+    if protocol is None:
+        yield  # The whole body came with the head.
+        return
+
+    def lost(_closed: object = None) -> None:
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("closed within the body"))
+
+    closed = protocol.closed
+    if closed is None:
+        lost()
+        yield
+        return
+    closed.remove_done_callback(_heard)
+    closed.add_done_callback(_heard)
+    closed.add_done_callback(lost)
+    try:
+        yield
+    finally:
+        # The connection may serve others from the pool; it must not keep this answer alive.
+        closed.remove_done_callback(lost)
 
 
 def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:

@@ -12,6 +12,7 @@ NEVER_SENT: tuple[type[Exception], ...] = (
     aiohttp.ConnectionTimeoutError,
     aiohttp.ClientConnectorError,
     aiohttp.InvalidURL,
+    UnicodeError,
 )
 """The request never left: DNS, refused, unreachable, TLS, or no connection in time."""
 GARBAGE: tuple[type[Exception], ...] = (aiohttp.ClientResponseError, aiohttp.http.HttpProcessingError)
@@ -28,3 +29,13 @@ def signal_of(error: Exception, phase: Phase, status: int | None) -> Signal:
     if isinstance(error, TimeoutError):
         return Signal(Kind.TIMEOUT, phase, status, detail=detail)
     return Signal(Kind.RESET, phase, status, detail=detail)
+
+
+def closed_while_idle(error: Exception) -> bool:
+    """Whether a pooled connection failed as one does that was given up before we took it.
+
+    An answer that had begun tells against it: aiohttp hands on the half-read head as the message.
+    """
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)
+    return isinstance(error, aiohttp.ClientOSError | ConnectionError)
