@@ -141,6 +141,8 @@ async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> t
 async def _simulated(table: Table, script: Path | None) -> AsyncIterator[tuple[Table, str | None]]:
     """The table with its simulated upstreams really served, on a port of their own."""
     if not any(upstream.simulated for upstream in table.upstreams.values()):
+        if script is not None:
+            log.warning("the simulator's script is not used: every route has an upstream of its own")
         yield table, None
         return
     async with simulate(script, "127.0.0.1", 0) as base:

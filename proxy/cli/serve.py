@@ -10,6 +10,7 @@ import click
 from proxy.app import serve as run
 from proxy.config import ConfigError, load
 from proxy.server.logs import configure_logging
+from proxy.simulator.script import ScriptFault
 from proxy.store.fault import StoreRefused
 
 
@@ -31,6 +32,9 @@ def serve(config: Path | None, script: Path | None) -> None:
     except ConfigError as error:
         for fault in error.faults:
             click.echo(str(fault), err=True)
+        sys.exit(2)
+    except ScriptFault as fault:
+        click.echo(f"{script}: {fault}", err=True)
         sys.exit(2)
     except StoreRefused as error:
         click.echo(f"the ledger cannot be used: {error}", err=True)
