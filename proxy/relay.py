@@ -158,7 +158,9 @@ class _Story:
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """The one exit: queue the settlement (no await may come first), then tell the observers."""
         desk, book = self._desk, self._book
-        self._plan.on(CallerGone(), desk.clock.mono())  # hands back the ticket of an attempt cut short
+        if self._try is not None:  # cut short: note how far it had got
+            self._note(self._try, ending.result)
+        self._plan.on(CallerGone(), desk.clock.mono())
         self._announce()
         settlement = book.settle(ending, desk.clock.wall_us())
         settled = None
@@ -170,11 +172,8 @@ class _Story:
         return settled
 
     def interrupted(self) -> Ending:
-        """The task was cancelled: note how far the attempt had got; tell a caller who is still there."""
-        gone = self._caller.gone
-        if self._try is not None:
-            self._note(self._try, "caller_gone" if gone else "shutdown")
-        if gone:
+        """The task was cancelled: because the caller left, or else the caller is told why."""
+        if self._caller.gone:
             return Ending(499, "caller_gone")
         if self.begun:
             self._caller.write(error_event(SHUTDOWN))

@@ -436,3 +436,24 @@ def test_an_empty_but_finished_answer_is_an_answer():
     failure, caller, _ = one(table("a"), upstreams)
     assert failure is None
     assert caller.body.endswith(DONE)
+
+
+class BrokenCaller(RecordingCaller):
+    """A defect of ours, in the middle of an answer."""
+
+    def write(self, data: bytes):
+        raise RuntimeError("a defect")
+
+
+def test_a_defect_of_ours_still_settles_the_call_and_gives_the_ticket_back():
+    async def story():
+        at = desk(table("a"), ScriptedUpstreams(a=[stream("x")]))
+        with pytest.raises(RuntimeError):
+            await answer(at, BrokenCaller(), call())
+        return at
+
+    at = play(story())
+    outcome = at.ledger.outcome
+    assert (outcome.status, outcome.result) == (500, "internal_error")
+    assert [attempt.result for attempt in outcome.attempts] == ["internal_error"]
+    assert at.snapshot.health.outstanding == 0
