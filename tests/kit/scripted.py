@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,22 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         self._writer.write(data)
+
+    async def some(self) -> bytes:
+        """The next bytes, whatever they are."""
+        return await self._reader.read(65536)
+
+    async def pour(self) -> int:
+        """Send until the client takes no more for many turns of the loop; how many bytes it took."""
+        sent, transport = 0, self._writer.transport
+        while transport.get_write_buffer_size() == 0:
+            self._writer.write(b"\0" * 65536)
+            sent += 65536
+            for _ in range(500):
+                if transport.get_write_buffer_size() == 0:
+                    break
+                await asyncio.sleep(0)
+        return sent - transport.get_write_buffer_size()
 
     def close(self) -> None:
         self._writer.close()
@@ -49,6 +66,11 @@ class Scripted:
         self._waiting: asyncio.Queue[Connection] = asyncio.Queue()
         self.connections: list[Connection] = []
         self.url = ""
+        self.server: asyncio.Server | None = None
+
+    def refuse(self) -> None:
+        """Listen no more; what is connected stays."""
+        self.server.close()
 
     def arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
@@ -60,14 +82,15 @@ class Scripted:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[Scripted]:
-    """Listen on a free port of 127.0.0.1; `url` says where."""
+async def scripted(tls: ssl.SSLContext | None = None) -> AsyncIterator[Scripted]:
+    """Listen on a free port of 127.0.0.1, with TLS if a context is given; `url` says where."""
     upstream = Scripted()
-    server = await asyncio.start_server(upstream.arrived, "127.0.0.1", 0)
-    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    upstream.server = await asyncio.start_server(upstream.arrived, "127.0.0.1", 0, ssl=tls)
+    port = upstream.server.sockets[0].getsockname()[1]
+    upstream.url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
         yield upstream
     finally:
-        server.close()
+        upstream.server.close()
         for connection in upstream.connections:
             connection.close()

@@ -1,0 +1,136 @@
+"""Leaving an answer in any phase, reading slowly, reading only so much."""
+
+import asyncio
+
+import pytest
+
+from proxy.call import Kind, Phase
+from tests.kit.scripted import scripted
+from tests.upstream.sending import CHUNKED, failure, fetch, idle, opened, started
+
+LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
+MIB = 1 << 20
+
+
+async def test_cancelled_while_the_head_is_awaited(out):
+    before = asyncio.all_tasks()
+    async with scripted() as up:
+        task = started(fetch(out, up.url))
+        conn = await up.accept()
+        await conn.request()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await conn.eof()
+    assert idle(out) == (0, 0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelled_within_the_body(out):
+    before = asyncio.all_tasks()
+    async with scripted() as up:
+        reading = asyncio.Event()
+
+        async def read():
+            async with opened(out, up, CHUNKED + b"3\r\nabc\r\n") as (answer, conn):
+                conns.append(conn)
+                body = answer.chunks()
+                await anext(body)
+                reading.set()
+                await anext(body)
+
+        conns = []
+        task = started(read())
+        await reading.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await conns[0].eof()
+    assert idle(out) == (0, 0)
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("data", [CHUNKED, CHUNKED + b"3\r\nabc\r\n", LENGTH % 9 + b"abc"])
+async def test_leaving_early_closes_at_once(out, data):
+    async with scripted() as up:
+        async with opened(out, up, data) as (_, conn):
+            pass
+        await conn.eof()
+    assert idle(out) == (0, 0)
+
+
+async def test_a_refused_encoding_closes_at_once(out):
+    async with scripted() as up:
+        task = started(fetch(out, up.url))
+        conn = await up.accept()
+        await conn.request()
+        conn.send(CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-encoding: br\r\n\r\n"))
+        assert await failure(task) == (Kind.BAD_ANSWER, Phase.HEADERS)
+        await conn.eof()
+
+
+async def test_closing_the_way_out_closes_its_connections(out):
+    async with scripted() as up, opened(out, up, CHUNKED) as (_, conn):
+        await out.close()
+        await conn.eof()
+
+
+async def test_a_slow_upstream_starves_no_other(out):
+    """A hundred open streams at one leave room for more, there and elsewhere."""
+    async with scripted() as up:
+        streams = [started(fetch(out, up.url)) for _ in range(100)]
+        for _ in streams:
+            await up.accept()
+        assert idle(out) == (0, 100)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.wait(streams)
+    assert idle(out) == (0, 0)
+
+
+async def test_a_reader_who_does_not_read_holds_the_upstream_back(out):
+    """Little is kept here, and the rest stays with the upstream until it is wanted."""
+    async with scripted() as up, opened(out, up, LENGTH % (1 << 30)) as (answer, conn):
+        taken = await conn.pour()
+        kept = answer._response.content._size
+        assert 0 < kept < MIB
+        assert kept < taken < 64 * MIB
+        body = answer.chunks()
+        read = 0
+        while read < kept:
+            read += len(await anext(body))
+        assert len(await anext(body)) > 0
+
+
+@pytest.mark.parametrize(("size", "limit", "fits"), [(0, 5, True), (5, 5, True), (6, 5, False)])
+async def test_a_whole_body_has_a_limit(out, size, limit, fits):
+    async with scripted() as up, opened(out, up, LENGTH % size + b"x" * size) as (answer, _):
+        if fits:
+            assert await answer.whole(limit) == b"x" * size
+        else:
+            assert await failure(answer.whole(limit)) == (Kind.BAD_ANSWER, Phase.HEADERS)
+
+
+async def test_an_endless_body_is_given_up_at_the_limit(out):
+    async with scripted() as up:
+        async with opened(out, up, LENGTH % (1 << 30) + b"x" * 70_000) as (answer, conn):
+            assert await failure(answer.whole(65_536)) == (Kind.BAD_ANSWER, Phase.HEADERS)
+        await conn.eof()
+
+
+async def test_the_start_of_a_body_is_cut_to_its_limit(out):
+    async with scripted() as up:
+        async with opened(out, up, LENGTH % 9000 + b"x" * 8000) as (answer, conn):
+            assert await answer.start(5000) == b"x" * 5000
+        await conn.eof()
+
+
+async def test_the_start_of_a_short_body_is_all_of_it(out):
+    async with scripted() as up, opened(out, up, LENGTH % 3 + b"abc") as (answer, _):
+        assert await answer.start(5000) == b"abc"
+
+
+async def test_a_start_that_breaks_is_lost(out):
+    async with scripted() as up, opened(out, up, LENGTH % 9 + b"abc") as (answer, conn):
+        conn.close()
+        assert await failure(answer.start(5000)) == (Kind.RESET, Phase.HEADERS)

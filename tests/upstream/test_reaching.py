@@ -1,0 +1,124 @@
+"""Faults before a request leaves: each is `unreachable` at `connect`, and not a byte of the call is told."""
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+
+from proxy.call import Kind, Phase
+from tests.kit.scripted import scripted
+from tests.upstream.sending import GOOD, SOON_S, at, failure, fetch, started
+
+NOT_REACHED = (Kind.UNREACHABLE, Phase.CONNECT)
+
+
+class Resolver:
+    """Answers every question with the same error, or with silence."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        if self.answer is None:
+            await asyncio.Event().wait()
+        raise self.answer
+
+    async def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        socket.gaierror(socket.EAI_NONAME, "no such host"),
+        socket.gaierror(socket.EAI_AGAIN, "try again"),
+        OSError("no resolver"),
+        None,
+    ],
+    ids=["unknown", "failing", "broken", "silent"],
+)
+async def test_a_name_that_does_not_resolve(out, answer):
+    out._session(at("http://named")).connector._resolver = Resolver(answer)
+    assert await failure(fetch(out, "http://upstream.invalid/v1", SOON_S)) == NOT_REACHED
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid", "ü" * 70])
+async def test_a_name_that_cannot_be(out, host):
+    assert await failure(fetch(out, f"http://{host}/v1")) == NOT_REACHED
+
+
+async def test_a_host_that_takes_no_connection(out):
+    """The queue of a listening socket is full, so that a new connection is neither taken nor refused."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        full = [socket.socket() for _ in range(4)]
+        for each in full:
+            each.setblocking(False)
+            each.connect_ex(listening.getsockname())
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert await failure(fetch(out, url, SOON_S)) == NOT_REACHED
+        for each in full:
+            each.close()
+
+
+def server_side(folder, name):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / f"{name}.pem", folder / "key.pem")
+    return context
+
+
+def trust(monkeypatch, folder, name):
+    context = ssl.create_default_context(cafile=folder / f"{name}.pem")
+    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
+
+
+async def test_a_certificate_that_holds(out, certificates, monkeypatch):
+    """So that the refusals below are known to be about what they say."""
+    trust(monkeypatch, certificates, "good")
+    async with scripted(server_side(certificates, "good")) as up:
+        task = started(fetch(out, up.url))
+        conn = await up.accept()
+        await conn.request()
+        conn.send(GOOD)
+        assert await task == (200, b"ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "trusted"), [("good", False), ("elsewhere", True), ("expired", True)], ids=str
+)
+async def test_a_certificate_that_does_not_hold(out, certificates, monkeypatch, name, trusted):
+    if trusted:
+        trust(monkeypatch, certificates, name)
+    async with scripted(server_side(certificates, name)) as up:
+        assert await failure(fetch(out, up.url)) == NOT_REACHED
+        for conn in up.connections:
+            assert await conn.some() == b""
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None])
+async def test_a_handshake_that_fails(out, answer):
+    """Closed, answered in plain text, or left unanswered: only the client's hello was ever sent."""
+    async with scripted() as up:
+        task = started(fetch(out, up.url.replace("http", "https"), 5.0 if answer is not None else SOON_S))
+        conn = await up.accept()
+        hello = await conn.some()
+        if answer is not None:
+            conn.send(answer)
+            conn.close()
+        assert await failure(task) == NOT_REACHED
+        assert hello.startswith(b"\x16\x03")
+        assert b"POST" not in hello
+        assert len(up.connections) == 1
+
+
+async def test_cancelled_within_the_handshake(out):
+    async with scripted() as up:
+        task = started(fetch(out, up.url.replace("http", "https")))
+        conn = await up.accept()
+        await conn.some()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await conn.eof()
