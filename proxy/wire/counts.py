@@ -42,6 +42,17 @@ def reported(usage: Any) -> Usage | None:
     )
 
 
+def shown(usage: Usage) -> dict[str, Any]:
+    """A count as OpenAI would write it; the opposite of `reported`."""
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
 def estimated(prompt_bytes: int, output_bytes: int, pieces: int) -> Usage:
     """From sizes: four bytes to a token, and no fewer output tokens than pieces that were seen.
 

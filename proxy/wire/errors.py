@@ -38,6 +38,8 @@ _CODES: Mapping[str, Kind] = {
             "invalid_api_key",
             "account_deactivated",
             "organization_on_hold",
+            "cmek_key_disabled",
+            "cmek_key_network_blocked",
             "unsupported_country_region_territory",
         ),
         Kind.BAD_KEY,
@@ -136,7 +138,11 @@ _WORDS_OF = frozenset({Kind.BAD_REQUEST, Kind.BAD_ANSWER})
 
 def judge(status: int, headers: Mapping[str, str], body: bytes) -> Signal:
     """An answer that is not a success, or a success that is no answer."""
-    complaint = read(body)
+    return weigh(status, headers, read(body))
+
+
+def weigh(status: int, headers: Mapping[str, str], complaint: Complaint) -> Signal:
+    """As `judge`, of a complaint that a dialect has read in its own way."""
     kind = _kind(status, complaint)
     pause = wait(headers)
     if pause is None and status == 429:

@@ -13,6 +13,7 @@ from proxy.wire.errors import judge
 from proxy.wire.openai_reply import judge_reply
 from proxy.wire.openai_request import build
 from proxy.wire.openai_stream import Expected, StreamReader
+from proxy.wire.sse import begins
 
 _OK = 200
 
@@ -36,9 +37,7 @@ class OpenAI:
 
     def opens(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether a readable stream of events begins here."""
-        media = headers.get("content-type", "").partition(";")[0].strip().lower()
-        coding = headers.get("content-encoding", "identity").strip().lower()
-        return status == _OK and media == "text/event-stream" and coding == "identity"
+        return begins(status, headers)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> Signal:
         """What an answer that is not a success (or not a stream) means."""

@@ -12,10 +12,10 @@ import orjson
 
 from proxy.call import Call, Kind, Phase, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
+from proxy.wire.headers import bearer, outgoing
 from proxy.wire.openai_messages import Inexpressible, translate
 
 PATH = "/chat/completions"
-USER_AGENT = "fallthrough"
 
 _ALWAYS = frozenset({"model", "messages", "stream", "stream_options"})
 """Members that no allow-list needs to name."""
@@ -76,7 +76,8 @@ def render(
     body["model"] = target.model
     _cap_output(call, body, able)
     _ask_usage(call, body, able)
-    return UpstreamRequest(PATH, _headers(call, upstream), orjson.dumps(body), tuple(degraded))
+    headers = outgoing(call, upstream, bearer(upstream))
+    return UpstreamRequest(PATH, headers, orjson.dumps(body), tuple(degraded))
 
 
 def is_used(name: str, value: Any) -> bool:
@@ -129,19 +130,3 @@ def _ask_usage(call: Call, body: dict[str, Any], able: Capabilities) -> None:
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
     else:
         body.pop("stream_options", None)
-
-
-def _headers(call: Call, upstream: Upstream) -> tuple[tuple[str, str], ...]:
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "accept-encoding": "identity",
-        "user-agent": USER_AGENT,
-        "x-request-id": call.id,
-        "x-client-request-id": call.id,
-    }
-    if upstream.api_key is not None:
-        headers["authorization"] = f"Bearer {upstream.api_key.reveal()}"
-    for name, value in upstream.headers:
-        headers[name.lower()] = value
-    return tuple(headers.items())

@@ -5,6 +5,7 @@ every line end, byte order mark, comment and field the standard allows, costs li
 the bytes are cut, and holds at most one event. It never looks inside the data.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 MAX_EVENT = 1 << 20
@@ -12,6 +13,13 @@ MAX_EVENT = 1 << 20
 
 _BOM = b"\xef\xbb\xbf"
 _NEWLINE = 10
+
+
+def begins(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether this head begins a stream of events that can be read as it comes."""
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    return status == 200 and media == "text/event-stream" and coding == "identity"
 
 
 class Event(NamedTuple):

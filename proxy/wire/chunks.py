@@ -1,0 +1,144 @@
+"""OpenAI's answers, made from what another dialect's upstream says.
+
+Readers of translated streams call `Chunks` event by event, and translated whole answers end in
+`completion`. Here the promises to the official SDKs are kept: the role once, an id and a name once
+a call, calls counted from 0 without gaps, arguments that always parse, a finish before the usage,
+the usage only for those who asked, and nothing between it and `[DONE]`.
+"""
+
+from typing import Any
+
+from proxy.call import Call
+from proxy.usage import Usage
+from proxy.wire.counts import shown, size
+from proxy.wire.tolerant import dumps
+
+_DONE = b"data: [DONE]\n\n"
+_NO_ARGUMENTS = "{}"
+
+
+def answer_id(call: Call) -> str:
+    """The id of the caller's answer: the call's own, so that it finds the call in the ledger."""
+    return f"chatcmpl-{call.id.removeprefix('req_')}"
+
+
+def completion(call: Call, model: str, message: dict[str, Any], finish: str, usage: Usage | None) -> bytes:
+    """A whole answer of one choice."""
+    answer = {
+        "id": answer_id(call),
+        "object": "chat.completion",
+        "created": call.created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "system_fingerprint": None,
+    }
+    if usage is not None:
+        answer["usage"] = shown(usage)
+    return dumps(answer)
+
+
+class Chunks:
+    """Writes the chunks of one choice and remembers what the caller has seen of it."""
+
+    __slots__ = (
+        "_arguments",
+        "_begun",
+        "_call",
+        "_head",
+        "_legacy",
+        "_tail",
+        "model",
+        "output_bytes",
+        "pieces",
+    )
+
+    def __init__(self, call: Call, *, legacy: bool) -> None:
+        self._call = call
+        self._legacy = legacy
+        self._begun = False
+        self._head = self._tail = b""
+        self._arguments: list[int] = []
+        """Characters of arguments sent, by tool call."""
+        self.model = call.model
+        """What the answer says of its model; settled by the first chunk."""
+        self.output_bytes = 0
+        self.pieces = 0
+
+    @property
+    def called(self) -> bool:
+        """Whether the caller has been given a tool call."""
+        return bool(self._arguments)
+
+    def text(self, text: str) -> bytes:
+        """A piece of the answer."""
+        return self._shown({"content": text}, text) if text else b""
+
+    def reasoning(self, text: str) -> bytes:
+        """A piece of what the model thought."""
+        return self._shown({"reasoning_content": text}, text) if text else b""
+
+    def refusal(self, text: str) -> bytes:
+        """Why there is no answer."""
+        return self._shown({"refusal": text}, text) if text else b""
+
+    def open_call(self, name: str, made_id: str) -> tuple[int, bytes]:
+        """The next tool call begins: its number, and its first chunk."""
+        number = len(self._arguments)
+        self._arguments.append(0)
+        function = {"name": name, "arguments": ""}
+        piece = {"index": number, "id": made_id, "type": "function", "function": function}
+        return number, self._of_call(number, piece, name, content=None)
+
+    def arguments(self, number: int, text: str) -> bytes:
+        """A piece of a tool call's arguments."""
+        if not text:
+            return b""
+        self._arguments[number] += len(text)
+        return self._of_call(number, {"index": number, "function": {"arguments": text}}, text)
+
+    def close_call(self, number: int, otherwise: str = _NO_ARGUMENTS) -> bytes:
+        """A tool call is complete; `otherwise` are its arguments if none were sent."""
+        return b"" if self._arguments[number] else self.arguments(number, otherwise)
+
+    def end(self, finish: str, usage: Usage | None) -> bytes:
+        """The finish, the usage for those who asked, and `[DONE]`."""
+        out = [self.close_call(number) for number in range(len(self._arguments))]
+        out.append(self._begin("") + self._chunk({}, finish))
+        if usage is not None and self._call.include_usage:
+            out.append(self._head + b'"choices":[],"usage":' + dumps(shown(usage)) + b"}\n\n")
+        out.append(_DONE)
+        return b"".join(out)
+
+    def _of_call(self, number: int, piece: dict[str, Any], seen: str, content: str | None = "") -> bytes:
+        if not self._legacy:
+            return self._shown({"tool_calls": [piece]}, seen, content)
+        return self._shown({"function_call": piece["function"]}, seen, content) if number == 0 else b""
+
+    def _shown(self, delta: dict[str, Any], seen: str, content: str | None = "") -> bytes:
+        self.output_bytes += size(seen)
+        self.pieces += 1
+        return self._begin(content) + self._chunk(delta)
+
+    def _begin(self, content: str | None) -> bytes:
+        """The chunk with the role, before anything else."""
+        if self._begun:
+            return b""
+        self._begun = True
+        head = {
+            "id": answer_id(self._call),
+            "object": "chat.completion.chunk",
+            "created": self._call.created,
+            "model": self.model,
+        }
+        self._head = b"data: " + dumps(head)[:-1] + b","
+        self._tail = (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
+        return self._chunk({"role": "assistant", "content": content})
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+        reason = b"null" if finish is None else b'"%b"' % finish.encode()
+        return b'%b"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]%b' % (
+            self._head,
+            dumps(delta),
+            reason,
+            self._tail,
+        )
