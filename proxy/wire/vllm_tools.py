@@ -6,6 +6,8 @@ replaced, never changed.
 
 from typing import Any
 
+from proxy.wire.legacy import settle_legacy
+
 
 class NotFunctions(Exception):
     """The caller offers tools of another kind, which vLLM cannot call."""
@@ -13,12 +15,7 @@ class NotFunctions(Exception):
 
 def settle_tools(body: dict[str, Any]) -> None:
     """Old functions become tools, an empty list and a choice among nothing are left out."""
-    if body.get("functions"):
-        _modernise(body)
-    for name in ("functions", "function_call"):
-        body.pop(name, None)
-    if any(message.get("role") == "function" or "function_call" in message for message in body["messages"]):
-        body["messages"] = _modern_history(body["messages"])
+    settle_legacy(body)
     tools = body.get("tools")
     if not tools:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
@@ -29,17 +26,6 @@ def settle_tools(body: dict[str, Any]) -> None:
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
         _narrow(body, choice.get("allowed_tools"))
-
-
-def _modernise(body: dict[str, Any]) -> None:
-    """`functions` and `function_call` as `tools` and `tool_choice`, one call at a time."""
-    body["tools"] = [{"type": "function", "function": function} for function in body["functions"]]
-    choice = body.get("function_call")
-    if isinstance(choice, str):
-        body["tool_choice"] = choice
-    elif isinstance(choice, dict):
-        body["tool_choice"] = {"type": "function", "function": {"name": choice.get("name")}}
-    body["parallel_tool_calls"] = False
 
 
 def _narrow(body: dict[str, Any], allowed: Any) -> None:
@@ -57,21 +43,3 @@ def _name(tool: Any) -> Any:
     function = tool.get("function") if isinstance(tool, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     return name if isinstance(name, str) else None
-
-
-def _modern_history(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Old function calls and results in the history, under ids made from their place."""
-    out: list[dict[str, Any]] = []
-    last = ""
-    for place, message in enumerate(messages):
-        function = message.get("function_call")
-        if isinstance(function, dict):
-            last = f"call_{place}"
-            rest = {name: value for name, value in message.items() if name != "function_call"}
-            rest["tool_calls"] = [{"id": last, "type": "function", "function": function}]
-            out.append(rest)
-        elif message.get("role") == "function":
-            out.append({"role": "tool", "tool_call_id": last, "content": message.get("content")})
-        else:
-            out.append({name: value for name, value in message.items() if name != "function_call"})
-    return out
