@@ -131,9 +131,10 @@ async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> t
         metrics=metrics.render,
         checks=(Check("ledger", lambda: ledger.trouble),),
     )
+    listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
+    # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = (Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),)
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
-    listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     return listeners, Running(listeners.bound, simulator)
 
 

@@ -5,6 +5,7 @@ while the program runs is in the `Table` instead.
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,10 @@ class Address:
         """Whether only this machine can reach it."""
         if self.path is not None:
             return True
-        host = self.host or ""
-        return host in {"localhost", "::1"} or host.startswith("127.")
+        try:
+            return ip_address(self.host or "").is_loopback
+        except ValueError:  # a name: whatever it begins with, it may lead anywhere
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         if self.path is not None:

@@ -4,6 +4,8 @@
 draining the sockets stay open, so that latecomers are told 503 instead of being refused a connection.
 """
 
+import asyncio
+import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -57,7 +59,7 @@ async def open_listeners(service: Service, addresses: Mapping[Listener, Address]
 
 async def _listen(runner: web.ServerRunner, address: Address) -> Address:
     if address.path is not None:
-        _remove_stale(address.path)
+        await _refuse_taken(address.path)
         await web.UnixSite(runner, address.path).start()
         return address
     site = web.TCPSite(runner, address.host, address.port)
@@ -65,7 +67,11 @@ async def _listen(runner: web.ServerRunner, address: Address) -> Address:
     return Address(host=address.host, port=site.port, path=None)
 
 
-def _remove_stale(path: Path) -> None:
-    """A socket file that an earlier process left behind; anything else there is not ours to remove."""
-    if path.is_socket():
-        path.unlink()
+async def _refuse_taken(path: Path) -> None:
+    """A socket that somebody answers on is theirs; asyncio replaces what a dead process left behind."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except OSError:
+        return
+    writer.close()
+    raise OSError(errno.EADDRINUSE, f"{path}: another process listens there")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config import Address, load
+from proxy.config import Address, ConfigError, load
 from proxy.facts.capabilities import MISTRAL, NEVER, VLLM
 from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
@@ -120,8 +120,16 @@ def test_a_listener_is_a_port_or_a_socket(read, written, address):
 
 
 def test_auth_none_is_for_this_machine_alone(read):
-    for listen in ("127.0.0.1:1", "localhost:1", '"[::1]:1"', "unix:/run/f.sock"):
+    for listen in ("127.0.0.1:1", "localhost:1", '"[::1]:1"', "unix:/run/f.sock", "127.9.9.9:1"):
         assert read(f"settings: {{listen: {listen}, auth: none}}\n{SMALL}").settings.auth == "none"
+
+
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1.example.org:1", "127.example.org:1", "localhost.org:1", '"[::]:1"']
+)
+def test_a_name_that_looks_like_this_machine_is_not_this_machine(read, listen):
+    with pytest.raises(ConfigError, match="anybody who reaches"):
+        read(f"settings: {{listen: {listen}, auth: none}}\n{SMALL}")
 
 
 def test_a_listener_can_be_off(read):

@@ -205,6 +205,21 @@ def test_a_second_proxy_on_the_same_ledger_is_refused(healthy):
     assert "another process" in done.stderr
 
 
+def test_a_port_in_use_is_told_in_a_sentence(healthy, tmp_path):
+    text = healthy.config.read_text().replace(f"{healthy.folder}/ledger.db", f"{tmp_path}/ledger.db")
+    (tmp_path / "proxy.yaml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(tmp_path / "proxy.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert "cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_bad_file_is_told_and_not_served(tmp_path):
     (tmp_path / "bad.yaml").write_text("upstreams: {}\nroots: []\n")
     done = subprocess.run(

@@ -28,6 +28,16 @@ async def test_a_unix_socket_serves_like_a_port_and_a_stale_one_is_replaced(tmp_
             assert (await ask(path, chat(key="x"))).status == 401
 
 
+async def test_a_socket_in_use_is_not_taken_away(tmp_path):
+    path = tmp_path / "proxy.sock"
+    addresses = {Listener.PUBLIC: Address(path=path)}
+    async with open_listeners(House().service(), addresses):
+        with pytest.raises(OSError, match="another process listens there"):
+            async with open_listeners(House().service(), addresses):
+                pass
+        assert (await ask(path, chat())).status == 200
+
+
 async def test_a_file_in_the_socket_s_place_is_not_removed(tmp_path):
     path = tmp_path / "proxy.sock"
     path.write_text("precious")
