@@ -10,8 +10,22 @@ from typing import Any
 
 import orjson
 
-DEPTH_MAX = 16
-"""How deep a sample follows a schema; recursive ones end here."""
+DEPTH_MAX = 32
+"""How deep a sample follows a schema at all."""
+DEPTH_PLAIN = 8
+"""Below it the plainest is chosen, null or an empty list, so that recursive schemas end."""
+ITEMS_MAX = 100
+STRINGS: Mapping[str, str] = {
+    "date": "2026-01-01",
+    "time": "00:00:00Z",
+    "date-time": "2026-01-01T00:00:00Z",
+    "duration": "PT1S",
+    "email": "x@example.com",
+    "uri": "https://example.com/",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "ipv4": "192.0.2.1",
+}
+"""A string of each format that clients ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +39,9 @@ class Said:
     finish: str
     prompt_tokens: int
 
-    @property
-    def usage(self) -> dict[str, int]:
-        """OpenAI's usage member."""
-        said = len(self.tokens)
+    def usage(self, choices: int) -> dict[str, int]:
+        """OpenAI's usage member, for so many choices that all say the same."""
+        said = len(self.tokens) * choices
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": said,
@@ -95,9 +108,14 @@ def _sample(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
         return schema["enum"][0]
     for choice in ("anyOf", "oneOf", "allOf"):
         if schema.get(choice):
-            return _sample(schema[choice][0], root, depth + 1)
+            return _sample(_choose(schema[choice], depth), root, depth + 1)
     kind = schema.get("type", "object" if "properties" in schema else None)
     return _typed(kind[0] if isinstance(kind, list) and kind else kind, schema, root, depth)
+
+
+def _choose(choices: list[Any], depth: int) -> Any:
+    """The first, or far down the null that ends an optional branch."""
+    return {"type": "null"} if depth > DEPTH_PLAIN and {"type": "null"} in choices else choices[0]
 
 
 def _typed(kind: Any, schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
@@ -106,13 +124,21 @@ def _typed(kind: Any, schema: Mapping[str, Any], root: Mapping[str, Any], depth:
         needed = schema.get("required", list(properties))
         return {name: _sample(properties.get(name), root, depth + 1) for name in needed}
     if kind == "array":
+        number = schema.get("minItems", 0 if depth > DEPTH_PLAIN else 1)
         items = schema.get("items") or {}
-        return [_sample(items, root, depth + 1) for _ in range(schema.get("minItems", 1))]
+        return [_sample(items, root, depth + 1) for _ in range(min(number, ITEMS_MAX))]
     if kind == "string":
-        return "x".ljust(schema.get("minLength", 1), "x")
+        return STRINGS.get(schema.get("format", ""), "x".ljust(schema.get("minLength", 1), "x"))
     if kind in ("integer", "number"):
-        return schema.get("minimum", 1)
-    return {"boolean": True}.get(kind) if isinstance(kind, str) else None
+        return _number(schema)
+    return True if kind == "boolean" else None
+
+
+def _number(schema: Mapping[str, Any]) -> float:
+    """The lowest that is allowed, or the highest where there is no lowest, or 1."""
+    if "minimum" in schema or "exclusiveMinimum" not in schema:
+        return schema.get("minimum", min(1, schema.get("maximum", 1)))  # type: ignore[no-any-return]
+    return schema["exclusiveMinimum"] + 1  # type: ignore[no-any-return]
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ Pure tables and checks, as strict as the real ones where clients notice. Used by
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 OPENAI_MEMBERS = frozenset(
@@ -48,6 +49,14 @@ OPENAI_MEMBERS = frozenset(
         "web_search_options",
     }
 )
+SHAPES: Mapping[str, type | UnionType] = {
+    "messages": list,
+    "tools": list,
+    "tool_choice": str | dict,
+    "response_format": dict,
+    "stream": bool,
+    "stream_options": dict,
+}
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
@@ -60,6 +69,8 @@ class Refusal:
     type: str
     code: str | None = None
     param: str | None = None
+    malformed: bool = False
+    """Not the value but the type of something is wrong; vLLM says so in other words."""
 
 
 ERRORS: Mapping[str, Refusal] = {
@@ -104,8 +115,10 @@ def shape(dialect: str, refusal: Refusal) -> dict[str, Any]:
     if dialect == "vllm":
         if refusal.status == 401:
             return {"error": "Unauthorized"}
-        kind = VLLM_TYPES.get(refusal.status, "InternalServerError")
-        told = {"message": refusal.message, "type": kind, "param": refusal.param, "code": refusal.status}
+        kind, param = VLLM_TYPES.get(refusal.status, "InternalServerError"), refusal.param
+        if refusal.malformed:
+            kind, param = "Bad Request", None if param is None else f"body.{param}"
+        told = {"message": refusal.message, "type": kind, "param": param, "code": refusal.status}
     else:
         told = {
             "message": refusal.message,
@@ -119,7 +132,7 @@ def shape(dialect: str, refusal: Refusal) -> dict[str, Any]:
 def judge(dialect: str, body: Any) -> Refusal | None:
     """Why the vendor would refuse `body`, or None."""
     if not isinstance(body, dict):
-        return _wrong("The body must be a JSON object.", None)
+        return _malformed("The body must be a JSON object.", None)
     if dialect == "openai":
         unknown = sorted(set(body) - OPENAI_MEMBERS)
         if unknown:
@@ -128,11 +141,29 @@ def judge(dialect: str, body: Any) -> Refusal | None:
             )
         if not isinstance(body.get("model"), str):
             return _wrong("you must provide a model parameter", "model")
-    return _messages(body.get("messages")) or _tools(body) or _numbers(body)
+    return _shapes(body) or _messages(body["messages"]) or _tools(body) or _numbers(body)
 
 
-def _messages(messages: Any) -> Refusal | None:
-    if not isinstance(messages, list) or not messages:
+def _shapes(body: Mapping[str, Any]) -> Refusal | None:
+    """The type of everything that an answer depends on."""
+    if body.get("messages") is None:
+        return _malformed("Missing required parameter: 'messages'.", "messages")
+    for name, kind in SHAPES.items():
+        if body.get(name) is not None and not isinstance(body[name], kind):
+            return _malformed(f"Invalid type for '{name}'.", name)
+    for at, tool in enumerate(body.get("tools") or ()):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            return _malformed(f"Missing required parameter: 'tools[{at}].function.name'.", f"tools[{at}]")
+    form = body.get("response_format") or {}
+    schema = form.get("json_schema")
+    if form.get("type") == "json_schema" and not isinstance(schema, dict):
+        return _malformed("Missing required parameter: 'response_format.json_schema'.", "response_format")
+    return None
+
+
+def _messages(messages: list[Any]) -> Refusal | None:
+    if not messages:
         return _wrong("'messages' must be a list with at least one message.", "messages")
     for at, message in enumerate(messages):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
@@ -142,7 +173,7 @@ def _messages(messages: Any) -> Refusal | None:
 
 def _tools(body: Mapping[str, Any]) -> Refusal | None:
     tools = body.get("tools")
-    if tools is not None and (not isinstance(tools, list) or not tools):
+    if tools is not None and not tools:
         return _wrong("'tools' must be a list with at least one tool.", "tools")
     if tools is None and body.get("tool_choice") not in (None, "none"):
         return _wrong("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
@@ -162,10 +193,17 @@ def _numbers(body: Mapping[str, Any]) -> Refusal | None:
         value = body.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        whole = name not in ("temperature", "top_p")
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            return _malformed(f"Invalid type for '{name}'.", name)
+        if not low <= value <= high:
             return _wrong(f"Invalid value for '{name}': must be between {low} and {high}.", name)
     return None
 
 
 def _wrong(message: str, param: str | None, code: str | None = None) -> Refusal:
     return Refusal(400, message, "invalid_request_error", code, param)
+
+
+def _malformed(message: str, param: str | None) -> Refusal:
+    return Refusal(400, message, "invalid_request_error", None, param, malformed=True)

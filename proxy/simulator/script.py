@@ -13,11 +13,14 @@ Parsing, and the pure choice of a rule for a call. Files are read in `server.py`
 """
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from proxy.config.expand import Expander
+from proxy.config.faults import dotted
+from proxy.config.source import Document, read
 from proxy.config.units import duration
 from proxy.policy.matching import fits
 
@@ -26,7 +29,7 @@ Word = Literal["rate_limit", "overload", "money", "auth", "model", "server", "co
 
 
 class ScriptFault(Exception):
-    """The script cannot be played; the message names every fault."""
+    """The script cannot be played; the message names every fault with its line."""
 
 
 class _Strict(BaseModel):
@@ -51,13 +54,29 @@ class When(_Strict):
     """Exact or a glob."""
     stream: bool | None = None
 
+    @model_validator(mode="after")
+    def _can_hold(self) -> Self:
+        first, last = self.span
+        if first > last:
+            raise ValueError("no call is in this range")
+        if self.after is not None and self.before is not None and self.after >= self.before:
+            raise ValueError("no time is after and before these")
+        return self
+
+    @property
+    def span(self) -> tuple[int, float]:
+        """The first and the last call that `call` and `calls` together allow."""
+        start, _, end = (self.calls or "1-").partition("-")
+        first, last = int(start), int(end) if end else float("inf")
+        return (first, last) if self.call is None else (max(first, self.call), min(last, self.call))
+
 
 class Do(_Strict):
     """What happens to a call; everything left out is as healthy."""
 
     status: int | None = Field(default=None, ge=300, le=599)
     error: Word | None = None
-    """An error in the vendor's own shape; brings its usual status along."""
+    """An error in the vendor's own shape; brings its usual status along unless `status` is given."""
     retry_after: Seconds | None = None
     delay: Seconds | None = None
     """Before anything is answered."""
@@ -65,6 +84,8 @@ class Do(_Strict):
     """Before the first token (vLLM's status line comes at once all the same)."""
     chunk_delay: Seconds | None = None
     """Before every further event of a stream."""
+    keep_alive: Seconds | None = None
+    """While a stream is silent, a comment so often, as vLLM sends."""
     tokens: int | None = Field(default=None, ge=1, le=100_000)
     """Length of the answer."""
     cut: int | None = Field(default=None, ge=0)
@@ -106,19 +127,21 @@ class Script(_Strict):
     parts: Mapping[str, Part] = {}
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, data: bytes) -> Self:
         """Raises `ScriptFault`."""
-        try:
-            read = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ScriptFault(f"the script is not YAML: {error}") from None
-        if not isinstance(read, dict | None):
-            raise ScriptFault("the script must map upstream names to rules")
-        try:
-            return cls(parts={str(name): part for name, part in (read or {}).items()})
-        except ValidationError as error:
-            faults = [".".join(map(str, fault["loc"][1:])) + ": " + fault["msg"] for fault in error.errors()]
-            raise ScriptFault("; ".join(faults)) from None
+        document = read("script", data, Expander({}))
+        faults = [(fault.line, fault.path, fault.problem) for fault in document.faults]
+        faults += [
+            (document.line(path), dotted(path), "a script knows no variables") for path in document.unset
+        ]
+        if not faults and not isinstance(document.value, dict | None):
+            faults = [(1, "", "write upstream names, each with its rules")]
+        if not faults:
+            try:
+                return cls(parts=document.value or {})
+            except ValidationError as error:
+                faults = [_fault(document, fault["loc"][1:], fault["msg"]) for fault in error.errors()]
+        raise ScriptFault("; ".join(_told(*fault) for fault in sorted(faults)))
 
     def dialect(self, name: str) -> str:
         """How the upstream `name` speaks."""
@@ -129,6 +152,17 @@ class Script(_Strict):
         """What happens to the call of `scene`."""
         rules = self.parts[name].rules if name in self.parts else ()
         return next((rule.do for rule in rules if _matches(rule.when, scene)), HEALTHY)
+
+
+def _fault(document: Document, place: tuple[str | int, ...], problem: str) -> tuple[int, str, str]:
+    """A fault where the file says it: a bare list of rules has no `rules` above it."""
+    if place and isinstance(document.value[place[0]], list):
+        place = (place[0], *place[2:])
+    return document.line(place), dotted(place), problem
+
+
+def _told(line: int, place: str, problem: str) -> str:
+    return f"line {line}: {place}: {problem}" if place else f"line {line}: {problem}"
 
 
 HEALTHY = Do()
@@ -145,11 +179,11 @@ class Scene(_Strict):
 
 
 def _matches(when: When, scene: Scene) -> bool:
-    first, last = _span(when)
+    first, last = when.span
     number = scene.number
     return (
         first <= number <= last
-        and (when.share is None or int(number * when.share) > int((number - 1) * when.share))
+        and (when.share is None or _hit(number, Fraction(str(when.share))))
         and (when.after is None or scene.elapsed_s >= when.after)
         and (when.before is None or scene.elapsed_s < when.before)
         and (when.model is None or fits(when.model, scene.model))
@@ -157,10 +191,5 @@ def _matches(when: When, scene: Scene) -> bool:
     )
 
 
-def _span(when: When) -> tuple[int, float]:
-    if when.call is not None:
-        return when.call, when.call
-    if when.calls is None:
-        return 1, float("inf")
-    first, _, last = when.calls.partition("-")
-    return int(first), int(last) if last else float("inf")
+def _hit(number: int, share: Fraction) -> bool:
+    return number * share // 1 > (number - 1) * share // 1

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ log = logging.getLogger("proxy.simulator")
 
 BODY_MAX = 64 * 1024 * 1024
 DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
 STILL = 3600.0
@@ -45,7 +47,7 @@ async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]
     try:
         site = web.TCPSite(runner, host, port)
         await site.start()
-        yield f"http://{host}:{site.port}"
+        yield f"http://{f'[{host}]' if ':' in host else host}:{site.port}"
     finally:
         await runner.cleanup()
 
@@ -56,7 +58,7 @@ class Prompter:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._stamp = self._look()
-        self.script = Script() if path is None else Script.parse(path.read_text("utf-8"))
+        self.script = Script() if path is None else _script(path)
 
     def refresh(self) -> bool:
         """Take a changed script; whether there was one."""
@@ -65,19 +67,26 @@ class Prompter:
             return False
         self._stamp = stamp
         try:
-            self.script = Script.parse(self._path.read_text("utf-8"))
-        except (ScriptFault, OSError, UnicodeDecodeError) as fault:
+            self.script = _script(self._path)
+        except ScriptFault as fault:
             log.warning("the script was changed but cannot be played; the last one stays: %s", fault)
             return False
         return True
 
-    def _look(self) -> tuple[int, int] | None:
+    def _look(self) -> tuple[int, int, int] | None:
         """A file swapped under the name has another inode even within one tick of the clock."""
         try:
             found = self._path.stat() if self._path is not None else None
         except OSError:
             return None
-        return None if found is None else (found.st_mtime_ns, found.st_ino)
+        return None if found is None else (found.st_mtime_ns, found.st_ino, found.st_size)
+
+
+def _script(path: Path) -> Script:
+    try:
+        return Script.parse(path.read_bytes())
+    except OSError as error:
+        raise ScriptFault(f"it cannot be read: {error.strerror or error}") from None
 
 
 class Stage:
@@ -121,9 +130,8 @@ class Stage:
             return _json(refusal.status, shape(dialect, refusal), headers)
         if do.garbage is not None:
             return _garbage(do.garbage)
-        act = Act(
-            request, dialect, do, _Answer(f"chatcmpl-sim-{next(self._ids)}", body, say(name, body, do.tokens))
-        )
+        answer = _Answer(f"{name}-{next(self._ids)}", body, say(name, body, do.tokens))
+        act = Act(request, dialect, do, answer)
         return await (act.stream() if body.get("stream") is True else act.whole())
 
     def _scene(self, name: str, body: dict[str, Any]) -> Scene:
@@ -139,8 +147,10 @@ class _Answer:
     """One answer in OpenAI's members."""
 
     def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
+        """`ident` names the upstream and the answer, as every id of the answer does."""
+        self._ident = ident
         self._head: dict[str, Any] = {
-            "id": ident,
+            "id": f"chatcmpl-simulated-{ident}",
             "created": 1_767_225_600,
             "model": str(body.get("model") or "simulated"),
         }
@@ -149,17 +159,25 @@ class _Answer:
         self._usage_asked = bool((body.get("stream_options") or {}).get("include_usage"))
 
     def whole(self) -> bytes:
-        text = "".join(self._said.tokens)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        if self._said.tool is not None:
-            function = {"name": self._said.tool, "arguments": text}
-            message |= {"content": None, "tool_calls": [self._call(0) | {"function": function}]}
         choices = [
-            {"index": index, "message": message, "logprobs": None, "finish_reason": self._said.finish}
+            {
+                "index": index,
+                "message": self._message(index),
+                "logprobs": None,
+                "finish_reason": self._said.finish,
+            }
             for index in self._choices
         ]
-        told = {**self._head, "object": "chat.completion", "choices": choices, "usage": self._said.usage}
-        return orjson.dumps(told)
+        usage = self._said.usage(len(self._choices))
+        return orjson.dumps({**self._head, "object": "chat.completion", "choices": choices, "usage": usage})
+
+    def _message(self, index: int) -> dict[str, Any]:
+        text = "".join(self._said.tokens)
+        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+        if self._said.tool is None:
+            return message
+        function = {"name": self._said.tool, "arguments": text}
+        return message | {"content": None, "tool_calls": [self._call(index) | {"function": function}]}
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream, `[DONE]` left out."""
@@ -177,7 +195,7 @@ class _Answer:
         for index in self._choices:
             yield self._event(index, {}, self._said.finish)
         if self._usage_asked:
-            yield self._frame({"choices": [], "usage": self._said.usage})
+            yield self._frame({"choices": [], "usage": self._said.usage(len(self._choices))})
 
     def _delta(self, token: str) -> dict[str, Any]:
         if self._said.tool is None:
@@ -185,7 +203,7 @@ class _Answer:
         return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
 
     def _call(self, index: int) -> dict[str, Any]:
-        return {"id": f"call_{self._head['id'].rpartition('-')[2]}_{index}", "type": "function"}
+        return {"id": f"call_{self._ident}-{index}", "type": "function"}
 
     def _event(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         return self._frame({"choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
@@ -224,21 +242,31 @@ class Act:
         response = web.StreamResponse(headers=EVENTS)
         if self._dialect == "vllm":
             await response.prepare(self._request)
-        await asyncio.sleep(do.first_token or 0)
+        await self._silence(response, do.first_token or 0)
         await response.prepare(self._request)
         for number, event in enumerate(self._answer.events()):
             if number:
-                await asyncio.sleep(do.chunk_delay or 0)
+                await self._silence(response, do.chunk_delay or 0)
             if number == do.cut:
                 return _cut(self._request, response)
             if number == do.stall:
-                await asyncio.sleep(STILL)
+                await self._silence(response, STILL)
             if number == do.error_event:
                 return await self._error(response)
             await response.write(event)
         if not do.no_done:
             await response.write(DONE)
         return response
+
+    async def _silence(self, response: web.StreamResponse, seconds: float) -> None:
+        """Say nothing for so long, but for comments where the script wants them."""
+        every = self._do.keep_alive
+        while every is not None and seconds > every:
+            await response.prepare(self._request)
+            await asyncio.sleep(every)
+            await response.write(KEEP_ALIVE)
+            seconds -= every
+        await asyncio.sleep(seconds)
 
     async def _error(self, response: web.StreamResponse) -> web.StreamResponse:
         told = orjson.dumps(shape(self._dialect, ERRORS["server"]))
@@ -249,9 +277,10 @@ class Act:
 
 
 def _refusal(do: Do) -> Refusal | None:
-    if do.error is not None:
-        return ERRORS[do.error]
-    return None if do.status is None else of_status(do.status)
+    if do.error is None:
+        return None if do.status is None else of_status(do.status)
+    told = ERRORS[do.error]
+    return told if do.status is None else replace(told, status=do.status)
 
 
 def _json(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:

@@ -1,0 +1,103 @@
+"""What is said: fixed words, exact counts, samples that their schemas allow."""
+
+import uuid
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from proxy.simulator.answers import ITEMS_MAX, sample, say
+from tests.simulator.playing import HELLO
+
+
+class Colour(StrEnum):
+    RED = "red"
+
+
+class Leaf(BaseModel):
+    size: int = Field(ge=3)
+    ratio: float = Field(gt=0, lt=2)
+    small: float = Field(le=0.5)
+    name: str = Field(min_length=4)
+
+
+class Node(BaseModel):
+    colour: Colour
+    kind: Literal["tree"]
+    leaves: Annotated[list[Leaf], Field(min_length=2)]
+    note: str | None
+    left: "Node | None"
+    branches: list["Node"]
+    day: date
+    at: datetime
+    ident: uuid.UUID
+    fresh: bool
+    either: int | str
+
+
+@pytest.mark.parametrize("model", [Leaf, Node])
+def test_a_sample_is_what_its_model_takes(model):
+    """Nested, optional, enumerated and recursive members, with bounds and formats."""
+    value = sample(model.model_json_schema())
+    assert sample(model.model_json_schema()) == value
+    model.model_validate(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({}, None),
+        ({"type": "object"}, {}),
+        ({"properties": {"a": {"type": "string"}}}, {"a": "x"}),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": "string"}, "b": {"type": "null"}},
+                "required": ["b"],
+            },
+            {"b": None},
+        ),
+        ({"type": "array", "items": {"type": "integer"}, "minItems": 2}, [1, 1]),
+        ({"type": "array", "minItems": 10**9}, [None] * ITEMS_MAX),
+        ({"type": ["string", "null"]}, "x"),
+        ({"const": 0}, 0),
+        ({"enum": ["b", "a"]}, "b"),
+        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, True),
+        ({"$defs": {"a": {"const": 7}}, "$ref": "#/$defs/a"}, 7),
+        ({"$ref": "#/nowhere"}, None),
+        ({"$ref": "#"}, None),
+        ({"type": "integer", "minimum": 5}, 5),
+        ({"type": "integer", "exclusiveMinimum": 5}, 6),
+        ({"type": "number", "maximum": -1}, -1),
+        ({"type": "string", "minLength": 3}, "xxx"),
+        ({"type": "string", "format": "email"}, "x@example.com"),
+        (True, None),
+    ],
+)  # fmt: skip
+def test_samples(schema, expected):
+    assert sample(schema) == expected
+
+
+def test_the_same_request_gets_the_same_answer():
+    assert say("one", HELLO, None) == say("one", HELLO, None)
+    assert "one" in "".join(say("one", HELLO, None).tokens)
+
+
+@pytest.mark.parametrize(
+    ("members", "length", "tokens", "finish"),
+    [
+        ({}, 5, 5, "stop"),
+        ({"max_tokens": 3}, 5, 3, "length"),
+        ({"max_completion_tokens": 2, "max_tokens": 4}, 5, 2, "length"),
+        ({"max_tokens": 5}, 5, 5, "stop"),
+    ],
+)
+def test_lengths(members, length, tokens, finish):
+    said = say("one", HELLO | members, length)
+    assert (len(said.tokens), said.finish) == (tokens, finish)
+    assert "".join(said.tokens) == " 1 2 3 4 5"[: 2 * tokens]
+    usage = said.usage(3)
+    assert usage["completion_tokens"] == 3 * tokens
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
