@@ -45,6 +45,7 @@ from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
+from proxy.wire.headers import named
 
 HOLD_MAX = 256 * 1024
 """Bytes held back before content; an upstream that talks so much without saying anything is broken."""
@@ -329,7 +330,7 @@ class _Story:
             "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
         }
         if attempt.request.degraded:
-            headers["x-fallthrough-degraded"] = ", ".join(attempt.request.degraded)
+            headers["x-fallthrough-degraded"] = named(attempt.request.degraded)
         return headers
 
     # ── into the book ─────────────────────────────────────────────────────────────────────────────

@@ -1,13 +1,22 @@
-"""The headers of every request that goes up.
+"""The headers of every request that goes up, and what a header of our answer may name.
 
 Dialects call `outgoing` with the header that carries the upstream's credential. No header of the
-caller's ever goes on; what the operator configured for an upstream wins over ours.
+caller's ever goes on; what the operator configured for an upstream wins over ours. `relay.py` calls
+`named` for the members that were left out.
 """
+
+import re
+from collections.abc import Sequence
 
 from proxy.call import Call
 from proxy.table import Upstream
 
 USER_AGENT = "fallthrough"
+
+PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+"""A member as any API spells it; what a caller makes up may hold line ends, or fill a header."""
+NAMED_MAX = 32
+OTHERS = "*"
 
 Header = tuple[str, str]
 
@@ -33,3 +42,9 @@ def bearer(upstream: Upstream) -> tuple[Header, ...]:
     if upstream.api_key is None:
         return ()
     return (("authorization", f"Bearer {upstream.api_key.reveal()}"),)
+
+
+def named(members: Sequence[str]) -> str:
+    """The members' names as one header value; `*` stands for those that no header should carry."""
+    plain = [name for name in members if PLAIN.fullmatch(name)][:NAMED_MAX]
+    return ", ".join(plain if len(plain) == len(members) else [*plain, OTHERS])

@@ -100,6 +100,14 @@ def _status(built, key) -> int:
     return built.get("proxy", "/v1/models", authorization=f"Bearer {key}")[0]
 
 
+def test_a_member_named_like_a_header_becomes_none(healthy, client):
+    odd = {"a\r\nx-evil: 1": True, "top_a": 1}
+    create = client(healthy).chat.completions.with_raw_response.create
+    raw = create(model="only-vllm", messages=ASK, extra_body=odd)
+    assert raw.headers["x-fallthrough-degraded"] == "top_a, *"
+    assert "x-evil" not in raw.headers
+
+
 def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy, client):
     client(healthy).chat.completions.create(model="chat", messages=ASK)
     for name in ("probes", "admin"):
