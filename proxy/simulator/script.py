@@ -162,7 +162,8 @@ def _fault(document: Document, place: tuple[str | int, ...], problem: str) -> tu
 
 
 def _told(line: int, place: str, problem: str) -> str:
-    return f"line {line}: {place}: {problem}" if place else f"line {line}: {problem}"
+    """Without a line where the whole file is at fault."""
+    return ": ".join(part for part in (f"line {line}" if line else "", place, problem) if part)
 
 
 HEALTHY = Do()
