@@ -5,6 +5,7 @@ standard output, so that it can be piped; everything else goes to standard error
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -12,14 +13,31 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from proxy.cli.place import keys_path
 from proxy.cli.screen import screen
+from proxy.config.grammar import NAME
 from proxy.store import StoreRefused, open_keys
 from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
 
 T = TypeVar("T")
+DAYS_MAX = 36_500
+
+
+def tenant_name(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """A name that limits can be written for, and that no log or table is upset by."""
+    if re.fullmatch(NAME, value) is None:
+        raise click.BadParameter("write letters, digits and . _ : / @ + - (no spaces)")
+    return value
+
+
+def label(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Any words that a terminal can show."""
+    if not value.isprintable():
+        raise click.BadParameter("write printable characters")
+    return value
 
 
 class ProcessClock:
@@ -42,9 +60,9 @@ def keys(context: click.Context, ledger: Path | None, config: Path | None) -> No
 
 
 @keys.command()
-@click.option("--tenant", required=True, help="Whom the key's calls are counted for.")
-@click.option("--name", default="", help="A word to know it by.")
-@click.option("--days", type=click.IntRange(min=1), help="Days until it expires; without: never.")
+@click.option("--tenant", required=True, callback=tenant_name, help="Whom the key's calls are counted for.")
+@click.option("--name", default="", callback=label, help="A word to know it by.")
+@click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Days until it expires; without: never.")
 @click.pass_obj
 def create(path: Path, tenant: str, name: str, days: int | None) -> None:
     """Make a key and print it, this once."""
@@ -59,7 +77,7 @@ def list_(path: Path) -> None:
     """Show every key but its text."""
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
     for key in _with(path, lambda store: store.list()):
-        table.add_row(*_cells(key))
+        table.add_row(*map(escape, _cells(key)))
     screen().print(table)
 
 

@@ -40,10 +40,19 @@ def migrations(store: str) -> tuple[tuple[int, str], ...]:
     return tuple(sorted(found))
 
 
+def open_or_make(path: Path) -> int:
+    """A handle on `path`, which is made with its folder if missing and is its owner's alone."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        remedy = "let this process write there, or name another place"
+        raise StoreRefused(path, f"it cannot be made or opened ({error.strerror})", remedy) from error
+
+
 def take_lock(path: Path) -> int:
     """Own the ledger for the life of this process; the kernel gives it back even after a kill."""
-    lock = path.with_name(path.name + ".lock")
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = open_or_make(path.with_name(path.name + ".lock"))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

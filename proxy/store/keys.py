@@ -20,7 +20,7 @@ from pathlib import Path
 import aiosqlite
 
 from proxy.ports import Clock, Grant
-from proxy.store.database import RESTORE, migrations
+from proxy.store.database import RESTORE, migrations, open_or_make
 from proxy.store.fault import StoreRefused
 
 log = logging.getLogger("proxy.keys")
@@ -164,8 +164,7 @@ def _fresh_text() -> str:
 @asynccontextmanager
 async def open_keys(path: Path, *, clock: Clock) -> AsyncIterator[SqliteKeys]:
     """The keys at `path`, created if missing, readable by its owner only. Raises `StoreRefused`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(open_or_make(path))
     async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
         try:
             secret = await _prepare(connection, path)

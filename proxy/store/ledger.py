@@ -98,7 +98,6 @@ def _own(
     on_alert: Callable[[Alert], None],
     loop: asyncio.AbstractEventLoop,
 ) -> Writer:
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = take_lock(path)
     try:
         connection = open_file(path, pace.busy_ms)

@@ -53,3 +53,35 @@ def test_a_foreign_file_is_a_sentence_not_a_traceback(run, tmp_path):
     refused = run("list")
     assert refused.exit_code == 1
     assert "keys.db: SQLite cannot open it" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tenant", ""),
+        ("--tenant", "two words"),
+        ("--tenant", "a\nb"),
+        ("--tenant", "\udcff"),
+        ("--tenant", "acme", "--name", "\x1b[31m"),
+        ("--tenant", "acme", "--days", "999999999"),
+        ("--tenant", "acme", "--days", "0"),
+    ],
+)
+def test_a_name_or_a_term_that_cannot_be_is_a_usage_error(run, words):
+    refused = run("create", *words)
+    assert refused.exit_code == 2
+    assert "Invalid value" in refused.stderr
+
+
+def test_a_name_is_shown_as_it_was_given(run):
+    create(run, "--name", "[red]laptop")
+    assert "[red]laptop" in run("list").stdout
+
+
+@pytest.mark.parametrize("place", ["a-file/ledger.db", "a-folder/ledger.db"])
+def test_a_place_that_cannot_hold_keys_is_a_sentence_not_a_traceback(tmp_path, place):
+    (tmp_path / "a-file").touch()
+    (tmp_path / "a-folder" / "keys.db").mkdir(parents=True)
+    refused = CliRunner().invoke(keys, ["--ledger", str(tmp_path / place), "list"])
+    assert refused.exit_code == 1
+    assert "keys.db: it cannot be made or opened" in refused.stderr

@@ -318,3 +318,10 @@ async def test_the_files_are_for_their_owner_only(file):
     async with file.open():
         assert file.path.stat().st_mode & 0o077 == 0
         assert file.path.with_name("ledger.db-wal").stat().st_mode & 0o077 == 0
+
+
+async def test_a_place_that_cannot_hold_a_ledger_is_refused(tmp_path):
+    (tmp_path / "a-file").touch()
+    with pytest.raises(StoreRefused, match="cannot be made or opened"):
+        async with open_ledger(tmp_path / "a-file" / "ledger.db", clock=StillClock(), on_alert=print):
+            pass
