@@ -4,7 +4,7 @@
 to be fetched, or lies at another vendor, cannot be said here at all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proxy.wire.data_url import Inline, inline, parse
@@ -17,17 +17,20 @@ _SOUNDS: Mapping[str, str] = {"wav": "audio/wav", "mp3": "audio/mp3"}
 
 def texts(content: Any, where: str) -> list[Part]:
     """The parts of a content that may only be text."""
-    return [_text_only(item, place) for item, place in _items(content, where)]
+    return _full(_text_only(item, place) for item, place in _items(content, where))
 
 
 def parts(content: Any, where: str) -> list[Part]:
     """The parts of a user's content."""
-    found = (_part(item, place) for item, place in _items(content, where))
-    return [part for part in found if part]
+    return _full(_part(item, place) for item, place in _items(content, where))
+
+
+def _full(found: Iterable[Part]) -> list[Part]:
+    return [part for part in found if part.get("text") != ""]
 
 
 def _items(content: Any, where: str) -> list[tuple[dict[str, Any], str]]:
-    """The pieces of a content that say something, each with its place."""
+    """The pieces of a content, each with its place."""
     if content is None or content == "":
         return []
     if isinstance(content, str):
@@ -38,12 +41,12 @@ def _items(content: Any, where: str) -> list[tuple[dict[str, Any], str]]:
     for item, place in items:
         if not isinstance(item, dict):
             raise Unable(place, f"'{place}' must be an object.", "invalid_type")
-    return [(item, place) for item, place in items if item.get("text") != "" and item.get("refusal") != ""]
+    return items
 
 
 def _text_only(item: dict[str, Any], where: str) -> Part:
     kind = item.get("type", "text")
-    if kind not in {"text", "refusal"}:
+    if kind not in ("text", "refusal"):
         raise Unable(where, f"'{where}' can only be text here.")
     return {"text": _string(item, kind, where)}
 

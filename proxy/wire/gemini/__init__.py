@@ -1,0 +1,1 @@
+"""The `gemini` dialect: Google's Developer API, from chat completions and back."""

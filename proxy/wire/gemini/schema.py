@@ -1,0 +1,86 @@
+"""JSON Schema in the words that Gemini's constrained answers know.
+
+`generation.py` calls `fit` on the schema of a `response_format`. A constraint that Gemini has no
+word for is told to the model in the description instead, and named, so that the caller hears of it.
+"""
+
+from typing import Any
+
+from proxy.wire.tolerant import dumps
+
+_PLAIN = frozenset(
+    {
+        "$anchor",
+        "$id",
+        "description",
+        "enum",
+        "format",
+        "maxItems",
+        "maximum",
+        "minItems",
+        "minimum",
+        "propertyOrdering",
+        "required",
+        "title",
+        "type",
+    }
+)
+_ONE = frozenset({"additionalProperties", "items"})
+_LISTS = frozenset({"anyOf", "oneOf", "prefixItems"})
+_MAPS = frozenset({"$defs", "definitions", "properties"})
+_SILENT = frozenset({"$comment", "$schema", "default", "deprecated", "examples", "readOnly", "writeOnly"})
+"""Words that bind nobody."""
+
+
+def fit(schema: Any, lost: list[str]) -> Any:
+    """`schema` as Gemini takes it; the words that became mere descriptions are added to `lost`."""
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema.get("$ref"), str):
+        return {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")} | _definitions(schema, lost)
+    out: dict[str, Any] = {}
+    told: list[str] = []
+    for word, value in _flat(schema).items():
+        kept = _word(word, value, lost)
+        if kept is not None:
+            out[kept[0]] = kept[1]
+        elif word not in _SILENT:
+            told.append(f"{word}: {dumps(value).decode()}")
+            lost.append(word)
+    if told:
+        out["description"] = f"{out.get('description') or ''} ({'; '.join(told)})".lstrip()
+    return out
+
+
+def _word(word: str, value: Any, lost: list[str]) -> tuple[str, Any] | None:
+    """One member of a schema in Gemini's words; None if there are none for it."""
+    if word in _PLAIN:
+        return word, value
+    if word in _ONE:
+        return word, fit(value, lost)
+    if word in _LISTS and isinstance(value, list):
+        return word, [fit(item, lost) for item in value]
+    if word in _MAPS and isinstance(value, dict):
+        return "$defs" if word == "definitions" else word, _fit_all(value, lost)
+    return ("enum", [value]) if word == "const" else None
+
+
+def _fit_all(schemas: dict[str, Any], lost: list[str]) -> dict[str, Any]:
+    return {name: fit(schema, lost) for name, schema in schemas.items()}
+
+
+def _definitions(schema: dict[str, Any], lost: list[str]) -> dict[str, Any]:
+    """A reference may have no neighbours but definitions."""
+    definitions = schema.get("$defs", schema.get("definitions"))
+    return {"$defs": _fit_all(definitions, lost)} if isinstance(definitions, dict) else {}
+
+
+def _flat(schema: dict[str, Any]) -> dict[str, Any]:
+    """An `allOf` of one, which is how a reference gets its description, is that one."""
+    parts = schema.get("allOf")
+    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
+        return schema
+    rest = {word: value for word, value in schema.items() if word != "allOf"}
+    if "$ref" in parts[0]:
+        return {**rest, "anyOf": parts}
+    return {**parts[0], **rest}
