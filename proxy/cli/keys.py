@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from proxy.cli.place import keys_path
-from proxy.cli.screen import screen
+from proxy.cli.screen import cell, screen
 from proxy.config.grammar import NAME
 from proxy.store import StoreRefused, open_keys
 from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
@@ -77,7 +76,7 @@ def list_(path: Path) -> None:
     """Show every key but its text."""
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
     for key in _with(path, lambda store: store.list()):
-        table.add_row(*map(escape, _cells(key)))
+        table.add_row(*map(cell, _cells(key)))
     screen().print(table)
 
 

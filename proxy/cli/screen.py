@@ -1,8 +1,13 @@
-"""Where tables are drawn: as wide as the terminal, and wide enough for every column when piped."""
+"""Where tables are drawn: as wide as the terminal, wide enough for every column when piped, and plain.
+
+Names in the ledger were chosen by callers: `cell` shows them as they are, and lets none be read as
+markup or steer the operator's terminal.
+"""
 
 import sys
 
 from rich.console import Console
+from rich.text import Text
 
 PIPED_COLUMNS = 180
 
@@ -10,3 +15,8 @@ PIPED_COLUMNS = 180
 def screen() -> Console:
     """A console on standard output as it is now."""
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+
+
+def cell(text: str) -> Text:
+    """`text` for a table."""
+    return Text("".join(char if char.isprintable() else "�" for char in text))

@@ -13,9 +13,10 @@ from typing import Any
 import click
 import orjson
 from rich.table import Table
+from rich.text import Text
 
 from proxy.cli.place import ledger_path
-from proxy.cli.screen import screen
+from proxy.cli.screen import cell, screen
 from proxy.store import StoreRefused, report
 
 SPANS: Mapping[str, str] = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -79,7 +80,7 @@ def _sums(sums: tuple[report.Sum, ...]) -> Table:
     for each in sums:
         numbers = (each.input_tokens, each.cached_tokens, each.output_tokens, each.reasoning_tokens)
         table.add_row(
-            *(each.tenant, each.model, each.upstream),
+            *map(cell, (each.tenant, each.model, each.upstream)),
             *map(str, (each.calls, each.ok, each.failed)),
             _share(each.fallbacks, each.ok),
             *(f"{number:,}" for number in numbers),
@@ -94,8 +95,9 @@ def _calls(past: tuple[report.PastCall, ...]) -> Table:
     )
     for call in past:
         when = datetime.fromtimestamp(call.at_us / 1_000_000, UTC).strftime("%m-%d %H:%M:%S")
-        attempts = "\n".join(_attempt(attempt) for attempt in call.attempts) or "-"
-        table.add_row(when, call.call_id, call.model, call.result, attempts, _usd(call.nano_usd))
+        attempts = Text("\n").join(cell(_attempt(attempt)) for attempt in call.attempts)
+        names = map(cell, (call.call_id, call.model, call.result))
+        table.add_row(when, *names, attempts or "-", _usd(call.nano_usd))
     return table
 
 

@@ -1,6 +1,7 @@
 """`fallthrough usage`, as an operator types it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -60,3 +61,15 @@ def test_no_ledger_is_a_sentence_not_a_traceback(tmp_path):
     refused = run(tmp_path / "ledger.db")
     assert refused.exit_code == 1
     assert "there is no ledger here" in refused.stderr
+
+
+async def test_a_name_that_a_caller_chose_is_neither_markup_nor_steers_the_terminal(tmp_path):
+    odd = "[/bold]\x1b[2J\nx"
+    store = SqliteStore(tmp_path)
+    async with store.open() as ledger:
+        ended = settlement("req_1")
+        await ledger.reserve(replace(hold("req_1"), model=odd))
+        await ledger.commit(replace(ended, outcome=replace(ended.outcome, model=odd)))
+    told = run(store.path, "--calls", "1")
+    assert told.exit_code == 0
+    assert told.stdout.count("[/bold]�[2J�x") == 2
