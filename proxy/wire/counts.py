@@ -19,14 +19,14 @@ def reported(usage: Any) -> Usage | None:
         return None
     prompt_details = _object(usage, "prompt_tokens_details")
     completion_details = _object(usage, "completion_tokens_details")
-    prompt = _count(usage, "prompt_tokens")
-    output = _count(usage, "completion_tokens")
-    total = _count(usage, "total_tokens")
-    cached = _count(prompt_details, "cached_tokens")
+    prompt = count(usage, "prompt_tokens")
+    output = count(usage, "completion_tokens")
+    total = count(usage, "total_tokens")
+    cached = count(prompt_details, "cached_tokens")
     if "cached_tokens" not in prompt_details:
-        cached = max(_count(usage, "prompt_cache_hit_tokens"), _count(usage, "num_cached_tokens"))
-    written = _count(prompt_details, "cache_write_tokens")
-    reasoning = _count(completion_details, "reasoning_tokens")
+        cached = max(count(usage, "prompt_cache_hit_tokens"), count(usage, "num_cached_tokens"))
+    written = count(prompt_details, "cache_write_tokens")
+    reasoning = count(completion_details, "reasoning_tokens")
     if prompt == 0 or min(prompt, output, total, cached, written, reasoning) < 0:
         return None
     if reasoning and total == prompt + output + reasoning:
@@ -77,8 +77,8 @@ def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _count(parent: dict[str, Any], name: str) -> int:
-    """A count; absent and null are 0, the impossible is -1."""
+def count(parent: dict[str, Any], name: str) -> int:
+    """One count of a report; absent and null are 0, the impossible is -1."""
     value = parent.get(name)
     if value is None:
         return 0

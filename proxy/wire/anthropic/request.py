@@ -1,0 +1,274 @@
+"""The request for Anthropic's Messages, rebuilt from the parsed call.
+
+`dialect.py` calls `build`. Every one of OpenAI's parameters has its fate here: translated, passed,
+left out silently (a hint), left out and noted (`degraded`), or refused by name (`Unable`). The
+caller's body is read and never changed, and no member of it that is not named here goes on.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.call import Call, UpstreamRequest
+from proxy.table import Target, Upstream
+from proxy.wire.anthropic.content import text_block
+from proxy.wire.anthropic.gates import Gates, gates_for
+from proxy.wire.anthropic.messages import Conversation, converse
+from proxy.wire.anthropic.schema import Load, Untightened, tighten
+from proxy.wire.anthropic.thinking import think
+from proxy.wire.anthropic.tools import answer_through, choice, declared_anyway, definitions
+from proxy.wire.headers import Header, outgoing
+from proxy.wire.openai_request import is_used
+from proxy.wire.tolerant import dumps
+from proxy.wire.unable import Unable
+from proxy.wire.vllm_tools import NotFunctions, settle_tools
+
+PATH = "/v1/messages"
+VERSION = "2023-06-01"
+"""Sent unless the upstream's `headers` pin another: the last one under which older models sample."""
+_NO_SAMPLING_SINCE = "2026-10-21"
+_MOST_BREAKPOINTS = 4
+
+REFUSED = frozenset(
+    {
+        "audio",
+        "logit_bias",
+        "logprobs",
+        "modalities",
+        "moderation",
+        "n",
+        "top_logprobs",
+        "web_search_options",
+    }
+)
+"""Members without which the answer would be another: refused, unless their value asks for nothing."""
+HINTS = frozenset(
+    {
+        "metadata",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "seed",
+        "store",
+        "verbosity",
+    }
+)
+"""Members whose loss no caller needs to be told of."""
+TRANSLATED = frozenset(
+    {
+        "function_call",
+        "functions",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "model",
+        "parallel_tool_calls",
+        "prompt_cache_options",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "service_tier",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+        "user",
+    }
+)
+"""Members that have a place in the wire. All others, known or not, are left out and noted."""
+_TIERS: Mapping[str, str] = {"auto": "auto", "priority": "auto", "default": "standard_only"}
+_JSON_ONLY = "Answer with a single JSON object and nothing else: no other text, no code fence."
+
+
+def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest:
+    """The request; raises `Unable` if the wire has no way to say it."""
+    headers = outgoing(call, upstream, _own_headers(upstream))
+    version = dict(headers)["anthropic-version"]
+    body: dict[str, Any] = dict(call.body)
+    for name in sorted(REFUSED & body.keys()):
+        if is_used(name, body[name]):
+            raise Unable(name, f"The upstream does not support '{name}'.")
+    try:
+        settle_tools(body)
+    except NotFunctions:
+        raise Unable("tools", "The upstream knows no tools but functions.") from None
+    message = _Message(call, body, gates_for(target.model), samples=version < _NO_SAMPLING_SINCE)
+    out = {"model": target.model, **message.members()}
+    try:
+        return UpstreamRequest(PATH, headers, dumps(out), tuple(dict.fromkeys(message.notes)))
+    except ValueError:
+        raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
+
+
+def _own_headers(upstream: Upstream) -> tuple[Header, ...]:
+    version = ("anthropic-version", VERSION)
+    if upstream.api_key is None:
+        return (version,)
+    return (version, ("x-api-key", upstream.api_key.reveal()))
+
+
+class _Message:
+    """One request's members, made one after another; `notes` fills with what had to be left out."""
+
+    def __init__(self, call: Call, body: dict[str, Any], gates: Gates, *, samples: bool) -> None:
+        self._call = call
+        self._body = body
+        self._gates = gates
+        self._samples = samples
+        self._load = Load()
+        self.notes: list[str] = []
+
+    def members(self) -> dict[str, Any]:
+        """Everything but the model."""
+        talk = converse(self._body["messages"], self._gates)
+        out: dict[str, Any] = {"max_tokens": self._max_tokens(), "messages": talk.messages}
+        if self._call.stream:
+            out["stream"] = True
+        self._tools(out, talk)
+        self._format(out, talk)
+        if talk.system:
+            out["system"] = talk.system
+        self._thinking(out, talk)
+        self._sampling(out)
+        self._stop(out)
+        self._account(out)
+        _limit_breakpoints(out)
+        known = REFUSED | HINTS | TRANSLATED
+        self.notes.extend(
+            name for name, value in self._body.items() if name not in known and is_used(name, value)
+        )
+        return out
+
+    def _max_tokens(self) -> int:
+        """The wire demands one: the caller's, else what was reserved, else the model's usual."""
+        given = (
+            self._body.get("max_completion_tokens"),
+            self._body.get("max_tokens"),
+            self._call.output_cap,
+            self._gates.max_tokens,
+        )
+        return next(maximum for maximum in given if maximum is not None)
+
+    def _tools(self, out: dict[str, Any], talk: Conversation) -> None:
+        tools = definitions(self._body.get("tools") or [], self._load, self.notes)
+        if tools:
+            out["tools"] = tools
+            picked = choice(self._body, tools, self._gates)
+            if picked is not None:
+                out["tool_choice"] = picked
+        elif talk.called:
+            out["tools"] = declared_anyway(talk.called)
+            out["tool_choice"] = {"type": "none"}
+
+    def _format(self, out: dict[str, Any], talk: Conversation) -> None:
+        wanted = self._body.get("response_format")
+        kind = wanted.get("type") if isinstance(wanted, dict) else wanted
+        if kind is None or kind == "text":
+            return
+        if kind == "json_object":
+            talk.system.append(text_block(_JSON_ONLY))
+            self.notes.append("response_format")
+        elif kind == "json_schema":
+            self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
+        else:
+            raise Unable("response_format", "'response_format' has an unknown type.", "invalid_value")
+
+    def _schema(self, out: dict[str, Any], talk: Conversation, wanted: Any) -> None:
+        """Held to the schema where the model can be, else made to call a tool that has it."""
+        place = "response_format.json_schema.schema"
+        schema = wanted.get("schema") if isinstance(wanted, dict) else None
+        if not isinstance(schema, dict):
+            raise Unable(place, f"'{place}' must be a schema.", "invalid_value")
+        if talk.prefilled:
+            raise Unable("response_format", "A schema cannot hold a continued message.")
+        if self._gates.schemas:
+            try:
+                tight = tighten(schema, self._load)
+            except Untightened as reason:
+                raise Unable(place, f"The upstream cannot hold an answer to {reason}.") from None
+            if not self._load.bearable:
+                raise Unable(place, "The upstream cannot hold an answer to a schema as large as this.")
+            out["output_config"] = {"format": {"type": "json_schema", "schema": tight}}
+        elif self._body.get("tools") or talk.called:
+            raise Unable("response_format", "The upstream's model takes a schema or tools, not both.")
+        else:
+            tool = answer_through(schema, wanted.get("description"))
+            out["tools"] = [tool]
+            out["tool_choice"] = {
+                "type": "tool",
+                "name": tool["name"],
+                "disable_parallel_tool_use": True,
+            }
+
+    def _thinking(self, out: dict[str, Any], talk: Conversation) -> None:
+        forced = out.get("tool_choice", {}).get("type") in {"any", "tool"}
+        free = not forced and not talk.continues
+        said = think(self._body, self._gates, out["max_tokens"], free=free)
+        if said.config is not None:
+            out["thinking"] = said.config
+        if said.effort is not None:
+            out.setdefault("output_config", {})["effort"] = said.effort
+        if said.unmet is not None:
+            self.notes.append(said.unmet)
+        self._samples = self._samples and self._gates.sampling and not said.active
+
+    def _sampling(self, out: dict[str, Any]) -> None:
+        """Where the model still takes it; the wire's range is half of OpenAI's, and takes one of two."""
+        for name, highest in (("temperature", 1), ("top_p", 1), ("top_k", None)):
+            value = self._body.get(name)
+            if value is None or value == highest:
+                continue  # not given, or what happens anyway
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise Unable(name, f"'{name}' must be a number.", "invalid_type")
+            if self._samples and not (name == "top_p" and "temperature" in out):
+                out[name] = value if highest is None else min(value, highest)
+            if out.get(name) != value:
+                self.notes.append(name)
+
+    def _stop(self, out: dict[str, Any]) -> None:
+        given = self._body.get("stop")
+        if given is None:
+            return
+        words = [given] if isinstance(given, str) else given
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise Unable("stop", "'stop' must be a string or a list of strings.", "invalid_type")
+        kept = [word for word in words if word.strip()]
+        if kept:
+            out["stop_sequences"] = kept
+        if len(kept) < len(words):
+            self.notes.append("stop")
+
+    def _account(self, out: dict[str, Any]) -> None:
+        """Whom the call is for, how urgent it is, what may be cached."""
+        user = self._body.get("safety_identifier") or self._body.get("user")
+        if user:
+            out["metadata"] = {"user_id": _pseudonym(self._call.identity.tenant, user)}
+        tier = self._body.get("service_tier")
+        if isinstance(tier, str) and tier in _TIERS:
+            out["service_tier"] = _TIERS[tier]
+        elif tier is not None:
+            self.notes.append("service_tier")
+        cache = self._body.get("prompt_cache_options")
+        if isinstance(cache, dict) and cache.get("mode") == "implicit":
+            out["cache_control"] = {"type": "ephemeral"}
+
+
+def _pseudonym(tenant: str, user: str) -> str:
+    """Stands for the end person: the same every time, and nobody's name or address."""
+    return hashlib.sha256(f"{tenant}\n{user}".encode(errors="replace")).hexdigest()
+
+
+def _limit_breakpoints(out: dict[str, Any]) -> None:
+    """Keep the last few cache breakpoints: more are refused, and the later ones hold the longer prefix."""
+    marked: list[dict[str, Any]] = [block for block in out.get("tools", ()) if "cache_control" in block]
+    marked += [block for block in out.get("system", ()) if "cache_control" in block]
+    for message in out["messages"]:
+        marked += [block for block in message["content"] if "cache_control" in block]
+    most = _MOST_BREAKPOINTS - ("cache_control" in out)
+    for block in marked[:-most]:
+        del block["cache_control"]

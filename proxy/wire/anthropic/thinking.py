@@ -1,0 +1,93 @@
+"""How much the model shall think, in whichever of the wire's three ways its model understands.
+
+`request.py` calls `think`. The ways are data: models that think as they see fit take an effort,
+older ones a budget of tokens, the oldest neither. A budget never raises the maximum that the caller
+or a limit set, because that is what was reserved: it takes at most half of it, or is left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.wire.anthropic.gates import Gates
+from proxy.wire.unable import Unable
+
+_LEAST_BUDGET = 1024
+_BUDGETS: Mapping[str, int] = {
+    "minimal": 1024,
+    "low": 1024,
+    "medium": 4096,
+    "high": 16_384,
+    "xhigh": 32_000,
+    "max": 32_000,
+}
+_INSTEAD: Mapping[str, tuple[str, ...]] = {
+    "minimal": ("low",),
+    "low": ("low",),
+    "medium": ("medium",),
+    "high": ("high",),
+    "xhigh": ("xhigh", "high"),
+    "max": ("max", "xhigh", "high"),
+}
+"""OpenAI's efforts, and the nearest that a model may know, best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """What a request says of thinking."""
+
+    config: dict[str, Any] | None = None
+    """The member `thinking`."""
+    effort: str | None = None
+    """`output_config.effort`."""
+    unmet: str | None = None
+    """The caller's member that could not be heeded."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the model is told to think, which rules out sampling."""
+        return self.config is not None and self.config["type"] in {"enabled", "adaptive"}
+
+
+def think(body: Mapping[str, Any], gates: Gates, max_tokens: int, *, free: bool) -> Thinking:
+    """What to say of thinking; `free`: nothing else in the request forbids manual thinking."""
+    effort = body.get("reasoning_effort")
+    if effort is None:
+        given = body.get("thinking")
+        return Thinking() if given is None else _as_given(given, gates, max_tokens, free=free)
+    if effort == "none":
+        return _none(gates)
+    if not isinstance(effort, str) or effort not in _INSTEAD:
+        raise Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
+    if "adaptive" in gates.thinking:
+        known = [word for word in _INSTEAD[effort] if word in gates.efforts]
+        return Thinking({"type": "adaptive", "display": "summarized"}, known[0] if known else None)
+    budget = min(_BUDGETS[effort], max_tokens // 2)
+    if "enabled" in gates.thinking and free and budget >= _LEAST_BUDGET:
+        return Thinking({"type": "enabled", "budget_tokens": budget})
+    return Thinking(unmet="reasoning_effort")
+
+
+def _none(gates: Gates) -> Thinking:
+    """As little as the model allows."""
+    for kind in ("disabled", "between_tools"):
+        if kind in gates.thinking:
+            return Thinking({"type": kind})
+    if not gates.thinking:
+        return Thinking()
+    return Thinking(effort="low", unmet="reasoning_effort")
+
+
+def _as_given(given: Any, gates: Gates, max_tokens: int, *, free: bool) -> Thinking:
+    """The wire's own member, which some callers know; it goes on where the model takes it."""
+    kind = given.get("type") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in gates.thinking:
+        return Thinking(unmet="thinking")
+    if kind == "adaptive":
+        return Thinking({"type": kind, "display": "summarized"})
+    if kind != "enabled":
+        return Thinking({"type": kind})
+    budget = given.get("budget_tokens")
+    if type(budget) is not int or not free or not _LEAST_BUDGET <= budget < max_tokens:
+        return Thinking(unmet="thinking")
+    return Thinking({"type": kind, "budget_tokens": budget})
