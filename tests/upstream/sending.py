@@ -38,12 +38,12 @@ def started(coroutine) -> asyncio.Task:
 
 
 @asynccontextmanager
-async def opened(out: HttpUpstreams, up: Scripted, data: bytes):
-    """An answer whose head has come, and the connection it comes over."""
+async def opened(out: HttpUpstreams, up: Scripted, data: bytes, pooled: Connection | None = None):
+    """An answer whose head has come, and the connection it comes over: a new one, or `pooled`."""
     head = asyncio.Event()
 
     async def play() -> Connection:
-        connection = await up.accept()
+        connection = pooled or await up.accept()
         await connection.request()
         connection.send(data)
         await head.wait()

@@ -76,12 +76,12 @@ async def test_closing_the_way_out_closes_its_connections(out):
 
 
 async def test_a_slow_upstream_starves_no_other(out):
-    """A hundred open streams at one leave room for more, there and elsewhere."""
+    """However many streams are open at one, there is room for more."""
     async with scripted() as up:
-        streams = [started(fetch(out, up.url)) for _ in range(100)]
+        streams = [started(fetch(out, up.url)) for _ in range(150)]
         for _ in streams:
             await up.accept()
-        assert idle(out) == (0, 100)
+        assert idle(out) == (0, 150)
         for stream in streams:
             stream.cancel()
         await asyncio.wait(streams)

@@ -1,10 +1,12 @@
 """Connections that are used again: when, when not, and what a stale one becomes."""
 
+import gc
+
 import pytest
 
 from proxy.call import Kind, Phase
 from tests.kit.scripted import scripted
-from tests.upstream.sending import CHUNKED, GOOD, failure, fetch, idle, opened, served, started
+from tests.upstream.sending import CHUNKED, GOOD, at, failure, fetch, idle, opened, served, started
 
 EVENTS = b"data: {}\n\ndata: [DONE]\n\n"
 
@@ -56,6 +58,29 @@ async def test_one_closed_while_idle_is_not_used_again(out, reset):
         conn.rst() if reset else conn.close()
         await served(out, up)
         assert len(up.connections) == 2
+
+
+async def test_one_that_is_used_again_keeps_no_earlier_answer_alive(out):
+    async with scripted() as up:
+        conn = None
+        for _ in range(3):
+            async with opened(out, up, CHUNKED, conn) as (answer, conn):
+                conn.send(b"0\r\n\r\n")
+                await answer.whole(10)
+        assert len(up.connections) == 1
+        ((protocol, _),) = next(iter(out._session(at(up.url)).connector._conns.values()))
+        assert len(protocol.closed._callbacks or ()) == 1
+
+
+async def test_a_reset_in_the_pool_is_no_news(out, caplog):
+    async with scripted() as up:
+        async with opened(out, up, CHUNKED) as (answer, conn):
+            conn.send(b"0\r\n\r\n")
+            await answer.whole(10)
+        conn.rst()
+        await served(out, up)
+    gc.collect()
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("reset", [False, True])
