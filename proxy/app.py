@@ -7,31 +7,29 @@ the drain, and a stop that comes twice does not wait.
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from proxy import relay
-from proxy.config import Loaded
+from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
 from proxy.duties.refresh_keys import refresh_keys
+from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.supervisor import Duty, supervised
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
-from proxy.policy.health import Health
-from proxy.policy.matching import public_models
 from proxy.ports import Alert
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
-from proxy.snapshot import Snapshot
 from proxy.store import open_keys, open_ledger
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
@@ -72,7 +70,18 @@ class Running:
     """Base address of the built-in simulator, if any route needed it."""
 
 
-async def serve(loaded: Loaded, script: Path | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What to serve."""
+
+    loaded: Loaded
+    config: Path | None = None
+    """The file that `loaded` came from, watched for edits; None: it came from the environment."""
+    script: Path | None = None
+    """How simulated upstreams misbehave."""
+
+
+async def serve(orders: Orders) -> None:
     """Serve until SIGTERM or SIGINT, then drain. The second signal does not wait.
 
     Raises `StoreRefused` if the ledger or the keys cannot be opened and `OSError` if a port cannot.
@@ -86,13 +95,14 @@ async def serve(loaded: Loaded, script: Path | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
     async with AsyncExitStack() as stack:
-        listeners, running = await _open(stack, loaded, script)
-        _announce(loaded, running)
+        listeners, running = await _open(stack, orders)
+        _announce(orders.loaded, running)
         await stop.wait()
-        log.info("draining", extra={"patience_s": loaded.settings.drain_s})
+        patience_s = orders.loaded.settings.drain_s
+        log.info("draining", extra={"patience_s": patience_s})
         async with asyncio.TaskGroup() as group:
             rush = group.create_task(_on(hurry, listeners.hurry), name="second signal")
-            await listeners.drain(loaded.settings.drain_s)
+            await listeners.drain(patience_s)
             rush.cancel()
     log.info("stopped")
 
@@ -102,11 +112,13 @@ async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
     act()
 
 
-async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> tuple[Listeners, Running]:
+async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Running]:
     """Open every room, from the ledger to the sockets, and wire them."""
-    settings, clock, dice = loaded.settings, SystemClock(), SystemDice()
-    table, simulator = await stack.enter_async_context(_simulated(loaded.table, script))
-    metrics = Metrics(set(public_models(table)).__contains__)
+    settings, clock, dice = orders.loaded.settings, SystemClock(), SystemDice()
+    simulator = await stack.enter_async_context(_simulator(orders))
+    place = partial(_placed, base=simulator)
+    table = place(orders.loaded.table)
+    metrics = Metrics(lambda model: model in standing.models)
     observers = (metrics, LogAlerts())
 
     def alerted(alert: Alert) -> None:
@@ -116,44 +128,59 @@ async def _open(stack: AsyncExitStack, loaded: Loaded, script: Path | None) -> t
     ledger = await stack.enter_async_context(open_ledger(settings.ledger, clock=clock, on_alert=alerted))
     keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db"), clock=clock))
     upstreams = await stack.enter_async_context(open_upstreams())
-    health = Health({name: upstream.breaker for name, upstream in table.upstreams.items()})
-    desk = Desk(Snapshot(table, health), upstreams, ledger, clock, dice, observers)
+    desk = Desk(fresh_snapshot(table), upstreams, ledger, clock, dice, observers)
+    standing = Standing(desk, settings, place)
     gate = Gate()
     metrics.watch_in_flight(lambda: gate.live)
     service = Service(
-        answer=partial(relay.answer, desk),
-        table=lambda: desk.snapshot.table,
+        answer=standing.answer,
+        table=lambda: standing.table,
         keys=keys,
         open_to_all=settings.auth == "none",
         clock=clock,
         dice=dice,
         gate=gate,
         metrics=metrics.render,
-        checks=(Check("ledger", lambda: ledger.trouble),),
+        checks=(
+            Check("ledger", lambda: ledger.trouble),
+            Check("table", lambda: standing.trouble, vital=False),
+        ),
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = (Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),)
+    duties = [Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep))]
+    if orders.config is not None:
+        duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
 
 
+def _reloading(config: Path, standing: Standing, metrics: Metrics) -> Callable[[], Awaitable[None]]:
+    look, read = partial(stamp_of, config), partial(load, config, os.environ)
+    return partial(reload_table, standing, look, read, metrics.reloaded, asyncio.sleep)
+
+
 @asynccontextmanager
-async def _simulated(table: Table, script: Path | None) -> AsyncIterator[tuple[Table, str | None]]:
-    """The table with its simulated upstreams really served, on a port of their own."""
-    if not any(upstream.simulated for upstream in table.upstreams.values()):
-        if script is not None:
-            log.warning("the simulator's script is not used: every route has an upstream of its own")
-        yield table, None
+async def _simulator(orders: Orders) -> AsyncIterator[str | None]:
+    """The built-in simulator where the settings allow one, on a port of its own; yields its base address."""
+    if orders.loaded.settings.simulator == "off":
+        if orders.script is not None:
+            log.warning("the simulator's script is not used: the settings have no simulator")
+        yield None
         return
-    async with simulate(script, "127.0.0.1", 0) as base:
-        upstreams = {
-            name: replace(upstream, base_url=f"{base}/{name.removeprefix('simulated-')}/v1")
-            if upstream.simulated
-            else upstream
-            for name, upstream in table.upstreams.items()
-        }
-        yield replace(table, upstreams=upstreams), base
+    async with simulate(orders.script, "127.0.0.1", 0) as base:
+        yield base
+
+
+def _placed(table: Table, *, base: str | None) -> Table:
+    """The table with its simulated upstreams where the simulator really is."""
+    upstreams = {
+        name: replace(upstream, base_url=f"{base}/{name.removeprefix('simulated-')}/v1")
+        if upstream.simulated
+        else upstream
+        for name, upstream in table.upstreams.items()
+    }
+    return replace(table, upstreams=upstreams)
 
 
 def _addresses(settings: Settings) -> dict[Listener, Address]:

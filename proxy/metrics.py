@@ -68,11 +68,18 @@ class Metrics:
         self._alerts = Counter(
             "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
         )
+        self._reloads = Counter(
+            "fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",), registry=registry
+        )
         self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Ask `count` for the calls in flight at each scrape."""
         self._in_flight.set_function(count)
+
+    def reloaded(self, taken: bool) -> None:
+        """An edited table was taken into force, or refused for its faults."""
+        self._reloads.labels("taken" if taken else "refused").inc()
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""

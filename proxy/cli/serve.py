@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from proxy.app import Orders
 from proxy.app import serve as run
 from proxy.config import ConfigError, load
 from proxy.server.logs import configure_logging
@@ -28,7 +29,7 @@ def serve(config: Path | None, script: Path | None) -> None:
     """Run the proxy."""
     configure_logging()
     try:
-        asyncio.run(run(load(config, os.environ), script))
+        asyncio.run(run(Orders(load(config, os.environ), config, script)))
     except ConfigError as error:
         for fault in error.faults:
             click.echo(str(fault), err=True)

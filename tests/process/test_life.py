@@ -269,3 +269,18 @@ def _try(sdk):
         return sdk.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=ASK)
     except openai.APIConnectionError:
         return None
+
+
+def test_an_edited_table_is_in_force_within_a_second_and_a_faulty_one_never(tmp_path, client):
+    with house(tmp_path) as built:
+        good = built.config.read_text()
+        built.config.write_text(good.replace("- model: only-vllm", "- model: renamed"))
+        eventually(lambda: {m.id for m in client(built).models.list()} == {"chat", "renamed"}, seconds=2.0)
+        built.config.write_text(good.replace("targets:", "tragets:"))
+        told = eventually(lambda: t if "last good" in (t := built.get("probes", "/readyz")[1]) else None)
+        assert json.loads(told)["status"] == "ready"
+        assert "did you mean" in built.log().lower()
+        assert client(built).chat.completions.create(model="renamed", messages=ASK).choices
+        metrics = built.get("probes", "/metrics")[1]
+        assert 'fallthrough_table_reloads_total{result="taken"} 1.0' in metrics
+        assert 'fallthrough_table_reloads_total{result="refused"} 1.0' in metrics

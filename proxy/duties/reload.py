@@ -1,0 +1,116 @@
+"""The duty that takes an edited table into force, and the desk that calls are answered from.
+
+`app.py` builds one `Standing` and hands its `answer` to the server. A changed file is parsed, judged
+and built completely, off the loop, and only then one reference is swapped: calls under way keep the
+table they began with, later ones get the new one. A file with a fault changes nothing and is told.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+from proxy import relay
+from proxy.call import Call
+from proxy.config import ConfigError, Loaded
+from proxy.config.settings import Settings
+from proxy.duties.supervisor import Sleep
+from proxy.policy.health import Health
+from proxy.policy.matching import public_models
+from proxy.ports import Caller
+from proxy.relay import Desk
+from proxy.snapshot import Snapshot
+from proxy.table import Table
+
+log = logging.getLogger("proxy.table")
+
+EVERY_S = 0.5
+REST_S = 0.1
+"""A file must lie still for so long before it is read: an editor may be halfway through it."""
+
+Stamp = tuple[int, int, int]
+
+
+def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
+    """`table` with health of its own; what is known of upstreams that keep their name is carried over."""
+    health = Health({name: upstream.breaker for name, upstream in table.upstreams.items()})
+    if old is not None:
+        health.adopt(old.health)
+    return Snapshot(table, health)
+
+
+class Standing:
+    """What is in force now."""
+
+    def __init__(self, desk: Desk, settings: Settings, place: Callable[[Table], Table]) -> None:
+        self.desk = desk
+        self.trouble: str | None = None
+        """What is wrong with the file as it lies there now, or None; for `/readyz`."""
+        self.models = frozenset(public_models(self.table))
+        """Names that callers may ask for, as the table spells them."""
+        self._settings = settings
+        self._place = place
+
+    @property
+    def table(self) -> Table:
+        return self.desk.snapshot.table
+
+    def answer(self, caller: Caller, call: Call) -> Awaitable[None]:
+        """The story, told with what is in force when the call comes."""
+        return relay.answer(self.desk, caller, call)
+
+    def take(self, loaded: Loaded) -> None:
+        """Put a whole new table into force."""
+        snapshot = fresh_snapshot(self._place(loaded.table), self.desk.snapshot)
+        self.desk = replace(self.desk, snapshot=snapshot)
+        self.models = frozenset(public_models(self.table))
+        self.trouble = None
+        for notice in loaded.notices:
+            log.warning(notice)
+        if loaded.settings != self._settings:
+            log.warning("the settings were edited too; they are read at start only")
+        log.info("a new table is in force", extra={"routes": len(self.table.routes)})
+
+    def refuse(self, error: ConfigError) -> None:
+        """Keep the table in force, and say why."""
+        self.trouble = f"{len(error.faults)} faults in the edited file; the last good table stays"
+        for fault in error.faults:
+            log.error("the edited table is not taken", extra={"fault": str(fault)})
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """What changes when the file does, a symlink swapped on the way to it included; None: it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+async def reload_table(
+    standing: Standing,
+    look: Callable[[], Stamp | None],
+    read: Callable[[], Loaded],
+    told: Callable[[bool], None],
+    sleep: Sleep,
+) -> None:
+    """Watch for ever. `read` raises `ConfigError`; `told` hears of every change whether it was taken."""
+    seen = look()
+    while True:
+        await sleep(EVERY_S)
+        stamp = look()
+        if stamp is None or stamp == seen:
+            continue
+        await sleep(REST_S)
+        if look() != stamp:
+            continue
+        seen = stamp
+        try:
+            loaded = await asyncio.to_thread(read)
+        except ConfigError as error:
+            standing.refuse(error)
+            told(False)
+        else:
+            standing.take(loaded)
+            told(True)

@@ -1,0 +1,152 @@
+"""An edited table: taken whole, or not at all and told."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proxy.call import Kind, Phase, Signal
+from proxy.config import load
+from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
+from proxy.policy.classify import classify
+from proxy.policy.health import Ticket
+from proxy.relay import Desk
+from tests.kit.scripted_ports import MemoryLedger, RecordingCaller, ScriptedUpstreams, call, stream
+from tests.kit.virtual import SeededDice, VirtualClock, play
+
+TABLE = """
+upstreams:
+  a: {{dialect: openai, base_url: "http://127.0.0.1:1/v1"}}
+  b: {{dialect: openai, base_url: "http://127.0.0.1:2/v1"}}
+routes:
+  - {{model: chat, targets: [{target}]}}
+"""
+
+
+class Files:
+    """A file to edit, and a sleep that edits it at the right moment."""
+
+    def __init__(self, path: Path, *edits):
+        self.path = path
+        self.path.write_text(TABLE.format(target="a/m"))
+        self.edits = list(edits)
+        self.told: list[bool] = []
+
+    async def sleep(self, seconds: float) -> None:
+        """Each sleep ends with the next edit; None edits nothing; past the last one the watch is over."""
+        if not self.edits:
+            raise asyncio.CancelledError
+        edit = self.edits.pop(0)
+        if edit is not None:
+            fresh = self.path.with_name(f"next-{len(self.edits)}")
+            fresh.write_text(edit)
+            fresh.rename(self.path)
+
+
+def watch(files: Files, upstreams=None) -> Standing:
+    """Play the duty to the end of the edits."""
+
+    async def story():
+        loaded = load(files.path, {})
+        desk = Desk(
+            fresh_snapshot(loaded.table),
+            upstreams or ScriptedUpstreams(a=[stream("a")], b=[stream("b")]),
+            MemoryLedger(),
+            VirtualClock(),
+            SeededDice(),
+        )
+        standing = Standing(desk, loaded.settings, lambda table: table)
+        look, read = (lambda: stamp_of(files.path)), (lambda: load(files.path, {}))
+        with pytest.raises(asyncio.CancelledError):
+            await reload_table(standing, look, read, files.told.append, files.sleep)
+        return standing
+
+    return asyncio.run(story())
+
+
+def target(standing: Standing) -> str:
+    return str(standing.table.routes[0].targets[0])
+
+
+def test_an_edit_is_in_force_after_two_looks(tmp_path):
+    files = Files(tmp_path / "t.yaml", TABLE.format(target="b/m"), None)
+    assert target(watch(files)) == "b/m"
+    assert files.told == [True]
+
+
+def test_a_file_that_is_still_being_written_is_left_alone(tmp_path):
+    files = Files(tmp_path / "t.yaml", TABLE.format(target="b/m"), TABLE.format(target="b/n"))
+    assert target(watch(files)) == "a/m"
+    assert files.told == []
+
+
+def test_a_faulty_edit_changes_nothing_and_is_told(tmp_path):
+    files = Files(tmp_path / "t.yaml", "routes: []", None)
+    standing = watch(files)
+    assert target(standing) == "a/m"
+    assert "last good table stays" in standing.trouble
+    assert files.told == [False]
+
+
+def test_a_mended_file_ends_the_trouble(tmp_path):
+    files = Files(tmp_path / "t.yaml", "routes: []", None, TABLE.format(target="b/m"), None)
+    standing = watch(files)
+    assert target(standing) == "b/m"
+    assert standing.trouble is None
+    assert files.told == [False, True]
+
+
+def test_a_swapped_symlink_counts_as_an_edit(tmp_path):
+    """As Kubernetes does with `..data`."""
+    for name, where in (("one", "a/m"), ("two", "b/m")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t.yaml").write_text(TABLE.format(target=where))
+    (tmp_path / "..data").symlink_to("one")
+    (tmp_path / "t.yaml").symlink_to("..data/t.yaml")
+    before = stamp_of(tmp_path / "t.yaml")
+    (tmp_path / "..new").symlink_to("two")
+    (tmp_path / "..new").rename(tmp_path / "..data")
+    assert stamp_of(tmp_path / "t.yaml") != before
+
+
+def test_a_file_that_is_gone_for_a_moment_is_no_edit(tmp_path):
+    assert stamp_of(tmp_path / "nothing") is None
+
+
+def test_what_is_known_of_an_upstream_outlives_the_edit(tmp_path):
+    """A breaker that has counted four failures opens with the fifth, whichever table is in force."""
+
+    async def story():
+        path = tmp_path / "t.yaml"
+        path.write_text(TABLE.format(target="a/m"))
+        loaded = load(path, {})
+        old = fresh_snapshot(loaded.table)
+        signal = Signal(Kind.OVERLOADED, Phase.HEADERS, 500)
+        for snapshot in [old] * 4 + [fresh_snapshot(loaded.table, old)]:
+            ticket = snapshot.health.admit(snapshot.table.routes[0].targets[0], 0.0, last=False)
+            assert isinstance(ticket, Ticket)
+            snapshot.health.failed(ticket, classify(signal), signal, 0.0, SeededDice())
+        return snapshot.health.state("a", 0.0)
+
+    assert play(story()) == "open"
+
+
+def test_a_call_keeps_the_table_it_began_with(tmp_path):
+    """The table is swapped while the answer is under way; the call ends where it began."""
+
+    async def story():
+        path = tmp_path / "t.yaml"
+        path.write_text(TABLE.format(target="a/m"))
+        loaded = load(path, {})
+        upstreams = ScriptedUpstreams(a=[stream("from a")], b=[stream("from b")])
+        desk = Desk(fresh_snapshot(loaded.table), upstreams, MemoryLedger(), VirtualClock(), SeededDice())
+        standing = Standing(desk, loaded.settings, lambda table: table)
+        first, second = RecordingCaller(), RecordingCaller()
+        under_way = standing.answer(first, call(1))
+        path.write_text(TABLE.format(target="b/m"))
+        standing.take(load(path, {}))
+        await under_way
+        await standing.answer(second, call(2))
+        return first.text, second.text
+
+    assert play(story()) == ("from a", "from b")
