@@ -22,14 +22,21 @@ def answer_id(call: Call) -> str:
     return f"chatcmpl-{call.id.removeprefix('req_')}"
 
 
-def completion(call: Call, model: str, message: dict[str, Any], finish: str, usage: Usage | None) -> bytes:
+def completion(
+    call: Call,
+    model: str,
+    message: dict[str, Any],
+    finish: str,
+    usage: Usage | None,
+    logprobs: dict[str, Any] | None = None,
+) -> bytes:
     """A whole answer of one choice."""
     answer = {
         "id": answer_id(call),
         "object": "chat.completion",
         "created": call.created,
         "model": model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}],
         "system_fingerprint": None,
     }
     if usage is not None:
@@ -69,9 +76,9 @@ class Chunks:
         """Whether the caller has been given a tool call."""
         return bool(self._arguments)
 
-    def text(self, text: str) -> bytes:
+    def text(self, text: str, logprobs: dict[str, Any] | None = None) -> bytes:
         """A piece of the answer."""
-        return self._shown({"content": text}, text) if text else b""
+        return self._shown({"content": text}, text, logprobs=logprobs) if text else b""
 
     def reasoning(self, text: str) -> bytes:
         """A piece of what the model thought."""
@@ -114,10 +121,16 @@ class Chunks:
             return self._shown({"tool_calls": [piece]}, seen, content)
         return self._shown({"function_call": piece["function"]}, seen, content) if number == 0 else b""
 
-    def _shown(self, delta: dict[str, Any], seen: str, content: str | None = "") -> bytes:
+    def _shown(
+        self,
+        delta: dict[str, Any],
+        seen: str,
+        content: str | None = "",
+        logprobs: dict[str, Any] | None = None,
+    ) -> bytes:
         self.output_bytes += size(seen)
         self.pieces += 1
-        return self._begin(content) + self._chunk(delta)
+        return self._begin(content) + self._chunk(delta, logprobs=logprobs)
 
     def _begin(self, content: str | None) -> bytes:
         """The chunk with the role, before anything else."""
@@ -134,11 +147,14 @@ class Chunks:
         self._tail = (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
         return self._chunk({"role": "assistant", "content": content})
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
+    def _chunk(
+        self, delta: dict[str, Any], finish: str | None = None, logprobs: dict[str, Any] | None = None
+    ) -> bytes:
         reason = b"null" if finish is None else b'"%b"' % finish.encode()
-        return b'%b"choices":[{"index":0,"delta":%b,"logprobs":null,"finish_reason":%b}]%b' % (
+        return b'%b"choices":[{"index":0,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b' % (
             self._head,
             dumps(delta),
+            b"null" if logprobs is None else dumps(logprobs),
             reason,
             self._tail,
         )

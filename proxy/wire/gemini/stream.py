@@ -1,0 +1,159 @@
+"""The reader of a Gemini stream: Google's bytes in, the caller's bytes out.
+
+Gemini has no word for the end of a stream: it is whole if the body ended cleanly and the model had
+said why it stopped. The finish therefore goes out at the end and not before. An error may come as a
+bare JSON body under the name of a stream, alone in a list or not; so may a whole answer.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from proxy.call import Call, Kind, Phase, Signal
+from proxy.usage import Source, Usage
+from proxy.wire.chunks import Chunks
+from proxy.wire.counts import estimated
+from proxy.wire.gemini.answer import Answer
+from proxy.wire.gemini.errors import inband, is_error
+from proxy.wire.gemini.partial import Malformed
+from proxy.wire.gemini.reply import refusal
+from proxy.wire.sse import MAX_EVENT, Event, Splitter
+from proxy.wire.tolerant import loads
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_JSON = (b"{", b"[")
+
+
+class GeminiReader:
+    """Follows one streamed answer (`dialect.Reader`)."""
+
+    __slots__ = ("_answer", "_bare", "_call", "_chunks", "_ended", "_events", "_failure", "_opened")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._answer = Answer(call)
+        self._chunks = Chunks(call, legacy=bool(call.body.get("functions")))
+        self._events = Splitter()
+        self._opened = False
+        self._bare: bytearray | None = None
+        """A body that is not framed as events."""
+        self._ended = False
+        self._failure: Signal | None = None
+
+    @property
+    def content(self) -> bool:
+        """Whether anything the caller can see has been read."""
+        return self._chunks.output_bytes > 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole and its `[DONE]` has been returned."""
+        return self._ended
+
+    @property
+    def failure(self) -> Signal | None:
+        """Why the answer is not, and will not be, whole."""
+        return self._failure
+
+    @property
+    def usage(self) -> Usage:
+        """Google's own count; of an answer that was cut, no less than what was seen."""
+        seen = estimated(self._call.prompt_bytes, self._chunks.output_bytes, self._chunks.pieces)
+        report = self._answer.usage
+        if report is None:
+            return seen
+        if self._answer.finish is not None or report.output >= seen.output:
+            return report
+        return replace(report, output=seen.output, source=Source.OBSERVED)
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller out of the next piece of the upstream's body."""
+        if self._over():
+            return b""
+        if not self._opened:
+            self._open(data)
+        if self._bare is not None:
+            self._bare += data
+            return self._fail(Kind.BAD_ANSWER, "body too long") if len(self._bare) > MAX_EVENT else b""
+        out: list[bytes] = []
+        for event in self._events.feed(data):
+            out.append(self._event(event))
+            if self._over():
+                return b"".join(out)
+        if self._events.overflow:
+            self._fail(Kind.BAD_ANSWER, "event too long")
+        return b"".join(out)
+
+    def finish(self) -> bytes:
+        """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
+        if self._over():
+            return b""
+        out = [self._said(bytes(self._bare), Kind.TRUNCATED)] if self._bare is not None else []
+        out += [self._said(event.data, Kind.TRUNCATED) for event in self._events.rest()]
+        if not self._over():
+            out.append(self._end())
+        return b"".join(out)
+
+    def _over(self) -> bool:
+        return self._ended or self._failure is not None
+
+    def _open(self, data: bytes) -> None:
+        """Look at the first byte that is not blank."""
+        opening = data.lstrip(_BLANK)
+        self._opened = bool(opening)
+        if opening.startswith(_JSON):
+            self._bare = bytearray()
+
+    def _event(self, event: Event) -> bytes:
+        return self._said(event.data, Kind.BAD_ANSWER)
+
+    def _said(self, data: bytes, otherwise: Kind) -> bytes:
+        """What one event, or a whole bare body, brings; `otherwise` is what it means if it is no JSON."""
+        if not data.strip() or data.startswith(b"[DONE]"):
+            return b""
+        try:
+            said = loads(data)
+        except ValueError:
+            return self._fail(otherwise, "an event is not JSON")
+        if is_error(said):
+            self._failure = inband(said, self._phase())
+            return b""
+        out = []
+        for chunk in said if isinstance(said, list) else [said]:
+            try:
+                out.append(self._chunk(chunk))
+            except ValueError:
+                return b"".join(out) + self._fail(Kind.BAD_ANSWER, "a malformed chunk")
+        return b"".join(out)
+
+    def _chunk(self, chunk: Any) -> bytes:
+        if not isinstance(chunk, dict):
+            raise Malformed("a chunk is not an object")
+        pieces = self._answer.take(chunk)
+        fault = self._answer.fault()
+        if fault is not None and not self.content:
+            return self._fail(fault, "the model's answer was no answer")
+        self._chunks.model = self._answer.model
+        out = []
+        for piece in pieces:
+            if piece.kind == "text":
+                out.append(self._chunks.text(piece.text, piece.logprobs))
+            elif piece.kind == "reasoning":
+                out.append(self._chunks.reasoning(piece.text))
+            else:
+                number, begun = self._chunks.open_call(piece.name, piece.made_id)
+                out += [begun, self._chunks.arguments(number, piece.text)]
+        return b"".join(out)
+
+    def _end(self) -> bytes:
+        if self._answer.finish is None and self._answer.blocked is None:
+            return self._fail(Kind.TRUNCATED, "ended without a finish")
+        refused = self._chunks.refusal(refusal(self._answer) or "")
+        self._ended = True
+        return refused + self._chunks.end(self._answer.finish_reason(), self._answer.usage)
+
+    def _fail(self, kind: Kind, detail: str) -> bytes:
+        self._failure = Signal(kind, self._phase(), 200, detail=detail)
+        return b""
+
+    def _phase(self) -> Phase:
+        return Phase.CONTENT if self.content else Phase.HEADERS
