@@ -4,6 +4,7 @@ pydantic finds the mistakes; this file says them as people do, with the line, wh
 to write. It never lets pydantic's own text out, because that quotes values that may be secret.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, TypeVar, get_args, get_origin
@@ -17,6 +18,9 @@ from proxy.config.grammar import File, LimitPart, PricePart, RoutePart, Settings
 from proxy.config.source import Document
 
 P = TypeVar("P", bound=BaseModel)
+
+_Wrong = defaultdict[Path, list[Path]]
+"""Under each section and each piece of one, where in it something is wrong."""
 
 _FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("not text", "write text, in quotes if it looks like a number"),
@@ -43,18 +47,19 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
 
 def judge(document: Document, off: Mapping[str, str]) -> Draft:
     """The pieces that are well formed, or can be without what is wrong in them."""
-    bad: list[Path] = []
+    bad: _Wrong = defaultdict(list)
     try:
         File.model_validate(document.value)
     except ValidationError as error:
         for detail in error.errors(include_url=False):
             path = tuple(part for part in detail["loc"] if part != "[key]")
-            bad.append(path)
+            for length in (1, 2):
+                bad[path[:length]].append(path[length:])
             if path not in document.faulted:
                 _note(document, path, detail)
     root = document.value if isinstance(document.value, dict) else {}
     upstreams = _entries(root.get("upstreams"))
-    settings = _salvage(SettingsPart, root.get("settings") or {}, ("settings",), bad)
+    settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
     return Draft(
         document=document,
         settings=settings or SettingsPart(),
@@ -63,26 +68,25 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
         prices={str(key): part for key, part in _pieces(PricePart, root, "prices", bad)},
         declared=frozenset(map(str, upstreams)),
-        all_prices=not any(path[:1] == ("prices",) for path in bad),
+        all_prices=not bad[("prices",)],
         off=dict(off),
     )
 
 
 def _pieces(
-    model: type[P], root: Mapping[str, Any], section: str, bad: list[Path]
+    model: type[P], root: Mapping[str, Any], section: str, bad: _Wrong
 ) -> Iterator[tuple[str | int, P]]:
     """The pieces of a section, by key or position, but for those past saving."""
-    if (section,) in bad:
+    if () in bad[(section,)]:
         return
     for key, item in _entries(root.get(section)).items():
-        part = _salvage(model, item, (section, key), bad)
+        part = _salvage(model, item, bad[(section, key)])
         if part is not None:
             yield key, part
 
 
-def _salvage(model: type[P], item: Any, here: Path, bad: list[Path]) -> P | None:
+def _salvage(model: type[P], item: Any, wrong: list[Path]) -> P | None:
     """The piece without its bad values, so that what is wrong in it does not hide what else is."""
-    wrong = [path[len(here) :] for path in bad if path[: len(here)] == here]
     if wrong:
         item = deepcopy(item)
     for path in wrong:
