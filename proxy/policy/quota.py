@@ -31,6 +31,8 @@ MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 IMAGE_TOKENS = 50_000
 """The most that one image is counted as by a known model (gpt-4o-mini at high detail: 48 169)."""
+_BYTES = frozenset({"type", "text", "refusal", "input_audio"})
+"""Members of a content part that is no image."""
 TOKENS_MAX = 10**12
 AMOUNT_MAX = 2**60
 """No limit is anywhere near these; they keep absurd requests inside a ledger's 64-bit integers."""
@@ -79,13 +81,18 @@ def _message_tokens(message: Any) -> int:
     content = message.get("content") if isinstance(message, Mapping) else None
     if not isinstance(content, list):
         return MESSAGE_TOKENS
-    images = sum(1 for part in content if isinstance(part, Mapping) and part.get("type") == "image_url")
+    images = sum(1 for part in content if _may_be_image(part))
     return MESSAGE_TOKENS * (1 + len(content)) + IMAGE_TOKENS * images
+
+
+def _may_be_image(part: Any) -> bool:
+    """Some upstreams need no `type`, or have more of them; text and sound cost no more than their bytes."""
+    return isinstance(part, Mapping) and not _BYTES.issuperset(part)
 
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:
     """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
-    tools = _list(body.get("tools"))
+    tools = _list(body.get("tools")) + _list(body.get("functions"))
     return len(repr(tools).encode()) + MESSAGE_TOKENS * len(tools) if tools else 0
 
 

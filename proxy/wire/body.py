@@ -183,8 +183,9 @@ _RULES: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
     ("stream", _boolean),
     ("stream_options", _mapping),
     ("n", _between(1, MAX_CHOICES)),
-    ("max_tokens", _between(0, MAX_OUTPUT_TOKENS)),
-    ("max_completion_tokens", _between(0, MAX_OUTPUT_TOKENS)),
+    # Not 0: some servers take it for no maximum at all.
+    ("max_tokens", _between(1, MAX_OUTPUT_TOKENS)),
+    ("max_completion_tokens", _between(1, MAX_OUTPUT_TOKENS)),
     ("user", _identifier),
     ("safety_identifier", _identifier),
     ("tools", _objects),

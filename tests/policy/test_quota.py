@@ -101,11 +101,22 @@ def test_input_is_bound_by_the_bytes_and_what_templates_add(texts):
 
 def test_what_bytes_do_not_show_is_added():
     bare = quota.estimate(call({}), ROUTE).input_tokens
-    part = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
-    image = quota.estimate(call({"messages": [{"role": "user", "content": [part]}]}), ROUTE)
-    assert image.input_tokens >= bare + 48_169
-    tool = {"type": "function", "function": {"name": "f" * 500}}
-    assert quota.estimate(call({"tools": [tool]}), ROUTE).input_tokens >= bare + 500
+    url = {"url": "https://x/y.png"}
+    for part in (
+        {"type": "image_url", "image_url": url},
+        {"image_url": url},
+        {"type": "video_url", "video_url": url},
+    ):
+        image = quota.estimate(call({"messages": [{"role": "user", "content": [part]}]}), ROUTE)
+        assert image.input_tokens >= bare + 48_169
+    text = {"role": "user", "content": [{"type": "text", "text": "x"}]}
+    assert quota.estimate(call({"messages": [text]}), ROUTE).input_tokens < bare + 100
+    function = {"name": "f" * 500}
+    assert (
+        quota.estimate(call({"tools": [{"type": "function", "function": function}]}), ROUTE).input_tokens
+        >= bare + 500
+    )
+    assert quota.estimate(call({"functions": [function]}), ROUTE).input_tokens >= bare + 500
 
 
 @pytest.mark.parametrize("body", [{"messages": "no"}, {"messages": [1, None, "x"]}, {"tools": {}}])

@@ -101,6 +101,8 @@ WRONG = [
     ({"n": True}, "n", "invalid_type"),
     ({"n": 1.0}, "n", "invalid_type"),
     ({"max_tokens": -1}, "max_tokens", "invalid_value"),
+    ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+    ({"max_completion_tokens": 0}, "max_completion_tokens", "invalid_value"),
     ({"max_tokens": 10**18}, "max_tokens", "invalid_value"),
     ({"max_tokens": "5"}, "max_tokens", "invalid_type"),
     ({"max_completion_tokens": False}, "max_completion_tokens", "invalid_type"),
@@ -128,7 +130,7 @@ def test_a_wrong_member_is_named(change, param, code):
         {},
         {"stream": None, "stream_options": None, "n": None, "max_tokens": None, "user": None, "tools": None},
         {"stream": True, "stream_options": {"include_usage": None}},
-        {"n": 128, "max_tokens": 0, "tools": [], "x": [{"y": None}]},
+        {"n": 128, "max_tokens": 1, "tools": [], "x": [{"y": None}]},
     ],
 )
 def test_a_right_body_comes_out_as_it_is(change):
