@@ -6,10 +6,11 @@
 import copy
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from anthropic.types.message_create_params import MessageCreateParamsBase
 from openai.types.chat import ChatCompletion
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from pydantic import TypeAdapter
@@ -24,6 +25,10 @@ from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_upstre
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path for path in CASES.glob("*/*") if path.is_dir())
 SETS = {"accept", "strip", "refuse"}
+STOPS = {"anthropic": b'"stop_reason":"'}
+"""What must have come before a stream may pass for whole, where it is not OpenAI's own finish."""
+TYPES = {"anthropic": MessageCreateParamsBase}
+"""The vendor's own types of a request, where they are not OpenAI's."""
 
 
 def having(name):
@@ -39,14 +44,17 @@ def load(folder, name, default=None):
 
 
 def arrange(folder):
-    """The dialect, the call and the upstream of a case."""
+    """The dialect, the call, the target and the upstream of a case."""
     body = load(folder, "request.client.json", HELLO)
     case = load(folder, "case.json", {})
     able = {name: frozenset(value) if name in SETS else value for name, value in case.get("able", {}).items()}
     if "rename" in able:
         able["rename"] = tuple(tuple(pair) for pair in able["rename"])
     assert Capabilities(**able) is not None
-    return DIALECTS[folder.parent.name], make_call(body, **case.get("call", {})), make_upstream(**able)
+    call = make_call(body, **case.get("call", {}))
+    target = replace(TARGET, model=case.get("model", TARGET.model))
+    upstream = replace(make_upstream(**able), headers=tuple(case.get("headers", {}).items()))
+    return DIALECTS[folder.parent.name], call, target, upstream
 
 
 def check_end(folder, reader):
@@ -62,10 +70,10 @@ def check_end(folder, reader):
 
 @having("request.client.json")
 def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
-    dialect, call, upstream = arrange(folder)
+    dialect, call, target, upstream = arrange(folder)
     check(dict(call.body))
     before = copy.deepcopy(call.body)
-    request = dialect.request(call, TARGET, upstream)
+    request = dialect.request(call, target, upstream)
     assert call.body == before
     unable = load(folder, "unable.json")
     if unable is not None:
@@ -78,7 +86,7 @@ def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
 
 @having("reply.upstream.json")
 def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
-    dialect, call, _ = arrange(folder)
+    dialect, call, _, _ = arrange(folder)
     body = (folder / "reply.upstream.json").read_bytes()
     reply = dialect.reply(call, 200, {"content-type": "application/json"}, body)
     failure = load(folder, "failure.json")
@@ -96,7 +104,7 @@ def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
 @having("reply.upstream.sse")
 @pytest.mark.parametrize("step", [None, 1, 7])
 def test_a_stream_comes_down_the_same_however_it_is_cut(folder, step):
-    dialect, call, upstream = arrange(folder)
+    dialect, call, _, upstream = arrange(folder)
     reader = dialect.reader(call, upstream)
     out = read_whole(reader, (folder / "reply.upstream.sse").read_bytes(), step)
     assert out.decode() == (folder / "reply.client.sse").read_text()
@@ -107,7 +115,7 @@ def test_a_stream_comes_down_the_same_however_it_is_cut(folder, step):
 
 @having("reply.upstream.sse")
 def test_a_stream_comes_down_the_same_at_random_cuts(folder):
-    dialect, call, upstream = arrange(folder)
+    dialect, call, _, upstream = arrange(folder)
     data = (folder / "reply.upstream.sse").read_bytes()
     dice = random.Random(folder.name)
     for _ in range(10):
@@ -121,9 +129,9 @@ def test_a_stream_comes_down_the_same_at_random_cuts(folder):
 
 @having("reply.upstream.sse")
 def test_a_stream_cut_at_any_byte_is_never_sold_as_whole(folder):
-    dialect, call, upstream = arrange(folder)
+    dialect, call, _, upstream = arrange(folder)
     data = (folder / "reply.upstream.sse").read_bytes()
-    finished = data.rfind(b'"finish_reason":"')
+    finished = data.rfind(STOPS.get(folder.parent.name, b'"finish_reason":"'))
     for at in range(len(data)):
         reader = dialect.reader(call, upstream)
         out = reader.feed(data[:at]) + reader.finish()
@@ -140,10 +148,9 @@ def test_a_stream_cut_at_any_byte_is_never_sold_as_whole(folder):
     [folder for folder in FOLDERS if (folder / "request.upstream.json").exists()],
     ids=lambda folder: folder.name,
 )
-def test_what_goes_up_is_a_request_in_openais_types(folder):
+def test_what_goes_up_is_a_request_in_the_vendors_types(folder):
     """Known members have the SDK's types; an engine's own members are beside the point here."""
     body = load(folder, "request.upstream.json")
-    known = {
-        name: value for name, value in body.items() if name in CompletionCreateParamsBase.__annotations__
-    }
-    TypeAdapter(CompletionCreateParamsBase).validate_python(known)
+    types = TYPES.get(folder.parent.name, CompletionCreateParamsBase)
+    known = {name: value for name, value in body.items() if name in types.__annotations__}
+    TypeAdapter(types).validate_python(known)
