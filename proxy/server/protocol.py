@@ -41,6 +41,15 @@ class Connection(web.RequestHandler):
             self._head_deadline.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        transport = self.transport
+        behind = len(self._messages) - (self._current_request is None)
+        if behind > 0 and transport is not None and not transport.is_reading():
+            # More follows a call than is held for later, so reading has stopped; but who does not read
+            # cannot notice that the caller leaves, and the upstream would go on for nobody.
+            self.force_close()
+
     def _head_is_late(self) -> None:
         # Later heads fall under aiohttp's own idle timer, which data does not reset.
         if self._request_count == 0:

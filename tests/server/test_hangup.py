@@ -1,6 +1,7 @@
 """A caller who leaves is noticed in every phase, and the story is cancelled there and then."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 
@@ -120,3 +121,27 @@ async def test_the_story_may_settle_after_a_hang_up(house):
     await there.wait()
     leave(line, "close")
     assert await settled
+
+
+FLOODS = {
+    "requests": http("GET", "/v1/models") * 200,
+    "a body": http("POST", "/v1/chat/completions", b" " * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_a_caller_who_floods_the_line_behind_a_call_is_cut_off(house, flood, at_once):
+    """Where reading has to stop, a hang-up could not be noticed any more."""
+    house.answer = watched = Watched("before the first write")
+    line = await house.connect()
+    if at_once:
+        line.send(chat({"stream": True}) + FLOODS[flood])
+    else:
+        line.send(chat({"stream": True}))
+        await watched.there.wait()
+        line.send(FLOODS[flood])
+    with contextlib.suppress(ConnectionError):
+        assert await line.reader.read() == b""
+    assert house.gate.live == 0
+    assert (await house.send(http("GET", "/healthz"))).status == 200
