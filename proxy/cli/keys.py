@@ -5,7 +5,6 @@ standard output, so that it can be piped; everything else goes to standard error
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -17,26 +16,12 @@ from rich.table import Table
 
 from proxy.cli.place import keys_path
 from proxy.cli.screen import cell, screen
-from proxy.config.grammar import NAME
+from proxy.cli.words import printable, tenant_name
 from proxy.store import StoreRefused, open_keys
 from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
 
 T = TypeVar("T")
 DAYS_MAX = 36_500
-
-
-def tenant_name(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    """A name that limits can be written for, and that no log or table is upset by."""
-    if re.fullmatch(NAME, value) is None:
-        raise click.BadParameter("write letters, digits and . _ : / @ + - (no spaces)")
-    return value
-
-
-def label(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    """Any words that a terminal can show."""
-    if not value.isprintable():
-        raise click.BadParameter("write printable characters")
-    return value
 
 
 class ProcessClock:
@@ -60,7 +45,7 @@ def keys(context: click.Context, ledger: Path | None, config: Path | None) -> No
 
 @keys.command()
 @click.option("--tenant", required=True, callback=tenant_name, help="Whom the key's calls are counted for.")
-@click.option("--name", default="", callback=label, help="A word to know it by.")
+@click.option("--name", default="", callback=printable, help="A word to know it by.")
 @click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Days until it expires; without: never.")
 @click.pass_obj
 def create(path: Path, tenant: str, name: str, days: int | None) -> None:
@@ -81,7 +66,7 @@ def list_(path: Path) -> None:
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", callback=printable)
 @click.pass_obj
 def revoke(path: Path, key_id: str) -> None:
     """End a key; a running proxy refuses it within a second."""
@@ -91,7 +76,7 @@ def revoke(path: Path, key_id: str) -> None:
 
 
 @keys.command()
-@click.argument("key_id")
+@click.argument("key_id", callback=printable)
 @click.pass_obj
 def rotate(path: Path, key_id: str) -> None:
     """Give a key a new text; its id, limits and history stay, the old text ends at once."""

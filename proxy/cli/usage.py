@@ -17,10 +17,12 @@ from rich.text import Text
 
 from proxy.cli.place import ledger_path
 from proxy.cli.screen import cell, screen
+from proxy.cli.words import printable
 from proxy.store import StoreRefused, report
 
 SPANS: Mapping[str, str] = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 NANO = 1_000_000_000
+CALLS_MAX = 1_000_000
 
 
 def moment(_context: click.Context, _option: click.Parameter, value: str | None) -> datetime | None:
@@ -39,10 +41,10 @@ def moment(_context: click.Context, _option: click.Parameter, value: str | None)
 
 
 @click.command()
-@click.option("--tenant", help="Only this tenant.")
+@click.option("--tenant", callback=printable, help="Only this tenant.")
 @click.option("--since", callback=moment, help="Only since then: 24h, 7d, or 2026-11-01 (UTC).")
 @click.option(
-    "--calls", type=click.IntRange(min=0), default=0, help="Also the last N calls with their attempts."
+    "--calls", type=click.IntRange(0, CALLS_MAX), default=0, help="Also the last N calls with their attempts."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 @click.option("--ledger", type=click.Path(path_type=Path), help="The ledger file.")

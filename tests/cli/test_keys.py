@@ -85,3 +85,8 @@ def test_a_place_that_cannot_hold_keys_is_a_sentence_not_a_traceback(tmp_path, p
     refused = CliRunner().invoke(keys, ["--ledger", str(tmp_path / place), "list"])
     assert refused.exit_code == 1
     assert "keys.db: it cannot be made or opened" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_an_id_that_is_no_text_is_a_usage_error(run, command):
+    assert run(command, "\udcff").exit_code == 2

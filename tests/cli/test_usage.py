@@ -73,3 +73,10 @@ async def test_a_name_that_a_caller_chose_is_neither_markup_nor_steers_the_termi
     told = run(store.path, "--calls", "1")
     assert told.exit_code == 0
     assert told.stdout.count("[/bold]�[2J�x") == 2
+
+
+@pytest.mark.parametrize("words", [("--tenant", "\udcff"), ("--calls", "9" * 20), ("--calls", "-1")])
+async def test_what_no_ledger_can_be_asked_is_a_usage_error(path, words):
+    refused = run(path, *words)
+    assert refused.exit_code == 2
+    assert "Invalid value" in refused.stderr

@@ -1,0 +1,21 @@
+"""What may be typed for a name: click calls these on options and arguments of several commands."""
+
+import re
+
+import click
+
+from proxy.config.grammar import NAME
+
+
+def tenant_name(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """A name that limits can be written for, and that no log or table is upset by."""
+    if re.fullmatch(NAME, value) is None:
+        raise click.BadParameter("write letters, digits and . _ : / @ + - (no spaces)")
+    return value
+
+
+def printable(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Any words that a terminal can show and a file can hold."""
+    if value is not None and not value.isprintable():
+        raise click.BadParameter("write printable characters")
+    return value
