@@ -70,7 +70,7 @@ def _judge(call: Call, answer: Any) -> Reply | Signal:
     usage = reported(answer.get("usage"))
     model = answer.get("model")
     out = completion(call, model if isinstance(model, str) else call.model, message, word, usage)
-    return Reply(out, usage or estimated(call.prompt_bytes, size(dumps(message).decode()), 0))
+    return Reply(out, usage or estimated(call.prompt_bytes, gathered.output_bytes, 0))
 
 
 class _Gathered:
@@ -81,6 +81,12 @@ class _Gathered:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self.calls: list[dict[str, Any]] = []
+
+    @property
+    def output_bytes(self) -> int:
+        """Size of what the caller can see."""
+        called = len(dumps(self.calls)) if self.calls else 0
+        return called + sum(size(text) for text in (*self._texts, *self._thoughts))
 
     def take(self, block: Any) -> None:
         """One block of the answer."""
