@@ -86,7 +86,10 @@ class Stream(Socket):
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         transport = self._request.transport
-        if not data or transport is None or transport.is_closing():
+        if transport is None or transport.is_closing():
+            # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
+            raise asyncio.CancelledError
+        if not data:
             return None
         if self._chunked:
             transport.write(b"%x\r\n%b\r\n" % (len(data), data))

@@ -123,6 +123,34 @@ async def test_the_story_may_settle_after_a_hang_up(house):
     assert await settled
 
 
+async def test_nothing_more_is_taken_for_a_caller_whose_buffer_outlives_a_half_close(house):
+    ended = asyncio.get_running_loop().create_future()
+    there = asyncio.Event()
+
+    async def answer(caller, call):
+        await caller.start(200, {})
+        while not caller._request.transport.get_write_buffer_size():
+            caller.write(b"data: " + b"x" * 16384 + b"\n\n")
+        there.set()
+        try:
+            while not caller.gone:
+                caller.write(b"data: 1\n\n")
+                await asyncio.sleep(0)
+            caller.write(b"data: 2\n\n")
+        except asyncio.CancelledError:
+            ended.set_result("cancelled")
+            raise
+        ended.set_result("went on")
+
+    house.answer = answer
+    line = await house.connect()
+    line.reader._transport.pause_reading()
+    line.send(chat({"stream": True}))
+    await there.wait()
+    leave(line, "half-close")
+    assert await ended == "cancelled"
+
+
 FLOODS = {
     "requests": http("GET", "/v1/models") * 200,
     "a body": http("POST", "/v1/chat/completions", b" " * 1_000_000),
