@@ -20,14 +20,15 @@ from proxy.table import Capabilities
 from proxy.wire import DIALECTS
 from proxy.wire.body import check
 from proxy.wire.dialect import Reply
+from tests.wire.gemini.vendor import Request as GeminiRequest
 from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_upstream, read_whole
 
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path for path in CASES.glob("*/*") if path.is_dir())
 SETS = {"accept", "strip", "refuse"}
-STOPS = {"anthropic": b'"stop_reason":"'}
+STOPS = {"anthropic": b'"stop_reason":"', "gemini": b'"finishReason":"'}
 """What must have come before a stream may pass for whole, where it is not OpenAI's own finish."""
-TYPES = {"anthropic": MessageCreateParamsBase}
+TYPES = {"anthropic": MessageCreateParamsBase, "gemini": GeminiRequest}
 """The vendor's own types of a request, where they are not OpenAI's."""
 
 

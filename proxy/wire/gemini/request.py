@@ -90,7 +90,7 @@ def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | S
 
 def _path(model: str, *, stream: bool) -> str:
     if _MODEL.fullmatch(model) is None:
-        raise Unable("model", "The model has no name that Gemini could know.", "model_not_found")
+        raise Unable("model", "The model's name cannot stand in a path.", "model_not_found")
     name = model if "/" in model else f"models/{model}"
     return f"/{name}:streamGenerateContent?alt=sse" if stream else f"/{name}:generateContent"
 
@@ -107,7 +107,7 @@ def _kept(given: Mapping[str, Any], able: Capabilities, degraded: list[str]) -> 
         used = is_used(name, value)
         if name in REFUSED | able.refuse:
             if used:
-                raise Unable(name, f"Gemini cannot do what '{name}' asks.")
+                raise Unable(name, f"Unsupported parameter: '{name}' is not supported with this model.")
         elif name in TRANSLATED - able.strip:
             if value is not None:
                 body[name] = value
