@@ -106,6 +106,11 @@ class Book:
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
 
+    @property
+    def asker(self) -> quota.Asker:
+        """Who asks for what, as limits see it."""
+        return quota.Asker(self.call.identity, self.call.model, self.route.model)
+
     def hold(self, claims: tuple[Claim, ...]) -> Hold:
         """The reservation that asks for `claims`."""
         estimate = self.estimate
@@ -124,16 +129,12 @@ class Book:
     def caller_claims(self) -> tuple[Claim, ...]:
         """What the caller's own limits must hold, at the dearest target's price."""
         worst = quota.dearest(self.candidates)
-        return quota.caller_claims(
-            self.table, self.call.identity, self.call.model, worst, self.estimate, self.started_us
-        )
+        return quota.caller_claims(self.table, self.asker, worst, self.estimate, self.started_us)
 
     def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
         """What the limits of this target's upstream must hold and do not hold yet."""
         held = {claim.scope for claim in self.claims}
-        wanted = quota.target_claims(
-            self.table, self.call.identity, self.call.model, candidate.target, self.estimate, self.started_us
-        )
+        wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
         return tuple(claim for claim in wanted if claim.scope not in held)
 
     def tried(self, attempt: Attempt, candidate: Candidate) -> None:

@@ -106,7 +106,7 @@ def _open_book(desk: Desk, call: Call) -> Book:
         raise no_such_model(call.model)
     if route.defaults:
         call = replace(call, body={**route.defaults, **call.body})
-    if quota.caps_output(table, call.identity, call.model):
+    if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
     candidates = selection.order(table, route, call.preferred)
     return Book(call, table, route, candidates, quota.estimate(call, route), desk.clock.wall_us())

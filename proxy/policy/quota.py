@@ -124,11 +124,21 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def caps_output(table: Table, identity: Identity, model: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks for what, as limits see it."""
+
+    identity: Identity
+    model: str
+    """The name asked for: what filters look at."""
+    listed: str
+    """The route's own name or glob: what `per: model` counts. Names that callers make up under a glob
+    share one counter, or every new name would be a new allowance."""
+
+
+def caps_output(table: Table, asker: Asker) -> bool:
     """Whether a limit counts output, so that a maximum must go upstream where the caller names none."""
-    return any(
-        limit.unit is not Unit.REQUESTS and _concerns(limit, identity, model) for limit in table.limits
-    )
+    return any(limit.unit is not Unit.REQUESTS and _concerns(limit, asker) for limit in table.limits)
 
 
 def dearest(candidates: Iterable[Candidate]) -> Price:
@@ -141,24 +151,24 @@ def dearest(candidates: Iterable[Candidate]) -> Price:
 
 
 def caller_claims(
-    table: Table, identity: Identity, model: str, price_worst: Price | None, estimate: Estimate, wall_us: int
+    table: Table, asker: Asker, price_worst: Price | None, estimate: Estimate, wall_us: int
 ) -> tuple[Claim, ...]:
     """What the limits that can refuse the caller must hold for the call, at the dearest target's price."""
-    mine = [one for one in table.limits if not one.of_upstream and _concerns(one, identity, model)]
-    names = _Names(identity.tenant, identity.key_id, model, None)
+    mine = [one for one in table.limits if not one.of_upstream and _concerns(one, asker)]
+    names = _Names(asker.identity.tenant, asker.identity.key_id, asker.listed, None)
     return _claims(mine, names, price_worst or FREE, estimate, wall_us)
 
 
 def target_claims(
-    table: Table, identity: Identity, model: str, target: Target, estimate: Estimate, wall_us: int
+    table: Table, asker: Asker, target: Target, estimate: Estimate, wall_us: int
 ) -> tuple[Claim, ...]:
     """What the limits of one target's upstream must hold for an attempt there."""
     its = [
         one
         for one in table.limits
-        if one.of_upstream and one.upstream in (None, target.upstream) and _concerns(one, identity, model)
+        if one.of_upstream and one.upstream in (None, target.upstream) and _concerns(one, asker)
     ]
-    names = _Names(identity.tenant, identity.key_id, model, target.upstream)
+    names = _Names(asker.identity.tenant, asker.identity.key_id, asker.listed, target.upstream)
     return _claims(its, names, target.price or FREE, estimate, wall_us)
 
 
@@ -188,12 +198,12 @@ class _Names:
     upstream: str | None
 
 
-def _concerns(limit: Limit, identity: Identity, model: str) -> bool:
+def _concerns(limit: Limit, asker: Asker) -> bool:
     """Whether the limit's filters let this call in (its upstream filter aside)."""
     return (
-        limit.tenant in (None, identity.tenant)
-        and limit.key in (None, identity.key_id)
-        and (limit.model is None or fits(limit.model, model))
+        limit.tenant in (None, asker.identity.tenant)
+        and limit.key in (None, asker.identity.key_id)
+        and (limit.model is None or fits(limit.model, asker.model))
     )
 
 

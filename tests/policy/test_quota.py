@@ -15,6 +15,7 @@ from proxy.table import Every, Limit, Per, Route, Table, Target, Timeouts, Unit,
 from proxy.usage import Price, Usage
 
 ACME = Identity("acme", "key_1")
+CHAT = quota.Asker(ACME, "chat", "chat")
 ROUTE = Route("chat", (), max_output_tokens=4096)
 USD = 1_000_000_000
 
@@ -54,7 +55,7 @@ def test_every_moment_is_in_its_window_and_windows_meet(every, wall_us):
 
 
 def call(body, size=100):
-    return Call("req_1", 0, ACME, "chat", body, size, stream=False, include_usage=False)
+    return Call("req_1", 0, CHAT, body, size, stream=False, include_usage=False)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def table(*limits):
     ],
 )
 def test_scopes_of_the_callers_limits(one, scope):
-    claims = quota.caller_claims(table(one), ACME, "chat", Price(0, 0), ESTIMATE, AT)
+    claims = quota.caller_claims(table(one), CHAT, Price(0, 0), ESTIMATE, AT)
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream is None for claim in claims)
 
@@ -172,7 +173,7 @@ def test_scopes_of_the_callers_limits(one, scope):
 )
 def test_scopes_of_an_upstreams_limits(one, scope):
     target = Target("openai", "gpt-4o")
-    claims = quota.target_claims(table(one), ACME, "chat", target, ESTIMATE, AT)
+    claims = quota.target_claims(table(one), CHAT, target, ESTIMATE, AT)
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream == "openai" for claim in claims)
 
@@ -180,7 +181,9 @@ def test_scopes_of_an_upstreams_limits(one, scope):
 def test_names_with_our_separators_share_no_counter():
     def scopes(tenant, model):
         limits = table(limit(tenant=tenant, model=model))
-        found = quota.caller_claims(limits, Identity(tenant, "k"), model, None, ESTIMATE, AT)
+        found = quota.caller_claims(
+            limits, quota.Asker(Identity(tenant, "k"), model, model), None, ESTIMATE, AT
+        )
         return found[0].scope
 
     assert scopes("a/model=b", "c") != scopes("a", "b/model=c")
@@ -194,7 +197,7 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
         limit(Unit.NANO_USD, 20 * USD, Every.MONTH),
     )
     price = Price(2_500_000_000, 10_000_000_000)
-    claims = quota.caller_claims(limits, ACME, "chat", price, ESTIMATE, AT)
+    claims = quota.caller_claims(limits, CHAT, price, ESTIMATE, AT)
     assert {claim.scope: claim.amount for claim in claims} == {
         "tenant=acme/tokens/day": 1500,
         "key=key_1/requests/minute": 1,
@@ -207,19 +210,19 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
 
 def test_two_limits_on_one_counter_are_held_once_at_the_lower_ceiling():
     limits = table(limit(per=Per.TENANT, ceiling=9), limit(tenant="acme", ceiling=5))
-    (claim,) = quota.caller_claims(limits, ACME, "chat", None, ESTIMATE, AT)
+    (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)
     assert claim.ceiling == 5
 
 
 def test_money_is_rounded_up():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, ACME, "chat", Price(1, 0), quota.Estimate(1, 0), AT)
+    (claim,) = quota.caller_claims(limits, CHAT, Price(1, 0), quota.Estimate(1, 0), AT)
     assert claim.amount == 1
 
 
 def test_absurd_amounts_stay_inside_64_bits():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, ACME, "chat", Price(10**15, 0), quota.Estimate(10**12, 0), AT)
+    (claim,) = quota.caller_claims(limits, CHAT, Price(10**15, 0), quota.Estimate(10**12, 0), AT)
     assert claim.amount == 2**60
 
 
@@ -258,8 +261,8 @@ def test_no_candidate_costs_more_than_the_dearest_whatever_the_usage(found, inpu
     ],
 )
 def test_the_cap_is_sent_where_a_limit_counts_output(one, expected):
-    assert quota.caps_output(table(one), ACME, "chat") is expected
-    assert quota.caps_output(table(), ACME, "chat") is False
+    assert quota.caps_output(table(one), CHAT) is expected
+    assert quota.caps_output(table(), CHAT) is False
 
 
 def claim(scope, unit, upstream=None):
@@ -361,3 +364,13 @@ def test_money_is_shown_in_dollars_and_has_no_header():
 )  # fmt: skip
 def test_durations_are_written_as_openai_writes_them(seconds, shown):
     assert quota.duration(seconds) == shown
+
+
+def test_names_made_up_under_a_glob_share_one_counter():
+    """`per: model` counts what the table lists: a caller cannot invent allowances."""
+    limits = table(Limit(Unit.REQUESTS, 5, Every.DAY, per=Per.MODEL))
+    scopes = {
+        quota.caller_claims(limits, quota.Asker(ACME, name, "gpt-*"), None, ESTIMATE, AT)[0].scope
+        for name in ("gpt-a", "gpt-b", "gpt-anything")
+    }
+    assert scopes == {"model=gpt-*/requests/day"}
