@@ -55,7 +55,7 @@ def test_every_moment_is_in_its_window_and_windows_meet(every, wall_us):
 
 
 def call(body, size=100):
-    return Call("req_1", 0, CHAT, body, size, stream=False, include_usage=False)
+    return Call("req_1", 0, ACME, "chat", body, size, stream=False, include_usage=False)
 
 
 @pytest.mark.parametrize(
