@@ -1,0 +1,38 @@
+"""Which gates a model's name leads to, and what the table may never say."""
+
+import pytest
+
+from proxy.wire.anthropic.gates import _KNOWN, NEWEST, gates_for
+
+ROWS = [
+    ("claude-opus-4-5-20251101", "opus-4-5"),
+    ("claude-opus-4-20250514", "opus-4"),
+    ("claude-sonnet-4-0", "sonnet-4-0"),
+    ("anthropic/claude-sonnet-4.5", "sonnet-4-5"),
+    ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "haiku-4-5"),
+    ("Claude-Opus-5-5", "opus-5-5"),
+    ("claude-opus-5", "opus-5"),
+    ("claude-opus-5@20260701", "opus-5"),
+    ("claude-3-5-sonnet-20241022", "3-5"),
+    ("claude-3-7-sonnet-latest", "3-7"),
+    ("claude-3-opus-20240229", "3"),
+    ("claude-2.1", "3"),
+]
+
+
+@pytest.mark.parametrize(("model", "known"), ROWS)
+def test_a_name_leads_to_its_models_gates(model, known):
+    assert gates_for(model) is _KNOWN[known]
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-opus-4-10", "claude-opus-6", "claude-newest", "opus", "", "mythos-preview"]
+)
+def test_an_unknown_name_is_taken_for_the_newest(model):
+    assert gates_for(model) is NEWEST
+
+
+@pytest.mark.parametrize("gates", [*_KNOWN.values(), NEWEST])
+def test_an_effort_is_said_where_thinking_is_adaptive(gates):
+    assert bool(gates.efforts) == ("adaptive" in gates.thinking)
+    assert gates.max_tokens >= 4096
