@@ -80,7 +80,8 @@ class OpenAttempt:
             return None
         if self.reader is not None:
             return self.reader.usage
-        return None if self.status is None else Usage(input=-(-call.prompt_bytes // 4))
+        # Left before a word of it: the prompt may have been read and billed, so leaving is not free.
+        return Usage(input=-(-call.prompt_bytes // 4))
 
 
 @dataclass(slots=True)

@@ -307,9 +307,9 @@ def test_a_caller_who_hangs_up_is_settled_and_blames_nobody(script):
     assert (outcome.status, outcome.result) == (499, "caller_gone")
     assert outcome.attempts[-1].result == "caller_gone"
     assert at.snapshot.health.state("a", 1.0) == "closed"
-    if caller.text:
-        assert outcome.usage.output > 0
-        assert outcome.usage.input > 0
+    assert outcome.usage.input > 0, "leaving early is not free"
+    assert (outcome.usage.output > 0) is bool(caller.text)
+    assert at.ledger.settled[0][0] == "commit"
 
 
 def test_a_drain_deadline_ends_a_stream_with_an_error_event_and_no_clean_end():
