@@ -127,6 +127,8 @@ class Answer:
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         odds = logprobs(candidate.get("logprobsResult"))
+        if parts is not None and not isinstance(parts, list):
+            raise Malformed("parts are no list")
         for part in parts or ():
             if not isinstance(part, dict):
                 raise Malformed("a part is not an object")

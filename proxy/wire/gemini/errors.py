@@ -100,7 +100,7 @@ def _weigh(status: int, headers: Mapping[str, str], said: Any) -> Signal:
     word = error.get("status")
     word = word if isinstance(word, str) else ""
     code = _code(error, word, complaint.message)
-    signal = weigh(status, headers, Complaint(complaint.message, "", code or _word(word)))
+    signal = weigh(status, headers, Complaint(complaint.message, "", code))
     if signal.kind is Kind.BAD_REQUEST and _CANNOT.match(complaint.message):
         signal = replace(signal, kind=Kind.UNABLE, told=None)
     if signal.retry_after_s is None and signal.kind in {Kind.RATE_LIMITED, Kind.OVERLOADED}:
@@ -122,10 +122,11 @@ def _code(error: dict[str, Any], word: str, message: str) -> str:
 
 def _is_spent(error: dict[str, Any]) -> bool:
     """Whether waiting for a minute will not help: a day's quota, or one of nothing at all."""
+    listed = [detail.get("violations") for detail in _details(error, "QuotaFailure")]
     violations = [
         violation
-        for detail in _details(error, "QuotaFailure")
-        for violation in detail.get("violations") or ()
+        for some in listed
+        for violation in (some if isinstance(some, list) else ())
         if isinstance(violation, dict)
     ]
     if any(

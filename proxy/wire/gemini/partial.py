@@ -24,8 +24,10 @@ class PartialCall:
     def __init__(self, call: Mapping[str, Any]) -> None:
         self.name = call.get("name")
         self.made_id = call.get("id")
-        args = call.get("args")
-        self.args: dict[str, Any] = dict(args) if isinstance(args, dict) else {}
+        args = call.get("args") or {}
+        if not isinstance(args, dict):
+            raise Malformed("arguments are no object")
+        self.args: dict[str, Any] = dict(args)
 
     def add(self, pieces: Any) -> None:
         """More of the arguments."""
