@@ -125,8 +125,10 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         for observer in observers:
             observer.alerted(alert)
 
-    ledger = await stack.enter_async_context(open_ledger(settings.ledger, clock=clock, on_alert=alerted))
     keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db"), clock=clock))
+    ledger = await stack.enter_async_context(
+        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
+    )
     upstreams = await stack.enter_async_context(open_upstreams())
     desk = Desk(fresh_snapshot(table), upstreams, ledger, clock, dice, observers)
     standing = Standing(desk, settings, place)

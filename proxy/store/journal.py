@@ -13,10 +13,11 @@ import orjson
 
 from proxy.ports import Alert, Claim, Hold, Settlement, Spent
 from proxy.store import entries
+from proxy.store.chain import Link
 from proxy.store.entries import Entry
 from proxy.store.fault import Misuse
 from proxy.store.reservation import OPEN, Reservation, read
-from proxy.store.rows import Row, append
+from proxy.store.rows import Row, append, last
 from proxy.usage import Usage
 
 CRASH_RESULT = "crash_settled"
@@ -58,24 +59,26 @@ class Journal:
         self.connection = connection
         self.alerts: list[Alert] = []
         """Raised by the transaction under way; the writer tells them once it is durable."""
-        self._epoch = epoch
+        self.epoch = epoch
         self._told: set[tuple[str, int, int]] = set()
+        self._link: Link | None = None
+        """The chain's end within the transaction under way; None: ask the file."""
 
     def attempt(self, work: Work) -> Answer:
         """Do one request so that its failure leaves nothing behind and spares its neighbours.
 
         Trouble with the file itself is no request's own and passes through: it fails the batch.
         """
-        told = len(self.alerts)
+        told, link = len(self.alerts), self._link
         self.connection.execute("SAVEPOINT request")
         try:
             answer = work(self)
         except apsw.Error as error:
             if not isinstance(error, apsw.ConstraintError):
                 raise
-            return self._undo(error, told)
+            return self._undo(error, told, link)
         except Exception as error:  # noqa: BLE001 - a defect in one request must not stop the only writer
-            return self._undo(error, told)
+            return self._undo(error, told, link)
         self.connection.execute("RELEASE request")
         return answer
 
@@ -91,11 +94,11 @@ class Journal:
             self._tell_refusal(spent, row)
             return spent
         try:
-            append(self.connection, self._epoch, row)
+            self._append(row)
         except apsw.ConstraintError as error:
             raise Misuse(f"{hold.call_id} was reserved before") from error
-        seq = self.connection.last_insert_rowid()
-        opened = (hold.call_id, self._epoch, seq, claims)
+        seq = self.tail().seq
+        opened = (hold.call_id, self.epoch, seq, claims)
         self.connection.execute("INSERT INTO open_calls VALUES (?, ?, ?, ?)", opened)
         return None
 
@@ -110,7 +113,7 @@ class Journal:
         if spent is not None:
             self._tell_refusal(spent, row)
             return spent
-        append(self.connection, self._epoch, row)
+        self._append(row)
         both = entries.dump([*held.claims, *added])
         self.connection.execute("UPDATE open_calls SET claims = ? WHERE call_id = ?", (both, call_id))
         return None
@@ -159,7 +162,7 @@ class Journal:
         Nobody saw how far those calls got. Their prompts surely went out, so the upper bound of the
         input is charged, as an estimate, and the row says so.
         """
-        left = self.connection.execute(f"{OPEN} WHERE o.epoch < ? ORDER BY o.seq", (self._epoch,)).fetchall()
+        left = self.connection.execute(f"{OPEN} WHERE o.epoch < ? ORDER BY o.seq", (self.epoch,)).fetchall()
         for held in map(read, left):
             share = {claim.counter: held.prompt_share(claim.unit, claim.amount) for claim in held.summed()}
             usage, cost = Usage(held.input_tokens), held.prompt_cost()
@@ -177,16 +180,29 @@ class Journal:
         """The transaction was undone, and what it said of alerts with it."""
         self.alerts.clear()
         self._told.clear()
+        self._link = None
 
-    def tail(self) -> int:
-        """The number of the last row."""
-        return int(self.connection.execute("SELECT coalesce(max(seq), 0) FROM rows").get)
+    def tail(self) -> Link:
+        """The last row, those of the transaction under way included."""
+        if self._link is None:
+            self._link = last(self.connection)
+        return self._link
 
-    def _undo(self, error: Exception, told: int) -> Exception:
+    def begin(self) -> Link:
+        """Open the writer's transaction; where the chain ends, as the file has it."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        self._link = None
+        return self.tail()
+
+    def _append(self, row: Row) -> None:
+        self._link = append(self.connection, self.tail(), self.epoch, row)
+
+    def _undo(self, error: Exception, told: int, link: Link | None) -> Exception:
         self.connection.execute("ROLLBACK TO request")
         self.connection.execute("RELEASE request")
         del self.alerts[told:]
         self._told.clear()
+        self._link = link
         return error
 
     def _find(self, call_id: str) -> Reservation | None:
@@ -230,7 +246,7 @@ class Journal:
                 for mark in sorted({*orjson.loads(marks), 100})
                 if amount and used * 100 >= mark * ceiling
             ]
-        append(self.connection, self._epoch, replace(row, entries=entries.dump(entered)))
+        self._append(replace(row, entries=entries.dump(entered)))
         self.connection.execute("DELETE FROM open_calls WHERE call_id = ?", (row.call_id,))
         for alert in crossed:
             self._tell(alert, row)
@@ -255,5 +271,5 @@ class Journal:
         entry = [[alert.scope, alert.window, alert.unit, alert.used, alert.mark, alert.ceiling]]
         text = orjson.dumps(entry).decode()
         row = Row("alert", cause.at_us, cause.call_id, cause.identity, cause.model, text)
-        append(self.connection, self._epoch, row)
+        self._append(row)
         self.alerts.append(alert)

@@ -1,4 +1,4 @@
-"""Who may call: keys by digest, and the secret that turns end persons into pseudonyms.
+"""Who may call: keys by digest, the secret behind end persons' pseudonyms, and the one that signs heads.
 
 `keys.db` lies beside the ledger and any process may write it, so that a key revoked from the
 command line stops working in a running proxy within a second: a duty calls `refresh` twice a
@@ -12,8 +12,8 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ import aiosqlite
 from proxy.ports import Clock, Grant
 from proxy.store.database import RESTORE, migrations, open_or_make
 from proxy.store.fault import StoreRefused
+from proxy.store.heads import Seal
 
 log = logging.getLogger("proxy.keys")
 
@@ -31,6 +32,8 @@ APPLICATION_ID = 0x46544B59
 PREFIX = "ft-"
 KEY_BYTES = 24
 SECRET_BYTES = 32
+SECRETS = ("pseudonym", "heads")
+"""Made with the file, or when first missed."""
 PSEUDONYM_DIGITS = 40
 """160 bits: no two persons meet by chance."""
 BUSY_S = 5.0
@@ -75,10 +78,12 @@ def digest_of(text: str) -> bytes:
 class SqliteKeys:
     """`proxy.ports.Keys` from memory, and the administration of keys in the file."""
 
-    def __init__(self, connection: aiosqlite.Connection, clock: Clock, secret: bytes) -> None:
+    def __init__(self, connection: aiosqlite.Connection, clock: Clock, private: Mapping[str, bytes]) -> None:
         self._connection = connection
         self._clock = clock
-        self._secret = secret
+        self._secret = private["pseudonym"]
+        self.seal = Seal(private["heads"])
+        """What the ledger's heads are signed with."""
         self._live: dict[bytes, _Live] = {}
         self._seen: int | None = None
 
@@ -167,15 +172,27 @@ async def open_keys(path: Path, *, clock: Clock) -> AsyncIterator[SqliteKeys]:
     os.close(open_or_make(path))
     async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
         try:
-            secret = await _prepare(connection, path)
-            keys = SqliteKeys(connection, clock, secret)
+            private = await _prepare(connection, path)
+            keys = SqliteKeys(connection, clock, private)
             await keys.load()
         except sqlite3.Error as error:
             raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
         yield keys
 
 
-async def _prepare(connection: aiosqlite.Connection, path: Path) -> bytes:
+def read_seal(path: Path) -> Seal | None:
+    """What signs the heads of the ledger beside this file, for who only checks; None: no key is here."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()
+    except sqlite3.Error as error:
+        raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
+    return None if found is None else Seal(found[0])
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> dict[str, bytes]:
     """Check or create, in one transaction, because another process may be doing the same."""
     await connection.execute("PRAGMA trusted_schema = OFF")
     # No WAL here: the system's SQLite may be one that can corrupt it between two processes.
@@ -189,14 +206,15 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> bytes:
                 for statement in _statements(script):
                     await connection.execute(statement)
                 await connection.execute(f"PRAGMA user_version = {number}")
-        fresh = ("pseudonym", secrets.token_bytes(SECRET_BYTES))
-        await connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", fresh)
-        rows = await connection.execute_fetchall("SELECT value FROM secrets WHERE name = 'pseudonym'")
+        for name in SECRETS:
+            fresh = (name, secrets.token_bytes(SECRET_BYTES))
+            await connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", fresh)
+        rows = await connection.execute_fetchall("SELECT name, value FROM secrets")
         await connection.execute("COMMIT")
     except BaseException:
         await connection.execute("ROLLBACK")
         raise
-    return bytes(next(iter(rows))[0])
+    return {name: bytes(value) for name, value in rows}
 
 
 async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:

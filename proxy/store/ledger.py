@@ -15,8 +15,10 @@ from typing import cast
 import apsw
 
 from proxy.ports import Alert, Claim, Clock, Hold, Settlement, Spent
+from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
+from proxy.store.heads import Seal
 from proxy.store.journal import Journal
 from proxy.store.writer import OwnedFile, Pace, Writer
 
@@ -77,13 +79,17 @@ async def open_ledger(
     clock: Clock,
     on_alert: Callable[[Alert], None],
     pace: Pace = DEFAULT_PACE,
+    seal: Seal | None = None,
 ) -> AsyncIterator[SqliteLedger]:
     """Own the ledger at `path`: created if missing, checked, and dead calls settled before it is given.
 
     Raises `StoreRefused` if another process owns it or the file is not sound. Leaving the context
-    writes what is queued and folds the WAL into the file. `on_alert` is called on the loop.
+    writes what is queued and folds the WAL into the file. `on_alert` is called on the loop. `seal`
+    signs the heads; without one they still show what they show to whoever trusts the place they lie in.
     """
-    writer = await asyncio.to_thread(_own, path, clock.wall_us(), pace, on_alert, asyncio.get_running_loop())
+    anchor = Anchor(path, seal, clock, pace.heads)
+    loop = asyncio.get_running_loop()
+    writer = await asyncio.to_thread(_own, path, anchor, clock.wall_us(), pace, on_alert, loop)
     writer.start()
     try:
         yield SqliteLedger(writer, clock)
@@ -93,6 +99,7 @@ async def open_ledger(
 
 def _own(
     path: Path,
+    anchor: Anchor,
     now_us: int,
     pace: Pace,
     on_alert: Callable[[Alert], None],
@@ -101,18 +108,20 @@ def _own(
     lock = take_lock(path)
     try:
         connection = open_file(path, pace.busy_ms)
-        return Writer(OwnedFile(path, lock), _begin(connection, path, now_us), on_alert, pace, loop)
+        journal = _begin(connection, path, anchor, now_us)
+        return Writer(OwnedFile(path, lock, anchor), journal, on_alert, pace, loop)
     except BaseException:
         os.close(lock)
         raise
 
 
-def _begin(connection: apsw.Connection, path: Path, now_us: int) -> Journal:
-    """Start this process's epoch and settle what earlier ones left open.
+def _begin(connection: apsw.Connection, path: Path, anchor: Anchor, now_us: int) -> Journal:
+    """Trust the file as far as its last head goes, start an epoch, settle what earlier ones left open.
 
     All in one transaction: killed within, the next start does it again as if nothing had been.
     """
     try:
+        anchor.compare(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE state SET epoch = epoch + 1")
         journal = Journal(connection, int(connection.execute("SELECT epoch FROM state").get))
@@ -123,6 +132,9 @@ def _begin(connection: apsw.Connection, path: Path, now_us: int) -> Journal:
         raise StoreRefused(
             path, f"it cannot be written ({error})", "free its disk or end who locks it"
         ) from error
+    except StoreRefused:
+        connection.close(True)
+        raise
     if left:
         log.warning("settled %d calls that an earlier process left open", left)
     return journal

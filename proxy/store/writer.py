@@ -12,12 +12,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
 
 from proxy.ports import Alert, Spent
+from proxy.store.anchor import Anchor, Cadence
 from proxy.store.database import RESTORE, connect
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Work
@@ -47,6 +48,7 @@ class Pace:
     """The WAL is cut short above this (64 MiB)."""
     last_tries: int = 3
     """Tries for kept settlements when closing; then the next start settles them as crashed."""
+    heads: Cadence = field(default_factory=Cadence)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +63,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class OwnedFile:
-    """The file and the lock that makes it ours; the thread gives the lock back as its last act."""
+    """The file, its heads, and the lock that makes it ours; the thread gives that back as its last act."""
 
     path: Path
     lock: int
+    anchor: Anchor
 
 
 class Writer:
@@ -90,7 +93,10 @@ class Writer:
         self._closing = False
         self._ended = False
         self._sound = True
-        self._tail = journal.tail()
+        self._tail = journal.tail().seq
+        """Acknowledged rows."""
+        self._sure = True
+        """Whether the file ends where we left it; not after a COMMIT of which nobody knows."""
         self._wal_pages = 0
         self._cut_at = pace.wal_pages
         self.trouble: str | None = None
@@ -136,12 +142,14 @@ class Writer:
 
     def _serve(self) -> None:
         tries = 0
+        self._tell_head()
         while tries <= self._pace.last_tries:
             batch = self._take()
             if batch is None:
+                self._tell_head()
                 return
             if not batch:
-                self._checkpoint("PASSIVE")
+                self._rest()
                 continue
             self._write(batch)
             tries = tries + 1 if self._closing and self.trouble else 0
@@ -154,7 +162,7 @@ class Writer:
             while not self._queue:
                 if self._closing:
                     return None
-                if not self._wake.wait(self._pace.idle_s if self._wal_pages else None):
+                if not self._wake.wait(self._pace.idle_s if self._restless() else None):
                     return []
             self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.batch))]
             return self._batch
@@ -163,17 +171,18 @@ class Writer:
         committing = False
         try:
             self._reopen_if_suspect()
-            connection = self._journal.connection
-            connection.execute("BEGIN IMMEDIATE")
+            self._refuse_foreign_rows(self._journal.begin().seq)
             answers = [self._journal.attempt(job.work) for job in batch]
             tail = self._journal.tail()
             committing = True
-            connection.execute("COMMIT")
+            self._journal.connection.execute("COMMIT")
         except (apsw.Error, StoreRefused, OSError) as error:
             self._fail(batch, error, unsure=committing)
             return
-        self._tail, self._batch = tail, []
+        self._tail, self._sure, self._batch = tail.seq, True, []
         self._succeed(batch, answers)
+        if self._file.anchor.due(tail):
+            self._tell_head()
         if self._wal_pages >= self._cut_at:
             self._checkpoint("TRUNCATE")
 
@@ -193,6 +202,7 @@ class Writer:
         if self.trouble is None:
             log.error("the ledger cannot write: %s", error)
         self.trouble = f"{type(error).__name__}: {error}"
+        self._sure = self._sure and not unsure
         self._undo(error)
         kept = []
         for job in batch:
@@ -225,12 +235,34 @@ class Writer:
             return
         self._journal.connection.close(True)
         self._journal.connection = connect(self._file.path, self._pace.busy_ms)
-        if self._journal.tail() < self._tail:
+        if self._journal.tail().seq < self._tail:
             raise StoreRefused(self._file.path, "acknowledged rows are missing", RESTORE)
         self._watch_wal()
         self._sound = True
 
-    # -- the WAL ----------------------------------------------------------------------------------
+    def _refuse_foreign_rows(self, found: int) -> None:
+        if self._sure and found != self._tail:
+            problem = f"it ends at row {found}, the last one written here is {self._tail}"
+            raise StoreRefused(self._file.path, problem, RESTORE)
+
+    def _tell_head(self) -> None:
+        if self._sound and self.trouble is None:
+            journal = self._journal
+            self._file.anchor.tell(journal.connection, journal.tail(), journal.epoch)
+
+    # -- when it is quiet: heads and the WAL ------------------------------------------------------------
+
+    def _restless(self) -> bool:
+        """Whether a quiet while would be of use."""
+        return self._wal_pages > 0 or (
+            self.trouble is None and not self._file.anchor.covers(self._journal.tail())
+        )
+
+    def _rest(self) -> None:
+        if self._wal_pages:
+            self._checkpoint("PASSIVE")
+        if self.trouble is None and self._file.anchor.due(self._journal.tail()):
+            self._tell_head()
 
     def _watch_wal(self) -> None:
         # The hook takes the place of SQLite's own checkpoints: only this thread decides on them.

@@ -311,7 +311,7 @@ async def test_no_column_could_hold_a_prompt_or_an_answer(file):
     who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
     what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts"}
     tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
-    assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms"}
+    assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms", "prev", "hash"}
 
 
 async def test_the_files_are_for_their_owner_only(file):

@@ -8,7 +8,7 @@ CREATE TABLE state (
 INSERT INTO state VALUES (1, 0);
 
 -- What happened, in order; never changed, never removed. Content-free: there is no column that a
--- prompt or an answer could be put in. A later migration chains these rows by hash.
+-- prompt or an answer could be put in. Each row is chained to the one before (proxy/store/chain.py).
 CREATE TABLE rows (
     seq                INTEGER PRIMARY KEY,   -- contiguous from 1: only one writer, and no row is ever deleted
     at_us              INTEGER NOT NULL,      -- wall time, Unix microseconds, as the story told it
@@ -34,7 +34,9 @@ CREATE TABLE rows (
     nano_usd           INTEGER CHECK (nano_usd >= 0),
     first_ms           INTEGER,
     total_ms           INTEGER,
-    attempts           TEXT                   -- JSON; only in the row that settles
+    attempts           TEXT,                  -- JSON; only in the row that settles
+    prev               BLOB NOT NULL,         -- hash of row seq - 1, zeros before the first
+    hash               BLOB NOT NULL CHECK (length(hash) = 32)   -- SHA-256 over prev and every column above
 ) STRICT;
 
 CREATE UNIQUE INDEX rows_reserved_once ON rows (call_id) WHERE kind = 'reserve';
@@ -45,6 +47,18 @@ BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END;
 
 CREATE TRIGGER rows_never_go BEFORE DELETE ON rows
 BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;
+
+-- The Merkle root over the hashes of 1024 rows, written with the last of them; never changed.
+CREATE TABLE segments (
+    number INTEGER PRIMARY KEY,               -- from 1: rows (number - 1) * 1024 + 1 to number * 1024
+    root   BLOB NOT NULL CHECK (length(root) = 32)
+) STRICT;
+
+CREATE TRIGGER segments_never_change BEFORE UPDATE ON segments
+BEGIN SELECT RAISE(ABORT, 'segment roots are never changed'); END;
+
+CREATE TRIGGER segments_never_go BEFORE DELETE ON segments
+BEGIN SELECT RAISE(ABORT, 'segment roots are never deleted'); END;
 
 -- Working state: the sums of the rows, kept current in the same transaction.
 CREATE TABLE balances (

@@ -1,0 +1,104 @@
+"""How audit rows are chained, and how their hashes become Merkle roots: the arithmetic of proof.
+
+Every row carries the hash of the one before it and its own, over every column that it has. After
+RFC 6962 the hash of a row and the hash of two hashes begin with different bytes, so that neither
+can pass for the other. Used by the writer, by heads and by `verify.py`; pure, and part of the file
+format: what is changed here makes every ledger written before invalid.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+LEAF, NODE = b"\x00", b"\x01"
+
+SEGMENT_ROWS = 1024
+"""Rows beneath one Merkle root. A power of two: the root over segments' roots is then the very root
+that RFC 6962 gives the rows, and a row is proved by a path of hashes."""
+
+COLUMNS = (
+    *("seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model", "entries"),
+    *("result", "status", "stream", "upstream", "upstream_model"),
+    *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
+    *("source", "nano_usd", "first_ms", "total_ms", "attempts"),
+)
+"""What a row's hash covers, in this order. New ones only at the end, and only such as may be NULL:
+the rows before them stay valid."""
+
+Value = int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A row's place in the chain."""
+
+    seq: int
+    hash: bytes
+
+
+GENESIS = Link(0, bytes(32))
+"""Before the first row."""
+
+
+def canonical(names: Sequence[str], values: Sequence[Value]) -> bytes:
+    """Named values as bytes in one way only: `NAME=iLENGTH:DIGITS` or `NAME=tLENGTH:TEXT`, a line each.
+
+    A NULL is left out. Lengths count bytes of UTF-8, so that no value can imitate the next field.
+    """
+    parts = []
+    for name, value in zip(names, values, strict=True):
+        if value is None:
+            continue
+        if value.__class__ is int:
+            text = str(value)
+            parts.append(f"{name}=i{len(text)}:{text}\n")
+        elif isinstance(value, str):
+            length = len(value) if value.isascii() else len(value.encode())
+            parts.append(f"{name}=t{length}:{value}\n")
+        else:
+            raise TypeError(f"{name} is neither a whole number nor text")
+    return "".join(parts).encode()
+
+
+def leaf(before: bytes, values: Sequence[Value]) -> bytes:
+    """The hash of a row whose columns are `values`, after the row whose hash is `before`."""
+    return sha256(LEAF + before + canonical(COLUMNS, values)).digest()
+
+
+def node(left: bytes, right: bytes) -> bytes:
+    return sha256(NODE + left + right).digest()
+
+
+def segment_root(leaves: Sequence[bytes]) -> bytes:
+    """The Merkle root over the hashes of one whole segment."""
+    level = leaves
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [sha256(NODE + left + right).digest() for left, right in pairs]
+    return level[0]
+
+
+class Frontier:
+    """The Merkle root over ever more hashes, from a few kept ones: the peaks of a growing range of hills."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._peaks: list[bytes] = []
+
+    def add(self, root: bytes) -> None:
+        self.count += 1
+        self._peaks.append(root)
+        merged = self.count
+        while merged % 2 == 0:
+            right = self._peaks.pop()
+            self._peaks[-1] = node(self._peaks[-1], right)
+            merged //= 2
+
+    def root(self) -> bytes | None:
+        """None where nothing was added."""
+        if not self._peaks:
+            return None
+        root = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            root = node(peak, root)
+        return root

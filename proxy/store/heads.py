@@ -1,0 +1,139 @@
+"""Heads: how long the ledger was, and the hash it ended on, told where a thief of the ledger is not.
+
+A chain alone does not show that it was cut short, rewritten from some row on, or put back to
+yesterday's: a head from before does. Each is a line of JSON in a file beside the ledger and a line
+in the log, signed with a key that lies in `keys.db` (HMAC-SHA256: who can check can also sign).
+`anchor.py` decides when; `verify.py` reads them all. Nothing here reads or writes the ledger.
+"""
+
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import NoneType
+
+import orjson
+
+from proxy.store.chain import Value, canonical
+
+SIGNED = b"\x02"
+"""Begins what is signed, so that no head can pass for a row or a node."""
+
+FIELDS = ("size", "hash", "root", "at_us", "epoch", "key_id")
+
+SHAPE: Mapping[str, tuple[type, ...]] = {
+    "size": (int,),
+    "hash": (str,),
+    "root": (str, NoneType),
+    "at_us": (int,),
+    "epoch": (int,),
+    "key_id": (str, NoneType),
+    "mac": (str, NoneType),
+}
+"""What a line must be, exactly."""
+
+LINE_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One line of the heads file."""
+
+    size: int
+    """Rows the ledger had."""
+    hash: str
+    """Hash of the last of them, hexadecimal."""
+    root: str | None
+    """Merkle root over the roots of all segments whole by then."""
+    at_us: int
+    epoch: int
+    key_id: str | None
+    mac: str | None
+    """Over all the fields above; None where no key was at hand."""
+
+    def signed_bytes(self) -> bytes:
+        values: tuple[Value, ...] = (self.size, self.hash, self.root, self.at_us, self.epoch, self.key_id)
+        return SIGNED + canonical(FIELDS, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A line of the heads file that is no head."""
+
+    line: int
+
+
+class Seal:
+    """Signs heads, and knows its own signature."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.key_id = sha256(b"fallthrough head key" + key).hexdigest()[:16]
+
+    def mac(self, head: Head) -> str:
+        return hmac.new(self._key, head.signed_bytes(), sha256).hexdigest()
+
+    def signed(self, head: Head) -> bool:
+        return head.mac is not None and hmac.compare_digest(head.mac, self.mac(head))
+
+
+def heads_path(ledger: Path) -> Path:
+    return ledger.with_name(ledger.name + ".heads")
+
+
+def dump(head: Head) -> bytes:
+    return orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def read(ledger: Path) -> list[Head | Unread]:
+    """Every head beside a ledger, the oldest first. A last line that was not finished is no head."""
+    try:
+        content = heads_path(ledger).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [_parse(line, number) for number, line in enumerate(content.split(b"\n")[:-1], 1)]
+
+
+def newest(ledger: Path) -> Head | Unread | None:
+    """The last head beside a ledger, without reading those before."""
+    try:
+        with heads_path(ledger).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 2 * LINE_MAX))
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return None
+    return _parse(lines[-1], 0) if lines else None
+
+
+def append(ledger: Path, head: Head) -> None:
+    """Add a line and flush it to disk, after taking away what an earlier try left unfinished."""
+    handle = os.open(heads_path(ledger), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        end = os.lseek(handle, 0, os.SEEK_END)
+        start = max(0, end - LINE_MAX)
+        rest = os.pread(handle, LINE_MAX, start)
+        whole = start + rest.rfind(b"\n") + 1 if b"\n" in rest else 0
+        os.ftruncate(handle, whole)
+        line = dump(head)
+        if os.pwrite(handle, line, whole) != len(line):
+            raise OSError("the heads file took only part of a line")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _parse(line: bytes, number: int) -> Head | Unread:
+    try:
+        found = orjson.loads(line)
+    except ValueError:
+        return Unread(number)
+    sound = (
+        isinstance(found, dict)
+        and found.keys() == SHAPE.keys()
+        and all(type(value) in SHAPE[name] for name, value in found.items())
+        and found["size"] > 0
+    )
+    return Head(**found) if sound else Unread(number)
