@@ -1,4 +1,4 @@
-"""The simulated upstreams on a socket: `/<name>/v1/chat/completions` for any name.
+"""The simulated upstreams on a socket: `/<name>/v1/chat/completions` for any name, and `/<name>/v1/messages`.
 
 Opened by `app.py` for `simulator: auto`, by `fallthrough simulate`, and by tests. A changed script
 comes into force with the next call; a faulty one is told and the last good one stays.
@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,16 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from proxy.simulator.answers import Said, say
-from proxy.simulator.manners import ERRORS, Refusal, judge, of_status, shape
+from proxy.simulator.answers import say
+from proxy.simulator.chat import tongue
+from proxy.simulator.manners import Refusal
+from proxy.simulator.messages import MESSAGES
 from proxy.simulator.script import Do, Scene, Script, ScriptFault
+from proxy.simulator.tongue import Answer, Tongue
 
 log = logging.getLogger("proxy.simulator")
 
 BODY_MAX = 64 * 1024 * 1024
-DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 JSON: Mapping[str, str] = {"content-type": "application/json"}
 EVENTS: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8"}
@@ -41,6 +43,7 @@ async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]
     stage = Stage(script)
     app = web.Application(client_max_size=BODY_MAX)
     app.router.add_post("/{name}/v1/chat/completions", stage.chat)
+    app.router.add_post("/{name}/v1/messages", stage.messages)
     app.router.add_get("/{name}/v1/models", stage.models)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -108,30 +111,40 @@ class Stage:
         return _json(200, {"object": "list", "data": [model]})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
+        self._refresh()
+        return await self._play(request, tongue(self._prompter.script.dialect(request.match_info["name"])))
+
+    async def messages(self, request: web.Request) -> web.StreamResponse:
+        self._refresh()
+        return await self._play(request, MESSAGES)
+
+    def _refresh(self) -> None:
+        """A script that has changed begins anew."""
         if self._prompter.refresh():
             self._calls.clear()
             self._since = asyncio.get_running_loop().time()
-        dialect = self._prompter.script.dialect(name)
+
+    async def _play(self, request: web.Request, spoken: Tongue) -> web.StreamResponse:
+        name = request.match_info["name"]
         try:
             body = orjson.loads(await request.read())
         except orjson.JSONDecodeError:
             body = None
-        refusal = judge(dialect, body)
+        refusal = spoken.judge(body)
         if refusal is not None:
-            return _json(refusal.status, shape(dialect, refusal))
+            return _json(refusal.status, spoken.shape(refusal))
         do = self._prompter.script.act(name, self._scene(name, body))
         await asyncio.sleep(do.delay or 0)
         if do.reset:
             return _cut(request)
-        refusal = _refusal(do)
+        refusal = _refusal(do, spoken)
         if refusal is not None:
             headers = {} if do.retry_after is None else {"retry-after": f"{do.retry_after:g}"}
-            return _json(refusal.status, shape(dialect, refusal), headers)
+            return _json(refusal.status, spoken.shape(refusal), headers)
         if do.garbage is not None:
             return _garbage(do.garbage)
-        answer = _Answer(f"{name}-{next(self._ids)}", body, say(name, body, do.tokens))
-        act = Act(request, dialect, do, answer)
+        said = say(name, spoken.as_chat(body), do.tokens)
+        act = Act(request, spoken, do, spoken.answer(f"{name}-{next(self._ids)}", body, said))
         return await (act.stream() if body.get("stream") is True else act.whole())
 
     def _scene(self, name: str, body: dict[str, Any]) -> Scene:
@@ -143,82 +156,12 @@ class Stage:
         )
 
 
-class _Answer:
-    """One answer in OpenAI's members."""
-
-    def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
-        """`ident` names the upstream and the answer, as every id of the answer does."""
-        self._ident = ident
-        self._head: dict[str, Any] = {
-            "id": f"chatcmpl-simulated-{ident}",
-            "created": 1_767_225_600,
-            "model": str(body.get("model") or "simulated"),
-        }
-        self._said = said
-        self._choices = range(int(body.get("n") or 1))
-        self._usage_asked = bool((body.get("stream_options") or {}).get("include_usage"))
-
-    def whole(self) -> bytes:
-        choices = [
-            {
-                "index": index,
-                "message": self._message(index),
-                "logprobs": None,
-                "finish_reason": self._said.finish,
-            }
-            for index in self._choices
-        ]
-        usage = self._said.usage(len(self._choices))
-        return orjson.dumps({**self._head, "object": "chat.completion", "choices": choices, "usage": usage})
-
-    def _message(self, index: int) -> dict[str, Any]:
-        text = "".join(self._said.tokens)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        if self._said.tool is None:
-            return message
-        function = {"name": self._said.tool, "arguments": text}
-        return message | {"content": None, "tool_calls": [self._call(index) | {"function": function}]}
-
-    def events(self) -> Iterator[bytes]:
-        """All events of the stream, `[DONE]` left out."""
-        for index in self._choices:
-            yield self._event(index, {"role": "assistant", "content": None if self._said.tool else ""})
-        if self._said.tool is not None:
-            for index in self._choices:
-                function = {"name": self._said.tool, "arguments": ""}
-                yield self._event(
-                    index, {"tool_calls": [self._call(index) | {"index": 0, "function": function}]}
-                )
-        for token in self._said.tokens:
-            for index in self._choices:
-                yield self._event(index, self._delta(token))
-        for index in self._choices:
-            yield self._event(index, {}, self._said.finish)
-        if self._usage_asked:
-            yield self._frame({"choices": [], "usage": self._said.usage(len(self._choices))})
-
-    def _delta(self, token: str) -> dict[str, Any]:
-        if self._said.tool is None:
-            return {"content": token}
-        return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
-
-    def _call(self, index: int) -> dict[str, Any]:
-        return {"id": f"call_{self._ident}-{index}", "type": "function"}
-
-    def _event(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        return self._frame({"choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
-
-    def _frame(self, members: dict[str, Any]) -> bytes:
-        event = {**self._head, "object": "chat.completion.chunk", **members}
-        return b"data: " + orjson.dumps(event) + b"\n\n"
-
-
 class Act:
     """One answer, played as the script says."""
 
-    def __init__(self, request: web.Request, dialect: str, do: Do, answer: _Answer) -> None:
+    def __init__(self, request: web.Request, spoken: Tongue, do: Do, answer: Answer) -> None:
         self._request = request
-        self._dialect = dialect
+        self._spoken = spoken
         self._do = do
         self._answer = answer
 
@@ -229,7 +172,7 @@ class Act:
         await asyncio.sleep(do.first_token or 0)
         body = self._answer.whole()
         if do.error_event is not None:
-            return _json(200, shape(self._dialect, ERRORS["server"]))
+            return _json(200, self._spoken.shape(self._spoken.errors["server"]))
         if do.cut is None:
             return web.Response(body=body, headers=JSON)
         response = web.StreamResponse(headers={**JSON, "content-length": str(len(body))})
@@ -240,7 +183,7 @@ class Act:
     async def stream(self) -> web.StreamResponse:
         do = self._do
         response = web.StreamResponse(headers=EVENTS)
-        if self._dialect == "vllm":
+        if self._spoken.early:
             await response.prepare(self._request)
         await self._silence(response, do.first_token or 0)
         await response.prepare(self._request)
@@ -252,10 +195,11 @@ class Act:
             if number == do.stall:
                 await self._silence(response, STILL)
             if number == do.error_event:
-                return await self._error(response)
+                await response.write(self._spoken.error_event())
+                return response
             await response.write(event)
         if not do.no_done:
-            await response.write(DONE)
+            await response.write(self._answer.done)
         return response
 
     async def _silence(self, response: web.StreamResponse, seconds: float) -> None:
@@ -268,18 +212,11 @@ class Act:
             seconds -= every
         await asyncio.sleep(seconds)
 
-    async def _error(self, response: web.StreamResponse) -> web.StreamResponse:
-        told = orjson.dumps(shape(self._dialect, ERRORS["server"]))
-        await response.write(b"data: " + told + b"\n\n")
-        if self._dialect == "vllm":
-            await response.write(DONE)
-        return response
 
-
-def _refusal(do: Do) -> Refusal | None:
+def _refusal(do: Do, spoken: Tongue) -> Refusal | None:
     if do.error is None:
-        return None if do.status is None else of_status(do.status)
-    told = ERRORS[do.error]
+        return None if do.status is None else spoken.of_status(do.status)
+    told = spoken.errors[do.error]
     return told if do.status is None else replace(told, status=do.status)
 
 

@@ -1,0 +1,209 @@
+"""A simulated upstream that speaks Anthropic's Messages.
+
+Pure: what it refuses, in the vendor's shape, and what it answers, whole and as events. It is as
+strict as the real one about what the translation must get right: members, turns, tool results.
+`server.py` plays it at `/<name>/v1/messages`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from proxy.simulator.answers import Said
+from proxy.simulator.manners import Refusal
+from proxy.simulator.tongue import Tongue
+
+MEMBERS = frozenset(
+    {
+        "cache_control",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "model",
+        "output_config",
+        "service_tier",
+        "stop_sequences",
+        "stream",
+        "system",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+    }
+)
+ERRORS: Mapping[str, Refusal] = {
+    "rate_limit": Refusal(429, "This request would exceed your rate limit.", "rate_limit_error"),
+    "overload": Refusal(529, "Overloaded", "overloaded_error"),
+    "money": Refusal(400, "Your credit balance is too low to access the API.", "invalid_request_error"),
+    "auth": Refusal(401, "invalid x-api-key", "authentication_error"),
+    "model": Refusal(404, "model: simulated", "not_found_error"),
+    "server": Refusal(500, "Internal server error", "api_error"),
+    "context": Refusal(400, "prompt is too long: 2049 tokens > 2048 maximum", "invalid_request_error"),
+}
+"""What a script can ask for by name."""
+
+_TYPES: Mapping[int, str] = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_FINISHES: Mapping[str, str] = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
+
+
+def of_status(status: int) -> Refusal:
+    """A plain error for a bare status in a script."""
+    family = "api_error" if status >= 500 else "invalid_request_error"
+    return Refusal(status, f"Simulated trouble ({status}).", _TYPES.get(status, family))
+
+
+def shape(refusal: Refusal) -> dict[str, Any]:
+    """The body of `refusal` as the vendor sends it."""
+    error = {"type": refusal.type, "message": refusal.message}
+    return {"type": "error", "error": error, "request_id": "req_simulated"}
+
+
+def judge(body: Any) -> Refusal | None:
+    """Why the vendor would refuse `body`, or None."""
+    if not isinstance(body, dict):
+        return _wrong("The body must be a JSON object.")
+    for name in sorted(body.keys() - MEMBERS):
+        return _wrong(f"{name}: Extra inputs are not permitted")
+    for name, kind in (("model", str), ("max_tokens", int), ("messages", list)):
+        if not isinstance(body.get(name), kind):
+            return _wrong(f"{name}: Field required")
+    if body["max_tokens"] < 1 or not body["messages"]:
+        return _wrong("max_tokens and messages must not be empty")
+    for tool in body.get("tools") or ():
+        if not isinstance(tool, dict) or (tool.get("input_schema") or {}).get("type") != "object":
+            return _wrong("tools: input_schema.type: Input should be 'object'")
+    return _turns(body["messages"])
+
+
+def _turns(messages: list[Any]) -> Refusal | None:
+    """Blocks are not empty, and each call has its result at the head of the next turn."""
+    calls: list[str] = []
+    for at, message in enumerate(messages):
+        blocks = message.get("content") if isinstance(message, dict) else None
+        if isinstance(blocks, str) and blocks:
+            blocks = [{"type": "text", "text": blocks}]
+        if not isinstance(blocks, list) or not blocks:
+            return _wrong(f"messages.{at}: all messages must have non-empty content")
+        if at == 0 and message.get("role") != "user":
+            return _wrong("messages: first message must use the user role")
+        if any(block.get("type") == "text" and not str(block.get("text")).strip() for block in blocks):
+            return _wrong(f"messages.{at}: text content blocks must contain non-whitespace text")
+        results = [block.get("tool_use_id") for block in blocks[: len(calls)]]
+        if results != calls:
+            return _wrong(
+                f"messages.{at}: `tool_use` ids were found without `tool_result` blocks immediately after"
+            )
+        calls = [str(block.get("id")) for block in blocks if block.get("type") == "tool_use"]
+    return _wrong("messages: the last `tool_use` has no `tool_result`") if calls else None
+
+
+def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the answer, in OpenAI's members."""
+    last = body["messages"][-1]
+    answered = any(block.get("type") == "tool_result" for block in last["content"] if isinstance(block, dict))
+    form = (body.get("output_config") or {}).get("format")
+    return {
+        "messages": [*body["messages"][:-1], {**last, "role": "tool" if answered else last["role"]}],
+        "max_tokens": body["max_tokens"],
+        "tools": [
+            {"type": "function", "function": {"name": tool["name"], "parameters": tool["input_schema"]}}
+            for tool in body.get("tools") or ()
+        ],
+        "tool_choice": _choice(body.get("tool_choice") or {}),
+        "response_format": {"type": "json_schema", "json_schema": form} if form else None,
+    }
+
+
+def _choice(given: Mapping[str, Any]) -> Any:
+    if given.get("type") == "tool":
+        return {"type": "function", "function": {"name": given.get("name")}}
+    return "required" if given.get("type") == "any" else given.get("type")
+
+
+class Answer:
+    """One answer in the vendor's members."""
+
+    done = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+    """The event that ends a stream."""
+
+    def __init__(self, ident: str, body: Mapping[str, Any], said: Said) -> None:
+        self._ident = ident
+        self._model = str(body["model"])
+        self._said = said
+
+    def whole(self) -> bytes:
+        text = "".join(self._said.tokens)
+        block: dict[str, Any] = {"type": "text", "text": text}
+        if self._said.tool is not None:
+            block = {**self._block(), "input": {} if self._said.finish == "length" else orjson.loads(text)}
+        message = {**self._message(), "content": [block], "stop_reason": _FINISHES[self._said.finish]}
+        return orjson.dumps({**message, "usage": self._usage(len(self._said.tokens))})
+
+    def events(self) -> Iterator[bytes]:
+        """All events of the stream but the last."""
+        start = {**self._message(), "content": [], "stop_reason": None, "usage": self._usage(1)}
+        yield _event({"type": "message_start", "message": start})
+        yield _event({"type": "content_block_start", "index": 0, "content_block": self._block()})
+        for token in self._said.tokens:
+            delta = {"type": "text_delta", "text": token}
+            if self._said.tool is not None:
+                delta = {"type": "input_json_delta", "partial_json": token}
+            yield _event({"type": "content_block_delta", "index": 0, "delta": delta})
+        yield _event({"type": "content_block_stop", "index": 0})
+        delta_end = {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
+        yield _event(
+            {"type": "message_delta", "delta": delta_end, "usage": self._usage(len(self._said.tokens))}
+        )
+
+    def _message(self) -> dict[str, Any]:
+        return {
+            "id": f"msg_simulated_{self._ident}",
+            "type": "message",
+            "role": "assistant",
+            "model": self._model,
+            "stop_sequence": None,
+        }
+
+    def _block(self) -> dict[str, Any]:
+        if self._said.tool is None:
+            return {"type": "text", "text": ""}
+        return {"type": "tool_use", "id": f"toolu_{self._ident}", "name": self._said.tool, "input": {}}
+
+    def _usage(self, output: int) -> dict[str, int]:
+        return {
+            "input_tokens": self._said.prompt_tokens,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": output,
+        }
+
+
+def _event(said: Mapping[str, Any]) -> bytes:
+    return b"event: " + str(said["type"]).encode() + b"\ndata: " + orjson.dumps(said) + b"\n\n"
+
+
+def _wrong(message: str) -> Refusal:
+    return Refusal(400, message, "invalid_request_error")
+
+
+MESSAGES = Tongue(
+    judge=judge,
+    shape=shape,
+    errors=ERRORS,
+    of_status=of_status,
+    error_event=lambda: _event(shape(ERRORS["overload"])),
+    as_chat=as_chat,
+    answer=Answer,
+)
