@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from proxy.usage import Price
 
-DialectName = Literal["openai", "vllm"]
+DialectName = Literal["openai", "vllm", "gemini"]
 
 
 class Secret:

@@ -14,6 +14,7 @@ from proxy.config.checks import SIMULATED
 from proxy.config.draft import Draft, split
 from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, TimeoutsPart, UpstreamPart
 from proxy.config.settings import Settings
+from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
 from proxy.table import (
     BreakerRules,
@@ -28,7 +29,6 @@ from proxy.table import (
     Upstream,
 )
 
-OPENAI_URL = "https://api.openai.com/v1"
 SIMULATOR_URL = "http://simulator.invalid"
 """Stands for the simulator's address, which is known only at start."""
 
@@ -74,7 +74,7 @@ def table(draft: Draft) -> Table:
 
 def upstream(name: str, part: UpstreamPart) -> Upstream:
     """One upstream, with the manners of the server it seems to be."""
-    base_url = part.base_url or OPENAI_URL
+    base_url = part.base_url or BASE_URLS[part.dialect]
     first = part.breaker.open
     return Upstream(
         name=name,

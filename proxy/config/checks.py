@@ -10,6 +10,7 @@ from proxy.config.draft import Draft, pairs, split
 from proxy.config.faults import Path, suggest
 from proxy.config.globs import covers
 from proxy.config.grammar import NAME, RoutePart, UpstreamPart
+from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import NEVER
 
 SIMULATED = "simulated-"
@@ -29,6 +30,7 @@ _OURS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-goog-api-key",
     }
 )
 """Headers that the proxy writes itself."""
@@ -69,7 +71,7 @@ def check_upstreams(draft: Draft) -> None:
                 path, f"names that begin with `{SIMULATED}` are the simulator's", "rename it"
             )
         url = (*path, "base_url")
-        if part.base_url is None and part.dialect != "openai" and url not in draft.document.faulted:
+        if part.base_url is None and part.dialect not in BASE_URLS and url not in draft.document.faulted:
             draft.document.fault(url, "this key is missing", "write base_url: http://HOST:PORT/v1")
         if part.breaker.open_max is not None and part.breaker.open_max < part.breaker.open:
             draft.document.fault(

@@ -164,11 +164,11 @@ class UpstreamPart(Part):
     """A base URL, its dialect and its manners."""
 
     dialect: DialectName = "openai"
-    """The wire language: openai (and all that resemble it) or vllm."""
+    """The wire language: openai (and all that resemble it), vllm or gemini."""
     base_url: BaseUrl | None = None
-    """Up to and with /v1; default for the openai dialect: OpenAI's own. vllm must say."""
+    """Up to and with the version, such as /v1; default: the vendor's own. vllm must say."""
     api_key: Annotated[str | None, Field(repr=False, json_schema_extra={"writeOnly": True})] = None
-    """Sent as a bearer token; write it as a reference, such as ${OPENAI_API_KEY}."""
+    """Sent as the dialect has it; write it as a reference, such as ${OPENAI_API_KEY}."""
     headers: Annotated[dict[Annotated[str, Field(pattern=HEADER_NAME)], str], Field(repr=False)] = {}
     """Fixed headers sent with every request, such as OpenAI-Organization."""
     tags: list[Name] = []

@@ -182,8 +182,8 @@ OLLAMA_PORT = 11434
 
 def name_for(dialect: str, host: str, port: int | None) -> str:
     """The record that fits an upstream which does not name one."""
-    if dialect == "vllm":
-        return "vllm"
+    if dialect != "openai":
+        return dialect if dialect in KNOWN else "plain"
     if port == OLLAMA_PORT:
         return "ollama"
     return HOSTS.get(host.lower(), "plain")

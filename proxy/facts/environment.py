@@ -7,6 +7,7 @@ with its default model.
 
 from dataclasses import dataclass
 
+from proxy.facts.addresses import BASE_URLS
 from proxy.table import DialectName
 
 
@@ -74,6 +75,20 @@ ENVIRONMENT: tuple[KnownUpstream, ...] = (
         ),
     ),
     KnownUpstream(
+        name="gemini",
+        switch="GEMINI_API_KEY",
+        dialect="gemini",
+        base_url=BASE_URLS["gemini"],
+        default_model="gemini-2.5-flash",
+        models=(
+            "gemini-2.5-pro",
+            "gemini-2.5-flash",
+            "gemini-2.5-flash-lite",
+            "gemini-3-pro-preview",
+            "gemini-3-flash-preview",
+        ),
+    ),
+    KnownUpstream(
         name="vllm",
         switch="VLLM_URL",
         dialect="vllm",
@@ -85,5 +100,5 @@ ENVIRONMENT: tuple[KnownUpstream, ...] = (
 )
 """In the order they are tried unless `FALLTHROUGH_ORDER` says otherwise."""
 
-LATER: tuple[tuple[str, str], ...] = (("anthropic", "ANTHROPIC_API_KEY"), ("gemini", "GEMINI_API_KEY"))
+LATER: tuple[tuple[str, str], ...] = (("anthropic", "ANTHROPIC_API_KEY"),)
 """Upstreams whose dialect does not exist yet, and the variable that will switch them on."""

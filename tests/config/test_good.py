@@ -289,3 +289,15 @@ def test_no_correction_opens_the_engine_of_a_vllm(read):
         "routes:\n  - {model: m, targets: [v/m]}\n"
     )
     assert read(text).table.upstreams["v"].capabilities.strip >= NEVER
+
+
+def test_a_vendors_own_address_need_not_be_written(read):
+    text = """
+upstreams:
+  gemini: {dialect: gemini, api_key: "sk-x"}
+routes:
+  - {model: gemini-2.5-flash, targets: [gemini/gemini-2.5-flash]}
+"""
+    gemini = read(text).table.upstreams["gemini"]
+    assert gemini.base_url == "https://generativelanguage.googleapis.com/v1beta"
+    assert gemini.capabilities.accept is None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 READY_S = 30.0
-VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "VLLM_URL"})
+VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY", "VLLM_URL"})
 
 TABLE = """\
 settings:

@@ -1,0 +1,11 @@
+"""Where the vendors answer, for upstreams that do not say a base URL: data, by dialect."""
+
+from collections.abc import Mapping
+
+from proxy.table import DialectName
+
+BASE_URLS: Mapping[DialectName, str] = {
+    "gemini": "https://generativelanguage.googleapis.com/v1beta",
+    "openai": "https://api.openai.com/v1",
+}
+"""A dialect that is missing here is spoken at no one address: the upstream must say."""
