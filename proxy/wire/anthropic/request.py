@@ -23,7 +23,8 @@ from proxy.wire.tolerant import dumps
 from proxy.wire.unable import Unable
 from proxy.wire.vllm_tools import NotFunctions, settle_tools
 
-PATH = "/v1/messages"
+PATH = "/messages"
+_RELEASE = "/v1"
 VERSION = "2023-06-01"
 """Sent unless the upstream's `headers` pin another: the last one under which older models sample."""
 _NO_SAMPLING_SINCE = "2026-10-21"
@@ -100,9 +101,14 @@ def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest:
     message = _Message(call, body, gates_for(target.model), samples=version < _NO_SAMPLING_SINCE)
     out = {"model": target.model, **message.members()}
     try:
-        return UpstreamRequest(PATH, headers, dumps(out), tuple(dict.fromkeys(message.notes)))
+        return UpstreamRequest(_path(upstream), headers, dumps(out), tuple(dict.fromkeys(message.notes)))
     except ValueError:
         raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
+
+
+def _path(upstream: Upstream) -> str:
+    """The vendor's own SDKs take a base URL without `/v1`, other dialects' with it: both are understood."""
+    return PATH if upstream.base_url.endswith(_RELEASE) else _RELEASE + PATH
 
 
 def _own_headers(upstream: Upstream) -> tuple[Header, ...]:

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase
@@ -66,11 +67,23 @@ def test_what_is_refused_is_told_by_name(name):
 def test_the_key_and_the_version_go_in_headers_of_their_own():
     request = Anthropic().request(make_call(), TARGET, make_upstream())
     headers = dict(request.headers)
-    assert request.path == "/v1/messages"
     assert headers["x-api-key"] == "sk-secret"
     assert headers["anthropic-version"] == "2023-06-01"
     assert "authorization" not in headers
     assert headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path"),
+    [
+        ("https://api.anthropic.com", "/v1/messages"),
+        ("https://api.anthropic.com/v1", "/messages"),
+        ("http://gateway/claude", "/v1/messages"),
+    ],
+)
+def test_the_version_stands_once_in_the_address(base_url, path):
+    upstream = replace(make_upstream(), base_url=base_url)
+    assert Anthropic().request(make_call(), TARGET, upstream).path == path
 
 
 @pytest.mark.parametrize("name", ["call_1", "toolu_01-x", "call:1", "", "é" * 9, "x" * 65])
