@@ -118,10 +118,10 @@ def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy, client
 
 
 def test_a_caller_who_leaves_is_noticed_and_charged_for_what_came(healthy, client):
-    healthy.script("vllm: [{do: {chunk_delay: 50ms, stall: 3}}]")
+    healthy.script("vllm: [{do: {chunk_delay: 50ms, tokens: 100_000}}]")
+    before = {c["call_id"] for c in calls(healthy)}
     stream = client(healthy).chat.completions.create(model="only-vllm", messages=ASK, stream=True)
     next(iter(stream))
-    before = {c["call_id"] for c in calls(healthy)}
     stream.close()
     told = eventually(lambda: next((c for c in calls(healthy, 5) if c["call_id"] not in before), None))
     assert told["result"] == "caller_gone"
