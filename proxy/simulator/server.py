@@ -1,4 +1,5 @@
-"""The simulated upstreams on a socket: `/<name>/v1/chat/completions` for any name, and `/<name>/v1/messages`.
+"""The simulated upstreams on a socket, by any name: `/<name>/v1/chat/completions`, `/<name>/v1/messages`,
+`/<name>/v1/models/<model>:generateContent`.
 
 Opened by `app.py` for `simulator: auto`, by `fallthrough simulate`, and by tests. A changed script
 comes into force with the next call; a faulty one is told and the last good one stays.
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from proxy.simulator.answers import say
 from proxy.simulator.chat import tongue
+from proxy.simulator.generate import GENERATE
 from proxy.simulator.manners import Refusal
 from proxy.simulator.messages import MESSAGES
 from proxy.simulator.script import Do, Scene, Script, ScriptFault
@@ -44,6 +46,7 @@ async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]
     app = web.Application(client_max_size=BODY_MAX)
     app.router.add_post("/{name}/v1/chat/completions", stage.chat)
     app.router.add_post("/{name}/v1/messages", stage.messages)
+    app.router.add_post("/{name}/v1/models/{model}:{method}", stage.generate)
     app.router.add_get("/{name}/v1/models", stage.models)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -118,13 +121,25 @@ class Stage:
         self._refresh()
         return await self._play(request, MESSAGES)
 
+    async def generate(self, request: web.Request) -> web.StreamResponse:
+        """Here the model and whether to stream stand in the path."""
+        method = request.match_info["method"]
+        if method not in ("generateContent", "streamGenerateContent"):
+            raise web.HTTPNotFound
+        self._refresh()
+        asked = {"model": request.match_info["model"], "stream": method == "streamGenerateContent"}
+        return await self._play(request, GENERATE, asked)
+
     def _refresh(self) -> None:
         """A script that has changed begins anew."""
         if self._prompter.refresh():
             self._calls.clear()
             self._since = asyncio.get_running_loop().time()
 
-    async def _play(self, request: web.Request, spoken: Tongue) -> web.StreamResponse:
+    async def _play(
+        self, request: web.Request, spoken: Tongue, asked: Mapping[str, Any] | None = None
+    ) -> web.StreamResponse:
+        """`asked`: members of the body that this vendor writes elsewhere."""
         name = request.match_info["name"]
         try:
             body = orjson.loads(await request.read())
@@ -133,6 +148,7 @@ class Stage:
         refusal = spoken.judge(body)
         if refusal is not None:
             return _json(refusal.status, spoken.shape(refusal))
+        body |= asked or {}
         do = self._prompter.script.act(name, self._scene(name, body))
         await asyncio.sleep(do.delay or 0)
         if do.reset:

@@ -1,6 +1,6 @@
 """How one vendor is spoken: what a simulated upstream needs to know of a wire language.
 
-`chat.py` and `messages.py` each fill it in; `server.py` plays any of them by the same script.
+`chat.py`, `messages.py` and `generate.py` each fill it in; `server.py` plays any of them by the same script.
 """
 
 from collections.abc import Callable, Iterator, Mapping
