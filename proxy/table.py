@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from proxy.usage import Price
 
-DialectName = Literal["openai", "vllm", "gemini"]
+DialectName = Literal["openai", "vllm", "anthropic", "gemini"]
 
 
 class Secret:

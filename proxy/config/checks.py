@@ -30,6 +30,7 @@ _OURS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-api-key",
         "x-goog-api-key",
     }
 )

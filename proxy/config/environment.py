@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.config.faults import plain, suggest
 from proxy.config.source import Document
-from proxy.facts.environment import ENVIRONMENT, LATER, KnownUpstream
+from proxy.facts.environment import ENVIRONMENT, KnownUpstream
 
 FILE = "environment"
 ORDER = "FALLTHROUGH_ORDER"
@@ -51,23 +51,13 @@ def describe(environ: Mapping[str, str]) -> Document:
     return document
 
 
-def notices(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Variables that are set in vain."""
-    return tuple(
-        f"upstream {name} is off: {variable} is set, but the {name} dialect is not yet supported"
-        for name, variable in LATER
-        if environ.get(variable)
-    )
-
-
 def _ordered(document: Document, environ: Mapping[str, str]) -> list[KnownUpstream]:
     """All known upstreams: first as the variable orders them, then the rest."""
     known = {item.name: item for item in ENVIRONMENT}
-    later = {name for name, _ in LATER}
     words = [word.strip() for word in environ.get(ORDER, "").split(",")]
     document.names[ORDER,] = ORDER
     for word in words:
-        if word and word not in known and word not in later:
+        if word and word not in known:
             document.fault((ORDER,), f"no upstream is named `{plain(word)}`", suggest(word, known))
     first = [known[word] for word in dict.fromkeys(words) if word in known]
     return first + [item for item in ENVIRONMENT if item not in first]

@@ -164,7 +164,7 @@ class UpstreamPart(Part):
     """A base URL, its dialect and its manners."""
 
     dialect: DialectName = "openai"
-    """The wire language: openai (and all that resemble it), vllm or gemini."""
+    """The wire language: openai (and all that resemble it), vllm, anthropic or gemini."""
     base_url: BaseUrl | None = None
     """Up to and with the version, such as /v1; default: the vendor's own. vllm must say."""
     api_key: Annotated[str | None, Field(repr=False, json_schema_extra={"writeOnly": True})] = None

@@ -47,8 +47,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     if document.faults:
         raise ConfigError(document.faults)
     table = build.table(draft)
-    told = environment.notices(environ) if path is None else ()
-    return Loaded(build.settings(draft), table, (*told, *build.notices(draft, table)))
+    return Loaded(build.settings(draft), table, build.notices(draft, table))
 
 
 def _read(path: Path, environ: Mapping[str, str]) -> Document:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from proxy.table import DialectName
 
 BASE_URLS: Mapping[DialectName, str] = {
+    "anthropic": "https://api.anthropic.com",
     "gemini": "https://generativelanguage.googleapis.com/v1beta",
     "openai": "https://api.openai.com/v1",
 }

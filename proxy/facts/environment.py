@@ -54,6 +54,22 @@ ENVIRONMENT: tuple[KnownUpstream, ...] = (
         ),
     ),
     KnownUpstream(
+        name="anthropic",
+        switch="ANTHROPIC_API_KEY",
+        dialect="anthropic",
+        base_url=BASE_URLS["anthropic"],
+        default_model="claude-haiku-4-5",
+        models=(
+            "claude-opus-5",
+            "claude-opus-4-8",
+            "claude-opus-4-5",
+            "claude-sonnet-5",
+            "claude-sonnet-4-6",
+            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
+        ),
+    ),
+    KnownUpstream(
         name="deepseek",
         switch="DEEPSEEK_API_KEY",
         dialect="openai",
@@ -99,6 +115,3 @@ ENVIRONMENT: tuple[KnownUpstream, ...] = (
     ),
 )
 """In the order they are tried unless `FALLTHROUGH_ORDER` says otherwise."""
-
-LATER: tuple[tuple[str, str], ...] = (("anthropic", "ANTHROPIC_API_KEY"),)
-"""Upstreams whose dialect does not exist yet, and the variable that will switch them on."""

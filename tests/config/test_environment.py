@@ -60,12 +60,15 @@ def test_settings_come_from_variables():
     assert loaded.table.upstreams["vllm"].api_key.reveal() == "sk-v"
 
 
-def test_a_dialect_that_does_not_exist_yet_is_said_and_stays_off():
+def test_each_dialect_is_switched_on_by_its_vendors_variable():
     loaded = load(None, {"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b", "GEMINI_API_KEY": ""})
-    assert "anthropic" not in loaded.table.upstreams
-    assert [notice for notice in loaded.notices if "not yet supported" in notice] == [
-        "upstream anthropic is off: ANTHROPIC_API_KEY is set, but the anthropic dialect is not yet supported",
-    ]
+    assert {name: made.dialect for name, made in loaded.table.upstreams.items()} == {
+        "openai": "openai",
+        "anthropic": "anthropic",
+    }
+    assert loaded.table.upstreams["anthropic"].base_url == "https://api.anthropic.com"
+    made = routes({"OPENAI_API_KEY": "a", "ANTHROPIC_API_KEY": "b"})
+    assert made["claude-sonnet-4-5"] == ["anthropic/claude-sonnet-4-5", "openai/gpt-4o-mini"]
 
 
 def test_nothing_set_is_one_fault():
@@ -74,8 +77,8 @@ def test_nothing_set_is_one_fault():
     assert [str(fault) for fault in caught.value.faults] == [
         (
             "environment: no upstream is on, and there is no file; "
-            "set one of OPENAI_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY, GEMINI_API_KEY, VLLM_URL, "
-            "or give --config FILE"
+            "set one of OPENAI_API_KEY, ANTHROPIC_API_KEY, DEEPSEEK_API_KEY, MISTRAL_API_KEY, "
+            "GEMINI_API_KEY, VLLM_URL, or give --config FILE"
         )
     ]
 

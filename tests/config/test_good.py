@@ -51,16 +51,18 @@ def test_everything_has_a_default_but_upstreams_and_routes(read):
 
 
 def test_proxy_yaml_shows_what_works_and_is_right():
-    environ = dict.fromkeys(("OPENAI_API_KEY", "DEEPSEEK_API_KEY", "OTHER_API_KEY"), "k") | {
+    environ = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY"), "k") | {
+        "OTHER_API_KEY": "k",
         "OLLAMA_URL": "http://127.0.0.1:11434/v1",
         "OTHER_URL": "https://example.com/v1/",
     }
     loaded = load(ROOT / "config/proxy.yaml", environ)
     assert loaded.notices == ()
-    assert list(loaded.table.upstreams) == ["openai", "deepseek", "ollama", "other", "vllm"]
+    assert list(loaded.table.upstreams) == ["openai", "anthropic", "deepseek", "ollama", "other", "vllm"]
     first = loaded.table.routes[0]
     assert [str(target) for target in first.targets] == [
         "openai/gpt-4o",
+        "anthropic/claude-sonnet-4-5",
         "deepseek/deepseek-chat",
         "vllm/mistralai/Mixtral-8x7B-Instruct-v0.1",
     ]
@@ -294,10 +296,14 @@ def test_no_correction_opens_the_engine_of_a_vllm(read):
 def test_a_vendors_own_address_need_not_be_written(read):
     text = """
 upstreams:
+  anthropic: {dialect: anthropic, api_key: "sk-x", headers: {anthropic-version: "2026-10-21"}}
   gemini: {dialect: gemini, api_key: "sk-x"}
 routes:
-  - {model: gemini-2.5-flash, targets: [gemini/gemini-2.5-flash]}
+  - {model: gemini-2.5-flash, targets: [gemini/gemini-2.5-flash, anthropic/claude-haiku-4-5]}
 """
-    gemini = read(text).table.upstreams["gemini"]
+    upstreams = read(text).table.upstreams
+    assert upstreams["anthropic"].base_url == "https://api.anthropic.com"
+    assert upstreams["anthropic"].headers == (("anthropic-version", "2026-10-21"),)
+    gemini = upstreams["gemini"]
     assert gemini.base_url == "https://generativelanguage.googleapis.com/v1beta"
     assert gemini.capabilities.accept is None

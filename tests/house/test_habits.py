@@ -21,6 +21,7 @@ VENDORS = re.compile(
 )
 VENDOR_ROOMS = ("proxy/wire/", "proxy/facts/", "proxy/config/", "proxy/simulator/", "proxy/cli/simulate.py")
 VENDOR_WORDS = {
+    ("proxy/table.py", "anthropic"): "names of dialects are words of the table",
     ("proxy/table.py", "gemini"): "names of dialects are words of the table",
     ("proxy/table.py", "openai"): "names of dialects are words of the table",
     ("proxy/table.py", "vllm"): "names of dialects are words of the table",

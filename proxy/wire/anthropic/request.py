@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.call import Call, UpstreamRequest
-from proxy.table import Target, Upstream
+from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.anthropic.content import text_block
 from proxy.wire.anthropic.gates import Gates, gates_for
 from proxy.wire.anthropic.messages import Conversation, converse
@@ -82,6 +82,7 @@ TRANSLATED = frozenset(
     }
 )
 """Members that have a place in the wire. All others, known or not, are left out and noted."""
+_NEEDED = frozenset({"messages", "model"})
 _TIERS: Mapping[str, str] = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 _JSON_ONLY = "Answer with a single JSON object and nothing else: no other text, no code fence."
 
@@ -90,20 +91,35 @@ def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest:
     """The request; raises `Unable` if the wire has no way to say it."""
     headers = outgoing(call, upstream, _own_headers(upstream))
     version = dict(headers)["anthropic-version"]
-    body: dict[str, Any] = dict(call.body)
-    for name in sorted(REFUSED & body.keys()):
-        if is_used(name, body[name]):
-            raise Unable(name, f"The upstream does not support '{name}'.")
+    notes: list[str] = []
+    body = _kept(call.body, upstream.capabilities, notes)
     try:
         settle_tools(body)
     except NotFunctions:
         raise Unable("tools", "The upstream knows no tools but functions.") from None
-    message = _Message(call, body, gates_for(target.model), samples=version < _NO_SAMPLING_SINCE)
+    samples = version < _NO_SAMPLING_SINCE
+    message = _Message(call, body, gates_for(target.model), notes, samples=samples)
     out = {"model": target.model, **message.members()}
     try:
-        return UpstreamRequest(_path(upstream), headers, dumps(out), tuple(dict.fromkeys(message.notes)))
+        return UpstreamRequest(_path(upstream), headers, dumps(out), tuple(dict.fromkeys(notes)))
     except ValueError:
         raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
+
+
+def _kept(given: Mapping[str, Any], able: Capabilities, notes: list[str]) -> dict[str, Any]:
+    """What will be translated, without nulls; the table may refuse or strip more of it."""
+    body: dict[str, Any] = {}
+    for name, value in given.items():
+        used = is_used(name, value)
+        if name in REFUSED | able.refuse:
+            if used:
+                raise Unable(name, f"The upstream does not support '{name}'.")
+        elif name in TRANSLATED and (name not in able.strip or name in _NEEDED):
+            if value is not None:
+                body[name] = value
+        elif used and name not in HINTS:
+            notes.append(name)
+    return body
 
 
 def _path(upstream: Upstream) -> str:
@@ -121,13 +137,15 @@ def _own_headers(upstream: Upstream) -> tuple[Header, ...]:
 class _Message:
     """One request's members, made one after another; `notes` fills with what had to be left out."""
 
-    def __init__(self, call: Call, body: dict[str, Any], gates: Gates, *, samples: bool) -> None:
+    def __init__(
+        self, call: Call, body: dict[str, Any], gates: Gates, notes: list[str], *, samples: bool
+    ) -> None:
         self._call = call
         self._body = body
         self._gates = gates
         self._samples = samples
         self._load = Load()
-        self.notes: list[str] = []
+        self._notes = notes
 
     def members(self) -> dict[str, Any]:
         """Everything but the model."""
@@ -144,10 +162,6 @@ class _Message:
         self._stop(out)
         self._account(out)
         _limit_breakpoints(out)
-        known = REFUSED | HINTS | TRANSLATED
-        self.notes.extend(
-            name for name, value in self._body.items() if name not in known and is_used(name, value)
-        )
         return out
 
     def _max_tokens(self) -> int:
@@ -161,7 +175,7 @@ class _Message:
         return next(maximum for maximum in given if maximum is not None)
 
     def _tools(self, out: dict[str, Any], talk: Conversation) -> None:
-        tools = definitions(self._body.get("tools") or [], self._load, self.notes)
+        tools = definitions(self._body.get("tools") or [], self._load, self._notes)
         if tools:
             out["tools"] = tools
             picked = choice(self._body, tools, self._gates)
@@ -178,7 +192,7 @@ class _Message:
             return
         if kind == "json_object":
             talk.system.append(text_block(_JSON_ONLY))
-            self.notes.append("response_format")
+            self._notes.append("response_format")
         elif kind == "json_schema":
             self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
         else:
@@ -220,7 +234,7 @@ class _Message:
         if said.effort is not None:
             out.setdefault("output_config", {})["effort"] = said.effort
         if said.unmet is not None:
-            self.notes.append(said.unmet)
+            self._notes.append(said.unmet)
         self._samples = self._samples and self._gates.sampling and not said.active
 
     def _sampling(self, out: dict[str, Any]) -> None:
@@ -234,7 +248,7 @@ class _Message:
             if self._samples and not (name == "top_p" and "temperature" in out):
                 out[name] = value if highest is None else min(value, highest)
             if out.get(name) != value:
-                self.notes.append(name)
+                self._notes.append(name)
 
     def _stop(self, out: dict[str, Any]) -> None:
         given = self._body.get("stop")
@@ -247,7 +261,7 @@ class _Message:
         if kept:
             out["stop_sequences"] = kept
         if len(kept) < len(words):
-            self.notes.append("stop")
+            self._notes.append("stop")
 
     def _account(self, out: dict[str, Any]) -> None:
         """Whom the call is for, how urgent it is, what may be cached."""
@@ -258,7 +272,7 @@ class _Message:
         if isinstance(tier, str) and tier in _TIERS:
             out["service_tier"] = _TIERS[tier]
         elif tier is not None:
-            self.notes.append("service_tier")
+            self._notes.append("service_tier")
         cache = self._body.get("prompt_cache_options")
         if isinstance(cache, dict) and cache.get("mode") == "implicit":
             out["cache_control"] = {"type": "ephemeral"}
