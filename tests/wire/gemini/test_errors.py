@@ -93,13 +93,13 @@ def test_a_refusal_means(status, body, kind, wait):
     assert (signal.phase, signal.status) == (Phase.HEADERS, status)
 
 
-@pytest.mark.parametrize(("status", "body", "kind", "wait"), [row for row in ROWS if row[0] >= 400])
+INSIDE = [
+    row for row in ROWS if isinstance(row[1], dict | list) and row[0] >= 400 and "four" not in str(row[1])
+]
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "wait"), INSIDE)
 def test_the_same_inside_a_success_means_the_same(status, body, kind, wait):
-    if isinstance(body, bytes) or not isinstance((body[0] if isinstance(body, list) else body), dict):
-        pytest.skip("not an error inside a success")
-    inside = body[0] if isinstance(body, list) else body
-    if type(inside["error"]["code"]) is not int:
-        pytest.skip("no status inside")
     reply = Gemini().reply(make_call(), 200, {}, encoded(body))
     reader = Gemini().reader(make_call(), make_upstream())
     reader.feed(b"data: " + encoded(body) + b"\n\n")
