@@ -1,0 +1,160 @@
+"""The official Python SDK in front of a Claude: the caller must not notice who answers."""
+
+import openai
+import pydantic
+import pytest
+from openai import OpenAI
+
+from tests.kit.processes import TABLE, calls, house
+
+HEAD, _, _ = TABLE.partition("upstreams:")
+CLAUDE_TABLE = (
+    HEAD
+    + """\
+upstreams:
+  anthropic:
+    dialect: anthropic
+    base_url: http://127.0.0.1:{simulator}/anthropic
+    api_key: sk-upstream-anthropic
+  vllm:
+    dialect: vllm
+    base_url: http://127.0.0.1:{simulator}/vllm/v1
+routes:
+  - model: chat
+    targets: [anthropic/claude-opus-4-8, vllm/mixtral]
+  - model: older
+    targets: [anthropic/claude-3-5-sonnet-20241022]
+  - model: newest
+    targets: [anthropic/claude-opus-5-5]
+prices:
+  anthropic/*: {{input: 3, cached: 0.3, cache_write: 3.75, output: 15}}
+  vllm/*: {{input: 0, output: 0}}
+"""
+)
+ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hello"}]
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+class City(pydantic.BaseModel):
+    name: str
+    people: int
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory):
+    with house(tmp_path_factory.mktemp("anthropic"), table=CLAUDE_TABLE) as built:
+        yield built
+
+
+@pytest.fixture
+def sdk(behind):
+    behind.script("{}")
+    with OpenAI(base_url=behind.base_url, api_key=behind.key, max_retries=0) as client:
+        yield client
+    behind.script("{}")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_chat_is_answered_counted_and_paid(sdk, behind, stream):
+    if stream:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        *chunks, last = sdk.chat.completions.create(model="chat", messages=ASK, **options)
+        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        usage = last.usage
+    else:
+        answer = sdk.chat.completions.create(model="chat", messages=ASK)
+        said, usage = answer.choices[0].message.content, answer.usage
+    assert said.startswith("Simulated answer from anthropic")
+    assert usage.completion_tokens == len(said.split(" "))
+    newest = calls(behind, 1)[0]
+    assert newest["upstream"] == "anthropic"
+
+
+@pytest.mark.parametrize("model", ["chat", "older", "newest"])
+def test_parse_gives_an_object_of_the_schema(sdk, model):
+    parsed = sdk.chat.completions.parse(model=model, messages=ASK, response_format=City)
+    assert isinstance(parsed.choices[0].message.parsed, City)
+    with sdk.chat.completions.stream(model=model, messages=ASK, response_format=City) as events:
+        choice = events.get_final_completion().choices[0]
+    assert isinstance(choice.message.parsed, City)
+    assert choice.finish_reason == "stop"
+
+
+def test_a_picture_goes_up_as_data_or_as_a_link(sdk):
+    for url in (PIXEL, "https://example.com/a.png"):
+        content = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": url}}]
+        messages = [{"role": "user", "content": content}]
+        raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=messages)
+        assert raw.headers["x-fallthrough-upstream"] == "anthropic"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_with_tools_survives_a_change_of_upstream(sdk, behind, stream):
+    def turn(messages):
+        if not stream:
+            return sdk.chat.completions.create(model="chat", messages=messages, tools=[WEATHER]).choices[0]
+        with sdk.chat.completions.stream(model="chat", messages=messages, tools=[WEATHER]) as events:
+            return events.get_final_completion().choices[0]
+
+    def answered(messages, choice):
+        made = [
+            {"id": call.id, "type": "function", "function": call.function.to_dict()}
+            for call in choice.message.tool_calls
+        ]
+        for call in made:
+            call["function"].pop("parsed_arguments", None)
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": "cold"} for call in made]
+        return [*messages, {"role": "assistant", "content": None, "tool_calls": made}, *results]
+
+    first = turn(ASK)
+    assert first.finish_reason == "tool_calls"
+    history = answered(ASK, first)
+    assert turn(history).message.content.startswith("Simulated answer from anthropic")
+    behind.script("anthropic: [{do: {error: overload}}]")
+    assert turn(history).message.content.startswith("Simulated answer from vllm")
+    again = [*history, {"role": "user", "content": "And now?"}]
+    elsewhere = answered(again, turn(again))
+    behind.script("{}")
+    assert turn(elsewhere).message.content.startswith("Simulated answer from anthropic")
+
+
+def test_what_is_lost_is_said_in_a_header(sdk):
+    raw = sdk.chat.completions.with_raw_response.create(
+        model="newest", messages=ASK, temperature=0.2, reasoning_effort="high"
+    )
+    assert raw.headers["x-fallthrough-degraded"] == "temperature"
+
+
+def test_what_no_target_can_do_is_refused_by_name(sdk):
+    forced = {"model": "newest", "messages": ASK, "tools": [WEATHER], "tool_choice": "required"}
+    for wrong, param in (({"model": "newest", "messages": ASK, "n": 2}, "n"), (forced, "tool_choice")):
+        with pytest.raises(openai.BadRequestError) as caught:
+            sdk.chat.completions.create(**wrong)
+        assert (caught.value.param, caught.value.code) == (param, "unsupported_parameter")
+
+
+def test_what_one_target_cannot_do_is_done_by_the_next(sdk):
+    raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=ASK, n=2)
+    assert raw.headers["x-fallthrough-upstream"] == "vllm"
+    assert len(raw.parse().choices) == 2
+
+
+@pytest.mark.parametrize("do", ["{cut: 4}", "{error_event: 4}"])
+def test_a_stream_that_breaks_is_an_error_and_no_answer(sdk, behind, do):
+    behind.script(f"anthropic: [{{do: {do}}}]")
+    with pytest.raises(openai.APIError):
+        list(sdk.chat.completions.create(model="newest", messages=ASK, stream=True))
+
+
+@pytest.mark.parametrize("kind", ["rate_limit", "overload", "money", "auth", "model", "server"])
+def test_every_trouble_of_the_upstream_is_somebody_elses_answer(sdk, behind, kind):
+    behind.script(f"anthropic: [{{do: {{error: {kind}}}}}]")
+    answer = sdk.chat.completions.create(model="chat", messages=ASK)
+    assert answer.choices[0].message.content.startswith("Simulated answer from vllm")
