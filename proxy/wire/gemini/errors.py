@@ -3,7 +3,8 @@
 The dialect calls `judge` for answers that are not successes; replies and readers call `inband` for
 an error inside a success. Google tells more in its `details` than in its status: a bad key is a 400,
 the wait stands in the body, and the name of a quota says whether a minute or a day is spent. All of
-it is said again in OpenAI's words, which `proxy.wire.errors` weighs.
+it is said again in OpenAI's words, which `proxy.wire.errors` weighs; what is not Google's, such as the
+error of a gateway, goes there as it is.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.call import Kind, Phase, Signal
-from proxy.wire.complaints import Complaint, flatten
+from proxy.wire.complaints import flatten
 from proxy.wire.errors import weigh
 from proxy.wire.retry_after import duration
 from proxy.wire.tolerant import loads
@@ -100,12 +101,12 @@ def _weigh(status: int, headers: Mapping[str, str], said: Any) -> Signal:
     word = error.get("status")
     word = word if isinstance(word, str) else ""
     code = _code(error, word, complaint.message)
-    signal = weigh(status, headers, Complaint(complaint.message, "", code))
+    signal = weigh(status, headers, replace(complaint, code=code or complaint.code))
     if signal.kind is Kind.BAD_REQUEST and _CANNOT.match(complaint.message):
         signal = replace(signal, kind=Kind.UNABLE, told=None)
     if signal.retry_after_s is None and signal.kind in {Kind.RATE_LIMITED, Kind.OVERLOADED}:
         signal = replace(signal, retry_after_s=_delay(error))
-    return replace(signal, detail=f"{status} {_word(word)}".rstrip())
+    return replace(signal, detail=f"{status} {_word(word)}") if _word(word) else signal
 
 
 def _code(error: dict[str, Any], word: str, message: str) -> str:
