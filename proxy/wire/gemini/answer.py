@@ -68,13 +68,13 @@ class Answer:
         "_call_id",
         "_calls",
         "_legacy",
+        "_metadata",
         "_names",
         "_open",
         "_stray",
         "blocked",
         "finish",
         "model",
-        "usage",
     )
 
     def __init__(self, call: Call) -> None:
@@ -90,13 +90,21 @@ class Answer:
         self.finish: str | None = None
         """Gemini's own word for the end."""
         self.model = call.model
-        self.usage: Usage | None = None
+        self._metadata: dict[str, Any] = {}
+        """The latest count, not looked at before somebody asks: one comes with every chunk."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """Google's own count so far, if it can be believed."""
+        return reported(self._metadata)
 
     def take(self, chunk: dict[str, Any]) -> list[Piece]:
         """What the next chunk brings; `Malformed` if no client could read it."""
         if isinstance(chunk.get("modelVersion"), str):
             self.model = chunk["modelVersion"]
-        self.usage = reported(chunk.get("usageMetadata")) or self.usage
+        metadata = chunk.get("usageMetadata")
+        if isinstance(metadata, dict) and metadata.get("promptTokenCount"):
+            self._metadata = metadata
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
             self.blocked = str(feedback["blockReason"])

@@ -92,7 +92,8 @@ def inband(said: Any, phase: Phase) -> Signal:
 
 def is_error(said: Any) -> bool:
     """Whether parsed JSON is an error and not an answer."""
-    return isinstance(_only(said), dict) and bool(_only(said).get("error"))
+    said = _only(said)
+    return isinstance(said, dict) and bool(said.get("error"))
 
 
 def _weigh(status: int, headers: Mapping[str, str], said: Any) -> Signal:
