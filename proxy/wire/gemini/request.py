@@ -103,12 +103,13 @@ def _key(upstream: Upstream) -> tuple[tuple[str, str], ...]:
 def _kept(given: Mapping[str, Any], able: Capabilities, degraded: list[str]) -> dict[str, Any]:
     """What will be translated, without nulls."""
     body: dict[str, Any] = {}
+    refused, translated = REFUSED | able.refuse, TRANSLATED - able.strip
     for name, value in given.items():
         used = is_used(name, value)
-        if name in REFUSED | able.refuse:
+        if name in refused:
             if used:
                 raise Unable(name, f"Unsupported parameter: '{name}' is not supported with this model.")
-        elif name in TRANSLATED - able.strip:
+        elif name in translated:
             if value is not None:
                 body[name] = value
         elif used and name not in HINTS:
