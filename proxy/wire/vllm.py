@@ -10,10 +10,10 @@ from typing import Any
 
 from proxy.call import Call, Kind, Phase, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
+from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai import OpenAI
 from proxy.wire.openai_request import is_used, render
 from proxy.wire.openai_stream import Expected
-from proxy.wire.vllm_tools import NotFunctions, settle_tools
 
 _ACCEPT = frozenset(
     {

@@ -18,10 +18,10 @@ from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.anthropic.thinking import think
 from proxy.wire.anthropic.tools import answer_through, choice, declared_anyway, definitions
 from proxy.wire.headers import Header, outgoing
+from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai_request import is_used
 from proxy.wire.tolerant import dumps
 from proxy.wire.unable import Unable
-from proxy.wire.vllm_tools import NotFunctions, settle_tools
 
 PATH = "/messages"
 _RELEASE = "/v1"
@@ -285,10 +285,12 @@ def _pseudonym(tenant: str, user: str) -> str:
 
 def _limit_breakpoints(out: dict[str, Any]) -> None:
     """Keep the last few cache breakpoints: more are refused, and the later ones hold the longer prefix."""
-    marked: list[dict[str, Any]] = [block for block in out.get("tools", ()) if "cache_control" in block]
-    marked += [block for block in out.get("system", ()) if "cache_control" in block]
+    blocks: list[dict[str, Any]] = [*out.get("tools", ()), *out.get("system", ())]
     for message in out["messages"]:
-        marked += [block for block in message["content"] if "cache_control" in block]
+        for block in message["content"]:
+            blocks += block.get("content", ()) if block["type"] == "tool_result" else ()
+            blocks.append(block)
+    marked = [block for block in blocks if "cache_control" in block]
     most = _MOST_BREAKPOINTS - ("cache_control" in out)
     for block in marked[:-most]:
         del block["cache_control"]

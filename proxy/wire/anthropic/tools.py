@@ -1,6 +1,6 @@
 """Tools, the choice among them, and the form of the answer.
 
-`request.py` calls these on a body whose old `functions` are tools already (`vllm_tools.py` does that
+`request.py` calls these on a body whose old `functions` are tools already (`modern_tools.py` does that
 for every dialect). What a model refuses to be made to do is refused here, by name; a promise of
 strictness that cannot be kept is taken back and noted, for the tool still works without it.
 """

@@ -160,11 +160,11 @@ STEP = st.builds(
                 for one, name in zip(ids, names, strict=True)
             ],
         },
-        *({"role": "tool", "tool_call_id": one, "content": "done"} for one in order(ids)),
+        *({"role": "tool", "tool_call_id": one, "content": content} for one in order(ids)),
     ],
     st.lists(IDS, min_size=2, max_size=2, unique=True),
     st.lists(TOOLS, min_size=2, max_size=2),
-    st.none() | WORDS,
+    st.none() | CONTENT,
     st.sampled_from([list, lambda ids: list(reversed(ids))]),
 )
 MESSAGES = st.builds(

@@ -1,7 +1,7 @@
-"""Tools as vLLM takes them.
+"""Tools in today's form, for upstreams that never knew the old one.
 
-Called by `vllm.py` on its own shallow copy of a body; the lists inside are the caller's and are
-replaced, never changed.
+Dialects call `settle_tools` on their own shallow copy of a body; the lists inside are the caller's
+and are replaced, never changed.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from proxy.wire.legacy import settle_legacy
 
 
 class NotFunctions(Exception):
-    """The caller offers tools of another kind, which vLLM cannot call."""
+    """The caller offers tools of another kind, which the upstream cannot call."""
 
 
 def settle_tools(body: dict[str, Any]) -> None:
