@@ -5,6 +5,7 @@ import click
 from proxy.cli.check import check
 from proxy.cli.health import health
 from proxy.cli.keys import keys
+from proxy.cli.ledger import ledger
 from proxy.cli.serve import serve
 from proxy.cli.simulate import simulate
 from proxy.cli.usage import usage
@@ -16,5 +17,5 @@ def cli() -> None:
     """An OpenAI-compatible proxy that falls through to whichever upstream answers."""
 
 
-for command in (serve, check, simulate, keys, usage, health):
+for command in (serve, check, simulate, keys, usage, ledger, health):
     cli.add_command(command)

@@ -9,6 +9,7 @@ format: what is changed here makes every ledger written before invalid.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from struct import pack
 
 LEAF, NODE = b"\x00", b"\x01"
 
@@ -40,29 +41,34 @@ GENESIS = Link(0, bytes(32))
 """Before the first row."""
 
 
-def canonical(names: Sequence[str], values: Sequence[Value]) -> bytes:
-    """Named values as bytes in one way only: `NAME=iLENGTH:DIGITS` or `NAME=tLENGTH:TEXT`, a line each.
+def canonical(values: Sequence[Value]) -> bytes:
+    """Values as bytes, in one way only: what they are, all numbers and lengths, then all texts.
 
-    A NULL is left out. Lengths count bytes of UTF-8, so that no value can imitate the next field.
+    A letter a value (`i` an integer, `t` a text, `-` NULL; not written at the end) and a line feed;
+    then for each that is not NULL 64 signed bits, big-endian: the integer, or the text's length in
+    bytes of UTF-8; then the texts. Lengths first, so that no text can imitate its neighbour.
     """
-    parts = []
-    for name, value in zip(names, values, strict=True):
+    kinds, numbers, texts = [], [], []
+    for value in values:
         if value is None:
-            continue
-        if value.__class__ is int:
-            text = str(value)
-            parts.append(f"{name}=i{len(text)}:{text}\n")
+            kinds.append("-")
+        elif value.__class__ is int:
+            kinds.append("i")
+            numbers.append(value)
         elif isinstance(value, str):
-            length = len(value) if value.isascii() else len(value.encode())
-            parts.append(f"{name}=t{length}:{value}\n")
+            text = value.encode()
+            kinds.append("t")
+            numbers.append(len(text))
+            texts.append(text)
         else:
-            raise TypeError(f"{name} is neither a whole number nor text")
-    return "".join(parts).encode()
+            raise TypeError("neither a whole number nor text")
+    header = "".join(kinds).rstrip("-").encode()
+    return b"%b\n%b%b" % (header, pack(f">{len(numbers)}q", *numbers), b"".join(texts))
 
 
 def leaf(before: bytes, values: Sequence[Value]) -> bytes:
     """The hash of a row whose columns are `values`, after the row whose hash is `before`."""
-    return sha256(LEAF + before + canonical(COLUMNS, values)).digest()
+    return sha256(LEAF + before + canonical(values)).digest()
 
 
 def node(left: bytes, right: bytes) -> bytes:

@@ -17,6 +17,7 @@ from types import NoneType
 import orjson
 
 from proxy.store.chain import Value, canonical
+from proxy.store.fault import StoreRefused
 
 SIGNED = b"\x02"
 """Begins what is signed, so that no head can pass for a row or a node."""
@@ -55,7 +56,7 @@ class Head:
 
     def signed_bytes(self) -> bytes:
         values: tuple[Value, ...] = (self.size, self.hash, self.root, self.at_us, self.epoch, self.key_id)
-        return SIGNED + canonical(FIELDS, values)
+        return SIGNED + canonical(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ def read(ledger: Path) -> list[Head | Unread]:
         content = heads_path(ledger).read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise _unreadable(ledger, error) from error
     return [_parse(line, number) for number, line in enumerate(content.split(b"\n")[:-1], 1)]
 
 
@@ -105,6 +108,8 @@ def newest(ledger: Path) -> Head | Unread | None:
             lines = file.read().split(b"\n")[:-1]
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(ledger, error) from error
     return _parse(lines[-1], 0) if lines else None
 
 
@@ -123,6 +128,12 @@ def append(ledger: Path, head: Head) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _unreadable(ledger: Path, error: OSError) -> StoreRefused:
+    return StoreRefused(
+        heads_path(ledger), f"it cannot be read ({error.strerror})", "let the proxy's user read it"
+    )
 
 
 def _parse(line: bytes, number: int) -> Head | Unread:

@@ -1,76 +1,129 @@
-"""Whether the ledger agrees with itself: every row replayed from the first, against the balances.
+"""Whether the ledger agrees with itself: every row replayed from the first, against the working tables.
 
-Reads only. Tests and `fallthrough ledger check` call it; a running proxy never has to.
+Reads only. Tests and `fallthrough ledger check` call it, `verify.py` does the same beside the chain;
+a running proxy never has to.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import apsw
+import orjson
 
-from proxy.store import entries
 from proxy.store.database import open_reader
-from proxy.store.entries import Entry
 
 RESOLVED = frozenset({"commit", "release", "expire"})
+
+ROWS = "SELECT seq, epoch, kind, call_id, entries FROM rows ORDER BY seq"
+
+DAMAGED = (apsw.Error, UnicodeDecodeError)
+"""What reading a damaged file raises."""
+
+Counted = tuple[str, int]
+"""A balance: scope and window."""
+
+Entries = list[list[Any]]
+"""`[scope, window, unit, amount]` each, as rows have them (`entries.py`)."""
+
+
+@dataclass(slots=True)
+class Open:
+    """A reservation that nothing has resolved yet."""
+
+    seq: int
+    epoch: int
+    claims: Entries
 
 
 @dataclass(slots=True)
 class Replay:
     """What the rows say, without any working table."""
 
-    used: Counter[tuple[str, int]] = field(default_factory=Counter)
-    open: dict[str, list[Entry]] = field(default_factory=dict)
+    used: Counter[Counted] = field(default_factory=Counter)
+    open: dict[str, Open] = field(default_factory=dict)
+    alerts: set[tuple[str, int, int]] = field(default_factory=set)
+    epoch: int = 0
     faults: list[str] = field(default_factory=list)
 
-    def held(self) -> Counter[tuple[str, int]]:
-        held: Counter[tuple[str, int]] = Counter()
-        for claims in self.open.values():
-            for claim in claims:
-                held[claim.counter] += claim.amount
+    def held(self) -> Counter[Counted]:
+        held: Counter[Counted] = Counter()
+        for reservation in self.open.values():
+            for scope, window, _, amount in reservation.claims:
+                held[scope, window] += amount
         return held
 
-    def row(self, kind: str, call_id: str, entered: list[Entry]) -> None:
-        if kind == "reserve":
+    def row(self, seq: int, epoch: int, kind: str, call_id: str, text: str) -> None:
+        """The next row; one that makes no sense is a fault and changes nothing."""
+        try:
+            self.epoch = max(self.epoch, epoch)
+            self._row(seq, epoch, kind, call_id, orjson.loads(text))
+        except (ValueError, TypeError, LookupError):
+            self.faults.append(f"row {seq}: its entries cannot be read")
+
+    def _row(self, seq: int, epoch: int, kind: str, call_id: str, entered: Entries) -> None:
+        if kind == "alert":
+            scope, window, _, _, mark, _ = entered[0]
+            self.alerts.add((scope, window, mark))
+        elif kind == "reserve":
             if call_id in self.open:
-                self.faults.append(f"{call_id} is reserved twice")
-            self.open[call_id] = entered
+                self.faults.append(f"row {seq}: {call_id} is reserved twice")
+            self.open[call_id] = Open(seq, epoch, entered)
         elif call_id not in self.open:
-            self.faults.append(f"{kind} of {call_id}, which is not open")
+            self.faults.append(f"row {seq}: {kind} of {call_id}, which is not open")
         elif kind == "move":
-            self.open[call_id] += entered
+            self.open[call_id].claims += entered
         else:
-            claimed = {claim.counter for claim in self.open.pop(call_id)}
-            for entry in entered:
-                self.used[entry.counter] += entry.amount
-                if entry.counter not in claimed:
-                    self.faults.append(f"{call_id} is charged to {entry.scope}, which it did not claim")
+            self._settle(seq, call_id, entered)
+
+    def _settle(self, seq: int, call_id: str, entered: Entries) -> None:
+        claimed = {(scope, window) for scope, window, _, _ in self.open.pop(call_id).claims}
+        for scope, window, _, amount in entered:
+            self.used[scope, window] += amount
+            if (scope, window) not in claimed:
+                self.faults.append(f"row {seq}: {call_id} is charged to {scope}, which it did not claim")
 
 
 def check(path: Path) -> tuple[str, ...]:
     """Every disagreement found, in words; empty: the ledger is whole."""
     connection = open_reader(path)
+    replay, expected = Replay(), 0
     try:
         connection.execute("BEGIN")
-        replay = _replay(connection)
-        return (*replay.faults, *_balances(connection, replay), *_open(connection, replay))
+        for seq, *rest in connection.execute(ROWS):
+            expected += 1
+            if seq != expected:
+                replay.faults.append(f"row {expected} is missing")
+                expected = seq
+            replay.row(seq, *rest)
+        return (*replay.faults, *tables(connection, replay))
+    except DAMAGED as error:
+        return (*replay.faults, f"after row {expected}: the file is damaged ({error})")
     finally:
         connection.close(True)
 
 
-def _replay(connection: apsw.Connection) -> Replay:
-    replay, expected = Replay(), 0
-    for seq, kind, call_id, text in connection.execute(
-        "SELECT seq, kind, call_id, entries FROM rows ORDER BY seq"
-    ):
-        expected += 1
-        if seq != expected:
-            replay.faults.append(f"row {expected} is missing")
-            expected = seq
-        if kind != "alert":
-            replay.row(kind, call_id, entries.load(text))
-    return replay
+def tables(connection: apsw.Connection, replay: Replay) -> list[str]:
+    """Where the working tables differ from what the rows come to."""
+    faults = _balances(connection, replay)
+    found: dict[str, Any] = {
+        call: (seq, epoch, text)
+        for call, seq, epoch, text in connection.execute("SELECT call_id, seq, epoch, claims FROM open_calls")
+    }
+    for call in sorted(found.keys() ^ replay.open.keys()):
+        faults.append(f"{call} is open in only one of rows and open_calls")
+    for call in sorted(found.keys() & replay.open.keys()):
+        told = replay.open[call]
+        if found[call] != (told.seq, told.epoch, orjson.dumps(told.claims).decode()):
+            faults.append(f"{call}: what open_calls says of it is not what its rows say")
+    alerts = set(connection.execute("SELECT scope, window_start, mark FROM alerts"))
+    for scope, window, mark in sorted(alerts ^ replay.alerts):
+        faults.append(f"the alert of {scope} in {window} at {mark} % is in only one of rows and alerts")
+    epoch: int = connection.execute("SELECT epoch FROM state").get
+    if epoch < replay.epoch:
+        faults.append(f"the epoch is {epoch}, yet a row is of epoch {replay.epoch}")
+    return faults
 
 
 def _balances(connection: apsw.Connection, replay: Replay) -> list[str]:
@@ -86,8 +139,3 @@ def _balances(connection: apsw.Connection, replay: Replay) -> list[str]:
         if found.get(counter, (0, 0)) != told:
             faults.append(f"{counter}: rows say used and held {told}, the balance {found.get(counter)}")
     return faults
-
-
-def _open(connection: apsw.Connection, replay: Replay) -> list[str]:
-    found = {call for (call,) in connection.execute("SELECT call_id FROM open_calls")}
-    return [f"{call} is open in only one of rows and open_calls" for call in sorted(found ^ set(replay.open))]

@@ -4,8 +4,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from proxy.store import open_ledger, replay
+from proxy.store import open_ledger
 from proxy.store.database import open_reader
+from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.store.making import StillClock
 
@@ -18,10 +19,10 @@ class SqliteStore:
         self.alerts: list[Any] = []
 
     @asynccontextmanager
-    async def open(self, pace: Pace | None = None):
+    async def open(self, pace: Pace | None = None, **options: Any):
         pace = pace or Pace()
         async with open_ledger(
-            self.path, clock=StillClock(), on_alert=self.alerts.append, pace=pace
+            self.path, clock=StillClock(), on_alert=self.alerts.append, pace=pace, **options
         ) as ledger:
             yield ledger
 
@@ -43,8 +44,8 @@ class SqliteStore:
         return [kind for (kind,) in self.query(sql, call_id)]
 
     def faults(self) -> tuple[str, ...]:
-        """Where rows and balances disagree."""
-        return replay.check(self.path)
+        """Where rows, hashes, heads and balances disagree."""
+        return verify(self.path).faults
 
 
 STORES = {"sqlite": SqliteStore}

@@ -8,6 +8,7 @@ from collections import defaultdict
 
 import pytest
 
+from proxy.store import heads
 from tests.store.stores import SqliteStore
 
 KILLS = 25
@@ -47,6 +48,7 @@ async def test_25_kills_under_64_callers_lose_and_double_nothing(tmp_path):
     async with store.open():
         pass
     assert store.faults() == ()
+    assert {head.epoch for head in heads.read(store.path)} > set(range(2, KILLS)), "a start told no head"
     assert store.query("SELECT 1 FROM open_calls") == []
     assert store.query("SELECT sum(held) FROM balances") == [(0,)]
 

@@ -1,0 +1,80 @@
+"""`fallthrough ledger`: whether the ledger is what it was, row by row, and agrees with itself.
+
+Reads beside a running proxy; changes nothing. Exit status 0: whole; 1: not, or there is none to read.
+"""
+
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import orjson
+
+from proxy.cli.place import ledger_path
+from proxy.store import StoreRefused, replay
+from proxy.store.chain import Link
+from proxy.store.keys import read_seal
+from proxy.store.verify import Verdict
+from proxy.store.verify import verify as verify_ledger
+
+
+def link(_context: click.Context, _option: click.Parameter, value: str | None) -> Link | None:
+    """A head as `verify` prints it: `SIZE:HASH`."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([1-9][0-9]{0,17}):([0-9a-f]{64})", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is not SIZE:HASH, such as 4096:9f86…, 64 hexadecimal digits")
+    return Link(int(found[1]), bytes.fromhex(found[2]))
+
+
+@click.group()
+def ledger() -> None:
+    """Prove that the ledger is whole."""
+
+
+@ledger.command()
+@click.option("--head", callback=link, metavar="SIZE:HASH", help="A head that was kept elsewhere.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def verify(head: Link | None, as_json: bool, path: Path | None, config: Path | None) -> None:
+    """Read every row against its hash, the segments' roots, all heads, and the balances."""
+    place = ledger_path(path, config)
+    try:
+        verdict = verify_ledger(place, seal=read_seal(place.with_name("keys.db")), anchored=head)
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    _tell(verdict.faults, as_json, asdict(verdict), _found(verdict))
+    sys.exit(1 if verdict.faults else 0)
+
+
+@ledger.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def check(as_json: bool, path: Path | None, config: Path | None) -> None:
+    """Replay every row and compare the sums with the balances; hashes are not looked at."""
+    try:
+        faults = replay.check(ledger_path(path, config))
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    _tell(faults, as_json, {"faults": faults}, ())
+    sys.exit(1 if faults else 0)
+
+
+def _found(verdict: Verdict) -> tuple[str, ...]:
+    heads = f"{verdict.heads:,} heads" if verdict.heads else "no heads: a file that was cut short looks whole"
+    signatures = "" if verdict.signed or not verdict.heads else " (no key is here: signatures not checked)"
+    counts = f"{verdict.rows:,} rows, {verdict.segments:,} segments, {heads}{signatures}"
+    more = (f"{verdict.more:,} more faults",) if verdict.more else ()
+    return (*more, counts, f"head {verdict.rows}:{verdict.hash}")
+
+
+def _tell(faults: tuple[str, ...], as_json: bool, facts: dict[str, object], words: tuple[str, ...]) -> None:
+    if as_json:
+        click.echo(orjson.dumps({"whole": not faults, **facts}, option=orjson.OPT_INDENT_2))
+        return
+    for line in (*faults, *words, "The ledger is NOT whole." if faults else "The ledger is whole."):
+        click.echo(line)

@@ -1,0 +1,178 @@
+"""Whether the ledger is what it was: every row against its hash, every hash against roots and heads.
+
+`fallthrough ledger verify` calls it, beside a running proxy too: rows are read a slice at a time, so
+that no long transaction holds up checkpoints, and the working tables with the last slice. Whoever
+wants it from another hand runs `tools/verify_ledger.py`, which shares no code with this.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from proxy.store import heads
+from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
+from proxy.store.database import open_reader
+from proxy.store.heads import Head, Seal, Unread
+from proxy.store.replay import DAMAGED, Replay, tables
+
+SLICE_ROWS = 20_000
+
+FAULTS_MAX = 100
+"""More are counted, not told."""
+
+SLICE = f"SELECT {', '.join(COLUMNS)}, prev, hash FROM rows WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+
+KEYS = tuple(COLUMNS.index(name) for name in ("seq", "epoch", "kind", "call_id", "entries"))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found. No faults: every row is what it was when it was written."""
+
+    rows: int
+    hash: str
+    """Of the last row: with `rows` a head to keep elsewhere and ask for the next time."""
+    segments: int
+    heads: int
+    signed: bool
+    """Whether signatures of heads could be checked."""
+    faults: tuple[str, ...]
+    more: int
+    """Faults not told."""
+
+
+class Trace:
+    """The chain as read so far, and everything about it that did not fit."""
+
+    def __init__(self, told: list[Head | Unread], anchored: Link | None, seal: Seal | None) -> None:
+        self.link = GENESIS
+        self.segments = 0
+        self.faults: list[str] = []
+        self.more = 0
+        self._leaves: list[bytes] = []
+        self._frontier = Frontier()
+        self._heads = deque(self._sound_heads(told, seal))
+        self._anchored = anchored
+
+    def fault(self, words: str) -> None:
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(words)
+        else:
+            self.more += 1
+
+    def row(self, values: tuple[Any, ...], roots: dict[int, bytes]) -> None:
+        """The next row; it is held to what it says of itself, so that one change is one fault."""
+        seq, prev, own = values[0], values[-2], values[-1]
+        if seq != self.link.seq + 1:
+            self.fault(f"row {self.link.seq + 1} is missing: row {seq} follows row {self.link.seq}")
+        if prev != self.link.hash:
+            self.fault(f"row {seq} does not follow the row before it: one of them was put here or changed")
+        try:
+            if own != leaf(prev, values[:-2]):
+                self.fault(f"row {seq} is not what was written: its hash does not fit")
+        except (TypeError, ValueError):
+            self.fault(f"row {seq} holds what no row may hold")
+        self.link = Link(seq, own)
+        self._leaves.append(own)
+        if seq % SEGMENT_ROWS == 0:
+            self._segment(seq // SEGMENT_ROWS, roots)
+        if self._heads and self._heads[0].size <= seq:
+            self._pass_heads()
+        if self._anchored and self._anchored.seq == seq:
+            if self._anchored.hash != own:
+                self.fault(
+                    f"row {seq} does not have the hash of the head given: it or one before was rewritten"
+                )
+            self._anchored = None
+
+    def end(self) -> None:
+        """No more rows: what is still waiting for one was cut off."""
+        for head in self._heads:
+            self.fault(f"cut short: it ends at row {self.link.seq}, a head says {head.size}")
+        if self._anchored:
+            self.fault(f"cut short: it ends at row {self.link.seq}, the head given says {self._anchored.seq}")
+
+    def _segment(self, number: int, roots: dict[int, bytes]) -> None:
+        leaves, self._leaves = self._leaves, []
+        found = roots.get(number)
+        self.segments += 1
+        whole = len(leaves) == SEGMENT_ROWS and all(isinstance(each, bytes) for each in leaves)
+        root = segment_root(leaves) if whole else None
+        if found is None or found != root:
+            self.fault(
+                f"segment {number}: its root {'is missing' if found is None else 'does not fit its rows'}"
+            )
+        self._frontier.add(root or found or bytes(32))
+
+    def _pass_heads(self) -> None:
+        root = self._frontier.root()
+        while self._heads and self._heads[0].size <= self.link.seq:
+            head = self._heads.popleft()
+            if (head.size, head.hash) != (self.link.seq, self.link.hash.hex()):
+                self.fault(
+                    f"row {head.size} does not have the hash of its head: it or one before was rewritten"
+                )
+            elif head.root != (root.hex() if root else None):
+                self.fault(f"the head of row {head.size} has another root than the segments before it")
+
+    def _sound_heads(self, told: list[Head | Unread], seal: Seal | None) -> list[Head]:
+        sound: list[Head] = []
+        for number, head in enumerate(told, 1):
+            if isinstance(head, Unread):
+                self.fault(f"heads file, line {number}: this is no head")
+            elif seal and not seal.signed(head):
+                self.fault(f"heads file, line {number}: not signed by the key in keys.db")
+            elif sound and head.size < sound[-1].size:
+                self.fault(f"heads file, line {number}: out of order")
+            else:
+                sound.append(head)
+        return sound
+
+
+def verify(path: Path, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
+    """Read everything once. `anchored` is a head kept elsewhere; `seal` checks signatures.
+
+    Raises `StoreRefused` where there is nothing of ours to read.
+    """
+    told = heads.read(path)  # before the rows, so that none is ahead of them
+    trace, replay = Trace(told, anchored, seal), Replay()
+    connection = open_reader(path)
+    try:
+        while _slice(connection, trace, replay):
+            pass
+        trace.end()
+    except DAMAGED as error:
+        trace.fault(f"after row {trace.link.seq}: the file is damaged ({error})")
+    finally:
+        connection.close(True)
+    for fault in replay.faults:
+        trace.fault(fault)
+    signed = seal is not None and bool(told)
+    hash_ = trace.link.hash.hex()
+    return Verdict(trace.link.seq, hash_, trace.segments, len(told), signed, tuple(trace.faults), trace.more)
+
+
+def _slice(connection: apsw.Connection, trace: Trace, replay: Replay) -> bool:
+    """Read on; the last slice ends with the working tables, as they were with its last row."""
+    connection.execute("BEGIN")
+    after = trace.link.seq
+    low, high = after // SEGMENT_ROWS, (after + SLICE_ROWS) // SEGMENT_ROWS + 1
+    roots = dict(
+        connection.execute("SELECT number, root FROM segments WHERE number BETWEEN ? AND ?", (low, high))
+    )
+    count = 0
+    seq, epoch, kind, call_id, entries = KEYS
+    for values in connection.execute(SLICE, (after, SLICE_ROWS)):
+        count += 1
+        trace.row(values, roots)
+        replay.row(values[seq], values[epoch], values[kind], values[call_id], values[entries])
+    if count < SLICE_ROWS:
+        replay.faults += tables(connection, replay)
+        last: int = connection.execute("SELECT coalesce(max(number), 0) FROM segments").get
+        if last > trace.link.seq // SEGMENT_ROWS:
+            trace.fault(f"segment {last} has a root but not all of its rows")
+    connection.execute("COMMIT")
+    return count == SLICE_ROWS

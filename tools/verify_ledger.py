@@ -1,0 +1,179 @@
+"""A second verifier of the ledger: nothing but the standard library, and not a line shared with `proxy/`.
+
+    python tools/verify_ledger.py LEDGER [--head SIZE:HASH] [--keys KEYS_DB]
+
+Recomputes the chain, the segments' roots, the heads beside the file, and the sums, from the format that
+docs/decisions/0008-chain-and-heads.md describes. Prints every fault; exit status 0: whole, 1: not.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import sqlite3
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
+    stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts"""
+SEGMENT = 1024
+MAGIC = 0x46544C47
+
+
+def sha(*parts: bytes) -> bytes:
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def encoded(values: list[Any]) -> bytes:
+    """Kinds, then integers and lengths of texts in 64 bits each, then texts."""
+    kinds = b"".join({int: b"i", str: b"t", type(None): b"-"}[type(value)] for value in values)
+    found = [value.encode() if isinstance(value, str) else value for value in values if value is not None]
+    numbers = [len(each) if isinstance(each, bytes) else each for each in found]
+    texts = b"".join(each for each in found if isinstance(each, bytes))
+    return kinds.rstrip(b"-") + b"\n" + struct.pack(f">{len(numbers)}q", *numbers) + texts
+
+
+def merkle(hashes: list[bytes]) -> bytes:
+    """RFC 6962: the left part holds the largest power of two that leaves something on the right."""
+    if len(hashes) == 1:
+        return hashes[0]
+    half = 1 << (len(hashes) - 1).bit_length() - 1
+    return sha(b"\x01", merkle(hashes[:half]), merkle(hashes[half:]))
+
+
+def chain(database: sqlite3.Connection) -> tuple[list[bytes], list[bytes], list[str]]:
+    """Every row's hash, every segment's root, and what is wrong with them."""
+    hashes: list[bytes] = []
+    roots, faults, before = [], [], bytes(32)
+    for *row, prev, own in database.execute(f"SELECT {COLUMNS}, prev, hash FROM rows ORDER BY seq"):
+        if (row[0], prev, own) != (len(hashes) + 1, before, sha(b"\x00", prev, encoded(row))):
+            faults.append(f"row {row[0]}: not what was written, or not where")
+        before = own
+        hashes.append(own)
+        if len(hashes) % SEGMENT == 0:
+            roots.append(merkle(hashes[-SEGMENT:]))
+    if dict(enumerate(roots, 1)) != dict(database.execute("SELECT number, root FROM segments")):
+        faults.append("segments: the roots kept are not those of the rows")
+    return hashes, roots, faults
+
+
+def anchors(lines: list[bytes], key: bytes | None, hashes: list[bytes], roots: list[bytes]) -> Iterator[str]:
+    """What is wrong with heads, or with the rows by what heads say."""
+    size = 0
+    for number, head in enumerate(map(json.loads, lines), 1):
+        told = [head[name] for name in ("size", "hash", "root", "at_us", "epoch", "key_id")]
+        if key and head["mac"] != hmac.new(key, b"\x02" + encoded(told), "sha256").hexdigest():
+            yield f"head {number}: not signed by this key"
+        if head["size"] < max(size, 1):
+            yield f"head {number}: out of order"
+        size = head["size"]
+        if [each.hex() for each in hashes[size - 1 : size]] != [head["hash"]]:
+            yield f"head {number}: row {size} is missing or was rewritten"
+        whole = roots[: size // SEGMENT]
+        if head["root"] != (merkle(whole).hex() if whole else None):
+            yield f"head {number}: not the root that the segments have"
+
+
+class Replay:
+    """What the rows come to, and what in them makes no sense."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self.used: Counter[tuple[str, int]] = Counter()
+        self.opened: dict[str, tuple[int, int, list[Any]]] = {}
+        self.alerts: set[tuple[str, int, int]] = set()
+        self.faults: list[str] = []
+        self.epoch = 0
+        for seq, epoch, kind, call, text in database.execute(
+            "SELECT seq, epoch, kind, call_id, entries FROM rows ORDER BY seq"
+        ):
+            self.epoch = max(self.epoch, epoch)
+            if kind == "alert":
+                [[scope, window, _, _, mark, _]] = json.loads(text)
+                self.alerts.add((scope, window, mark))
+            elif (kind == "reserve") == (call in self.opened):
+                self.faults.append(f"row {seq}: {kind} of {call} is out of place")
+            elif kind == "reserve":
+                self.opened[call] = (seq, epoch, json.loads(text))
+            elif kind == "move":
+                self.opened[call][2].extend(json.loads(text))
+            else:
+                self.settle(seq, call, json.loads(text))
+
+    def settle(self, seq: int, call: str, entries: list[Any]) -> None:
+        claimed = {(scope, window) for scope, window, _, _ in self.opened.pop(call)[2]}
+        for scope, window, _, amount in entries:
+            self.used[scope, window] += amount
+            if (scope, window) not in claimed:
+                self.faults.append(f"row {seq}: {call} is charged for what it did not claim")
+
+    def compare(self, database: sqlite3.Connection) -> Iterator[str]:
+        """Where a working table differs."""
+        held: Counter[tuple[str, int]] = Counter()
+        for scope, window, _, amount in [entry for *_, entries in self.opened.values() for entry in entries]:
+            held[scope, window] += amount
+        found = dict.fromkeys([*self.used, *held], (0, 0))
+        for scope, window, *amounts in database.execute(
+            "SELECT scope, window_start, used, held FROM balances"
+        ):
+            found[scope, window] = tuple(amounts)
+        if any(each != (self.used[counter], held[counter]) for counter, each in found.items()):
+            yield "balances: not what the rows come to"
+        calls = database.execute("SELECT call_id, seq, epoch, claims FROM open_calls")
+        if {call: (seq, epoch, json.loads(text)) for call, seq, epoch, text in calls} != self.opened:
+            yield "open_calls: not what the rows leave open"
+        if set(database.execute("SELECT scope, window_start, mark FROM alerts")) != self.alerts:
+            yield "alerts: not what the rows tell"
+        if database.execute("SELECT epoch FROM state").fetchone()[0] < self.epoch:
+            yield "state: an epoch before that of a row"
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+
+
+def verify(ledger: Path, head: tuple[int, str] | None = None, keys: Path | None = None) -> list[str]:
+    """Every fault, in words."""
+    beside, key = ledger.with_name(ledger.name + ".heads"), None
+    try:
+        lines = beside.read_bytes().split(b"\n")[:-1] if beside.exists() else []  # first: rows only grow
+        if keys:
+            with reading(keys) as database:
+                key = database.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()[0]
+        with reading(ledger) as database:
+            database.execute("BEGIN")
+            if database.execute("PRAGMA application_id").fetchone()[0] != MAGIC:
+                return ["this is not a ledger"]
+            hashes, roots, faults = chain(database)
+            faults += anchors(lines, key, hashes, roots)
+            if head and [each.hex() for each in hashes[head[0] - 1 : head[0]]] != [head[1]]:
+                faults.append(f"row {head[0]} is missing, or does not have the hash of the head given")
+            replay = Replay(database)
+            return [*faults, *replay.faults, *replay.compare(database)]
+    except (sqlite3.Error, struct.error, ValueError, TypeError, LookupError, AttributeError) as error:
+        return [f"unreadable: {error!r}"]
+
+
+def head_of(text: str) -> tuple[int, str]:
+    size, own = text.split(":")
+    return int(size), own
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Verify a ledger.")
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("--head", type=head_of, metavar="SIZE:HASH")
+    parser.add_argument("--keys", type=Path, help="the keys.db whose key signed the heads")
+    told = parser.parse_args()
+    faults = verify(told.ledger, told.head, told.keys)
+    print("\n".join([*faults, "NOT whole" if faults else "whole"]))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
