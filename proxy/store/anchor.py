@@ -61,6 +61,7 @@ class Anchor:
         """Tell a head of durable rows. A file that does not take it is tried again with the next batch."""
         if self.covers(tail):
             return
+        now_s = self._clock.mono()
         try:
             self._advance(connection, tail.seq)
             head = self._sign(tail, epoch)
@@ -70,7 +71,7 @@ class Anchor:
                 log.warning("the ledger's head could not be kept: %s", error)
             self._failing = True
             return
-        self._failing, self._size, self._told_s = False, tail.seq, self._clock.mono()
+        self._failing, self._size, self._told_s = False, tail.seq, now_s
         facts = {field: getattr(head, field) for field in heads.FIELDS}
         log.info("ledger head", extra=facts | {"mac": head.mac})
 
