@@ -23,7 +23,7 @@ def breaking_in(path):
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
         for trigger in TRIGGERS:
-            connection.execute(f"DROP TRIGGER {trigger}")
+            connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
         yield connection
         connection.execute("COMMIT")
 
