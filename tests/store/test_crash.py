@@ -39,8 +39,9 @@ async def test_25_kills_under_64_callers_lose_and_double_nothing(tmp_path):
     for run in range(KILLS):
         told += run_and_kill(store.path, run, dice.randrange(1, 1200))
         if run in DOUBLE_KILLS:
-            left = len(store.query("SELECT 1 FROM open_calls"))
-            assert left
+            while not (left := len(store.query("SELECT 1 FROM open_calls"))):
+                # The kill fell between two batches that left nothing open: kill once more.
+                told += run_and_kill(store.path, f"{run}-{len(told)}", dice.randrange(1, 1200))
             kill_while_recovering(store.path, dice.randint(1, left))
             assert len(store.query("SELECT 1 FROM open_calls")) == left
         assert store.faults() == ()

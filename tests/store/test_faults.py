@@ -109,6 +109,7 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
         intruder = apsw.Connection(str(file.path))
+        intruder.set_busy_timeout(10_000)
         intruder.execute("BEGIN IMMEDIATE")
         settling = ledger.commit(settlement("c1", charge(8)))
         with pytest.raises(Refused):
@@ -171,6 +172,7 @@ async def test_a_settlement_that_can_never_be_written_is_settled_by_the_next_sta
     async with file.open(Pace(retry_s=0.001, busy_ms=1, last_tries=1)) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
         intruder = apsw.Connection(str(file.path))
+        intruder.set_busy_timeout(10_000)
         intruder.execute("BEGIN IMMEDIATE")
         settling = ledger.commit(settlement("c1", charge(8)))
     with pytest.raises(Refused):

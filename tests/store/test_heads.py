@@ -166,10 +166,15 @@ async def test_a_heads_file_that_cannot_be_read_is_refused(file):
         pass
 
 
+BUSY_MS = 10_000
+"""The writer may be at work when the intruder comes."""
+
+
 def add_row(path):
     """What a foreign program would do: a row that continues nothing."""
     same = ", ".join(name for name in (*COLUMNS, "prev", "hash") if name not in {"seq", "kind", "entries"})
     with closing(apsw.Connection(str(path))) as connection:
+        connection.set_busy_timeout(BUSY_MS)
         connection.execute(
             f"INSERT INTO rows (seq, kind, entries, {same}) SELECT seq + 1, 'alert', '[]', {same}"
             " FROM rows ORDER BY seq DESC LIMIT 1"
@@ -178,6 +183,7 @@ def add_row(path):
 
 def take_row(path):
     with closing(apsw.Connection(str(path))) as connection:
+        connection.set_busy_timeout(BUSY_MS)
         connection.execute("DROP TRIGGER rows_never_go")
         connection.execute("DELETE FROM rows WHERE kind = 'alert'")
 
