@@ -75,11 +75,6 @@ def unauthorized(message: str) -> Refused:
     return Refused(Told(401, message, "invalid_request_error", "invalid_api_key", should_retry=False))
 
 
-def forbidden(message: str) -> Refused:
-    """403: the key is known but may not do this."""
-    return Refused(Told(403, message, "invalid_request_error", "permission_denied", should_retry=False))
-
-
 def no_such_model(model: str) -> CallerFault:
     """404: no route matches the model that the caller asked for."""
     shown = model if len(model) <= 128 else model[:128] + "…"

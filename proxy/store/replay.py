@@ -14,8 +14,6 @@ import orjson
 
 from proxy.store.database import open_reader
 
-RESOLVED = frozenset({"commit", "release", "expire"})
-
 ROWS = "SELECT seq, epoch, kind, call_id, entries FROM rows ORDER BY seq"
 
 DAMAGED = (apsw.Error, UnicodeDecodeError)

@@ -11,14 +11,15 @@ anything but `[DONE]` follows it, and a caller who did not ask must not see it a
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.call import Kind, Phase, Signal
+from proxy.call import Kind
 from proxy.usage import Usage
 from proxy.wire.answer import drop
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported
 from proxy.wire.errors import inband
+from proxy.wire.following import Following
 from proxy.wire.openai_choice import Choice, Malformed, Tally
-from proxy.wire.sse import Event, Splitter
+from proxy.wire.sse import Event
 from proxy.wire.tolerant import dumps, loads
 
 _DONE = b"data: [DONE]\n\n"
@@ -41,29 +42,24 @@ class Expected:
     """The caller used `functions`, and is answered with `function_call`."""
 
 
-class StreamReader:
+class StreamReader(Following):
     """Follows one streamed answer (`dialect.Reader`)."""
 
     __slots__ = (
         "_choices",
-        "_ended",
-        "_events",
         "_expected",
-        "_failure",
         "_report",
         "_tally",
         "_usage_event",
     )
 
     def __init__(self, expected: Expected) -> None:
+        super().__init__()
         self._expected = expected
-        self._events = Splitter()
         self._choices: dict[int, Choice] = {}
         self._tally = Tally()
         self._report: Usage | None = None
         self._usage_event = b""
-        self._ended = False
-        self._failure: Signal | None = None
 
     @property
     def content(self) -> bool:
@@ -71,34 +67,11 @@ class StreamReader:
         return self._tally.output_bytes > 0
 
     @property
-    def ended(self) -> bool:
-        """Whether the answer is whole and its `[DONE]` has been returned."""
-        return self._ended
-
-    @property
-    def failure(self) -> Signal | None:
-        """Why the answer is not, and will not be, whole."""
-        return self._failure
-
-    @property
     def usage(self) -> Usage:
         """The upstream's own count, or an estimate from what was seen."""
         if self._report is not None:
             return self._report
         return estimated(self._expected.prompt_bytes, self._tally.output_bytes, self._tally.pieces)
-
-    def feed(self, data: bytes) -> bytes:
-        """Bytes for the caller out of the next piece of the upstream's body."""
-        if self._over():
-            return b""
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            out.append(self._event(event))
-            if self._over():
-                return b"".join(out)
-        if self._events.overflow:
-            self._fail(Kind.BAD_ANSWER, "event too long")
-        return out[0] if len(out) == 1 else b"".join(out)
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -112,9 +85,6 @@ class StreamReader:
             return out + self._done()
         self._fail(Kind.TRUNCATED, "ended without a finish")
         return out
-
-    def _over(self) -> bool:
-        return self._ended or self._failure is not None
 
     def _event(self, event: Event) -> bytes:
         data = event.data
@@ -216,13 +186,6 @@ class StreamReader:
             return self._fail(Kind.TRUNCATED, "done without a finish")
         self._ended = True
         return self._usage_event + _DONE
-
-    def _fail(self, kind: Kind, detail: str) -> bytes:
-        self._failure = Signal(kind, self._phase(), 200, detail=detail)
-        return b""
-
-    def _phase(self) -> Phase:
-        return Phase.CONTENT if self.content else Phase.HEADERS
 
 
 def _frame(chunk: dict[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ upstream says so, or has given its reason to stop before the body ended; nothing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from proxy.call import Call, Kind, Phase, Signal
+from proxy.call import Call, Kind
 from proxy.usage import Source, Usage
 from proxy.wire.anthropic.errors import complain
 from proxy.wire.anthropic.reply import Malformed, explanation, finish, string
@@ -18,7 +18,8 @@ from proxy.wire.anthropic.usage import reported
 from proxy.wire.chunks import Chunks
 from proxy.wire.counts import estimated
 from proxy.wire.errors import inband
-from proxy.wire.sse import Event, Splitter
+from proxy.wire.following import Following
+from proxy.wire.sse import Event
 from proxy.wire.tolerant import dumps, loads
 
 
@@ -35,7 +36,7 @@ class _Block:
     begun: bool = False
 
 
-class StreamReader:
+class StreamReader(Following):
     """Follows one streamed answer (`dialect.Reader`)."""
 
     __slots__ = (
@@ -46,9 +47,6 @@ class StreamReader:
         "_chunks",
         "_counts",
         "_details",
-        "_ended",
-        "_events",
-        "_failure",
         "_legacy",
         "_reason",
         "_texted",
@@ -56,11 +54,11 @@ class StreamReader:
     )
 
     def __init__(self, call: Call) -> None:
+        super().__init__()
         self._call = call
         self._legacy = bool(call.body.get("functions"))
         self._answer_name = answer_tool(call.body)
         self._chunks = Chunks(call, legacy=self._legacy)
-        self._events = Splitter()
         self._blocks: dict[int, _Block] = {}
         self._counts: dict[str, Any] = {}
         self._totalled = False
@@ -69,23 +67,11 @@ class StreamReader:
         self._texted = False
         self._reason: Any = None
         self._details: Any = None
-        self._ended = False
-        self._failure: Signal | None = None
 
     @property
     def content(self) -> bool:
         """Whether anything the caller can see has been read."""
         return self._chunks.output_bytes > 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether the answer is whole and its `[DONE]` has been returned."""
-        return self._ended
-
-    @property
-    def failure(self) -> Signal | None:
-        """Why the answer is not, and will not be, whole."""
-        return self._failure
 
     @property
     def usage(self) -> Usage:
@@ -95,19 +81,6 @@ class StreamReader:
         if report is None or self._totalled:
             return report or seen
         return replace(report, output=max(report.output, seen.output), reasoning=0, source=Source.OBSERVED)
-
-    def feed(self, data: bytes) -> bytes:
-        """Bytes for the caller out of the next piece of the upstream's body."""
-        if self._over():
-            return b""
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            out.append(self._event(event))
-            if self._over():
-                return b"".join(out)
-        if self._events.overflow:
-            self._fail(Kind.BAD_ANSWER, "event too long")
-        return b"".join(out)
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -120,9 +93,6 @@ class StreamReader:
             return out + self._end()
         self._fail(Kind.TRUNCATED, "ended without a stop")
         return out
-
-    def _over(self) -> bool:
-        return self._ended or self._failure is not None
 
     def _event(self, event: Event) -> bytes:
         if not event.data.strip() and event.name != b"error":
@@ -253,13 +223,6 @@ class StreamReader:
         word = finish(self._reason, called=self._chunks.called, legacy=self._legacy)
         self._ended = True
         return out + self._chunks.end(word, reported(self._counts))
-
-    def _fail(self, kind: Kind, detail: str) -> bytes:
-        self._failure = Signal(kind, self._phase(), 200, detail=detail)
-        return b""
-
-    def _phase(self) -> Phase:
-        return Phase.CONTENT if self.content else Phase.HEADERS
 
 
 def _is_whole(event: Event) -> bool:

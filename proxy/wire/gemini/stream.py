@@ -8,51 +8,40 @@ bare JSON body under the name of a stream, alone in a list or not; so may a whol
 from dataclasses import replace
 from typing import Any
 
-from proxy.call import Call, Kind, Phase, Signal
+from proxy.call import Call, Kind
 from proxy.usage import Source, Usage
 from proxy.wire.chunks import Chunks
 from proxy.wire.counts import estimated
+from proxy.wire.following import Following
 from proxy.wire.gemini.answer import Answer
 from proxy.wire.gemini.errors import inband, is_error
 from proxy.wire.gemini.partial import Malformed
 from proxy.wire.gemini.reply import refusal
-from proxy.wire.sse import MAX_EVENT, Event, Splitter
+from proxy.wire.sse import MAX_EVENT, Event
 from proxy.wire.tolerant import loads
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _JSON = (b"{", b"[")
 
 
-class GeminiReader:
+class GeminiReader(Following):
     """Follows one streamed answer (`dialect.Reader`)."""
 
-    __slots__ = ("_answer", "_bare", "_call", "_chunks", "_ended", "_events", "_failure", "_opened")
+    __slots__ = ("_answer", "_bare", "_call", "_chunks", "_opened")
 
     def __init__(self, call: Call) -> None:
+        super().__init__()
         self._call = call
         self._answer = Answer(call)
         self._chunks = Chunks(call, legacy=bool(call.body.get("functions")))
-        self._events = Splitter()
         self._opened = False
         self._bare: bytearray | None = None
         """A body that is not framed as events."""
-        self._ended = False
-        self._failure: Signal | None = None
 
     @property
     def content(self) -> bool:
         """Whether anything the caller can see has been read."""
         return self._chunks.output_bytes > 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether the answer is whole and its `[DONE]` has been returned."""
-        return self._ended
-
-    @property
-    def failure(self) -> Signal | None:
-        """Why the answer is not, and will not be, whole."""
-        return self._failure
 
     @property
     def usage(self) -> Usage:
@@ -71,17 +60,10 @@ class GeminiReader:
             return b""
         if not self._opened:
             self._open(data)
-        if self._bare is not None:
-            self._bare += data
-            return self._fail(Kind.BAD_ANSWER, "body too long") if len(self._bare) > MAX_EVENT else b""
-        out: list[bytes] = []
-        for event in self._events.feed(data):
-            out.append(self._event(event))
-            if self._over():
-                return b"".join(out)
-        if self._events.overflow:
-            self._fail(Kind.BAD_ANSWER, "event too long")
-        return b"".join(out)
+        if self._bare is None:
+            return super().feed(data)
+        self._bare += data
+        return self._fail(Kind.BAD_ANSWER, "body too long") if len(self._bare) > MAX_EVENT else b""
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -92,9 +74,6 @@ class GeminiReader:
         if not self._over():
             out.append(self._end())
         return b"".join(out)
-
-    def _over(self) -> bool:
-        return self._ended or self._failure is not None
 
     def _open(self, data: bytes) -> None:
         """Look at the first byte that is not blank."""
@@ -150,10 +129,3 @@ class GeminiReader:
         refused = self._chunks.refusal(refusal(self._answer) or "")
         self._ended = True
         return refused + self._chunks.end(self._answer.finish_reason(), self._answer.usage)
-
-    def _fail(self, kind: Kind, detail: str) -> bytes:
-        self._failure = Signal(kind, self._phase(), 200, detail=detail)
-        return b""
-
-    def _phase(self) -> Phase:
-        return Phase.CONTENT if self.content else Phase.HEADERS
