@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-vllm test-long check lint types floors tails format bench lock
+.PHONY: help install run test test-vllm check lint types floors tails format bench lock
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,13 +31,10 @@ run: $(STAMP) ## serve config/quickstart.yaml; SCRIPT=config/scripts/first-dead.
 	$(BIN)/fallthrough serve --config config/quickstart.yaml $(if $(SCRIPT),--simulator-script $(SCRIPT)) $(ARGS)
 
 test: $(STAMP) ## every test that needs nothing but this machine
-	$(BIN)/python -m pytest -m "not vllm and not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not vllm" $(ARGS)
 
 test-vllm: $(STAMP) ## tests against a real vLLM, installed into FALLTHROUGH_VLLM_DIR if missing
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
-
-test-long: $(STAMP) ## tests that take minutes
-	$(BIN)/python -m pytest -m long $(ARGS)
 
 check: lint types floors tails ## what must hold before a commit; pre-commit runs the same
 

@@ -201,14 +201,14 @@ def test_a_stream_that_outlives_the_drain_ends_with_an_error_event(tmp_path, cli
 SHORT_DRAIN = House.table.replace("drain: 5s", "drain: 100ms")
 
 
+def serve_in_vain(config: Path) -> subprocess.CompletedProcess[str]:
+    """`fallthrough serve`, which is expected to refuse."""
+    command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
 def test_a_second_proxy_on_the_same_ledger_is_refused(healthy):
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "serve", "--config", str(healthy.config)],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = serve_in_vain(healthy.config)
     assert done.returncode == 3
     assert "another process" in done.stderr
 
@@ -216,13 +216,7 @@ def test_a_second_proxy_on_the_same_ledger_is_refused(healthy):
 def test_a_port_in_use_is_told_in_a_sentence(healthy, tmp_path):
     text = healthy.config.read_text().replace(f"{healthy.folder}/ledger.db", f"{tmp_path}/ledger.db")
     (tmp_path / "proxy.yaml").write_text(text)
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "serve", "--config", str(tmp_path / "proxy.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = serve_in_vain(tmp_path / "proxy.yaml")
     assert done.returncode == 4
     assert "cannot listen" in done.stderr
     assert "Traceback" not in done.stderr
@@ -230,13 +224,7 @@ def test_a_port_in_use_is_told_in_a_sentence(healthy, tmp_path):
 
 def test_a_bad_file_is_told_and_not_served(tmp_path):
     (tmp_path / "bad.yaml").write_text("upstreams: {}\nroots: []\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "serve", "--config", str(tmp_path / "bad.yaml")],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = serve_in_vain(tmp_path / "bad.yaml")
     assert done.returncode == 2
     assert "roots" in done.stderr
     assert "Traceback" not in done.stderr

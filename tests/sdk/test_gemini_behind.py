@@ -1,10 +1,9 @@
 """The official Python SDK in front of a Gemini: the caller must not notice who answers."""
 
 import openai
-import pydantic
 import pytest
-from openai import OpenAI
 
+from tests.kit.asking import PIXEL, WEATHER, City, chat, client_of
 from tests.kit.processes import TABLE, calls, house
 
 HEAD, _, _ = TABLE.partition("upstreams:")
@@ -30,19 +29,6 @@ prices:
 """
 )
 ASK = [{"role": "user", "content": "hello"}]
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
-
-
-class City(pydantic.BaseModel):
-    name: str
-    people: int
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +39,19 @@ def behind(tmp_path_factory):
 
 @pytest.fixture
 def sdk(behind):
-    behind.script("{}")
-    with OpenAI(base_url=behind.base_url, api_key=behind.key, max_retries=0) as client:
+    with client_of(behind) as client:
         yield client
-    behind.script("{}")
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_chat_is_answered_counted_and_paid(sdk, behind, stream):
-    if stream:
-        options = {"stream": True, "stream_options": {"include_usage": True}}
-        *chunks, last = sdk.chat.completions.create(model="chat", messages=ASK, **options)
-        said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
-        usage = last.usage
-    else:
-        answer = sdk.chat.completions.create(model="chat", messages=ASK)
-        said, usage = answer.choices[0].message.content, answer.usage
+    said, usage = chat(sdk, ASK, stream=stream)
     assert said.startswith("Simulated answer from gemini")
     assert usage.completion_tokens == len(said.split(" "))
     newest = calls(behind, 1)[0]
     assert newest["upstream"] == "gemini"
+    assert newest["output_tokens"] == usage.completion_tokens
+    assert newest["nano_usd"] > 0
 
 
 def test_parse_gives_an_object_of_the_schema(sdk):
