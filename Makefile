@@ -22,9 +22,11 @@ install: $(STAMP) ## make .venv with the locked requirements and this project in
 
 $(STAMP): requirements-dev.lock pyproject.toml
 	@test -x $(BIN)/python || { python=$$(tools/find-python) && "$$python" -m venv $(VENV); }
-	$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@# The lock is complete, so nothing is resolved: a resolver may prefer a release that came after it.
+	$(PIP) install --require-hashes --no-deps --requirement requirements-dev.lock
 	@# setuptools warns of every editable install; there is nothing to heed.
 	PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) check
 	@touch $@
 
 run: $(STAMP) ## serve config/quickstart.yaml; SCRIPT=config/scripts/first-dead.yaml breaks an upstream
