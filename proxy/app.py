@@ -31,6 +31,7 @@ from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
+from proxy.store.recall import MemoryRecall
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
@@ -130,7 +131,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
     upstreams = await stack.enter_async_context(open_upstreams())
-    desk = Desk(fresh_snapshot(table), upstreams, ledger, clock, dice, observers)
+    recall = MemoryRecall(clock)
+    desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
     gate = Gate()
     metrics.watch_in_flight(lambda: gate.live)

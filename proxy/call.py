@@ -48,6 +48,8 @@ class Call:
     """How long the caller will wait (`x-request-timeout`), seconds."""
     output_cap: int | None = None
     """Sent as the maximum when the caller names none; None: nothing is added."""
+    drop_params: bool = False
+    """The route's word: leave out, and note, what an upstream cannot do, instead of refusing it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,18 @@ class UpstreamRequest:
     body: bytes
     degraded: tuple[str, ...] = ()
     """Members left out that the caller should know of (`x-fallthrough-degraded`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """State of an answer that must come back when its tool calls do, though callers lose it.
+
+    Only the dialect that made it can read it; see `ports.Recall`.
+    """
+
+    calls: tuple[str, ...]
+    """Ids of the tool calls, as the caller knows them; never empty."""
+    state: bytes
 
 
 class Phase(StrEnum):

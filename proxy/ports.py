@@ -4,12 +4,12 @@ Implementations need not inherit. `relay.py` knows only these; `app.py` wires th
 tests wire scripted ones. Changing what a port promises is changing the design.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from proxy.call import Attempt, Identity, Outcome, UpstreamRequest
+from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.table import Unit, Upstream
 
 
@@ -221,6 +221,34 @@ class Keys(Protocol):
 
     def pseudonym(self, tenant: str, user: str) -> str:
         """The keyed pseudonym that stands for an end person in the ledger."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where state came from; it is understood nowhere else."""
+
+    dialect: str
+    model: str
+    """The model's name at the upstream."""
+
+
+class Recall(Protocol):
+    """Opaque state between two turns of a conversation: signatures of thinking and the like.
+
+    Kept for a while and never on disk; losing it costs a call some quality, never its answer.
+    """
+
+    def keep(self, identity: Identity, origin: Origin, memory: Memory) -> None:
+        """Remember `memory` until its calls come back, it is too old, or there is no room."""
+        ...
+
+    def find(self, identity: Identity, origin: Origin, calls: Iterable[str]) -> Mapping[str, bytes]:
+        """What is known of these tool calls of the same tenant at the same origin, by call id."""
+        ...
+
+    def forget(self, tenant: str, user: str) -> None:
+        """Forget everything kept for an end person, known by pseudonym."""
         ...
 
 

@@ -14,12 +14,12 @@ belongs to one upstream; if it breaks, the caller gets an error event and never 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from proxy.book import Book, Ending, OpenAttempt
-from proxy.call import Call, Kind, Phase, Signal, UpstreamLost
+from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
 from proxy.policy import matching, quota, selection
 from proxy.policy.classify import classify
@@ -39,10 +39,11 @@ from proxy.policy.plan import (
     Woke,
 )
 from proxy.policy.selection import Candidate
-from proxy.ports import Caller, Clock, Dice, Ledger, Observer, UpstreamAnswer, Upstreams
+from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
+from proxy.wire.body import called
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
 from proxy.wire.headers import named
@@ -67,6 +68,7 @@ class Desk:
     snapshot: Snapshot
     upstreams: Upstreams
     ledger: Ledger
+    recall: Recall
     clock: Clock
     dice: Dice
     observers: tuple[Observer, ...] = ()
@@ -130,6 +132,7 @@ class _Story:
         self._caller = caller
         self._book = book
         self._call = book.call
+        self._called = called(book.call.body)
         self._began = desk.clock.mono()
         deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
         rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
@@ -214,7 +217,8 @@ class _Story:
     async def _attempt(self, candidate: Candidate) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
         dialect = DIALECTS[candidate.upstream.dialect]
-        request = dialect.request(self._call, candidate.target, candidate.upstream)
+        recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
+        request = dialect.request(self._call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
         if claims := self._book.target_claims(candidate):
@@ -261,6 +265,7 @@ class _Story:
         if isinstance(judged, Signal):
             return judged
         attempt.usage = judged.usage
+        self._remember(attempt, judged.memories)
         watch.move(NEVER)  # from here on only the caller can be slow
         await self._begin(attempt, "application/json", judged.body)
         await self._caller.finish()
@@ -274,6 +279,8 @@ class _Story:
         held = b""
         async with aclosing(_read(reader, reply)) as pieces:
             async for out in pieces:
+                if reader.ended:
+                    self._remember(attempt, reader.memories)
                 if self.begun:
                     await self._pass(attempt, out, watch)
                 elif reader.failure is None and (reader.content or reader.ended):
@@ -333,7 +340,12 @@ class _Story:
             headers["x-fallthrough-degraded"] = named(attempt.request.degraded)
         return headers
 
-    # ── into the book ─────────────────────────────────────────────────────────────────────────────
+    # ── into memory and the book ────────────────────────────────────────────────────────────────────────
+
+    def _remember(self, attempt: OpenAttempt, memories: Iterable[Memory]) -> None:
+        """Keep what must come back on the next turn; before the caller has the end, and so can ask again."""
+        for memory in memories:
+            self._desk.recall.keep(self._call.identity, _origin(attempt.candidate), memory)
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
@@ -346,6 +358,11 @@ class _Story:
         """A wall time (Unix seconds) on the clock that the plan reads."""
         clock = self._desk.clock
         return clock.mono() + wall_s - clock.wall_us() / 1e6
+
+
+def _origin(candidate: Candidate) -> Origin:
+    """Who can read what an answer left behind: the same model in the same language."""
+    return Origin(candidate.upstream.dialect, candidate.target.model)
 
 
 async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:

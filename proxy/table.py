@@ -113,6 +113,51 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What one model takes and can do, as far as anybody knows. None: nobody does, so it is tried.
+
+    `proxy/facts` has what is known of the well-known models; the table's `models` corrects it.
+    """
+
+    context: int | None = None
+    """Tokens of prompt and answer together."""
+    output: int | None = None
+    """The most tokens of one answer."""
+    tools: bool | None = None
+    """Calls functions."""
+    forced_tools: bool | None = None
+    """Can be made to call a tool (`tool_choice` of `required` or by name)."""
+    vision: bool | None = None
+    """Sees pictures."""
+    audio: bool | None = None
+    """Hears sound."""
+    files: bool | None = None
+    """Reads documents."""
+    schemas: bool | None = None
+    """Can be held to a JSON schema."""
+    schemas_with_tools: bool | None = None
+    """The same while tools are offered."""
+    logprobs: bool | None = None
+    """Tells how likely its tokens were."""
+    choices: bool | None = None
+    """Gives several answers at once (`n`)."""
+    prefill: bool | None = None
+    """Continues a last assistant message."""
+    sampling: bool | None = None
+    """Takes `temperature`, `top_p` and `top_k`, at least as long as it does not think."""
+    thinking: frozenset[str] | None = None
+    """The ways in which it is told to think, in the words of its dialect; empty: it cannot think."""
+    efforts: tuple[str, ...] | None = None
+    """Efforts it tells apart, rising; empty where effort is said by a budget of tokens."""
+    budget: tuple[int, int] | None = None
+    """The least and the most tokens it can be given to think; a least above 0: it always thinks."""
+    inline_system: bool | None = None
+    """Takes a system message in the middle of a conversation."""
+    signed_calls: bool | None = None
+    """Takes a call in the history only with the signature that it came with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """An upstream plus the model's name there."""
 
@@ -120,6 +165,8 @@ class Target:
     model: str
     price: Price | None = None
     """None: unknown; such a target counts as free in `usage`, and is a fault under a USD limit."""
+    facts: ModelFacts = field(default=ModelFacts(), compare=False)
+    """What the model takes and can do."""
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"
@@ -141,6 +188,8 @@ class Route:
     """Body members filled in where the caller is silent."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Fields of `Timeouts` that this route narrows, by field name."""
+    drop_params: bool = False
+    """Leave out, and say so, what a target cannot do, instead of passing it over."""
 
 
 class Unit(StrEnum):

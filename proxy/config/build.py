@@ -16,6 +16,7 @@ from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, Timeout
 from proxy.config.settings import Settings
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
+from proxy.facts.models import facts_of
 from proxy.table import (
     BreakerRules,
     Capabilities,
@@ -126,7 +127,12 @@ def _capabilities(dialect: str, base_url: str, part: CapabilitiesPart) -> Capabi
 
 
 def _targets(draft: Draft, part: RoutePart) -> list[Target]:
-    return [Target(*split(item.target), price=draft.price(item.target)) for item in part.targets]
+    return [_target(draft, item.target) for item in part.targets]
+
+
+def _target(draft: Draft, text: str) -> Target:
+    name, model = split(text)
+    return Target(name, model, draft.price(text), facts_of(draft.upstreams[name].dialect, model))
 
 
 def _route(part: RoutePart, targets: Iterable[Target]) -> Route:

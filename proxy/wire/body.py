@@ -6,7 +6,7 @@ can send may raise anything else, and no message repeats what the caller wrote.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -191,3 +191,14 @@ _RULES: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
     ("tools", _objects),
     ("functions", _objects),
 )
+
+
+def called(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the tool calls in the history of a parsed call."""
+    return tuple(
+        call["id"]
+        for message in body["messages"]
+        if isinstance(calls := message.get("tool_calls"), list)
+        for call in calls
+        if isinstance(call, dict) and isinstance(call.get("id"), str)
+    )

@@ -7,11 +7,16 @@ OpenAI JSON: a dialect translates from it and back to it, never to another diale
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
-from proxy.call import Call, Signal, UpstreamRequest
+from proxy.call import Call, Memory, Signal, UpstreamRequest
 from proxy.table import Target, Upstream
 from proxy.usage import Usage
+
+Recalled = Mapping[str, bytes]
+"""State that this dialect kept (`Memory.state`), by the id of a tool call in the history."""
+NOTHING_RECALLED: Recalled = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,8 @@ class Reply:
     body: bytes
     """OpenAI's `chat.completion` as JSON."""
     usage: Usage
+    memories: tuple[Memory, ...] = ()
+    """What must come back with its tool calls."""
 
 
 class Reader(Protocol):
@@ -51,6 +58,11 @@ class Reader(Protocol):
         """The upstream's own count, or what was observed so far. May be read at any time."""
         ...
 
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What must come back with the tool calls of an answer that has `ended`."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller out of the next piece of the upstream's body."""
         ...
@@ -63,7 +75,9 @@ class Reader(Protocol):
 class Dialect(Protocol):
     """One wire language."""
 
-    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+    def request(
+        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
+    ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call.
 
         `call.body` is never changed. Raises `CallerFault` only for what no upstream could accept.

@@ -6,7 +6,7 @@ through once the answer is whole or has failed.
 
 from abc import ABC, abstractmethod
 
-from proxy.call import Kind, Phase, Signal
+from proxy.call import Kind, Memory, Phase, Signal
 from proxy.wire.sse import Event, Splitter
 
 
@@ -24,6 +24,11 @@ class Following(ABC):
     @abstractmethod
     def content(self) -> bool:
         """Whether anything the caller can see has been read."""
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What must come back with the tool calls of an answer that has ended: nothing, unless said."""
+        return ()
 
     @abstractmethod
     def _event(self, event: Event) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Target, Upstream
-from proxy.wire.dialect import Reader, Reply
+from proxy.wire.dialect import Reader, Recalled, Reply
 from proxy.wire.errors import judge
 from proxy.wire.openai_reply import judge_reply
 from proxy.wire.openai_request import build
@@ -21,7 +21,9 @@ _OK = 200
 class OpenAI:
     """OpenAI's chat completions, with what each upstream can and cannot do."""
 
-    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+    def request(
+        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
+    ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call."""
         return build(call, target, upstream, upstream.capabilities)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.call import Call, Kind, Phase, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
+from proxy.wire.dialect import Recalled
 from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai import OpenAI
 from proxy.wire.openai_request import is_used, render
@@ -82,7 +83,9 @@ _EXTRAS = frozenset(
 class VLLM(OpenAI):
     """A vLLM server's chat completions."""
 
-    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+    def request(
+        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
+    ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if vLLM cannot express the call."""
         body: dict[str, Any] = dict(call.body)
         for name in _CANNOT:

@@ -11,6 +11,7 @@ from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.policy.classify import classify
 from proxy.policy.health import Ticket
 from proxy.relay import Desk
+from proxy.store.recall import MemoryRecall
 from tests.kit.scripted_ports import MemoryLedger, RecordingCaller, ScriptedUpstreams, call, stream
 from tests.kit.virtual import SeededDice, VirtualClock, play
 
@@ -52,6 +53,7 @@ def watch(files: Files, upstreams=None) -> Standing:
             fresh_snapshot(loaded.table),
             upstreams or ScriptedUpstreams(a=[stream("a")], b=[stream("b")]),
             MemoryLedger(),
+            MemoryRecall(VirtualClock()),
             VirtualClock(),
             SeededDice(),
         )
@@ -139,7 +141,14 @@ def test_a_call_keeps_the_table_it_began_with(tmp_path):
         path.write_text(TABLE.format(target="a/m"))
         loaded = load(path, {})
         upstreams = ScriptedUpstreams(a=[stream("from a")], b=[stream("from b")])
-        desk = Desk(fresh_snapshot(loaded.table), upstreams, MemoryLedger(), VirtualClock(), SeededDice())
+        desk = Desk(
+            fresh_snapshot(loaded.table),
+            upstreams,
+            MemoryLedger(),
+            MemoryRecall(VirtualClock()),
+            VirtualClock(),
+            SeededDice(),
+        )
         standing = Standing(desk, loaded.settings, lambda table: table)
         first, second = RecordingCaller(), RecordingCaller()
         under_way = standing.answer(first, call(1))

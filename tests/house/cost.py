@@ -93,7 +93,7 @@ def at(says: Says) -> Desk:
         Limit(Unit.TOKENS, 10**9, Every.DAY, upstream="a"),
     )
     made = desk(table("a", "b", limits=limits), ScriptedUpstreams(a=[says], b=[says]))
-    return Desk(made.snapshot, made.upstreams, QuietLedger(), made.clock, made.dice)
+    return Desk(made.snapshot, made.upstreams, QuietLedger(), made.recall, made.clock, made.dice)
 
 
 def streamed(chunks: int, steps: Iterator[bytes] | None = None) -> tuple[Desk, Call]:

@@ -17,6 +17,7 @@ from proxy.policy.health import Health
 from proxy.ports import Alert, Claim, Hold, Settlement, Spent
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
+from proxy.store.recall import MemoryRecall
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 from proxy.usage import Price
 from tests.kit.virtual import SeededDice, VirtualClock
@@ -296,7 +297,8 @@ def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     """A desk with scripted rooms around `book`."""
     rules = {name: upstream.breaker for name, upstream in book.upstreams.items()}
     snapshot = Snapshot(book, Health(rules))
-    return Desk(snapshot, upstreams, MemoryLedger(), VirtualClock(), SeededDice(seed), (Notes(),))
+    clock = VirtualClock()
+    return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), (Notes(),))
 
 
 def call(number: int = 1, *, stream: bool = True, **members) -> Call:

@@ -9,6 +9,7 @@ from openai.lib.streaming.chat._completions import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from proxy.call import Call, Identity
+from proxy.facts.models import facts_of
 from proxy.table import Capabilities, Secret, Target, Upstream
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,11 @@ def make_call(body=None, **overrides):
     usage = bool((body.get("stream_options") or {}).get("include_usage"))
     call = Call("req_1", 1_700_000_000, Identity("acme", "k1"), body["model"], body, 40, stream, usage)
     return replace(call, **overrides)
+
+
+def make_target(dialect, model=TARGET.model):
+    """A target with what the packaged tables know of its model."""
+    return replace(TARGET, model=model, facts=facts_of(dialect, model))
 
 
 def make_upstream(dialect="openai", **able):

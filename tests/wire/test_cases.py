@@ -21,7 +21,7 @@ from proxy.wire import DIALECTS
 from proxy.wire.body import check
 from proxy.wire.dialect import Reply
 from tests.wire.gemini.vendor import Request as GeminiRequest
-from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_upstream, read_whole
+from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_target, make_upstream, read_whole
 
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path for path in CASES.glob("*/*") if path.is_dir())
@@ -53,9 +53,15 @@ def arrange(folder):
         able["rename"] = tuple(tuple(pair) for pair in able["rename"])
     assert Capabilities(**able) is not None
     call = make_call(body, **case.get("call", {}))
-    target = replace(TARGET, model=case.get("model", TARGET.model))
+    target = make_target(folder.parent.name, case.get("model", TARGET.model))
     upstream = replace(make_upstream(**able), headers=tuple(case.get("headers", {}).items()))
     return DIALECTS[folder.parent.name], call, target, upstream
+
+
+def recalled(folder):
+    """State that was kept, by tool-call id; a case writes it as JSON."""
+    kept = load(folder, "case.json", {}).get("recalled", {})
+    return {call: json.dumps(state).encode() for call, state in kept.items()}
 
 
 def check_end(folder, reader):
@@ -74,7 +80,7 @@ def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
     dialect, call, target, upstream = arrange(folder)
     check(dict(call.body))
     before = copy.deepcopy(call.body)
-    request = dialect.request(call, target, upstream)
+    request = dialect.request(call, target, upstream, recalled(folder))
     assert call.body == before
     unable = load(folder, "unable.json")
     if unable is not None:

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.call import Kind, Phase
 from proxy.wire import DIALECTS
+from proxy.wire.dialect import NOTHING_RECALLED
 from tests.wire.samples import TARGET, make_call, make_upstream
 
 K = Kind
@@ -254,7 +255,7 @@ def test_a_success_without_an_answer_is_a_failure(body):
 
 def test_headers_are_ours_and_the_operators_never_the_callers():
     upstream = replace(make_upstream(), headers=(("OpenAI-Organization", "org"), ("User-Agent", "mine")))
-    sent = dict(DIALECTS["openai"].request(make_call(), TARGET, upstream).headers)
+    sent = dict(DIALECTS["openai"].request(make_call(), TARGET, upstream, NOTHING_RECALLED).headers)
     assert sent == {
         "content-type": "application/json",
         "accept": "application/json",

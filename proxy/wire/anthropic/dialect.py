@@ -11,7 +11,7 @@ from proxy.wire.anthropic.errors import judge
 from proxy.wire.anthropic.reply import judge_reply
 from proxy.wire.anthropic.request import build
 from proxy.wire.anthropic.stream import StreamReader
-from proxy.wire.dialect import Reader, Reply
+from proxy.wire.dialect import Reader, Recalled, Reply
 from proxy.wire.sse import begins
 from proxy.wire.unable import Unable
 
@@ -21,7 +21,9 @@ _OK = 200
 class Anthropic:
     """Messages, from and to chat completions."""
 
-    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+    def request(
+        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
+    ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if Messages cannot express the call."""
         try:
             return build(call, target, upstream)

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from proxy.table import ModelFacts
 from proxy.wire.anthropic.content import Block, text_block, texts, user_blocks
-from proxy.wire.anthropic.gates import Gates
 from proxy.wire.unable import Unable
 
 _LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
@@ -60,9 +60,9 @@ def wire_id(name: str, nth: int = 0) -> str:
     return f"call_{hashlib.sha256(seed.encode(errors='replace')).hexdigest()[:24]}"
 
 
-def converse(messages: list[dict[str, Any]], gates: Gates) -> Conversation:
+def converse(messages: list[dict[str, Any]], facts: ModelFacts) -> Conversation:
     """The conversation in the wire's form; raises `Unable` where it has none."""
-    turns = _Turns(gates)
+    turns = _Turns(facts)
     head = 0
     while head < len(messages) and messages[head]["role"] in _SYSTEM:
         head += 1
@@ -83,8 +83,8 @@ def converse(messages: list[dict[str, Any]], gates: Gates) -> Conversation:
 class _Turns:
     """Takes message after message."""
 
-    def __init__(self, gates: Gates) -> None:
-        self._gates = gates
+    def __init__(self, facts: ModelFacts) -> None:
+        self._facts = facts
         self._turns: list[Turn] = []
         self._open: dict[str, tuple[int, str]] = {}
         """Calls that wait for a result, by the caller's id: place among their turn's calls, and wire id."""
@@ -147,7 +147,7 @@ class _Turns:
         if not blocks:
             return
         free = bool(self._turns) and self._turns[-1].role in {"user", "system"} and not self._open
-        if self._gates.inline_system and free:
+        if self._facts.inline_system and free:
             self._turn("system").blocks.extend(blocks)
         else:
             self.user(_wrapped(blocks))
@@ -214,7 +214,7 @@ class _Turns:
             )
 
     def _settle_prefill(self) -> None:
-        if not self._gates.prefill:
+        if self._facts.prefill is False:
             raise Unable("messages", "The upstream's model cannot continue an assistant's message.")
         blocks = self._turns[-1].blocks
         if blocks[-1]["type"] == "text":

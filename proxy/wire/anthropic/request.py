@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.call import Call, UpstreamRequest
-from proxy.table import Capabilities, Target, Upstream
+from proxy.table import Capabilities, ModelFacts, Target, Upstream
 from proxy.wire.anthropic.content import text_block
-from proxy.wire.anthropic.gates import Gates, gates_for
 from proxy.wire.anthropic.messages import Conversation, converse
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.anthropic.thinking import think
@@ -29,6 +28,8 @@ VERSION = "2023-06-01"
 """Sent unless the upstream's `headers` pin another: the last one under which older models sample."""
 _NO_SAMPLING_SINCE = "2026-10-21"
 _MOST_BREAKPOINTS = 4
+_USUAL_MAX = 32_000
+"""Sent where neither the caller nor a limit names a maximum: the wire demands one."""
 
 REFUSED = frozenset(
     {
@@ -98,7 +99,7 @@ def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest:
     except NotFunctions:
         raise Unable("tools", "The upstream knows no tools but functions.") from None
     samples = version < _NO_SAMPLING_SINCE
-    message = _Message(call, body, gates_for(target.model), notes, samples=samples)
+    message = _Message(call, body, target.facts, notes, samples=samples)
     out = {"model": target.model, **message.members()}
     try:
         return UpstreamRequest(_path(upstream), headers, dumps(out), tuple(dict.fromkeys(notes)))
@@ -138,18 +139,18 @@ class _Message:
     """One request's members, made one after another; `notes` fills with what had to be left out."""
 
     def __init__(
-        self, call: Call, body: dict[str, Any], gates: Gates, notes: list[str], *, samples: bool
+        self, call: Call, body: dict[str, Any], facts: ModelFacts, notes: list[str], *, samples: bool
     ) -> None:
         self._call = call
         self._body = body
-        self._gates = gates
+        self._facts = facts
         self._samples = samples
         self._load = Load()
         self._notes = notes
 
     def members(self) -> dict[str, Any]:
         """Everything but the model."""
-        talk = converse(self._body["messages"], self._gates)
+        talk = converse(self._body["messages"], self._facts)
         out: dict[str, Any] = {"max_tokens": self._max_tokens(), "messages": talk.messages}
         if self._call.stream:
             out["stream"] = True
@@ -170,7 +171,7 @@ class _Message:
             self._body.get("max_completion_tokens"),
             self._body.get("max_tokens"),
             self._call.output_cap,
-            self._gates.max_tokens,
+            min(self._facts.output or _USUAL_MAX, _USUAL_MAX),
         )
         return next(maximum for maximum in given if maximum is not None)
 
@@ -178,7 +179,7 @@ class _Message:
         tools = definitions(self._body.get("tools") or [], self._load, self._notes)
         if tools:
             out["tools"] = tools
-            picked = choice(self._body, tools, self._gates)
+            picked = choice(self._body, tools, self._facts)
             if picked is not None:
                 out["tool_choice"] = picked
         elif talk.called:
@@ -206,7 +207,7 @@ class _Message:
             raise Unable(place, f"'{place}' must be a schema.", "invalid_value")
         if talk.prefilled:
             raise Unable("response_format", "A schema cannot hold a continued message.")
-        if self._gates.schemas:
+        if self._facts.schemas_with_tools is not False:
             try:
                 tight = tighten(schema, self._load)
             except Untightened as reason:
@@ -228,14 +229,14 @@ class _Message:
     def _thinking(self, out: dict[str, Any], talk: Conversation) -> None:
         forced = out.get("tool_choice", {}).get("type") in {"any", "tool"}
         free = not forced and not talk.continues
-        said = think(self._body, self._gates, out["max_tokens"], free=free)
+        said = think(self._body, self._facts, out["max_tokens"], free=free)
         if said.config is not None:
             out["thinking"] = said.config
         if said.effort is not None:
             out.setdefault("output_config", {})["effort"] = said.effort
         if said.unmet is not None:
             self._notes.append(said.unmet)
-        self._samples = self._samples and self._gates.sampling and not said.active
+        self._samples = self._samples and self._facts.sampling is not False and not said.active
 
     def _sampling(self, out: dict[str, Any]) -> None:
         """Where the model still takes it; the wire's range is half of OpenAI's, and takes one of two."""

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.wire.anthropic.gates import Gates
+from proxy.table import ModelFacts
 from proxy.wire.unable import Unable
 
 _LEAST_BUDGET = 1024
+_NEWEST_WAYS = frozenset({"adaptive"})
+_EFFORTS = ("low", "medium", "high")
+"""Ways and efforts of a model nobody has described."""
 _BUDGETS: Mapping[str, int] = {
     "minimal": 1024,
     "low": 1024,
@@ -49,39 +52,44 @@ class Thinking:
         return self.config is not None and self.config["type"] in {"enabled", "adaptive"}
 
 
-def think(body: Mapping[str, Any], gates: Gates, max_tokens: int, *, free: bool) -> Thinking:
+def ways(facts: ModelFacts) -> frozenset[str]:
+    """Values of `thinking.type` that the model takes."""
+    return _NEWEST_WAYS if facts.thinking is None else facts.thinking
+
+
+def think(body: Mapping[str, Any], facts: ModelFacts, max_tokens: int, *, free: bool) -> Thinking:
     """What to say of thinking; `free`: nothing else in the request forbids manual thinking."""
     effort = body.get("reasoning_effort")
     if effort is None:
         given = body.get("thinking")
-        return Thinking() if given is None else _as_given(given, gates, max_tokens, free=free)
+        return Thinking() if given is None else _as_given(given, facts, max_tokens, free=free)
     if effort == "none":
-        return _none(gates)
+        return _none(facts)
     if not isinstance(effort, str) or effort not in _INSTEAD:
         raise Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
-    if "adaptive" in gates.thinking:
-        known = [word for word in _INSTEAD[effort] if word in gates.efforts]
+    if "adaptive" in ways(facts):
+        known = [word for word in _INSTEAD[effort] if word in (facts.efforts or _EFFORTS)]
         return Thinking({"type": "adaptive", "display": "summarized"}, known[0] if known else None)
     budget = min(_BUDGETS[effort], max_tokens // 2)
-    if "enabled" in gates.thinking and free and budget >= _LEAST_BUDGET:
+    if "enabled" in ways(facts) and free and budget >= _LEAST_BUDGET:
         return Thinking({"type": "enabled", "budget_tokens": budget})
     return Thinking(unmet="reasoning_effort")
 
 
-def _none(gates: Gates) -> Thinking:
+def _none(facts: ModelFacts) -> Thinking:
     """As little as the model allows."""
     for kind in ("disabled", "between_tools"):
-        if kind in gates.thinking:
+        if kind in ways(facts):
             return Thinking({"type": kind})
-    if not gates.thinking:
+    if not ways(facts):
         return Thinking()
     return Thinking(effort="low", unmet="reasoning_effort")
 
 
-def _as_given(given: Any, gates: Gates, max_tokens: int, *, free: bool) -> Thinking:
+def _as_given(given: Any, facts: ModelFacts, max_tokens: int, *, free: bool) -> Thinking:
     """The wire's own member, which some callers know; it goes on where the model takes it."""
     kind = given.get("type") if isinstance(given, dict) else None
-    if not isinstance(kind, str) or kind not in gates.thinking:
+    if not isinstance(kind, str) or kind not in ways(facts):
         return Thinking(unmet="thinking")
     if kind == "adaptive":
         return Thinking({"type": kind, "display": "summarized"})

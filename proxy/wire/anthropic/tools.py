@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.table import ModelFacts
 from proxy.wire.anthropic.content import cache_control
-from proxy.wire.anthropic.gates import Gates
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.unable import Unable
 
@@ -87,10 +87,10 @@ def _input_schema(parameters: Any, place: str) -> dict[str, Any]:
     return {"type": "object", **parameters}
 
 
-def choice(body: Mapping[str, Any], tools: list[dict[str, Any]], gates: Gates) -> dict[str, Any] | None:
+def choice(body: Mapping[str, Any], tools: list[dict[str, Any]], facts: ModelFacts) -> dict[str, Any] | None:
     """`tool_choice` and `parallel_tool_calls` in the wire's one member; None: nothing to say."""
     picked = _picked(body.get("tool_choice"), tools)
-    if picked is not None and picked["type"] in {"any", "tool"} and not gates.forced_choice:
+    if picked is not None and picked["type"] in {"any", "tool"} and facts.forced_tools is False:
         raise Unable("tool_choice", "The upstream's model cannot be made to call a tool.")
     if body.get("parallel_tool_calls") is False:
         picked = picked or {"type": "auto"}

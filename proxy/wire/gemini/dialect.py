@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Target, Upstream
-from proxy.wire.dialect import Reader, Reply
+from proxy.wire.dialect import Reader, Recalled, Reply
 from proxy.wire.gemini.errors import judge
 from proxy.wire.gemini.reply import judge_reply
 from proxy.wire.gemini.request import build
@@ -20,7 +20,9 @@ _OK = 200
 class Gemini:
     """Google's Developer API: `generateContent` and its stream."""
 
-    def request(self, call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+    def request(
+        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
+    ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if Gemini cannot express the call."""
         return build(call, target, upstream)
 

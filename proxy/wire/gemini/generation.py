@@ -7,7 +7,7 @@ wherever the two vendors mean the same by them; whether they are in range is the
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.wire.gemini.models import Gates
+from proxy.table import ModelFacts
 from proxy.wire.gemini.schema import fit
 from proxy.wire.unable import Unable
 
@@ -20,9 +20,17 @@ _SAME: tuple[tuple[str, str], ...] = (
 )
 _SEEDS = 2**31
 _JSON = "application/json"
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+"""OpenAI's efforts, rising."""
+_LEVELS = ("low", "medium", "high")
+"""Levels of a model nobody has described."""
+_BUDGETS: Mapping[str, int] = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24_576}
+"""Tokens to think, by effort; the highest efforts get all the model can use."""
 
 
-def configure(body: Mapping[str, Any], gates: Gates, cap: int | None, degraded: list[str]) -> dict[str, Any]:
+def configure(
+    body: Mapping[str, Any], facts: ModelFacts, cap: int | None, degraded: list[str]
+) -> dict[str, Any]:
     """The configuration; what it cannot keep is added to `degraded`."""
     out = {theirs: body[ours] for ours, theirs in _SAME if ours in body}
     most = body.get("max_completion_tokens", body.get("max_tokens", cap))
@@ -36,8 +44,8 @@ def configure(body: Mapping[str, Any], gates: Gates, cap: int | None, degraded: 
         out["responseLogprobs"] = True
         if body.get("top_logprobs"):
             out["logprobs"] = body["top_logprobs"]
-    out |= _format(body, gates, degraded)
-    thinking = _thinking(body, gates, degraded)
+    out |= _format(body, facts, degraded)
+    thinking = _thinking(body, facts, degraded)
     if thinking:
         out["thinkingConfig"] = thinking
     return out
@@ -57,14 +65,14 @@ def _seed(seed: Any) -> int:
     return seed % _SEEDS
 
 
-def _format(body: Mapping[str, Any], gates: Gates, degraded: list[str]) -> dict[str, Any]:
+def _format(body: Mapping[str, Any], facts: ModelFacts, degraded: list[str]) -> dict[str, Any]:
     wanted = body.get("response_format")
     if wanted is None or wanted == {"type": "text"}:
         return {}
     kind = wanted.get("type") if isinstance(wanted, dict) else None
     if kind not in ("json_object", "json_schema"):
         raise Unable("response_format", "This 'response_format' is not known here.")
-    if body.get("tools") and not gates.json_with_tools:
+    if body.get("tools") and facts.schemas_with_tools is False:
         raise Unable("response_format", "This model takes no 'response_format' beside 'tools'.")
     if kind == "json_object":
         return {"responseMimeType": _JSON}
@@ -80,17 +88,32 @@ def _format(body: Mapping[str, Any], gates: Gates, degraded: list[str]) -> dict[
     return {"responseMimeType": _JSON, "responseJsonSchema": fitted}
 
 
-def _thinking(body: Mapping[str, Any], gates: Gates, degraded: list[str]) -> dict[str, Any]:
+def _thinking(body: Mapping[str, Any], facts: ModelFacts, degraded: list[str]) -> dict[str, Any]:
     """How hard to think, and whether the caller wants to read it."""
     effort = body.get("reasoning_effort")
+    able = facts.thinking is None or bool(facts.thinking)
     thinking: dict[str, Any] = {}
-    if effort is not None and gates.thinking:
-        if not isinstance(effort, str) or effort not in gates.thinking:
+    if effort is not None:
+        if not isinstance(effort, str) or effort not in _EFFORTS:
             raise Unable("reasoning_effort", "This 'reasoning_effort' is not known here.", "invalid_value")
-        thinking = dict(gates.thinking[effort])
-    unmet = gates.always_thinks if effort == "none" else effort is not None and not gates.thinking
-    if unmet:
-        degraded.append("reasoning_effort")
-    if body.get("include_reasoning") is True and gates.thinking:
+        if able:
+            thinking = _level(effort, facts) if facts.budget is None else _budget(effort, facts.budget)
+        always = facts.budget is None or facts.budget[0] > 0
+        if (able and always) if effort == "none" else not able:
+            degraded.append("reasoning_effort")
+    if body.get("include_reasoning") is True and able:
         thinking["includeThoughts"] = True
     return thinking
+
+
+def _level(effort: str, facts: ModelFacts) -> dict[str, Any]:
+    """The nearest effort that the model tells apart: the next higher one, else its highest."""
+    known = facts.efforts or _LEVELS
+    wanted = _EFFORTS.index(effort)
+    reached = [level for level in known if _EFFORTS.index(level) >= wanted]
+    return {"thinkingLevel": (reached[0] if reached else known[-1]).upper()}
+
+
+def _budget(effort: str, bounds: tuple[int, int]) -> dict[str, Any]:
+    least, most = bounds
+    return {"thinkingBudget": min(max(_BUDGETS.get(effort, most), least), most)}

@@ -12,7 +12,6 @@ from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.gemini.contents import translate as contents
 from proxy.wire.gemini.generation import configure
-from proxy.wire.gemini.models import gates
 from proxy.wire.gemini.tools import translate as tools
 from proxy.wire.headers import outgoing
 from proxy.wire.legacy import settle_legacy
@@ -119,13 +118,12 @@ def _kept(given: Mapping[str, Any], able: Capabilities, degraded: list[str]) -> 
 
 def _body(call: Call, body: dict[str, Any], target: Target, degraded: list[str]) -> dict[str, Any]:
     settle_legacy(body)
-    family = gates(target.model)
-    system, turns = contents(body["messages"], signed=family.signed_calls)
+    system, turns = contents(body["messages"], signed=target.facts.signed_calls is True)
     out: dict[str, Any] = {"contents": turns}
     if system:
         out["systemInstruction"] = {"parts": system}
     out |= tools(body)
-    config = configure(body, family, call.output_cap, degraded)
+    config = configure(body, target.facts, call.output_cap, degraded)
     if config:
         out["generationConfig"] = config
     tier = str(body.get("service_tier", "auto"))

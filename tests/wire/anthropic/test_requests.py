@@ -14,12 +14,12 @@ from pydantic import TypeAdapter
 
 from proxy.call import Kind, Phase, Signal, UpstreamRequest
 from proxy.errors import CallerFault
-from proxy.table import Target
 from proxy.wire.anthropic.dialect import Anthropic
 from proxy.wire.anthropic.messages import wire_id
 from proxy.wire.anthropic.request import HINTS, REFUSED, TRANSLATED
 from proxy.wire.body import check
-from tests.wire.samples import HELLO, TARGET, make_call, make_upstream
+from proxy.wire.dialect import NOTHING_RECALLED
+from tests.wire.samples import HELLO, make_call, make_target, make_upstream
 
 NOTED = {"frequency_penalty", "presence_penalty"}
 ACCEPTED = TypeAdapter(MessageCreateParamsBase)
@@ -57,7 +57,9 @@ def test_every_parameter_of_openai_has_one_fate():
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_is_refused_is_told_by_name(name):
     value = {"n": 2, "logprobs": True, "top_logprobs": 3, "modalities": ["audio"]}.get(name, {"1": 1})
-    signal = Anthropic().request(make_call({**HELLO, name: value}), TARGET, make_upstream())
+    signal = Anthropic().request(
+        make_call({**HELLO, name: value}), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
+    )
     assert (signal.kind, signal.phase) == (Kind.UNABLE, Phase.CONNECT)
     told = signal.told
     assert (told.status, told.type) == (400, "invalid_request_error")
@@ -65,7 +67,7 @@ def test_what_is_refused_is_told_by_name(name):
 
 
 def test_the_key_and_the_version_go_in_headers_of_their_own():
-    request = Anthropic().request(make_call(), TARGET, make_upstream())
+    request = Anthropic().request(make_call(), make_target("anthropic"), make_upstream(), NOTHING_RECALLED)
     headers = dict(request.headers)
     assert headers["x-api-key"] == "sk-secret"
     assert headers["anthropic-version"] == "2023-06-01"
@@ -83,7 +85,7 @@ def test_the_key_and_the_version_go_in_headers_of_their_own():
 )
 def test_the_version_stands_once_in_the_address(base_url, path):
     upstream = replace(make_upstream(), base_url=base_url)
-    assert Anthropic().request(make_call(), TARGET, upstream).path == path
+    assert Anthropic().request(make_call(), make_target("anthropic"), upstream, NOTHING_RECALLED).path == path
 
 
 @pytest.mark.parametrize("name", ["call_1", "toolu_01-x", "call:1", "", "é" * 9, "x" * 65])
@@ -215,7 +217,9 @@ CALLS = st.fixed_dictionaries(
 @given(CALLS, MODELS)
 def test_any_sensible_call_becomes_a_request_that_the_vendor_accepts(body, model):
     before = copy.deepcopy(body)
-    request = Anthropic().request(make_call(body), Target("there", model), make_upstream())
+    request = Anthropic().request(
+        make_call(body), make_target("anthropic", model), make_upstream(), NOTHING_RECALLED
+    )
     assert body == before
     if isinstance(request, Signal):
         assert request.kind is Kind.UNABLE
@@ -297,6 +301,9 @@ def test_nothing_that_passes_the_door_raises_anything(messages, members, model):
     except CallerFault:
         return
     made = Anthropic().request(
-        make_call(body, stream=False, include_usage=False), Target("there", model), make_upstream()
+        make_call(body, stream=False, include_usage=False),
+        make_target("anthropic", model),
+        make_upstream(),
+        NOTHING_RECALLED,
     )
     assert isinstance(made, UpstreamRequest | Signal)

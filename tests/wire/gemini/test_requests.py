@@ -3,7 +3,6 @@
 import copy
 import json
 import string
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -12,14 +11,15 @@ from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from proxy.call import Kind, Phase, Signal, UpstreamRequest
+from proxy.facts.models import facts_of
 from proxy.wire.body import check
+from proxy.wire.dialect import NOTHING_RECALLED
 from proxy.wire.gemini import Gemini
 from proxy.wire.gemini.contents import UNSIGNED
-from proxy.wire.gemini.models import gates
 from proxy.wire.gemini.names import Names, legal
 from proxy.wire.gemini.request import HINTS, NOTED, REFUSED, TRANSLATED
 from tests.wire.gemini.vendor import Request
-from tests.wire.samples import HELLO, TARGET, make_call, make_upstream
+from tests.wire.samples import HELLO, make_call, make_target, make_upstream
 
 GEMINI = Gemini()
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -149,12 +149,12 @@ def test_generated_calls_become_requests_in_googles_types(body, model, stream):
     check(body)
     before = copy.deepcopy(body)
     call = make_call(body, stream=stream)
-    request = GEMINI.request(call, replace(TARGET, model=model), make_upstream("gemini"))
+    request = GEMINI.request(call, make_target("gemini", model), make_upstream("gemini"), NOTHING_RECALLED)
     assert body == before
     assert isinstance(request, UpstreamRequest)
     sent = json.loads(request.body)
     Request.model_validate(sent)
-    check_turns(sent["contents"], signed=gates(model).signed_calls)
+    check_turns(sent["contents"], signed=facts_of("gemini", model).signed_calls)
 
 
 def check_turns(turns, *, signed):
@@ -202,7 +202,9 @@ def test_every_parameter_of_openai_has_one_fate():
     ],
 )
 def test_what_gemini_cannot_say_is_left_to_others_and_told_by_name(name, value):
-    signal = GEMINI.request(make_call({**HELLO, name: value}), TARGET, make_upstream("gemini"))
+    signal = GEMINI.request(
+        make_call({**HELLO, name: value}), make_target("gemini"), make_upstream("gemini"), NOTHING_RECALLED
+    )
     assert isinstance(signal, Signal)
     assert (signal.kind, signal.phase) == (Kind.UNABLE, Phase.CONNECT)
     assert signal.told.status == 400
@@ -219,7 +221,9 @@ def test_what_gemini_cannot_say_is_left_to_others_and_told_by_name(name, value):
     ],
 )
 def test_the_model_stands_in_the_path(model, stream, path):
-    request = GEMINI.request(make_call(stream=stream), replace(TARGET, model=model), make_upstream("gemini"))
+    request = GEMINI.request(
+        make_call(stream=stream), make_target("gemini", model), make_upstream("gemini"), NOTHING_RECALLED
+    )
     assert request.path == path
 
 
@@ -227,12 +231,14 @@ def test_the_model_stands_in_the_path(model, stream, path):
     "model", ["..", "../x", "a/b", "models/../x", "a?b", "a#b", "a:b", "a%2fb", "", "a b", "ä", "a\n"]
 )
 def test_no_model_leads_out_of_the_path(model):
-    signal = GEMINI.request(make_call(), replace(TARGET, model=model), make_upstream("gemini"))
+    signal = GEMINI.request(
+        make_call(), make_target("gemini", model), make_upstream("gemini"), NOTHING_RECALLED
+    )
     assert signal.kind is Kind.UNABLE
 
 
 def test_the_key_goes_in_its_header_and_nowhere_else():
-    request = GEMINI.request(make_call(), TARGET, make_upstream("gemini"))
+    request = GEMINI.request(make_call(), make_target("gemini"), make_upstream("gemini"), NOTHING_RECALLED)
     headers = dict(request.headers)
     assert headers.pop("x-goog-api-key") == "sk-secret"
     assert "sk-secret" not in str(headers) + request.path + request.body.decode()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.wire.anthropic.gates import _KNOWN, NEWEST, gates_for
+from proxy.facts.claude import KNOWN, NEWEST, describe
 
 ROWS = [
     ("claude-opus-4-5-20251101", "opus-4-5"),
@@ -22,17 +22,17 @@ ROWS = [
 
 @pytest.mark.parametrize(("model", "known"), ROWS)
 def test_a_name_leads_to_its_models_gates(model, known):
-    assert gates_for(model) is _KNOWN[known]
+    assert describe(model) is KNOWN[known]
 
 
 @pytest.mark.parametrize(
     "model", ["claude-opus-4-10", "claude-opus-6", "claude-newest", "opus", "", "mythos-preview"]
 )
 def test_an_unknown_name_is_taken_for_the_newest(model):
-    assert gates_for(model) is NEWEST
+    assert describe(model) is NEWEST
 
 
-@pytest.mark.parametrize("gates", [*_KNOWN.values(), NEWEST])
-def test_an_effort_is_said_where_thinking_is_adaptive(gates):
-    assert bool(gates.efforts) == ("adaptive" in gates.thinking)
-    assert gates.max_tokens >= 4096
+@pytest.mark.parametrize("facts", [*KNOWN.values(), NEWEST])
+def test_an_effort_is_said_where_thinking_is_adaptive(facts):
+    assert bool(facts.efforts) == ("adaptive" in facts.thinking)
+    assert facts.output is None or facts.output >= 4096

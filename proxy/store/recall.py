@@ -1,0 +1,98 @@
+"""The memory between two turns: opaque state of answers, kept until their tool calls come back.
+
+`app.py` puts it behind the `Recall` port; only dialects know what the state means. It lives in this
+process alone and never touches a disk: another replica, or this one after a restart, does not have
+it. It is bounded in bytes and in time, and what is pushed out is simply not known any more.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from proxy.call import Identity, Memory
+from proxy.ports import Clock, Origin
+
+KEPT_S = 6 * 3600.0
+"""How long a conversation may rest between two turns."""
+KEPT_BYTES = 64 * 1024 * 1024
+STATE_BYTES = 1024 * 1024
+"""The most that one answer may ask to be kept."""
+_ROW_BYTES = 512
+"""What an entry costs besides its state, about."""
+
+_Name = tuple[str, str]
+"""Tenant and tool-call id."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The state that belongs to one tool call."""
+
+    origin: Origin
+    user: str | None
+    state: bytes
+    until: float
+
+    @property
+    def weight(self) -> int:
+        """Bytes it is counted as, its row and its name included."""
+        return len(self.state) + _ROW_BYTES
+
+
+class MemoryRecall:
+    """Recall in this process, oldest out first."""
+
+    def __init__(self, clock: Clock, *, most_bytes: int = KEPT_BYTES, kept_s: float = KEPT_S) -> None:
+        self._clock = clock
+        self._most = most_bytes
+        self._kept_s = kept_s
+        self._entries: OrderedDict[_Name, _Entry] = OrderedDict()
+        """In the order in which they expire."""
+        self._bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept now; never more than the most."""
+        return self._bytes
+
+    def keep(self, identity: Identity, origin: Origin, memory: Memory) -> None:
+        """Remember it under each of its calls; state that is too large is not kept at all."""
+        if len(memory.state) > STATE_BYTES:
+            return
+        entry = _Entry(origin, identity.user, memory.state, self._clock.mono() + self._kept_s)
+        for call in memory.calls:
+            name = (identity.tenant, call)
+            self._drop(name)
+            self._entries[name] = entry
+            self._bytes += entry.weight
+        self._make_room()
+
+    def find(self, identity: Identity, origin: Origin, calls: Iterable[str]) -> Mapping[str, bytes]:
+        """What is known of these calls, if it came from the same origin."""
+        now = self._clock.mono()
+        found: dict[str, bytes] = {}
+        for call in calls:
+            entry = self._entries.get((identity.tenant, call))
+            if entry is not None and entry.origin == origin and now < entry.until:
+                found[call] = entry.state
+        return found
+
+    def forget(self, tenant: str, user: str) -> None:
+        """Forget what was kept for one end person of a tenant."""
+        theirs = [name for name, entry in self._entries.items() if name[0] == tenant and entry.user == user]
+        for name in theirs:
+            self._drop(name)
+
+    def _drop(self, name: _Name) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            self._bytes -= entry.weight
+
+    def _make_room(self) -> None:
+        """Let go of what is too old, then of the oldest until the rest fits."""
+        now = self._clock.mono()
+        while self._entries:
+            name, oldest = next(iter(self._entries.items()))
+            if self._bytes <= self._most and now < oldest.until:
+                return
+            self._drop(name)

@@ -1,0 +1,99 @@
+"""State between two turns: whose it is, where it counts, how long and how much."""
+
+import pytest
+
+from proxy.call import Identity, Memory
+from proxy.ports import Origin
+from proxy.store.recall import STATE_BYTES, MemoryRecall
+
+CLAUDE = Origin("anthropic", "claude-sonnet-5")
+ME = Identity("acme", "k1", user="p1")
+HOUR = 3600.0
+
+
+class Hands:
+    """A clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def mono(self):
+        return self.now
+
+    def wall_us(self):
+        return 0
+
+
+@pytest.fixture
+def clock():
+    return Hands()
+
+
+@pytest.fixture
+def recall(clock):
+    return MemoryRecall(clock, most_bytes=10_000, kept_s=HOUR)
+
+
+def test_state_comes_back_with_any_of_its_calls(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1", "call_2"), b"thought"))
+    assert recall.find(ME, CLAUDE, ["call_2", "call_3"]) == {"call_2": b"thought"}
+    assert recall.find(ME, CLAUDE, ["call_1"]) == {"call_1": b"thought"}
+
+
+def test_another_key_of_the_tenant_finds_it_and_another_tenant_does_not(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    assert recall.find(Identity("acme", "k2"), CLAUDE, ["call_1"])
+    assert not recall.find(Identity("globex", "k1", user="p1"), CLAUDE, ["call_1"])
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [Origin("anthropic", "claude-opus-5"), Origin("gemini", "claude-sonnet-5")]
+)
+def test_no_other_model_or_dialect_is_shown_it(recall, elsewhere):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    assert not recall.find(ME, elsewhere, ["call_1"])
+
+
+def test_it_is_forgotten_in_time(recall, clock):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    clock.now = HOUR - 1
+    assert recall.find(ME, CLAUDE, ["call_1"])
+    clock.now = HOUR
+    assert not recall.find(ME, CLAUDE, ["call_1"])
+    recall.keep(ME, CLAUDE, Memory(("call_2",), b""))
+    weight = recall.held_bytes
+    recall.keep(ME, CLAUDE, Memory(("call_3",), b""))
+    assert recall.held_bytes == 2 * weight, "what is too old makes room"
+
+
+def test_the_oldest_goes_first_and_no_more_is_held_than_allowed(recall):
+    for number in range(100):
+        recall.keep(ME, CLAUDE, Memory((f"call_{number}",), b"x" * 1000))
+        assert recall.held_bytes <= 10_000
+    assert not recall.find(ME, CLAUDE, ["call_0"])
+    assert recall.find(ME, CLAUDE, ["call_99"])
+
+
+def test_the_same_call_again_replaces_what_was_kept(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"first"))
+    held = recall.held_bytes
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"later"))
+    assert recall.find(ME, CLAUDE, ["call_1"]) == {"call_1": b"later"}
+    assert recall.held_bytes == held
+
+
+def test_state_beyond_all_measure_is_not_kept(clock):
+    recall = MemoryRecall(clock)
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"x" * (STATE_BYTES + 1)))
+    assert not recall.find(ME, CLAUDE, ["call_1"])
+    assert recall.held_bytes == 0
+
+
+def test_a_person_is_forgotten_and_others_are_not(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"mine"))
+    recall.keep(Identity("acme", "k1", user="p2"), CLAUDE, Memory(("call_2",), b"hers"))
+    recall.keep(Identity("globex", "k9", user="p1"), CLAUDE, Memory(("call_3",), b"elsewhere"))
+    recall.forget("acme", "p1")
+    assert not recall.find(ME, CLAUDE, ["call_1"])
+    assert recall.find(ME, CLAUDE, ["call_2"])
+    assert recall.find(Identity("globex", "k9"), CLAUDE, ["call_3"])
