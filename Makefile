@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-vllm check lint types floors tails format bench lock
+.PHONY: help install run test test-long test-vllm check lint types floors tails format bench lock
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,7 +33,10 @@ run: $(STAMP) ## serve config/quickstart.yaml; SCRIPT=config/scripts/first-dead.
 	$(BIN)/fallthrough serve --config config/quickstart.yaml $(if $(SCRIPT),--simulator-script $(SCRIPT)) $(ARGS)
 
 test: $(STAMP) ## every test that needs nothing but this machine
-	$(BIN)/python -m pytest -m "not vllm" $(ARGS)
+	$(BIN)/python -m pytest -m "not vllm and not long" $(ARGS)
+
+test-long: $(STAMP) ## the big runs: every power cut, hundreds of kills, hundreds of thousands of calls
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 test-vllm: $(STAMP) ## tests against a real vLLM, installed into FALLTHROUGH_VLLM_DIR if missing
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
