@@ -1,30 +1,35 @@
 """A process to be killed: 64 callers on one ledger, each acknowledgement told on standard output.
 
-Run as `python -m tests.store.crash_writer PATH RUN [KILL_AT]`; with KILL_AT it kills itself while it
-settles the KILL_AT-th call that an earlier run left open, before that is durable.
+Run as `python -m tests.store.crash_writer PATH RUN [FAILPOINT NTH]`. With a failpoint (`failpoints.py`) it
+kills itself there; if it is never reached, the process ends well after a few thousand acknowledgements.
 """
 
 import asyncio
 import os
 import random
-import signal
 import sys
 from pathlib import Path
 
 from proxy.store import open_ledger
-from proxy.store.journal import Journal
+from proxy.store.anchor import Cadence
+from proxy.store.writer import Pace
+from tests.store.failpoints import arm
 from tests.store.making import StillClock, charge, claim, hold, settlement
 
 CALLERS = 64
+TURNS = 10
+"""Of each caller, where the process is to end by itself."""
+PACE = Pace(wal_pages=64, heads=Cadence(rows=100))
+"""So that it checkpoints, and tells heads, within few turns."""
 
 
 def told(line):
     os.write(1, f"{line}\n".encode())
 
 
-async def caller(ledger, name, dice):
+async def caller(ledger, name, dice, turns):
     turn = 0
-    while True:
+    while turn != turns:
         call_id, turn = f"{name}-{turn}", turn + 1
         assert await ledger.reserve(hold(call_id, claim(10, 10**12))) is None
         told(f"reserve {call_id}")
@@ -39,26 +44,18 @@ async def caller(ledger, name, dice):
             told(f"release {call_id}")
 
 
-async def main(path, run):
+async def main(path, run, turns):
     dice = random.Random(run)
-    async with open_ledger(path, clock=StillClock(), on_alert=print) as ledger, asyncio.TaskGroup() as group:
+    async with (
+        open_ledger(path, clock=StillClock(), on_alert=print, pace=PACE) as ledger,
+        asyncio.TaskGroup() as group,
+    ):
         for number in range(CALLERS):
-            group.create_task(caller(ledger, f"r{run}-{number}", dice))
-
-
-def die_while_recovering(kill_at):
-    settle, seen = Journal._resolve, []
-
-    def resolve(self, held, row, charged):
-        settle(self, held, row, charged)
-        seen.append(row)
-        if len(seen) == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Journal._resolve = resolve
+            group.create_task(caller(ledger, f"r{run}-{number}", dice, turns))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3:
-        die_while_recovering(int(sys.argv[3]))
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+    finite = len(sys.argv) > 3
+    if finite:
+        arm(sys.argv[3], int(sys.argv[4]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], TURNS if finite else -1))

@@ -1,0 +1,68 @@
+"""Places where a kill is likely to hurt, by name: each before or after one step of the ledger's work.
+
+A process that is to die (`crash_writer`) calls `arm`; the test runs one for every name. A step that is
+renamed or goes away makes `arm` fail, so that no name here can rot.
+"""
+
+import functools
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from proxy.store import database, heads, ledger
+from proxy.store.anchor import Anchor
+from proxy.store.journal import Journal
+from proxy.store.writer import Writer
+
+Step = tuple[Any, str]
+
+STEPS: Mapping[str, Step] = {
+    "create the file": (database, "_create"),
+    "migrate": (database, "_migrate"),
+    "open": (ledger, "open_file"),
+    "begin a life": (ledger, "_begin"),
+    "compare with the head": (Anchor, "compare"),
+    "settle what was left": (Journal, "expire"),
+    "begin": (Journal, "begin"),
+    "take the claims": (Journal, "_take"),
+    "append a row": (Journal, "_append"),
+    "reserve": (Journal, "reserve"),
+    "resolve": (Journal, "_resolve"),
+    "settle": (Journal, "settle"),
+    "give back": (Journal, "_give"),
+    "write a batch": (Writer, "_write"),
+    "tell who waits": (Writer, "_succeed"),
+    "checkpoint": (Writer, "_checkpoint"),
+    "tell a head": (Anchor, "tell"),
+    "write a head": (heads, "append"),
+    "advance the roots": (Anchor, "_advance"),
+    "end": (Writer, "_end"),
+}
+"""Name → where the step is."""
+
+NAMES = tuple(f"{moment} {step}" for step in STEPS for moment in ("before", "after"))
+
+
+def arm(name: str, nth: int) -> None:
+    """Die, as by `kill -9`, at the named place when it is reached for the `nth` time."""
+    moment, _, step = name.partition(" ")
+    owner, attribute = STEPS[step]
+    done: Callable[..., Any] = getattr(owner, attribute)
+    seen: list[None] = []
+
+    def die_if_due() -> None:
+        seen.append(None)
+        if len(seen) == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @functools.wraps(done)
+    def deadly(*arguments: Any, **options: Any) -> Any:
+        if moment == "before":
+            die_if_due()
+        result = done(*arguments, **options)
+        if moment == "after":
+            die_if_due()
+        return result
+
+    setattr(owner, attribute, deadly)
