@@ -6,8 +6,9 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.store import StoreRefused, open_ledger
+from proxy.store import StoreRefused, database, open_ledger
 from proxy.store.database import APPLICATION_ID
+from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -281,6 +282,29 @@ async def test_a_file_that_is_not_sound_is_refused_and_left_as_it_is(tmp_path, c
     before = await damaged(path, change)
     assert problem in await refused(path)
     assert path.read_bytes() == before
+
+
+async def test_a_large_file_is_looked_at_where_the_next_call_writes(tmp_path, monkeypatch):
+    """However long the ledger is, a start reads a bounded part of it; `verify` reads the rest."""
+    monkeypatch.setattr(database, "LOOKED_THROUGH", 0)
+    path = tmp_path / "ledger.db"
+    await damaged(path, lambda content: content)
+    connection = apsw.Connection(str(path))
+    pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema WHERE rootpage").fetchall())
+    connection.close()
+    sound = path.read_bytes()
+
+    def zeroed(table):
+        start = (pages[table] - 1) * 4096
+        return sound[:start] + bytes(4096) + sound[start + 4096 :]
+
+    for table in database.WORKING:
+        path.write_bytes(zeroed(table))
+        assert await refused(path), table
+    path.write_bytes(sound[:81920] + bytes(4096) + sound[86016:])
+    async with open_ledger(path, clock=StillClock(), on_alert=print) as ledger:
+        assert await ledger.reserve(hold("more", claim(1))) is None
+    assert verify(path).faults
 
 
 async def test_a_wal_without_its_ledger_is_refused(tmp_path):
