@@ -67,5 +67,5 @@ async def served(out: HttpUpstreams, up: Scripted, data: bytes = GOOD) -> Connec
 
 def idle(out: HttpUpstreams) -> tuple[int, int]:
     """Connections in the pool, and in use."""
-    connector = out._session(at("http://unused")).connector
-    return sum(map(len, connector._conns.values())), len(connector._acquired)
+    pools = out._pools.values()
+    return sum(pool.idle for pool in pools), sum(pool.busy for pool in pools)

@@ -44,6 +44,18 @@ async def test_a_stream_read_event_by_event_returns_its_connection(out):
         assert idle(out) == (1, 0)
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["with the answer", "later"])
+async def test_one_that_says_more_than_was_asked_is_not_used_again(out, late):
+    """A second answer must never become the answer to somebody else's call."""
+    async with scripted() as up:
+        conn = await served(out, up, GOOD if late else GOOD + GOOD)
+        if late:
+            assert idle(out) == (1, 0)
+            conn.send(GOOD)
+        await conn.eof()
+        assert idle(out) == (0, 0)
+
+
 async def test_one_that_says_close_is_not_used_again(out):
     async with scripted() as up:
         conn = await served(out, up, GOOD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
@@ -68,8 +80,9 @@ async def test_one_that_is_used_again_keeps_no_earlier_answer_alive(out):
                 conn.send(b"0\r\n\r\n")
                 await answer.whole(10)
         assert len(up.connections) == 1
-        ((protocol, _),) = next(iter(out._session(at(up.url)).connector._conns.values()))
-        assert len(protocol.closed._callbacks or ()) == 1
+        connection = out.pool(at(up.url)).take()
+        assert connection._answer is None
+        connection.close()
 
 
 async def test_a_reset_in_the_pool_is_no_news(out, caplog):
@@ -101,13 +114,13 @@ async def test_never_twice(out):
     """Another connection lies ready in the pool; it must not be asked either."""
     async with scripted() as up:
         async with opened(out, up, CHUNKED) as (answer, other):
-            conn = await served(out, up)
+            await served(out, up)
             other.send(b"0\r\n\r\n")
             await answer.whole(10)
         assert idle(out) == (2, 0)
         task = started(fetch(out, up.url))
-        await conn.request()
-        conn.rst()
+        await other.request()
+        other.rst()
         fresh = await up.accept()
         await fresh.request()
         fresh.rst()

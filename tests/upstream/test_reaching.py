@@ -7,25 +7,23 @@ import ssl
 import pytest
 
 from proxy.call import Kind, Phase
+from proxy.upstream.client import open_upstreams
+from proxy.upstream.reaching import Reacher
 from tests.kit.scripted import scripted
-from tests.upstream.sending import GOOD, SOON_S, at, failure, fetch, started
+from tests.upstream.sending import GOOD, SOON_S, failure, fetch, started
 
 NOT_REACHED = (Kind.UNREACHABLE, Phase.CONNECT)
 
 
-class Resolver:
+def resolver(answer):
     """Answers every question with the same error, or with silence."""
 
-    def __init__(self, answer):
-        self.answer = answer
-
-    async def resolve(self, host, port=0, family=socket.AF_INET):
-        if self.answer is None:
+    async def resolve(host, port):
+        if answer is None:
             await asyncio.Event().wait()
-        raise self.answer
+        raise answer
 
-    async def close(self):
-        pass
+    return resolve
 
 
 @pytest.mark.parametrize(
@@ -38,9 +36,9 @@ class Resolver:
     ],
     ids=["unknown", "failing", "broken", "silent"],
 )
-async def test_a_name_that_does_not_resolve(out, answer):
-    out._session(at("http://named")).connector._resolver = Resolver(answer)
-    assert await failure(fetch(out, "http://upstream.invalid/v1", SOON_S)) == NOT_REACHED
+async def test_a_name_that_does_not_resolve(answer):
+    async with open_upstreams(Reacher(resolver(answer))) as out:
+        assert await failure(fetch(out, "http://upstream.invalid/v1", SOON_S)) == NOT_REACHED
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid", "ü" * 70])
@@ -69,15 +67,16 @@ def server_side(folder, name):
     return context
 
 
-def trust(monkeypatch, folder, name):
-    context = ssl.create_default_context(cafile=folder / f"{name}.pem")
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", context)
+def trusting(monkeypatch, folder, name):
+    """The way out of a process that was started with an authority of its own."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / f"{name}.pem"))
+    return open_upstreams()
 
 
-async def test_a_certificate_that_holds(out, certificates, monkeypatch):
+async def test_a_certificate_that_holds(certificates, monkeypatch):
     """So that the refusals below are known to be about what they say."""
-    trust(monkeypatch, certificates, "good")
-    async with scripted(server_side(certificates, "good")) as up:
+    way_out = trusting(monkeypatch, certificates, "good")
+    async with way_out as out, scripted(server_side(certificates, "good")) as up:
         task = started(fetch(out, up.url))
         conn = await up.accept()
         await conn.request()
@@ -88,10 +87,9 @@ async def test_a_certificate_that_holds(out, certificates, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "trusted"), [("good", False), ("elsewhere", True), ("expired", True)], ids=str
 )
-async def test_a_certificate_that_does_not_hold(out, certificates, monkeypatch, name, trusted):
-    if trusted:
-        trust(monkeypatch, certificates, name)
-    async with scripted(server_side(certificates, name)) as up:
+async def test_a_certificate_that_does_not_hold(certificates, monkeypatch, name, trusted):
+    way_out = trusting(monkeypatch, certificates, name) if trusted else open_upstreams()
+    async with way_out as out, scripted(server_side(certificates, name)) as up:
         assert await failure(fetch(out, up.url)) == NOT_REACHED
         for conn in up.connections:
             assert await conn.some() == b""

@@ -1,0 +1,149 @@
+"""One answer of an upstream as it arrives: the `UpstreamAnswer` port.
+
+`connection.py` fills it from the network, the story reads it. It knows no HTTP: only whether the head
+has come, the pieces of the body that nobody has taken yet, and how it ended. Much unread holds the
+upstream back; leaving before the end closes the connection, for nobody knows how much was to come.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol
+
+from proxy.call import Kind, Phase, Signal, UpstreamLost
+
+BUFFER_BYTES = 64 * 1024
+"""Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
+
+
+class Line(Protocol):
+    """What an answer asks of the connection that it comes over."""
+
+    def hold(self) -> None:
+        """Read no more for now."""
+        ...
+
+    def go_on(self) -> None:
+        """Read again."""
+        ...
+
+    def part(self, *, whole: bool) -> None:
+        """The reader has left; `whole`: after the last byte."""
+        ...
+
+
+class Answer:
+    """The `UpstreamAnswer` port over one connection."""
+
+    __slots__ = ("_ended", "_held", "_line", "_lost", "_pieces", "_unread", "_waiter", "headers", "status")
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._pieces: list[bytes] = []
+        self._unread = 0
+        self._held = False
+        self._ended = False
+        self._lost: Signal | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.status = 0
+        """0 until the head has come."""
+        self.headers: Mapping[str, str] = {}
+
+    @property
+    def unread(self) -> int:
+        """Bytes that came and were not taken."""
+        return self._unread
+
+    # ── filled by the connection ──────────────────────────────────────────────────────────────────
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """The head has come."""
+        self.status, self.headers = status, headers
+
+    def add(self, piece: bytes) -> None:
+        """A piece of the body has come."""
+        self._pieces.append(piece)
+        self._unread += len(piece)
+        if self._unread > BUFFER_BYTES and not self._held:
+            self._held = True
+            self._line.hold()
+
+    def end(self) -> None:
+        """The body is whole."""
+        self._ended = True
+
+    def lose(self, signal: Signal) -> None:
+        """It will never be whole."""
+        if not self._ended and self._lost is None:
+            self._lost = signal
+
+    def wake(self) -> None:
+        """Something of the above has happened."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # ── read by the story ─────────────────────────────────────────────────────────────────────────
+
+    async def head(self) -> Signal | None:
+        """Wait for the head; or how the connection was lost before one came."""
+        try:
+            while not self.status and self._lost is None:
+                await self._news()
+        except asyncio.CancelledError:
+            self.leave()
+            raise
+        return None if self.status else self._lost
+
+    async def whole(self, limit: int) -> bytes:
+        body = await self._read(limit + 1)
+        if len(body) > limit:
+            raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
+        return body
+
+    async def start(self, limit: int) -> bytes:
+        return (await self._read(limit))[:limit]
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        while True:
+            if self._pieces:
+                yield self._take()
+            elif self._lost is not None:
+                raise UpstreamLost(self._lost)
+            elif self._ended:
+                return
+            else:
+                await self._news()
+
+    def leave(self) -> None:
+        """The reader goes: at the end back to the pool, before it the connection is closed at once."""
+        self._line.part(whole=self._ended)
+
+    async def _read(self, enough: int) -> bytes:
+        taken: list[bytes] = []
+        size = 0
+        while size < enough:
+            if self._pieces:
+                piece = self._take()
+                taken.append(piece)
+                size += len(piece)
+            elif self._lost is not None:
+                raise UpstreamLost(self._lost)
+            elif self._ended:
+                break
+            else:
+                await self._news()
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def _take(self) -> bytes:
+        pieces = self._pieces
+        taken = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._unread = 0
+        if self._held:
+            self._held = False
+            self._line.go_on()
+        return taken
+
+    async def _news(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter

@@ -1,0 +1,182 @@
+"""One connection to an upstream: HTTP/1.1 on a bare protocol, one exchange after another.
+
+`pool.py` keeps them, `client.py` asks over them. llhttp (through httptools) parses, in its strict ways:
+what it does not take, an answer framed in two ways, a head beyond all measure or a byte that nobody asked
+for ends the connection. Nothing is buffered here; what arrives is the answer's at once.
+"""
+
+import asyncio
+from typing import Protocol, cast
+
+import httptools
+
+from proxy.call import Kind, Phase, Signal
+from proxy.upstream.answer import Answer
+
+HEAD_BYTES = 32 * 1024
+HEAD_FIELDS = 256
+_INTERIM = 200
+"""Statuses below it announce another answer."""
+_BODILESS = frozenset({204, 304})
+_FRAMED = frozenset({"content-length", "transfer-encoding"})
+
+
+class _Garbage(Exception):
+    """What came is no answer that we accept."""
+
+
+class Keeper(Protocol):
+    """Whom a connection tells of its life."""
+
+    def opened(self, connection: "Connection") -> None:
+        """It can be asked."""
+        ...
+
+    def freed(self, connection: "Connection") -> None:
+        """Its answer was read to the end, and it can be asked again."""
+        ...
+
+    def closed(self, connection: "Connection") -> None:
+        """It is gone."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """An open connection; `ask` begins an exchange, the answer ends it."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer: Answer | None = None
+        self._headers: dict[str, str] = {}
+        self._head_bytes = 0
+        self._fields = 0
+        self._till_eof = False
+        """The body has no frame but the connection's own end."""
+        self._keep = False
+        self._heard = False
+        """Whether a byte of the current answer has come."""
+        self._reused = False
+        self._open = True
+        self.idle_since = 0.0
+
+    @property
+    def stale(self) -> bool:
+        """It failed as one does that the upstream gave up before we took it: not a byte was answered."""
+        return self._reused and not self._heard and not self._open
+
+    @property
+    def usable(self) -> bool:
+        """Whether another exchange can begin."""
+        return self._open and self._answer is None
+
+    def ask(self, head: bytes, body: bytes) -> Answer:
+        """Send a request; what comes back fills the answer."""
+        answer = self._answer = Answer(self)
+        self._headers, self._head_bytes, self._fields = {}, 0, 0
+        self._till_eof = self._keep = self._heard = False
+        self._transport.writelines((head, body))
+        return answer
+
+    def close(self) -> None:
+        """Close at once; an answer under way is lost."""
+        self._open = False
+        self._transport.abort()
+
+    # ── for the answer ────────────────────────────────────────────────────────────────────────────
+
+    def hold(self) -> None:
+        self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        if self._open:
+            self._transport.resume_reading()
+
+    def part(self, *, whole: bool) -> None:
+        self._answer = None
+        if whole and self._keep and self._open:
+            self._reused = True
+            self._keeper.freed(self)
+        else:
+            self.close()
+
+    # ── from the loop ─────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._keeper.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            self.close()  # nobody asked
+            return
+        self._heard = True
+        try:
+            self._parser.feed_data(data)
+            if not answer.status:
+                self._measure(len(data))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
+            self._broken(answer, error)
+        answer.wake()
+
+    def eof_received(self) -> None:
+        answer = self._answer
+        if answer is not None and self._till_eof:
+            answer.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open = False
+        answer = self._answer
+        if answer is not None:
+            phase = Phase.HEADERS if answer.status else Phase.SENT
+            detail = type(exc).__name__ if exc is not None else "closed"
+            answer.lose(Signal(Kind.RESET, phase, answer.status or None, detail=detail))
+            answer.wake()
+        self._keeper.closed(self)
+
+    def _broken(self, answer: Answer, error: Exception) -> None:
+        """Garbage instead of a head is a bad answer; within a body it is an answer cut short."""
+        detail = type(error).__name__
+        if answer.status:
+            answer.lose(Signal(Kind.RESET, Phase.HEADERS, answer.status, detail=detail))
+        else:
+            answer.lose(Signal(Kind.BAD_ANSWER, Phase.SENT, detail=detail))
+        self.close()
+
+    # ── from the parser ───────────────────────────────────────────────────────────────────────────
+
+    def on_message_begin(self) -> None:
+        if self._answer is not None and self._answer.status:
+            raise _Garbage("an answer that nobody asked for")
+
+    def on_status(self, status: bytes) -> None:
+        self._measure(len(status))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._measure(len(name) + len(value))
+        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status < _INTERIM:
+            self._headers = {}
+            return
+        self._till_eof = _FRAMED.isdisjoint(self._headers) and status not in _BODILESS
+        self._keep = self._parser.should_keep_alive() and not self._till_eof
+        if self._answer is not None:
+            self._answer.begin(status, self._headers)
+
+    def _measure(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
+            raise _Garbage("a head beyond all measure")
+
+    def on_body(self, body: bytes) -> None:
+        if self._answer is not None:
+            self._answer.add(body)
+
+    def on_message_complete(self) -> None:
+        if self._answer is not None and self._answer.status:
+            self._answer.end()
