@@ -1,4 +1,4 @@
-"""The `Caller` port on aiohttp: the way back to whoever called, as a stream or as a whole answer.
+"""The `Caller` port over a connection: the way back to whoever called, as a stream or as a whole answer.
 
 `calls.py` makes one for each call and hands it to the story. Bytes of a stream are pushed to the
 socket at once; only a full buffer makes the story wait, and a caller who takes nothing for too long
@@ -9,168 +9,116 @@ import asyncio
 from collections.abc import Awaitable, Generator, Mapping
 from typing import Any
 
-from aiohttp import web
-from aiohttp.http import HttpVersion11
-from multidict import CIMultiDict
-
-from proxy.server.shapes import JSON
+from proxy.server.request import Request
+from proxy.server.shapes import JSON, Answer
+from proxy.server.visit import Line
 
 EVENT_STREAM: Mapping[str, str] = {
     "content-type": "text/event-stream",
     "cache-control": "no-cache",
     "x-accel-buffering": "no",
 }
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Socket:
     """What both ways of answering share: the connection, and how it is lost."""
 
-    def __init__(self, request: web.BaseRequest, headers: CIMultiDict[str], stall_s: float) -> None:
+    def __init__(self, line: Line, request: Request, headers: dict[str, str]) -> None:
+        self._line = line
         self._request = request
         self._headers = headers
-        self._stall_s = stall_s
-        self.response: web.StreamResponse | None = None
-        """What was sent, for aiohttp; None until `start`."""
         self.finished = False
 
     @property
+    def begun(self) -> bool:
+        """Whether the caller has been sent anything."""
+        return self._request.begun
+
+    @property
     def gone(self) -> bool:
-        """Whether the connection is lost; aiohttp then also cancels the task that runs the story."""
-        transport = self._request.transport
-        return transport is None or transport.is_closing()
+        """Whether the connection is lost; the task that runs the story is then cancelled, too."""
+        return self._line.lost or self._line.transport.is_closing()
 
     def abort(self) -> None:
         """End without a last chunk. What was written before still goes out, if the caller takes it."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            return
-        watch = _StallWatch(transport, self._stall_s)
-        transport.close()
-        # Nobody waits for the rest of this connection; a caller who stops reading must not keep it for ever.
-        watch.start()
+        self._line.close()
 
-    async def drained(self) -> None:
-        """Wait until the buffer has room again, for as long as the caller takes anything at all."""
-        transport = self._request.transport
-        if transport is None:
-            raise asyncio.CancelledError
-        watch = _StallWatch(transport, self._stall_s)
-        watch.start()
-        try:
-            await self._request.writer.drain()
-        except ConnectionError:
-            raise asyncio.CancelledError from None
-        finally:
-            watch.stop()
-
-    async def _send(self, response: web.StreamResponse) -> None:
-        self.response = response
-        try:
-            await response.prepare(self._request)
-        except ConnectionError:
+    def _write(self, data: bytes) -> None:
+        if self.gone:
+            # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
             # The story knows a hang-up as a cancellation, whoever notices it first.
-            raise asyncio.CancelledError from None
+            raise asyncio.CancelledError
+        self._request.begun = True
+        self._line.transport.write(data)
 
 
 class Stream(Socket):
     """A stream of server-sent events."""
 
-    def __init__(self, request: web.BaseRequest, headers: CIMultiDict[str], stall_s: float) -> None:
-        super().__init__(request, headers, stall_s)
-        self._chunked = request.version >= HttpVersion11
+    def __init__(self, line: Line, request: Request, headers: dict[str, str]) -> None:
+        super().__init__(line, request, headers)
+        self._chunked = request.version == "1.1"
+        self._head = b""
+        """Waits for the first bytes behind it, to go out with them."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        self._headers.update(EVENT_STREAM)
-        self._headers.update(headers)
-        await self._send(web.StreamResponse(status=status, headers=self._headers))
+        self._headers |= EVENT_STREAM
+        self._headers |= headers
+        if self._chunked:
+            self._headers["transfer-encoding"] = "chunked"
+        else:
+            self._request.keep = False
+        self._head = self._line.head(self._request, status, self._headers)
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
-            # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
-            raise asyncio.CancelledError
-        if not data:
-            return None
-        if self._chunked:
-            transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            transport.write(data)
-        return _Room(self) if self._request.protocol.writing_paused else None
+        if data:
+            self._push(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return _Room(self._line) if self._line.writing_paused else None
 
     async def finish(self) -> None:
-        if self.response is None:
+        if not self.begun and not self._head:
             raise RuntimeError("finished before it was started")
         self.finished = True
-        try:
-            await self.response.write_eof()
-        except ConnectionError:
-            raise asyncio.CancelledError from None
+        self._push(LAST_CHUNK if self._chunked else b"")
+        await self._line.drained()
+
+    def _push(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._write(data)
 
 
 class Whole(Socket):
     """A whole answer: kept until it is finished, then sent in one piece with its length."""
 
-    def __init__(self, request: web.BaseRequest, headers: CIMultiDict[str], stall_s: float) -> None:
-        super().__init__(request, headers, stall_s)
+    def __init__(self, line: Line, request: Request, headers: dict[str, str]) -> None:
+        super().__init__(line, request, headers)
         self._status = 200
         self._body: list[bytes] = []
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         self._status = status
         self._headers["content-type"] = JSON
-        self._headers.update(headers)
+        self._headers |= headers
 
     def write(self, data: bytes) -> None:
         self._body.append(data)
 
     async def finish(self) -> None:
         self.finished = True
-        body = b"".join(self._body)
-        self._headers["content-length"] = str(len(body))
-        response = web.StreamResponse(status=self._status, headers=self._headers)
-        await self._send(response)
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
+        if self.gone:
             raise asyncio.CancelledError
-        transport.write(body)
-        await self.drained()
-        await response.write_eof()
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._line.send(self._request, Answer(self._status, self._headers, body))
+        await self._line.drained()
 
 
 class _Room:
     """What a full buffer makes the story wait for; not a coroutine, for last words are not waited for."""
 
-    def __init__(self, socket: Socket) -> None:
-        self._socket = socket
+    def __init__(self, line: Line) -> None:
+        self._line = line
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._socket.drained().__await__()
-
-
-class _StallWatch:
-    """Aborts a transport whose write buffer has not shrunk for a while."""
-
-    def __init__(self, transport: asyncio.WriteTransport, patience_s: float) -> None:
-        self._transport = transport
-        self._patience_s = patience_s
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        self._wait(self._transport.get_write_buffer_size())
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _wait(self, left: int) -> None:
-        if left:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._patience_s, self._look, left)
-
-    def _look(self, before: int) -> None:
-        left = self._transport.get_write_buffer_size()
-        if left >= before:
-            self._transport.abort()
-        else:
-            self._wait(left)
+        return self._line.drained().__await__()

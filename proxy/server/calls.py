@@ -12,12 +12,11 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
-
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.ports import Keys
 from proxy.server.caller import Stream, Whole
+from proxy.server.request import Request
 from proxy.server.shapes import identified
 from proxy.server.visit import Limits, Service, Visit
 from proxy.wire import body as wire_body
@@ -36,18 +35,16 @@ class ChatCompletions:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def __call__(self, visit: Visit) -> web.StreamResponse:
+    async def __call__(self, visit: Visit) -> None:
         with self._service.gate.pass_through():
             call = await self._call(visit)
             kind = Stream if call.stream else Whole
-            headers = identified(visit.id, visit.echo)
-            caller = kind(visit.request, headers, self._service.limits.stall_s)
+            caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
             await self._service.answer(caller, call)
-            if caller.response is None:
+            if not caller.begun:
                 raise RuntimeError("the story ended without an answer")
             if not caller.finished:
                 caller.abort()
-            return caller.response
 
     async def _call(self, visit: Visit) -> Call:
         service = self._service
@@ -74,29 +71,26 @@ class ChatCompletions:
         )
 
 
-async def _read(request: web.BaseRequest, limits: Limits) -> bytes:
+async def _read(request: Request, limits: Limits) -> bytes:
     """The whole body, within its size and its deadline."""
-    if (request.content_length or 0) > limits.body_bytes:
+    if int(request.headers.get("content-length") or 0) > limits.body_bytes:
         raise _too_large(limits)
-    if "expect" in request.headers and request.version >= (1, 1) and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    pieces: list[bytes] = []
-    size = 0
+    if not request.whole:
+        if "expect" in request.headers and request.version == "1.1":
+            request.ask_for_body()
+        await _arrival(request, limits)
+    if request.too_large:
+        raise _too_large(limits)
+    return await request.body()
+
+
+async def _arrival(request: Request, limits: Limits) -> None:
     try:
         async with asyncio.timeout(limits.body_s):
-            while piece := await request.content.readany():
-                size += len(piece)
-                if size > limits.body_bytes:
-                    raise _too_large(limits)
-                pieces.append(piece)
+            await request.body()
     except TimeoutError:
         message = "The request body did not arrive in time."
         raise _refused(HTTPStatus.REQUEST_TIMEOUT, message, "request_timeout") from None
-    except ConnectionError:
-        raise asyncio.CancelledError from None
-    except web.RequestPayloadError:
-        raise bad_request("The request body could not be read.", code="bad_http") from None
-    return b"".join(pieces)
 
 
 def _too_large(limits: Limits) -> CallerFault:
@@ -116,7 +110,7 @@ def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity
     return replace(identity, user=keys.pseudonym(identity.tenant, user))
 
 
-def _preferred(request: web.BaseRequest) -> str | None:
+def _preferred(request: Request) -> str | None:
     given = request.headers.get("x-preferred-upstream")
     if given is None:
         return None
@@ -125,7 +119,7 @@ def _preferred(request: web.BaseRequest) -> str | None:
     return given
 
 
-def _patience(request: web.BaseRequest) -> float | None:
+def _patience(request: Request) -> float | None:
     given = request.headers.get("x-request-timeout")
     if given is None:
         return None

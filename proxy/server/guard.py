@@ -8,13 +8,12 @@ It must never build an identity out of a failure.
 import hashlib
 from collections.abc import Callable
 
-from multidict import CIMultiDictProxy
-
 from proxy.call import Identity
 from proxy.errors import unauthorized
 from proxy.ports import Keys
+from proxy.server.request import Headers
 
-Guard = Callable[[CIMultiDictProxy[str]], Identity]
+Guard = Callable[[Headers], Identity]
 
 KEY_CHARS_MAX = 512
 
@@ -23,7 +22,7 @@ MALFORMED = "The key could not be read. Send one key, as 'Authorization: Bearer 
 UNKNOWN = "The key is unknown or has been revoked."
 
 
-def anyone(_headers: CIMultiDictProxy[str]) -> Identity:
+def anyone(_headers: Headers) -> Identity:
     """`auth: none`: whoever can reach the socket is the default tenant."""
     return Identity(tenant="default", key_id="none")
 
@@ -31,7 +30,7 @@ def anyone(_headers: CIMultiDictProxy[str]) -> Identity:
 def by_key(keys: Keys) -> Guard:
     """`auth: keys`: the key's digest decides."""
 
-    def guard(headers: CIMultiDictProxy[str]) -> Identity:
+    def guard(headers: Headers) -> Identity:
         grant = keys.find(hashlib.sha256(presented(headers)).digest())
         if grant is None:
             raise unauthorized(UNKNOWN)
@@ -40,10 +39,10 @@ def by_key(keys: Keys) -> Guard:
     return guard
 
 
-def presented(headers: CIMultiDictProxy[str]) -> bytes:
+def presented(headers: Headers) -> bytes:
     """The one key that the headers carry, as the bytes that came. Raises 401 if there is not one."""
-    bearers = headers.getall("authorization", [])
-    plain = headers.getall("api-key", [])
+    bearers = headers.all("authorization")
+    plain = headers.all("api-key")
     if not bearers and not plain:
         raise unauthorized(MISSING)
     if len(bearers) > 1 or len(plain) > 1:

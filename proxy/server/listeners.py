@@ -8,17 +8,18 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
 from proxy.config.settings import Address
+from proxy.server.connection import Connection
 from proxy.server.door import Door
 from proxy.server.guard import anyone, by_key
-from proxy.server.protocol import Server
 from proxy.server.routes import routes
+from proxy.server.site import Site
 from proxy.server.visit import Listener, Service
 
+BACKLOG = 1024
 CLOSING_S = 2.0
 """Connections left when the drain is over have had their chance."""
 
@@ -49,22 +50,29 @@ async def open_listeners(service: Service, addresses: Mapping[Listener, Address]
     async with AsyncExitStack() as stack:
         for listener, address in addresses.items():
             rows = tuple(entry for entry in entries if listener in entry.listeners)
-            server = Server(Door(rows, guard, service), service.dice, service.limits)
-            runner = web.ServerRunner(server, shutdown_timeout=CLOSING_S)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            bound[listener] = await _listen(runner, address)
+            door = Door(rows, guard, service)
+            site = Site(door, service.limits, service.clock, service.dice)
+            bound[listener] = await stack.enter_async_context(_listening(site, address))
         yield Listeners(service, bound)
 
 
-async def _listen(runner: web.ServerRunner, address: Address) -> Address:
+@asynccontextmanager
+async def _listening(site: Site, address: Address) -> AsyncIterator[Address]:
+    """One socket and the connections made to it; yields where it really is."""
+    loop = asyncio.get_running_loop()
+    make = partial(Connection, site)
     if address.path is not None:
         await _refuse_taken(address.path)
-        await web.UnixSite(runner, address.path).start()
-        return address
-    site = web.TCPSite(runner, address.host, address.port)
-    await site.start()
-    return Address(host=address.host, port=site.port, path=None)
+        server = await loop.create_unix_server(make, address.path, backlog=BACKLOG)
+        bound = address
+    else:
+        server = await loop.create_server(make, address.host, address.port or 0, backlog=BACKLOG)
+        bound = Address(host=address.host, port=server.sockets[0].getsockname()[1], path=None)
+    try:
+        yield bound
+    finally:
+        server.close()
+        await site.close(CLOSING_S)
 
 
 async def _refuse_taken(path: Path) -> None:

@@ -7,11 +7,9 @@ an upstream, a price or a target.
 from typing import Any
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from proxy.errors import no_such_model
 from proxy.policy.matching import public_models
-from proxy.server.shapes import document, identified
+from proxy.server.shapes import Answer, document, identified
 from proxy.server.visit import Service, Visit
 
 
@@ -22,12 +20,12 @@ class Models:
         self._table = service.table
         self._since = service.clock.wall_us() // 1_000_000
 
-    async def all(self, visit: Visit) -> web.StreamResponse:
+    async def all(self, visit: Visit) -> Answer:
         """Every public name."""
         data = [self._model(name) for name in public_models(self._table())]
         return document({"object": "list", "data": data}, identified(visit.id, visit.echo))
 
-    async def one(self, visit: Visit) -> web.StreamResponse:
+    async def one(self, visit: Visit) -> Answer:
         """One public name, which may hold slashes and colons; 404 if there is none such."""
         name = unquote(visit.tail, errors="replace")
         if name not in public_models(self._table()):

@@ -4,10 +4,9 @@ Liveness depends on nothing but this loop: a proxy whose upstreams or ledger are
 killed for it. Readiness fails while draining and while a vital check has trouble.
 """
 
-from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from proxy.server.shapes import document, identified
+from proxy.server.shapes import Answer, document, identified
 from proxy.server.visit import Service, Visit
 
 
@@ -17,11 +16,11 @@ class Probes:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def health(self, visit: Visit) -> web.StreamResponse:
+    async def health(self, visit: Visit) -> Answer:
         """200 while the loop lives."""
         return document({"status": "ok"}, identified(visit.id, visit.echo))
 
-    async def ready(self, visit: Visit) -> web.StreamResponse:
+    async def ready(self, visit: Visit) -> Answer:
         """Whether calls should be sent here, and what stands in the way."""
         troubles = [(check, check.ask()) for check in self._service.checks]
         checks = {check.name: trouble or "ok" for check, trouble in troubles}
@@ -35,8 +34,8 @@ class Probes:
             {"status": status, "checks": checks}, headers, status=200 if status == "ready" else 503
         )
 
-    async def metrics(self, visit: Visit) -> web.StreamResponse:
+    async def metrics(self, visit: Visit) -> Answer:
         """The metrics, as text."""
         headers = identified(visit.id, visit.echo)
         headers["content-type"] = CONTENT_TYPE_LATEST
-        return web.Response(body=self._service.metrics(), headers=headers)
+        return Answer(200, headers, self._service.metrics())

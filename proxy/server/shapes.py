@@ -5,12 +5,12 @@ wherever it is born. It must never show more than a `Told` holds.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import orjson
-from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.errors import Told
 from proxy.wire.failure import error_body
@@ -18,26 +18,56 @@ from proxy.wire.failure import error_body
 JSON = "application/json"
 SERVER = "fallthrough"
 
+_REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+_BODILESS = frozenset({204, 304})
 
-def identified(request_id: str, echo: str | None) -> CIMultiDict[str]:
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, to be sent as it is."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def identified(request_id: str, echo: str | None) -> dict[str, str]:
     """Headers that every answer carries."""
-    headers = CIMultiDict({"server": SERVER, "x-request-id": request_id})
+    headers = {"server": SERVER, "x-request-id": request_id}
     if echo is not None:
         headers["x-client-request-id"] = echo
     return headers
 
 
-def document(content: Mapping[str, Any], headers: CIMultiDict[str], *, status: int = 200) -> web.Response:
+def document(content: Mapping[str, Any], headers: Mapping[str, str], *, status: int = 200) -> Answer:
     """A small JSON answer."""
-    return web.Response(body=orjson.dumps(content), status=status, headers=headers, content_type=JSON)
+    return Answer(status, {**headers, "content-type": JSON}, orjson.dumps(content))
 
 
-def refusal(told: Told, headers: CIMultiDict[str]) -> web.Response:
+def refusal(told: Told, headers: Mapping[str, str]) -> Answer:
     """An error answer, with the hints that OpenAI's SDKs obey."""
-    headers.extend(told.headers)
+    hints: dict[str, str] = dict(told.headers)
     if told.retry_after_s is not None:
-        headers["retry-after"] = str(math.ceil(told.retry_after_s))
-        headers["retry-after-ms"] = str(math.ceil(told.retry_after_s * 1000))
+        hints["retry-after"] = str(math.ceil(told.retry_after_s))
+        hints["retry-after-ms"] = str(math.ceil(told.retry_after_s * 1000))
     if told.should_retry is not None:
-        headers["x-should-retry"] = "true" if told.should_retry else "false"
-    return web.Response(body=error_body(told), status=told.status, headers=headers, content_type=JSON)
+        hints["x-should-retry"] = "true" if told.should_retry else "false"
+    return Answer(told.status, {**headers, **hints, "content-type": JSON}, error_body(told))
+
+
+def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
+    """The status line and the headers as they go over the wire (RFC 9112, 4).
+
+    Raises `ValueError` where a value would split the head.
+    """
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    text = "\r\n".join(lines)
+    if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
+        raise ValueError("a header would split the answer's head")
+    return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
+
+
+def bodiless(status: int) -> bool:
+    """Whether an answer of this status has no body, and so no length (RFC 9110, 6.4.1)."""
+    return status in _BODILESS

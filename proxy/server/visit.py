@@ -3,16 +3,20 @@
 Every other module here imports these; this one must never handle a request itself.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-
-from aiohttp import web
+from typing import Protocol
 
 from proxy.call import Call, Identity
 from proxy.ports import Caller, Clock, Dice, Keys
 from proxy.server.gate import Gate
+from proxy.server.request import Request
+from proxy.server.shapes import Answer
 from proxy.table import Table
+
+NOBODY = Identity(tenant="", key_id="")
 
 
 class Listener(StrEnum):
@@ -75,24 +79,54 @@ class Service:
     limits: Limits = field(default_factory=Limits)
 
 
+class Line(Protocol):
+    """The connection that a request came over, as those who answer see it."""
+
+    transport: asyncio.Transport
+    writing_paused: bool
+    """Whether its buffer is full."""
+    lost: bool
+    """Whether nothing reaches the caller any more."""
+
+    def head(self, request: Request, status: int, headers: dict[str, str]) -> bytes:
+        """The head of an answer, with what the connection adds to it."""
+        ...
+
+    def send(self, request: Request, answer: Answer) -> None:
+        """Send a whole answer."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait until the buffer has room. Raises `CancelledError` if the connection is lost."""
+        ...
+
+    def close(self) -> None:
+        """End once what was written is out."""
+        ...
+
+    def abort(self) -> None:
+        """End at once."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One request that has passed the door."""
 
-    request: web.BaseRequest
+    request: Request
+    line: Line
     id: str
     """`req_…`, on every answer as `x-request-id`."""
     echo: str | None
     """The caller's own `x-client-request-id`, if it is fit to be shown."""
-    identity: Identity
+    identity: Identity = NOBODY
     """Who calls; on routes without authentication `NOBODY`."""
     tail: str = ""
     """What the route's trailing `*` matched, still percent-encoded."""
 
 
-Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
-
-NOBODY = Identity(tenant="", key_id="")
+Handler = Callable[[Visit], Awaitable[Answer | None]]
+"""None: it has answered over the line itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ async def test_nothing_more_is_taken_for_a_caller_whose_buffer_outlives_a_half_c
 
     async def answer(caller, call):
         await caller.start(200, {})
-        while not caller._request.transport.get_write_buffer_size():
+        while not caller._line.transport.get_write_buffer_size():
             caller.write(b"data: " + b"x" * 16384 + b"\n\n")
         there.set()
         try:

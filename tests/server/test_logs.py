@@ -49,6 +49,7 @@ async def test_no_canary_ever_shows(house, log):
 
     async def fail_late(caller, call):
         await caller.start(200, {})
+        caller.write(b"data: 1\n\n")
         raise RuntimeError("canary")
 
     async def fail_early(caller, call):

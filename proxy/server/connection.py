@@ -1,0 +1,334 @@
+"""One connection of a caller: HTTP/1.1 on a bare protocol, one answer after another, in order.
+
+`listeners.py` makes one for each socket. llhttp (through httptools) parses in its strict ways: what can be
+read in two ways is refused, in OpenAI's shape and without an echo, and ends the connection. A caller who
+leaves is noticed in every phase, because reading never stops while a call runs; what is sent behind it
+waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import cast
+
+import httptools
+
+from proxy.errors import CallerFault, Told
+from proxy.server.request import Request
+from proxy.server.shapes import Answer, head, identified, refusal
+from proxy.server.site import Site
+from proxy.server.stall import StallWatch
+
+log = logging.getLogger("proxy.connection")
+
+FIELD_BYTES = 8 * 1024
+HEAD_BYTES = 32 * 1024
+FIELDS = 128
+LATER_BYTES = 16 * 1024
+"""Kept of what follows a call that is being answered."""
+LATER_REQUESTS = 64
+
+MALFORMED = Told(
+    400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
+)
+_FRAMING = ("content-length", "transfer-encoding")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _TooMuch(Exception):
+    """A head beyond all measure."""
+
+
+class _Body:
+    """A parser's other end that wants nothing but the body."""
+
+    def __init__(self, connection: "Connection") -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_message_complete
+
+
+class Connection(asyncio.Protocol):
+    """One connection of a caller."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._parser = httptools.HttpRequestParser(self)
+        self._arriving: Request | None = None
+        """Whose bytes are coming in."""
+        self._waiting: deque[Request] = deque()
+        """Requests whose head is complete; the first is being answered."""
+        self._later = bytearray()
+        self._task: asyncio.Task[None] | None = None
+        self._fields = self._head_bytes = 0
+        self._over = False
+        """No further request is taken: it was spoilt, upgraded or closed."""
+        self._spoilt = False
+        """What came last was no HTTP, and its sender has not been told yet."""
+        self._lingering = False
+        """The answer is out, and the rest of what comes is thrown away."""
+        self._due = float("inf")
+        self._timer: asyncio.TimerHandle | None = None
+        self._room: asyncio.Future[None] | None = None
+        self.transport: asyncio.Transport
+        self.writing_paused = False
+        self.lost = False
+        """Whether nothing reaches the caller any more."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered."""
+        return self._task is None
+
+    # ── from the loop ─────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self._site.enter(self)
+        self._expect(self._site.limits.header_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._site.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._let_go()
+        self._hang_up()
+
+    def eof_received(self) -> None:
+        # Half a hang-up is one: who sends no more does not wait for an answer. The transport closes now.
+        if self._task is not None:
+            StallWatch(self.transport, self._site.limits.stall_s).start()
+        self._hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingering or (self._over and self._arriving is None):
+            return
+        if self._task is None or (self._arriving is not None and len(self._waiting) == 1):
+            self._feed(data)
+        elif len(self._later) + len(data) > LATER_BYTES:
+            self.abort()
+        else:
+            self._later += data
+
+    def pause_writing(self) -> None:
+        self.writing_paused = True
+
+    def resume_writing(self) -> None:
+        self.writing_paused = False
+        self._let_go()
+
+    # ── towards the caller ────────────────────────────────────────────────────────────────────────
+
+    def head(self, request: Request, status: int, headers: dict[str, str]) -> bytes:
+        """The head of an answer, with what the connection adds to it."""
+        headers["date"] = self._site.date()
+        if not request.keep:
+            headers["connection"] = "close"
+        elif request.version != "1.1":
+            headers["connection"] = "keep-alive"
+        return head(status, headers.items())
+
+    def send(self, request: Request, answer: Answer) -> None:
+        """A whole answer. A request whose body nobody read to the end ends its connection."""
+        request.keep = request.keep and request.whole
+        headers = {**answer.headers, "content-length": str(len(answer.body))}
+        start = self.head(request, answer.status, headers)
+        request.begun = True
+        self.transport.write(start if request.method == "HEAD" else start + answer.body)
+
+    async def drained(self) -> None:
+        """Wait until the buffer has room again, for as long as the caller takes anything at all."""
+        if self.lost:
+            raise asyncio.CancelledError
+        if not self.writing_paused:
+            return
+        watch = StallWatch(self.transport, self._site.limits.stall_s)
+        watch.start()
+        self._room = asyncio.get_running_loop().create_future()
+        try:
+            await self._room
+        finally:
+            watch.stop()
+        if self.lost:
+            raise asyncio.CancelledError
+
+    def close(self) -> None:
+        """End once what was written is out; a caller who takes nothing cannot keep it open for ever."""
+        self._over = True
+        if not self.transport.is_closing():
+            watch = StallWatch(self.transport, self._site.limits.stall_s)
+            self.transport.close()
+            watch.start()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._over = True
+        self.transport.abort()
+
+    def _let_go(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+    # ── one request after another ─────────────────────────────────────────────────────────────────
+
+    def _feed(self, data: bytes | bytearray) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._spoil()
+        if self._arriving is not None and not self._arriving.whole and self._head_bytes > HEAD_BYTES:
+            self._spoil()
+        self._next()
+
+    def _decline(self, rest: bytes | bytearray) -> None:
+        """An upgrade that is not made: the request is answered as if it had not asked, and is the last.
+
+        The parser takes what follows such a head for the other protocol; it is this request's body.
+        """
+        self._over = True
+        request = self._arriving
+        if request is None:
+            return
+        framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
+        if not framing:
+            self.on_message_complete()
+            return
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        again = "".join(f"{name}: {value}\r\n" for name, value in framing)
+        self._feed(f"POST / HTTP/1.1\r\n{again}\r\n".encode("utf-8", "surrogateescape") + bytes(rest))
+
+    def _spoil(self) -> None:
+        """What came is no HTTP: told behind the answers under way, and then it is over."""
+        self._over = self._spoilt = True
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None and arriving in self._waiting:
+            arriving.keep = self._spoilt = False
+            arriving.spoil(CallerFault(MALFORMED))
+
+    def _next(self) -> None:
+        """Answer who is first, if nobody is being answered."""
+        if self._task is not None or self.lost:
+            return
+        if self._waiting:
+            self._due = float("inf")
+            work = self._site.answer(self, self._waiting[0])
+            self._task = asyncio.get_running_loop().create_task(work, name="a caller's request")
+            self._task.add_done_callback(self._answered)
+        elif self._spoilt:
+            self._refuse()
+        elif self._over:
+            self.close()
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        """The first is done with, however it ended."""
+        self._task = None
+        request = self._waiting.popleft()
+        if task.cancelled() or task.exception() is not None:
+            if not self.transport.is_closing():
+                self.transport.abort()
+            return
+        if not request.whole and not self.transport.is_closing():
+            self._linger()
+            return
+        if not request.keep:
+            self.close()
+            return
+        self._expect(self._site.limits.idle_s)
+        later, self._later = self._later, bytearray()
+        if later and not self._waiting and not self._over:
+            self._feed(later)
+        else:
+            self._later = later
+            self._next()
+
+    def _refuse(self) -> None:
+        self._spoilt = False
+        request_id = self._site.new_id()
+        log.info("request refused unread", extra={"request_id": request_id})
+        self.send(self._made(), refusal(MALFORMED, identified(request_id, None)))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Say no more and throw away what comes for a while, so that its sender can read why."""
+        self._lingering = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._expect(self._site.limits.linger_s)
+
+    def _hang_up(self) -> None:
+        """Tell whoever answers that nobody listens any more; once."""
+        self._over = True
+        self._waiting = deque(list(self._waiting)[:1])
+        task = self._task
+        if task is not None and not task.cancelling():
+            task.cancel()
+
+    # ── deadlines: one timer, which may be early ──────────────────────────────────────────────────
+
+    def _expect(self, within_s: float) -> None:
+        """Close, unless something else happens within so many seconds."""
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + within_s
+        if self._timer is None or self._timer.when() > self._due:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._due:
+            self.abort()
+        elif self._due != float("inf"):
+            self._timer = loop.call_at(self._due, self._look)
+
+    # ── from the parser ───────────────────────────────────────────────────────────────────────────
+
+    def _made(self) -> Request:
+        return Request(self._site.limits.body_bytes, self._continue)
+
+    def _continue(self) -> None:
+        self.transport.write(CONTINUE)
+
+    def on_message_begin(self) -> None:
+        if self._over or len(self._waiting) >= LATER_REQUESTS:
+            self.abort()
+            raise _TooMuch
+        self._arriving = self._made()
+        self._fields = self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        if self._arriving is not None:
+            self._arriving.target += url
+            self._measure(len(self._arriving.target), len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._measure(len(name) + len(value), len(name) + len(value))
+        if self._arriving is not None and not self._arriving.version:  # trailers are nobody's headers
+            self._arriving.headers.add(name, value)
+
+    def on_headers_complete(self) -> None:
+        request = self._arriving
+        if request is not None:
+            request.method = self._parser.get_method().decode("latin-1")
+            request.version = self._parser.get_http_version()
+            request.keep = self._parser.should_keep_alive()
+            self._waiting.append(request)
+
+    def on_body(self, body: bytes) -> None:
+        if self._arriving is not None:
+            self._arriving.add(body)
+
+    def on_message_complete(self) -> None:
+        if self._arriving is not None and (self._over or not self._parser.should_upgrade()):
+            self._arriving.end()
+            self._arriving = None
+
+    def _measure(self, size: int, more: int) -> None:
+        self._head_bytes += more
+        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
+            raise _TooMuch

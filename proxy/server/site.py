@@ -1,0 +1,80 @@
+"""What all connections of one listener share: the door, the limits, the date, and who is here.
+
+`listeners.py` makes one for each listener and closes it at the end. It answers nothing itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import Protocol
+
+from proxy.ports import Clock, Dice
+from proxy.server.request import Request
+from proxy.server.visit import Limits, Line
+
+MICRO = 1_000_000
+
+
+class Guest(Line, Protocol):
+    """A connection, as its site sees it."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being answered."""
+        ...
+
+
+Work = Callable[[Line, Request], Awaitable[None]]
+
+
+class Site:
+    """One listener's connections."""
+
+    def __init__(self, door: Work, limits: Limits, clock: Clock, dice: Dice) -> None:
+        self._door = door
+        self._clock = clock
+        self._dice = dice
+        self._here: set[Guest] = set()
+        self._empty = asyncio.Event()
+        self._second = -1
+        self._date = ""
+        self.limits = limits
+
+    async def answer(self, line: Line, request: Request) -> None:
+        """Answer one request."""
+        await self._door(line, request)
+
+    def new_id(self) -> str:
+        """An id for a request that never reached the door."""
+        return "req_" + self._dice.token()
+
+    def date(self) -> str:
+        """Now, as HTTP writes it (RFC 9110, 5.6.7); made once a second."""
+        second = self._clock.wall_us() // MICRO
+        if second != self._second:
+            self._second, self._date = second, formatdate(second, usegmt=True)
+        return self._date
+
+    def enter(self, guest: Guest) -> None:
+        """A connection was made."""
+        self._here.add(guest)
+
+    def leave(self, guest: Guest) -> None:
+        """It is gone."""
+        self._here.discard(guest)
+        if not self._here:
+            self._empty.set()
+
+    async def close(self, patience_s: float) -> None:
+        """Close who is idle at once, and the others when they are done or have had their chance."""
+        for guest in tuple(self._here):
+            if guest.idle:
+                guest.close()
+        self._empty.clear()
+        if self._here:
+            try:
+                async with asyncio.timeout(patience_s):
+                    await self._empty.wait()
+            except TimeoutError:
+                for guest in tuple(self._here):
+                    guest.abort()
