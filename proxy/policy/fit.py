@@ -16,8 +16,8 @@ from proxy.call import Call
 from proxy.table import ModelFacts
 
 CHARACTERS_PER_TOKEN = 8
-"""More than any tokenizer gets out of a long text: prose has three to five a token, code up to six. A
-prompt that is longer than this says cannot fit; one that is shorter may still be refused upstream."""
+"""So many make at least one token: prose has three to five to a token, code up to six, and only a text that
+is mostly long runs of one character has more than this. What is shorter may still be refused upstream."""
 
 
 class Ability(StrEnum):
