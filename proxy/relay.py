@@ -5,7 +5,7 @@ from; everything else the story needs is behind a port (`ports.py`) or in a pure
 nothing: `policy/plan.py` says what to do next, and this file does it.
 
     match a route → order the targets that can → reserve → [ try a target → hold back → content → relay ]
-                                                     ↑ failed before content ┘
+                                                              ↑ failed before content ┘
     and, however it ends, exactly one exit: settle, tell the observers.
 
 Two commit points: nothing at all reaches the caller (C1, the status line) before the first content

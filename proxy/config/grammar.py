@@ -213,7 +213,7 @@ class RoutePart(Part):
     max_output_tokens: Annotated[Whole, Field(gt=0, le=10_000_000)] = 4096
     """Held against limits when the caller names no maximum."""
     drop_params: bool = False
-    """true: what a target cannot do is left out there, and said; false: such a target is passed over."""
+    """A target known not to do all of a call is passed over; true: asked for less, and the caller told so."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()

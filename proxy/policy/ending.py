@@ -55,14 +55,14 @@ class Trail:
         """An attempt failed; `until`: its target is closed until then, None: it is not."""
         status = f" {signal.status}" if signal.status else ""
         self._steps.append(f"{target} ({verdict.cls}{status})")
-        if verdict.cls in (Class.UNABLE, Class.TOO_LONG):
-            (self._unable if verdict.cls is Class.UNABLE else self._too_long).append(signal)
-            self._marks.pop(target, None)
-            return
-        passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
-        asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
-        wait = (until or 0.0) if passes or asked else None
-        self._marks[target] = _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
+        self._marks.pop(target, None)
+        match verdict.cls:
+            case Class.UNABLE:
+                self._unable.append(signal)
+            case Class.TOO_LONG:
+                self._too_long.append(signal)
+            case _:
+                self._marks[target] = _mark(verdict, signal, until)
 
     def shut(self, target: Target, door: Closed) -> None:
         """A target was closed, so nothing was tried there."""
@@ -131,6 +131,13 @@ class Trail:
         if not self._steps:
             return "No upstream could be tried in time."
         return f"All upstreams failed: {', '.join(self._steps)}."
+
+
+def _mark(verdict: Verdict, signal: Signal, until: float | None) -> _Mark:
+    passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
+    asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
+    wait = (until or 0.0) if passes or asked else None
+    return _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
 
 
 def nobody_able(passed_over: tuple[PassedOver, ...]) -> CallerFault:
