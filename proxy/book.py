@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
 from proxy.policy import quota
 from proxy.policy.classify import classify
-from proxy.policy.selection import Candidate
+from proxy.policy.degrade import Degraded
+from proxy.policy.selection import Candidate, Selection
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.table import Route, Table
 from proxy.usage import FREE, Usage
@@ -34,6 +35,8 @@ class OpenAttempt:
 
     candidate: Candidate
     dialect: Dialect
+    degraded: Degraded
+    """The call as this target gets it."""
     request: UpstreamRequest
     began: float
     """Monotonic seconds, like `first` and `last`."""
@@ -49,7 +52,17 @@ class OpenAttempt:
     signal: Signal | None = None
     """What went wrong; None while nothing has, and when the caller left in the middle."""
 
-    def close(self, call: Call, result: str, call_began: float, now: float) -> Attempt:
+    @property
+    def call(self) -> Call:
+        """What this target was asked."""
+        return self.degraded.call
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""
+        return tuple(dict.fromkeys((*self.degraded.dropped, *self.request.degraded)))
+
+    def close(self, result: str, call_began: float, now: float) -> Attempt:
         """The record of this try, which has ended with `result`."""
         first_ms = None if self.first is None else round((self.first - call_began) * 1000)
         return Attempt(
@@ -62,7 +75,7 @@ class OpenAttempt:
             first_ms=first_ms,
             ended_ms=round((now - call_began) * 1000),
             billed=self._billed(),
-            usage=self._observed(call),
+            usage=self._observed(),
             detail=self.signal.detail if self.signal else "",
         )
 
@@ -72,7 +85,7 @@ class OpenAttempt:
             return Billed.YES
         return Billed.UNKNOWN if self.signal is None else classify(self.signal).billed
 
-    def _observed(self, call: Call) -> Usage | None:
+    def _observed(self) -> Usage | None:
         """What was used: reported, observed, or the prompt alone if it was left early; None: nothing."""
         if self.usage is not None:
             return self.usage
@@ -81,7 +94,7 @@ class OpenAttempt:
         if self.reader is not None:
             return self.reader.usage
         # Left before a word of it: the prompt may have been read and billed, so leaving is not free.
-        return Usage(input=-(-call.prompt_bytes // 4))
+        return Usage(input=-(-self.call.prompt_bytes // 4))
 
 
 @dataclass(slots=True)
@@ -91,7 +104,7 @@ class Book:
     call: Call
     table: Table
     route: Route
-    candidates: tuple[Candidate, ...]
+    selection: Selection
     estimate: quota.Estimate
     """Upper bound of what the call can use."""
     started_us: int
@@ -106,6 +119,11 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The targets that may be tried, in order; never empty."""
+        return self.selection.candidates
 
     @property
     def asker(self) -> quota.Asker:

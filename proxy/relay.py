@@ -4,8 +4,8 @@ Read this file to know the program. `server/calls.py` hands over a `Call` and th
 from; everything else the story needs is behind a port (`ports.py`) or in a pure room. It decides
 nothing: `policy/plan.py` says what to do next, and this file does it.
 
-    match a route → order its targets → reserve → [ try a target → hold back → content → relay ]
-                                                     ↑ failed before content ┘
+    match a route → order the targets that can → reserve → [ try a target → hold back → content → relay ]
+                                                              ↑ failed before content ┘
     and, however it ends, exactly one exit: settle, tell the observers.
 
 Two commit points: nothing at all reaches the caller (C1, the status line) before the first content
@@ -21,8 +21,10 @@ from dataclasses import dataclass, replace
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import matching, quota, selection
+from proxy.policy import fit, matching, quota, selection
 from proxy.policy.classify import classify
+from proxy.policy.degrade import degrade
+from proxy.policy.ending import nobody_able
 from proxy.policy.plan import (
     Answered,
     Broke,
@@ -108,10 +110,14 @@ def _open_book(desk: Desk, call: Call) -> Book:
         raise no_such_model(call.model)
     if route.defaults:
         call = replace(call, body={**route.defaults, **call.body})
+    if route.drop_params:
+        call = replace(call, drop_params=True)
     if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
-    candidates = selection.order(table, route, call.preferred)
-    return Book(call, table, route, candidates, quota.estimate(call, route), desk.clock.wall_us())
+    chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
+    if not chosen.candidates:
+        raise nobody_able(chosen.passed_over)
+    return Book(call, table, route, chosen, quota.estimate(call, route), desk.clock.wall_us())
 
 
 def _ending(failure: Failure | None, *, begun: bool) -> Ending:
@@ -137,7 +143,7 @@ class _Story:
         deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
         rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
         self._deadline = deadline or NEVER
-        self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice)
+        self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._try: OpenAttempt | None = None
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
@@ -218,7 +224,8 @@ class _Story:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
         dialect = DIALECTS[candidate.upstream.dialect]
         recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
-        request = dialect.request(self._call, candidate.target, candidate.upstream, recalled)
+        degraded = degrade(self._call, candidate.lacks)
+        request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
         if claims := self._book.target_claims(candidate):
@@ -226,7 +233,7 @@ class _Story:
             if spent is not None:
                 return Skipped("limit spent", self._mono_of(spent.claim.window_end))
             self._book.claims += claims
-        attempt = OpenAttempt(candidate, dialect, request, self._desk.clock.mono())
+        attempt = OpenAttempt(candidate, dialect, degraded, request, self._desk.clock.mono())
         self._try = attempt
         tell = self._stream if self._call.stream else self._whole
         signal = await self._guarded(attempt, tell)
@@ -261,7 +268,7 @@ class _Story:
         if not 200 <= reply.status < 300:
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
         body = await reply.whole(WHOLE_MAX)
-        judged = attempt.dialect.reply(self._call, reply.status, reply.headers, body)
+        judged = attempt.dialect.reply(attempt.call, reply.status, reply.headers, body)
         if isinstance(judged, Signal):
             return judged
         attempt.usage = judged.usage
@@ -275,7 +282,7 @@ class _Story:
         """An answer event by event: held back until content, relayed as it comes from then on."""
         if not attempt.dialect.opens(reply.status, reply.headers):
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
-        reader = attempt.reader = attempt.dialect.reader(self._call, attempt.candidate.upstream)
+        reader = attempt.reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
         held = b""
         async with aclosing(_read(reader, reply)) as pieces:
             async for out in pieces:
@@ -336,8 +343,8 @@ class _Story:
             "x-fallthrough-model": target.model,
             "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
         }
-        if attempt.request.degraded:
-            headers["x-fallthrough-degraded"] = named(attempt.request.degraded)
+        if losses := attempt.losses:
+            headers["x-fallthrough-degraded"] = named(losses)
         return headers
 
     # ── into memory and the book ────────────────────────────────────────────────────────────────────────
@@ -349,7 +356,7 @@ class _Story:
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
-        entry = attempt.close(self._call, result, self._began, self._desk.clock.mono())
+        entry = attempt.close(result, self._began, self._desk.clock.mono())
         self._book.tried(entry, attempt.candidate)
         for observer in self._desk.observers:
             observer.attempted(entry)

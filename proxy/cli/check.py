@@ -68,8 +68,9 @@ def _upstream(upstream: Upstream) -> str:
 
 
 def _add_route(routes: Tree, route: Route) -> None:
+    drops = " · drops what a target cannot do" if route.drop_params else ""
     branch = routes.add(
-        f"{escape(route.model)} · {route.attempts} tries · {route.max_output_tokens} output tokens"
+        f"{escape(route.model)} · {route.attempts} tries · {route.max_output_tokens} output tokens{drops}"
     )
     for target in route.targets:
         branch.add(f"{escape(str(target))} · {_price(target.price)}")

@@ -212,8 +212,8 @@ class RoutePart(Part):
     """What happens when a stream breaks after its first content: a typed error event."""
     max_output_tokens: Annotated[Whole, Field(gt=0, le=10_000_000)] = 4096
     """Held against limits when the caller names no maximum."""
-    drop_params: Literal[False] = False
-    """What a target cannot do is refused, not dropped."""
+    drop_params: bool = False
+    """A target known not to do all of a call is passed over; true: asked for less, and the caller told so."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()

@@ -46,7 +46,6 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.when", ANY, LEAVE_OUT),
     Later("routes.*.order", ("weighted", "cheapest", "fastest", "least_busy"), "write priority"),
     Later("routes.*.on_midstream", ("continue", "restart"), "write error"),
-    Later("routes.*.drop_params", ("true", "yes", "on"), "write false"),
     Later("routes.*.hedge", ANY, LEAVE_OUT),
     Later("routes.*.pass_unknown", ANY, LEAVE_OUT),
     Later("routes.*.reasoning_field", ANY, LEAVE_OUT),

@@ -29,6 +29,8 @@ class Class(StrEnum):
     """The operator's credential was refused."""
     MODEL = "model"
     """The upstream does not have the model."""
+    TOO_LONG = "too_long"
+    """The prompt exceeds this model's context; one with a larger context may take it."""
     CALLER = "caller"
     """The request is wrong, whoever answers."""
     BAD_ANSWER = "bad_answer"
@@ -79,7 +81,7 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.BAD_KEY: Verdict(Class.AUTH, False, True, Blame.ACCOUNT, Billed.NO),
     Kind.NO_MODEL: Verdict(Class.MODEL, False, True, Blame.MODEL, Billed.NO),
     Kind.BAD_REQUEST: _CALLER,
-    Kind.TOO_LONG: _CALLER,
+    Kind.TOO_LONG: Verdict(Class.TOO_LONG, False, True, Blame.NONE, Billed.NO),
     Kind.FILTERED: _CALLER,
     Kind.BAD_ANSWER: _BAD_ANSWER,
     Kind.TRUNCATED: _BAD_ANSWER,

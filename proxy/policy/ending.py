@@ -5,17 +5,21 @@ it up. The status follows the consequence: come back later (429, 503), too slow 
 (502). No message holds more than target names, classes and statuses.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 
 from proxy.call import Kind, Signal
-from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told
+from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told, bad_request
 from proxy.policy.classify import Class, Verdict
+from proxy.policy.fit import Ability
 from proxy.policy.health import Closed
 from proxy.policy.retry import RETRY_AFTER_MAX_S, clamp
+from proxy.policy.selection import PassedOver
 from proxy.table import Target
 
 LASTING = frozenset({Class.AUTH.value, Class.MODEL.value})
 """Closed by these, a target does not come back by waiting: people have to mend it."""
+LENGTH = "context_length_exceeded"
+UNSUPPORTED = "unsupported_parameter"
 SOON_S = 1.0
 """The least Retry-After told, so that nobody is invited to a busy loop."""
 
@@ -35,22 +39,30 @@ class _Mark:
 class Trail:
     """What happened at each target of a call."""
 
-    _steps: list[str] = field(default_factory=list)
+    passed_over: InitVar[tuple[PassedOver, ...]] = ()
+    """Targets that were never to be tried: they are named, and change nothing else."""
+    _steps: list[str] = field(init=False)
     """For the message, in order."""
-    _marks: dict[Target, _Mark] = field(default_factory=dict)
-    _unable: list[Signal] = field(default_factory=list)
+    _marks: dict[Target, _Mark] = field(init=False, default_factory=dict)
+    """Of targets that could have answered; one that cannot take this call has none."""
+    _too_long: list[Signal] = field(init=False, default_factory=list)
+    _unable: list[Signal] = field(init=False, default_factory=list)
+
+    def __post_init__(self, passed_over: tuple[PassedOver, ...]) -> None:
+        self._steps = [str(one) for one in passed_over]
 
     def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
         """An attempt failed; `until`: its target is closed until then, None: it is not."""
         status = f" {signal.status}" if signal.status else ""
         self._steps.append(f"{target} ({verdict.cls}{status})")
-        if verdict.cls is Class.UNABLE:
-            self._unable.append(signal)
-            return
-        passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
-        asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
-        wait = (until or 0.0) if passes or asked else None
-        self._marks[target] = _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
+        self._marks.pop(target, None)
+        match verdict.cls:
+            case Class.UNABLE:
+                self._unable.append(signal)
+            case Class.TOO_LONG:
+                self._too_long.append(signal)
+            case _:
+                self._marks[target] = _mark(verdict, signal, until)
 
     def shut(self, target: Target, door: Closed) -> None:
         """A target was closed, so nothing was tried there."""
@@ -59,6 +71,11 @@ class Trail:
     def skipped(self, target: Target, why: str, until: float | None) -> None:
         """A target could not be used, for a reason of ours."""
         self._passed_over(target, why, until)
+
+    def too_small(self, target: Target) -> None:
+        """A target needs no try, since a context as large as its own was found too small."""
+        self._steps.append(f"{target} (context no larger)")
+        self._marks.pop(target, None)
 
     def failure(self, now: float) -> Failure:
         """Nobody answered: the one error that says so."""
@@ -100,17 +117,39 @@ class Trail:
         return AllFailed(Told(status, self._message(), "server_error", code, should_retry=False))
 
     def _nobody_able(self) -> Failure:
+        if self._too_long:
+            fault = caller_fault(self._too_long[-1])
+            return CallerFault(replace(fault.told, code=LENGTH))
         if not self._unable:
             return self._told(502, "upstream_error")
         if self._unable[0].told is not None:
             return caller_fault(self._unable[0])
         message = f"No upstream of this model can express the request: {', '.join(self._steps)}."
-        return CallerFault(Told(400, message, "invalid_request_error", "unsupported_parameter"))
+        return CallerFault(Told(400, message, "invalid_request_error", UNSUPPORTED))
 
     def _message(self) -> str:
         if not self._steps:
             return "No upstream could be tried in time."
         return f"All upstreams failed: {', '.join(self._steps)}."
+
+
+def _mark(verdict: Verdict, signal: Signal, until: float | None) -> _Mark:
+    passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
+    asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
+    wait = (until or 0.0) if passes or asked else None
+    return _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)
+
+
+def nobody_able(passed_over: tuple[PassedOver, ...]) -> CallerFault:
+    """No target of the route can serve the call, so none is asked: the first thing lacking is at fault.
+
+    Length is blamed only if nothing else is: who shortens a prompt should not find another refusal behind.
+    """
+    lacking = [lack for one in passed_over for lack in one.lacks]
+    lack = next((lack for lack in lacking if lack.ability is not Ability.CONTEXT), lacking[0])
+    code = LENGTH if lack.ability is Ability.CONTEXT else UNSUPPORTED
+    message = f"No upstream of this model can serve the call: {', '.join(map(str, passed_over))}."
+    return bad_request(message, param=lack.param, code=code)
 
 
 def caller_fault(signal: Signal) -> CallerFault:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
-from proxy.policy.classify import Verdict, classify
+from proxy.policy.classify import Class, Verdict, classify
 from proxy.policy.health import Health, Ticket
-from proxy.policy.selection import Candidate
+from proxy.policy.selection import Candidate, PassedOver
+from proxy.policy.windows import Windows
 from proxy.ports import Dice
 
 
@@ -130,10 +131,13 @@ class Plan:
     health: Health
     rules: PlanRules
     dice: Dice
+    passed_over: tuple[PassedOver, ...] = ()
+    """Named beside the others when nobody answers."""
     verdict: Verdict | None = field(default=None, init=False)
     """Of the latest failure, for the attempt's record."""
     _courses: list[_Course] = field(init=False)
     _trail: ending.Trail = field(init=False)
+    _windows: Windows = field(init=False, default_factory=Windows)
     _course: _Course | None = field(default=None, init=False)
     _ticket: Ticket | None = field(default=None, init=False)
     _number: int = field(default=0, init=False)
@@ -144,7 +148,7 @@ class Plan:
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
         self._courses = [_Course(one, at == final) for at, one in enumerate(self.candidates)]
-        self._trail = ending.Trail()
+        self._trail = ending.Trail(self.passed_over)
 
     def start(self, now: float) -> Instruction:
         """The first instruction."""
@@ -224,10 +228,21 @@ class Plan:
         self._trail.failed(course.candidate.target, verdict, signal, until)
         if not verdict.elsewhere:
             return Stop(ending.caller_fault(signal))
+        if verdict.cls is Class.TOO_LONG:
+            self._outgrown(course)
         course.over = not verdict.again or course.tries >= self.rules.attempts
         if course.over:
             return self._next(now)
         return self._again(course, signal, until, now)
+
+    def _outgrown(self, course: _Course) -> None:
+        """The prompt is too long here: so it is wherever the context is known to be no larger."""
+        self._windows.refused(course.candidate.target.facts)
+        for other in self._courses:
+            target = other.candidate.target
+            if not other.over and other is not course and not self._windows.may_hold(target.facts):
+                other.over = True
+                self._trail.too_small(target)
 
     def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
         """The target may have another try: at once if it asks for little time, else after the others."""

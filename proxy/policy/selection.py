@@ -1,11 +1,14 @@
-"""Which targets may answer a call, and in what order.
+"""Which targets may answer a call, in what order, and why not the others.
 
-`relay.py` calls `order` once for each call, before anything is held, so that the first target's own
-limits can be held with the caller's. Health is not looked at here: `plan.py` skips what is closed.
+`relay.py` calls `order` once for each call, before anything is held: what is held is the first
+able target's, at the price of the dearest able one. Health is not looked at here: `plan.py` skips
+what is closed.
 """
 
 from dataclasses import dataclass, fields, replace
 
+from proxy.policy.degrade import can_drop
+from proxy.policy.fit import Lack, Needs, lacks
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 
 
@@ -17,16 +20,43 @@ class Candidate:
     upstream: Upstream
     timeouts: Timeouts
     """The upstream's, narrowed by the route."""
+    lacks: tuple[Lack, ...] = ()
+    """What must be left out of the call for this target; always empty unless the route allows it."""
 
 
-def order(table: Table, route: Route, preferred: str | None) -> tuple[Candidate, ...]:
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A target that certainly cannot serve the call, so it is not tried."""
+
+    target: Target
+    lacks: tuple[Lack, ...]
+    """What rules it out; never empty."""
+
+    def __str__(self) -> str:
+        return f"{self.target} ({', '.join(lack.reason for lack in self.lacks)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A route's targets, judged for one call."""
+
+    candidates: tuple[Candidate, ...]
+    """Those that may be tried, in order."""
+    passed_over: tuple[PassedOver, ...] = ()
+
+
+def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Selection:
     """The route's targets as listed, those of the `preferred` upstream first if the route has it."""
-    listed = sorted(route.targets, key=lambda target: target.upstream != preferred)
-    return tuple(_candidate(table.upstreams[target.upstream], target, route) for target in listed)
-
-
-def _candidate(upstream: Upstream, target: Target, route: Route) -> Candidate:
-    return Candidate(target, upstream, _narrowed(upstream.timeouts, route))
+    candidates, passed_over = [], []
+    for target in sorted(route.targets, key=lambda target: target.upstream != preferred):
+        missing = lacks(needs, target.facts)
+        fatal = tuple(lack for lack in missing if not can_drop(lack)) if route.drop_params else missing
+        if fatal:
+            passed_over.append(PassedOver(target, fatal))
+        else:
+            upstream = table.upstreams[target.upstream]
+            candidates.append(Candidate(target, upstream, _narrowed(upstream.timeouts, route), missing))
+    return Selection(tuple(candidates), tuple(passed_over))
 
 
 def _narrowed(timeouts: Timeouts, route: Route) -> Timeouts:

@@ -249,6 +249,12 @@ def test_words_are_read_as_people_mean_them(read):
     }
 
 
+@pytest.mark.parametrize(("written", "drops"), [("true", True), ("yes", True), ("no", False), ("", False)])
+def test_a_route_may_drop_what_a_target_cannot_do(read, written, drops):
+    text = SMALL.replace("]}", f"], drop_params: {written}}}")
+    assert read(text).table.routes[0].drop_params is drops
+
+
 def test_a_reference_may_stand_for_a_number(read):
     text = SMALL.replace("]}", "], max_output_tokens: '${MAX}'}")
     assert read(text, MAX="2_048").table.routes[0].max_output_tokens == 2048

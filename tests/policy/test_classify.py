@@ -18,7 +18,7 @@ BEFORE = {
     Kind.BAD_KEY: ("auth", False, True, "account", "no"),
     Kind.NO_MODEL: ("model", False, True, "model", "no"),
     Kind.BAD_REQUEST: ("caller", False, False, "none", "no"),
-    Kind.TOO_LONG: ("caller", False, False, "none", "no"),
+    Kind.TOO_LONG: ("too_long", False, True, "none", "no"),
     Kind.FILTERED: ("caller", False, False, "none", "no"),
     Kind.BAD_ANSWER: ("bad_answer", False, True, "upstream", "unknown"),
     Kind.TRUNCATED: ("bad_answer", False, True, "upstream", "unknown"),

@@ -1,114 +1,26 @@
 """Dialogues with the plan: what happened goes in, what to do comes out."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Told
 from proxy.policy.classify import Class
 from proxy.policy.health import Health
-from proxy.policy.plan import (
-    Answered,
-    Broke,
-    CallerGone,
-    Done,
-    Failed,
-    Plan,
-    PlanRules,
-    Skipped,
-    Stop,
-    Try,
-    Wait,
-    Woke,
+from proxy.policy.plan import Answered, Broke, CallerGone, Failed, Skipped, Woke
+from proxy.table import BreakerRules
+from tests.kit.plans import (
+    BAD_KEY,
+    NO_MONEY,
+    OVERLOAD,
+    REFUSED,
+    RESET,
+    RULES,
+    SLOW,
+    UNABLE,
+    Dialogue,
+    limited,
+    opened,
 )
-from proxy.policy.selection import Candidate
-from proxy.table import BreakerRules, Target, Timeouts, Upstream
-
-RULES = BreakerRules(failures=5, open_s=60.0)
-OVERLOAD = Failed(Signal(Kind.OVERLOADED, Phase.HEADERS, 503))
-REFUSED = Failed(Signal(Kind.UNREACHABLE, Phase.CONNECT))
-SLOW = Failed(Signal(Kind.TIMEOUT, Phase.SENT))
-RESET = Failed(Signal(Kind.RESET, Phase.SENT))
-NO_MONEY = Failed(Signal(Kind.NO_CREDIT, Phase.HEADERS, 429))
-BAD_KEY = Failed(Signal(Kind.BAD_KEY, Phase.HEADERS, 401))
-UNABLE = Failed(Signal(Kind.UNABLE, Phase.CONNECT))
-
-
-def limited(seconds):
-    return Failed(Signal(Kind.RATE_LIMITED, Phase.HEADERS, 429, seconds))
-
-
-class FixedDice:
-    """Always the same roll."""
-
-    def __init__(self, roll=0.5):
-        self._roll = roll
-
-    def roll(self):
-        return self._roll
-
-    def token(self):
-        return "0" * 24
-
-
-def candidates(names):
-    return tuple(
-        Candidate(Target(name, "m"), Upstream(name, "openai", f"http://{name}"), Timeouts()) for name in names
-    )
-
-
-@dataclass
-class Dialogue:
-    """One call: `say` an event at a time, get the instruction as words."""
-
-    names: str = "abc"
-    attempts: int = 2
-    deadline: float | None = None
-    wait_max_s: float = 0.0
-    health: Health | None = None
-    roll: float = 0.5
-    plan: Plan = field(init=False)
-
-    def __post_init__(self):
-        self.health = self.health or Health(dict.fromkeys("abc", RULES))
-        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s)
-        self.plan = Plan(candidates(self.names), self.health, rules, FixedDice(self.roll))
-        self.failure = None
-
-    def start(self, now=0.0):
-        return self.words(self.plan.start(now))
-
-    def say(self, event, now=0.0):
-        return self.words(self.plan.on(event, now))
-
-    def words(self, instruction):
-        match instruction:
-            case Try(candidate, number):
-                return f"try {candidate.target.upstream} #{number}"
-            case Wait(until):
-                return f"wait {until:g}"
-            case Done():
-                return "done"
-            case Stop(failure):
-                self.failure = failure
-                return f"stop {failure.told.status} {failure.told.code}"
-
-    def told(self):
-        assert self.health.outstanding == 0
-        return self.failure.told
-
-
-def opened(*names):
-    """Health in which these upstreams were opened at time 0."""
-    health = Health(dict.fromkeys("abc", RULES))
-    for name in names:
-        for _ in range(RULES.failures):
-            talk = Dialogue(name, attempts=1, health=health, roll=0.0)
-            talk.start()
-            talk.say(OVERLOAD)
-    health.changes()
-    return health
 
 
 def test_the_first_answer_ends_it():
@@ -134,12 +46,11 @@ def test_a_callers_fault_stops_at_once_and_is_passed_through():
     assert talk.told() == Told(422, "Bad schema.", "invalid_request_error", "bad_schema", "tools")
 
 
-@pytest.mark.parametrize("kind", [Kind.TOO_LONG, Kind.FILTERED])
-def test_too_long_and_filtered_are_the_callers_too(kind):
+def test_filtered_is_the_callers_too():
     talk = Dialogue()
     talk.start()
     talk.say(OVERLOAD)
-    assert talk.say(Failed(Signal(kind, Phase.HEADERS, 400))) == "stop 400 None"
+    assert talk.say(Failed(Signal(Kind.FILTERED, Phase.HEADERS, 400))) == "stop 400 None"
 
 
 def test_a_very_short_retry_after_is_waited_for_in_place():
