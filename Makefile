@@ -63,7 +63,8 @@ format: $(STAMP) ## rewrite the code as ruff would have it
 bench: $(STAMP) ## measure against a direct call and nginx; prints a table
 	$(BIN)/python -m bench $(ARGS)
 
-lock: $(STAMP) ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
+lock: ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
+	@test -x $(BIN)/pip-compile || $(MAKE) install
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \
 		--output-file requirements.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra dev \

@@ -1,11 +1,11 @@
 """`fallthrough serve`: run the proxy until it is told to stop."""
 
-import asyncio
 import os
 import sys
 from pathlib import Path
 
 import click
+import uvloop
 
 from proxy.app import Orders
 from proxy.app import serve as run
@@ -29,7 +29,7 @@ def serve(config: Path | None, script: Path | None) -> None:
     """Run the proxy."""
     configure_logging()
     try:
-        asyncio.run(run(Orders(load(config, os.environ), config, script)))
+        uvloop.run(run(Orders(load(config, os.environ), config, script)))
     except ConfigError as error:
         for fault in error.faults:
             click.echo(str(fault), err=True)
