@@ -154,17 +154,30 @@ async def test_a_request_may_come_byte_by_byte(house):
     assert (await line.answer()).status == 200
 
 
-async def test_damaged_requests_cost_neither_a_500_nor_the_next_caller():
-    """Seeded damage to a good request: the connection ends, with whole answers and never our fault."""
+async def storm(rounds):
+    """Seeded damage to good requests, 40 at once: connections end, with whole answers, never our fault."""
     dice = random.Random(20261121)
     good = chat(headers=[("X-Request-Timeout", "5s"), ("Accept", "*/*")])
     brief = Limits(body_s=0.02, header_s=0.02, idle_s=0.02, linger_s=0.02)
     async with opened(House(limits=brief)) as house:
-        for _ in range(10):
+        for _ in range(rounds):
             answers = await asyncio.gather(*(_all_said(house, damaged(good, dice)) for _ in range(40)))
             assert all(not answer or answer.startswith(b"HTTP/") for answer in answers)
             assert not any(b"HTTP/1.1 500" in answer or b"Traceback" in answer for answer in answers)
+            # Each call that reached the story is one that its connection was answered for, and no more.
+            assert len(house.calls) <= sum(answer.count(b"HTTP/1.1 200") for answer in answers)
+            house.calls.clear()
         assert (await house.send(chat())).status == 200
+
+
+async def test_damaged_requests_cost_neither_a_500_nor_the_next_caller():
+    await storm(10)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_ten_thousand_damaged_requests_cost_neither_a_500_nor_the_next_caller():
+    await storm(250)
 
 
 def damaged(good, dice):

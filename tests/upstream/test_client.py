@@ -142,11 +142,11 @@ async def test_only_framing_is_added_to_a_request(out):
     }  # fmt: skip
 
 
-async def test_any_answer_is_an_answer_or_a_loss(out):
-    """Golden bytes with a few of them changed: nothing else comes out, and nothing hangs."""
+async def storm(out, answers):
+    """Golden bytes with a few of them changed: an answer or a loss comes out, and nothing hangs."""
     dice = random.Random(7)
     golden = CHUNKED + b"c\r\ndata: {}\n\nda\r\n6\r\nta: 1\n\r\n0\r\n\r\n"
-    for _ in range(150):
+    for _ in range(answers):
         data = bytearray(golden)
         for _ in range(dice.randint(1, 4)):
             data[dice.randrange(len(data))] = dice.randrange(256)
@@ -158,3 +158,13 @@ async def test_any_answer_is_an_answer_or_a_loss(out):
                 continue
             assert isinstance(status, int)
             assert isinstance(body, bytes)
+
+
+async def test_any_answer_is_an_answer_or_a_loss(out):
+    await storm(out, 150)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+async def test_any_of_ten_thousand_answers_is_an_answer_or_a_loss(out):
+    await storm(out, 10_000)
