@@ -63,7 +63,8 @@ bench: $(STAMP) ## measure against a direct call and nginx; prints a table
 facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools/facts.lock
 	$(PIP) download --no-deps --require-hashes --only-binary :all: --python-version 3.11 --abi abi3 --abi none \
 		--platform manylinux_2_28_x86_64 --platform any --dest build/facts --requirement tools/facts.lock
-	$(BIN)/python tools/make_facts.py build/facts
+	$(BIN)/python tools/make_facts.py build/facts > build/facts/models.json
+	mv build/facts/models.json proxy/facts/models.json
 
 lock: $(STAMP) ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \

