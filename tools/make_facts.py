@@ -112,13 +112,13 @@ class Sources:
         silent = {plain(name) for name, row in litellm.items() if not LiteLlm.chats(row)}
         silent |= {plain(name) for name, row in dev.items() if not ModelsDev.chats(row)}
         others = () if spec.listed else (*litellm, *dev)
-        spellings: dict[str, list[str]] = {}
+        written: dict[str, list[str]] = {}
         families = self.genai.families(spec.genai)
         for name in sorted({*families, *(name.lower() for name in others)}):
-            spellings.setdefault(plain(name), []).append(name)
+            written.setdefault(plain(name), []).append(name)
         by_litellm = {plain(name): row for name, row in litellm.items()}
         by_dev = {plain(name): row for name, row in dev.items()}
-        for key, names in spellings.items():
+        for key, names in written.items():
             if key in silent or NO_CHAT.search(key) or NOT_THERE.get(vendor, NO_CHAT).search(key):
                 continue
             price = self._price(vendor, names[-1], by_litellm)
