@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm check lint types floors tails format bench lock
+.PHONY: help install run test test-long test-vllm check lint types floors tails format bench lock facts
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,6 +62,12 @@ format: $(STAMP) ## rewrite the code as ruff would have it
 
 bench: $(STAMP) ## measure against a direct call and nginx; prints a table
 	$(BIN)/python -m bench $(ARGS)
+
+facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools/facts.lock
+	$(PIP) download --no-deps --require-hashes --only-binary :all: --python-version 3.11 --abi abi3 --abi none \
+		--platform manylinux_2_28_x86_64 --platform any --dest build/facts --requirement tools/facts.lock
+	$(BIN)/python tools/make_facts.py build/facts > build/facts/models.json
+	mv build/facts/models.json proxy/facts/models.json
 
 lock: ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
 	@test -x $(BIN)/pip-compile || $(MAKE) install

@@ -167,6 +167,8 @@ class Target:
     """None: unknown; such a target counts as free in `usage`, and is a fault under a USD limit."""
     facts: ModelFacts = field(default=ModelFacts(), compare=False)
     """What the model takes and can do."""
+    packaged_price: bool = field(default=False, compare=False)
+    """Whether `price` is from the packaged tables and not the file's own."""
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"

@@ -4,7 +4,8 @@
 nano-dollars. No float ever holds money (promise L6), and rounding happens once, upward, per call.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 TOKENS_PER_PRICE = 1_000_000
@@ -53,25 +54,69 @@ class Price:
     """Price of cached input; None: the same as `input`."""
     cache_write: int | None = None
     """Price of input written to a cache; None: the same as `input`."""
+    above: tuple[tuple[int, "Price"], ...] = ()
+    """Tiers, rising: (tokens, what every token of an attempt costs whose input is more than that)."""
+
+    @property
+    def dearest_input(self) -> int:
+        """The most that a token of input costs below the first tier, whichever kind it is."""
+        return max(self.input, self.cached or 0, self.cache_write or 0)
+
+    def at(self, input_tokens: int) -> "Price":
+        """The tier that an attempt with so much input is in."""
+        found = self
+        for tokens, price in self.above:
+            if input_tokens > tokens:
+                found = price
+        return found
 
     def cost(self, usage: Usage) -> int:
-        """What `usage` costs in nano-dollars, rounded up once."""
-        cached = self.input if self.cached is None else self.cached
-        written = self.input if self.cache_write is None else self.cache_write
+        """What the `usage` of one attempt costs in nano-dollars, rounded up once."""
+        tier = self.at(usage.input) if self.above else self
+        cached = tier.input if tier.cached is None else tier.cached
+        written = tier.input if tier.cache_write is None else tier.cache_write
         plain = max(0, usage.input - usage.cached - usage.cache_write)
         total = (
-            plain * self.input
+            plain * tier.input
             + usage.cached * cached
             + usage.cache_write * written
-            + usage.output * self.output
+            + usage.output * tier.output
         )
         return -(-total // TOKENS_PER_PRICE)
 
     def worst(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens can cost, whichever kind of input they turn out to be."""
-        dearest = max(self.input, self.cached or 0, self.cache_write or 0)
-        total = input_tokens * dearest + output_tokens * self.output
+        """The most that up to so many tokens can cost, whichever kind of input they turn out to be.
+
+        A higher tier may be the cheaper one, so every tier that can be reached is looked at.
+        """
+        total = input_tokens * self.dearest_input + output_tokens * self.output
+        for tokens, tier in self.above:
+            if input_tokens > tokens:
+                total = max(total, input_tokens * tier.dearest_input + output_tokens * tier.output)
         return -(-total // TOKENS_PER_PRICE)
+
+    @classmethod
+    def dearest(cls, prices: Iterable["Price"]) -> "Price":
+        """A price that none of `prices` exceeds for any kind of token, in any tier; of none: nothing."""
+        every = tuple(prices)
+        if len(every) == 1:
+            return every[0]
+        steps = {tokens for price in every if price.above for tokens, _ in price.above}
+        if not steps:
+            return _most(every)
+        tiers = ((tokens, _most([price.at(tokens + 1) for price in every])) for tokens in sorted(steps))
+        return replace(_most(every), above=tuple(tiers))
 
 
 FREE = Price(0, 0)
+
+
+def _most(prices: Sequence[Price]) -> Price:
+    """The most that any of them asks for each kind, tiers left aside."""
+    plain = output = cached = written = 0
+    for price in prices:
+        plain = max(plain, price.input)
+        output = max(output, price.output)
+        cached = max(cached, price.input if price.cached is None else price.cached)
+        written = max(written, price.input if price.cache_write is None else price.cache_write)
+    return Price(plain, output, None if cached == plain else cached, None if written == plain else written)

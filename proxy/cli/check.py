@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from proxy.config import ConfigError, Loaded, load
-from proxy.table import Limit, Route, Table, Unit, Upstream
+from proxy.table import Limit, ModelFacts, Route, Table, Target, Unit, Upstream
 from proxy.usage import Price
 
 NANO = 1_000_000_000
@@ -55,6 +55,7 @@ def _tree(title: str, loaded: Loaded) -> Tree:
     routes = tree.add("[bold]routes[/bold], first match wins")
     for route in table.routes:
         _add_route(routes, route)
+    _add_targets(tree, table)
     _add_limits(tree, table)
     return tree
 
@@ -73,13 +74,39 @@ def _add_route(routes: Tree, route: Route) -> None:
         f"{escape(route.model)} · {route.attempts} tries · {route.max_output_tokens} output tokens{drops}"
     )
     for target in route.targets:
-        branch.add(f"{escape(str(target))} · {_price(target.price)}")
+        branch.add(escape(str(target)))
 
 
-def _price(price: Price | None) -> str:
+def _add_targets(tree: Tree, table: Table) -> None:
+    """Each target once, however many routes lead to it."""
+    targets = tree.add("[bold]targets[/bold]")
+    for target in dict.fromkeys(target for route in table.routes for target in route.targets):
+        leaf = targets.add(f"{escape(str(target))} · {_price(target)}")
+        facts = _facts(target.facts)
+        if facts:
+            leaf.add(f"[dim]{facts}[/dim]")
+
+
+def _price(target: Target) -> str:
+    price = target.price
     if price is None:
         return "no price"
-    return f"${price.input / NANO:g} in, ${price.output / NANO:g} out per million tokens"
+    tiers = "".join(f"; {_rates(tier)} above {tokens:,}" for tokens, tier in price.above)
+    whose = "packaged" if target.packaged_price else "file"
+    return f"{_rates(price)} per million tokens{tiers} ({whose})"
+
+
+def _rates(price: Price) -> str:
+    return f"${price.input / NANO:g} in, ${price.output / NANO:g} out"
+
+
+def _facts(facts: ModelFacts) -> str:
+    """The main ones that are known, on one line."""
+    sizes = {"context": facts.context, "output": facts.output}
+    known = [f"{name} {size:,}" for name, size in sizes.items() if size is not None]
+    told = {"tools": facts.tools, "vision": facts.vision, "files": facts.files, "schemas": facts.schemas}
+    known += [name if able else f"no {name}" for name, able in told.items() if able is not None]
+    return ", ".join(known)
 
 
 def _add_limits(tree: Tree, table: Table) -> None:

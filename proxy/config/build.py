@@ -11,16 +11,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.config.checks import SIMULATED
-from proxy.config.draft import Draft, split
-from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, TimeoutsPart, UpstreamPart
+from proxy.config.draft import Draft, address, split
+from proxy.config.grammar import (
+    EFFORTS,
+    CapabilitiesPart,
+    LimitPart,
+    ModelPart,
+    RoutePart,
+    TimeoutsPart,
+    UpstreamPart,
+)
 from proxy.config.settings import Settings
-from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
 from proxy.facts.models import facts_of
 from proxy.table import (
     BreakerRules,
     Capabilities,
     Limit,
+    ModelFacts,
     Route,
     Secret,
     Table,
@@ -75,7 +83,7 @@ def table(draft: Draft) -> Table:
 
 def upstream(name: str, part: UpstreamPart) -> Upstream:
     """One upstream, with the manners of the server it seems to be."""
-    base_url = part.base_url or BASE_URLS[part.dialect]
+    base_url = address(part)
     first = part.breaker.open
     return Upstream(
         name=name,
@@ -132,7 +140,24 @@ def _targets(draft: Draft, part: RoutePart) -> list[Target]:
 
 def _target(draft: Draft, text: str) -> Target:
     name, model = split(text)
-    return Target(name, model, draft.price(text), facts_of(draft.upstreams[name].dialect, model))
+    part = draft.upstreams[name]
+    return Target(
+        name,
+        model,
+        price=draft.price(text),
+        facts=_corrected(facts_of(part.dialect, model, address(part)), draft.model(text)),
+        packaged_price=draft.written_price(text) is None,
+    )
+
+
+def _corrected(facts: ModelFacts, part: ModelPart) -> ModelFacts:
+    """The facts as the file has them, where it says something."""
+    said: dict[str, Any] = {key: value for key, value in part if value is not None}
+    if part.thinking is not None:
+        said["thinking"] = frozenset(part.thinking)
+    if part.efforts is not None:
+        said["efforts"] = tuple(word for word in EFFORTS if word in part.efforts)
+    return replace(facts, **said)
 
 
 def _route(part: RoutePart, targets: Iterable[Target]) -> Route:

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 
 from proxy.config.faults import Path, plain
 from proxy.config.globs import covers
-from proxy.config.grammar import LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.grammar import (
+    LimitPart,
+    ModelPart,
+    PricePart,
+    RoutePart,
+    SettingsPart,
+    TierPart,
+    UpstreamPart,
+)
 from proxy.config.source import Document
+from proxy.facts import packaged
+from proxy.facts.addresses import BASE_URLS
 from proxy.usage import Price
 
 
@@ -25,6 +35,7 @@ class Draft:
     """By position in the file, so that faults find their line."""
     limits: Mapping[int, LimitPart]
     prices: Mapping[str, PricePart]
+    models: Mapping[str, ModelPart]
     declared: frozenset[str]
     """Every upstream the file names, well formed or not."""
     all_prices: bool
@@ -33,11 +44,24 @@ class Draft:
     """Upstreams that are off, with the reason."""
 
     def price(self, target: str) -> Price | None:
-        """The price of `UPSTREAM/MODEL`: the first that matches."""
+        """The price of `UPSTREAM/MODEL`: the first that matches, else the packaged one."""
+        return self.written_price(target) or self._packaged_price(target)
+
+    def written_price(self, target: str) -> Price | None:
+        """The first price in the file that matches."""
         for glob, part in self.prices.items():
             if covers(glob, target):
-                return Price(part.input, part.output, part.cached, part.cache_write)
+                return _price(part, tuple((tier.tokens, _price(tier)) for tier in part.above))
         return None
+
+    def _packaged_price(self, target: str) -> Price | None:
+        name, model = split(target)
+        part = self.upstreams.get(name)
+        return None if part is None else packaged.find(part.dialect, address(part), model).price
+
+    def model(self, target: str) -> ModelPart:
+        """What the file corrects about `UPSTREAM/MODEL`: the first that matches, else nothing."""
+        return next((part for glob, part in self.models.items() if covers(glob, target)), ModelPart())
 
     def shown(self, target: str) -> str:
         """`UPSTREAM/MODEL` as the file writes it, so that no variable's value gets into a message."""
@@ -56,6 +80,15 @@ class Draft:
     def used(self) -> frozenset[str]:
         """Upstreams that some route names."""
         return frozenset(split(part.target)[0] for route in self.routes.values() for part in route.targets)
+
+
+def address(part: UpstreamPart) -> str:
+    """Where an upstream answers; empty where nobody says."""
+    return part.base_url or BASE_URLS.get(part.dialect, "")
+
+
+def _price(part: PricePart | TierPart, above: tuple[tuple[int, Price], ...] = ()) -> Price:
+    return Price(part.input, part.output, part.cached, part.cache_write, above)
 
 
 def split(target: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ what the program runs on is the `Table` and the `Settings`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -52,6 +52,10 @@ NanoUsd = Annotated[
     BeforeValidator(units.nano_usd),
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
+Way = Literal["adaptive", "enabled", "disabled", "between_tools", "level", "budget"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+EFFORTS: tuple[str, ...] = get_args(Effort)
+"""Rising."""
 
 
 def _off_is_a_word(value: Any) -> Any:
@@ -259,6 +263,21 @@ class PrivacyPart(Part):
     """optional: every upstream may answer every call."""
 
 
+class TierPart(Part):
+    """What every token of a call costs whose prompt is longer than `tokens`."""
+
+    tokens: Count
+    """The longest prompt of the tier before."""
+    input: NanoUsd
+    """Prompt tokens."""
+    output: NanoUsd
+    """Completion tokens, reasoning included."""
+    cached: NanoUsd | None = None
+    """Prompt tokens read from the upstream's cache; default: as input."""
+    cache_write: NanoUsd | None = None
+    """Prompt tokens written to the upstream's cache; default: as input."""
+
+
 class PricePart(Part):
     """US dollars per million tokens."""
 
@@ -270,6 +289,47 @@ class PricePart(Part):
     """Prompt tokens read from the upstream's cache; default: as input."""
     cache_write: NanoUsd | None = None
     """Prompt tokens written to the upstream's cache; default: as input."""
+    above: Annotated[list[TierPart], Field(max_length=10)] = []
+    """What long prompts cost, from the shortest tier to the longest."""
+
+
+class ModelPart(Part):
+    """What a model takes and can do, where the packaged tables are wrong or silent."""
+
+    context: Count | None = None
+    """Tokens of prompt and answer together."""
+    output: Count | None = None
+    """The most tokens of one answer."""
+    tools: bool | None = None
+    """Calls functions."""
+    forced_tools: bool | None = None
+    """Can be made to call a tool."""
+    vision: bool | None = None
+    """Sees pictures."""
+    audio: bool | None = None
+    """Hears sound."""
+    files: bool | None = None
+    """Reads documents."""
+    schemas: bool | None = None
+    """Can be held to a JSON schema."""
+    schemas_with_tools: bool | None = None
+    """The same while tools are offered."""
+    logprobs: bool | None = None
+    """Tells how likely its tokens were."""
+    choices: bool | None = None
+    """Gives several answers at once."""
+    prefill: bool | None = None
+    """Continues a last assistant message."""
+    sampling: bool | None = None
+    """Takes temperature, top_p and top_k, at least while it does not think."""
+    thinking: list[Way] | None = None
+    """How it is told to think, in the words of its dialect; []: it cannot think."""
+    efforts: list[Effort] | None = None
+    """Efforts it tells apart; []: effort is a budget of tokens, or it cannot think."""
+    inline_system: bool | None = None
+    """Takes a system message in the middle of a conversation."""
+    signed_calls: bool | None = None
+    """Takes a call in the history only with the signature that it came with."""
 
 
 class File(Part):
@@ -288,6 +348,6 @@ class File(Part):
     privacy: PrivacyPart = PrivacyPart()
     """What callers consent to."""
     prices: dict[ModelGlob, PricePart] = {}
-    """By UPSTREAM/MODEL, or a glob of it; first match wins."""
-    models: Annotated[dict[str, Any], Field(max_length=0)] = {}
-    """Nothing yet."""
+    """By UPSTREAM/MODEL, or a glob of it; first match wins. Well-known models have a packaged price."""
+    models: dict[ModelGlob, ModelPart] = {}
+    """By UPSTREAM/MODEL, or a glob of it; first match wins. Well-known models have packaged facts."""

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.draft import Draft
 from proxy.config.faults import Path, plain, suggest
-from proxy.config.grammar import File, LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.grammar import File, LimitPart, ModelPart, PricePart, RoutePart, SettingsPart, UpstreamPart
 from proxy.config.source import Document
 
 P = TypeVar("P", bound=BaseModel)
@@ -67,6 +67,7 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
         routes={int(key): part for key, part in _pieces(RoutePart, root, "routes", bad)},
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
         prices={str(key): part for key, part in _pieces(PricePart, root, "prices", bad)},
+        models={str(key): part for key, part in _pieces(ModelPart, root, "models", bad)},
         declared=frozenset(map(str, upstreams)),
         all_prices=not bad[("prices",)],
         off=dict(off),

@@ -1,13 +1,13 @@
-"""Limits and prices judged against the routes they count.
+"""Limits, prices and corrections of models judged against the routes they are for.
 
 Called by `load` after the routes. It refuses limits that would refuse every call, count nothing, or
 count dollars where no price is known. Only adds faults; builds nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from proxy.config.draft import Draft, pairs
+from proxy.config.draft import Draft, pairs, split
 from proxy.config.faults import Path, plain, suggest
 from proxy.config.globs import covers
 from proxy.config.grammar import LimitPart, RoutePart
@@ -17,10 +17,30 @@ _UNITS = ("tokens", "requests", "usd")
 
 
 def check_prices(draft: Draft) -> None:
-    """Each price can apply to something."""
+    """Each price can apply to something, and its tiers rise."""
+    _check_globs(draft, "prices", draft.prices)
+    for glob, part in draft.prices.items():
+        longest = 0
+        for index, tier in enumerate(part.above):
+            if tier.tokens <= longest:
+                path: Path = ("prices", glob, "above", index, "tokens")
+                problem = f"not more than the tier before (was {tier.tokens})"
+                draft.document.fault(
+                    path, problem, "write the tiers from the shortest prompts to the longest"
+                )
+            longest = tier.tokens
+
+
+def check_models(draft: Draft) -> None:
+    """Each correction of a model can apply to something."""
+    _check_globs(draft, "models", draft.models)
+
+
+def _check_globs(draft: Draft, section: str, globs: Iterable[str]) -> None:
+    """Keys that stand for targets name upstreams there are, and each is reached."""
     earlier: list[str] = []
-    for glob in draft.prices:
-        path: Path = ("prices", glob)
+    for glob in globs:
+        path: Path = (section, glob)
         upstream, slash, _ = glob.partition("/")
         wild = "*" in upstream or "?" in upstream
         if not slash and not glob.startswith("*"):
@@ -98,7 +118,8 @@ def _check_dollars(
         draft.document.fault(path, "no call can meet this (was 0)", "write more than 0, or remove it")
         return
     targets = list(dict.fromkeys(target for _, names in counted for target in names))
-    unpriced = [target for target in targets if draft.price(target) is None]
+    judged = [target for target in targets if split(target)[0] in draft.upstreams]
+    unpriced = [target for target in judged if draft.price(target) is None]
     if unpriced and draft.all_prices:
         shown = draft.shown(unpriced[0])
         more = f" and {len(unpriced) - 1} more have" if len(unpriced) > 1 else " has"

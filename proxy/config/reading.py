@@ -16,7 +16,7 @@ from proxy.config.expand import Expander
 from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
 from proxy.config.later import refuse_later
-from proxy.config.limits import check_limits, check_prices
+from proxy.config.limits import check_limits, check_models, check_prices
 from proxy.config.settings import Settings
 from proxy.config.source import Document
 from proxy.table import Table
@@ -43,6 +43,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     check_upstreams(draft)
     check_routes(draft)
     check_prices(draft)
+    check_models(draft)
     check_limits(draft)
     if document.faults:
         raise ConfigError(document.faults)

@@ -42,8 +42,10 @@ force. This page is generated: `python -m proxy.config.reference > docs/config.m
   no upstream on is a fault, unless `settings.simulator` is `auto`.
 * Durations carry a unit: `250ms`, `2s`, `5m`, `1h`, `90d`. `50_000` is a number, `010` is ten, and
   `no` is a word, which a yes-or-no key understands. Text that looks like a number goes in quotes.
-* Globs know `*` and `?`. Routes and prices are searched from the top: the first match wins, and one
-  that can never match is a fault.
+* Globs know `*` and `?`. Routes, prices and models are searched from the top: the first match wins,
+  and one that can never match is a fault.
+* The price and the facts of well-known models are packaged: at a vendor's own address they are known
+  without a line here. What the file says wins. `fallthrough check` shows which price is whose.
 * A limit below what the smallest call would hold (`max_output_tokens` and one token of input) is a
   fault, and so is a limit in dollars over a target without a price.
 * A limit that names an upstream, by `upstream:` or `per: upstream`, makes that upstream be skipped

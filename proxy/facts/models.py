@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 
-from proxy.facts import claude, gemini
+from proxy.facts import claude, gemini, packaged
 from proxy.table import ModelFacts
 
 _DESCRIBED: Mapping[str, Callable[[str], ModelFacts]] = {
@@ -15,7 +16,17 @@ _DESCRIBED: Mapping[str, Callable[[str], ModelFacts]] = {
 """Dialects whose models have gates of their own."""
 
 
-def facts_of(dialect: str, model: str) -> ModelFacts:
-    """The facts of `model` behind an upstream of that dialect."""
+def facts_of(dialect: str, model: str, base_url: str = "") -> ModelFacts:
+    """The facts of `model` behind an upstream of that dialect, at that address if it is known.
+
+    A gate is kept by hand and wins; the packaged tables fill in what it leaves open.
+    """
     describe = _DESCRIBED.get(dialect)
-    return ModelFacts() if describe is None else describe(model)
+    gates = ModelFacts() if describe is None else describe(model)
+    return filled(gates, packaged.find(dialect, base_url, model).facts)
+
+
+def filled(facts: ModelFacts, under: ModelFacts) -> ModelFacts:
+    """`facts`, and what is under them where they say nothing."""
+    open_ = [one.name for one in fields(facts) if getattr(facts, one.name) is None]
+    return replace(facts, **{name: getattr(under, name) for name in open_})

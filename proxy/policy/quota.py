@@ -143,11 +143,7 @@ def caps_output(table: Table, asker: Asker) -> bool:
 
 def dearest(candidates: Iterable[Candidate]) -> Price:
     """A price that no candidate exceeds for any kind of token; a target without a price counts as free."""
-    prices = [candidate.target.price or FREE for candidate in candidates]
-    return Price(
-        max((max(one.input, one.cached or 0, one.cache_write or 0) for one in prices), default=0),
-        max((one.output for one in prices), default=0),
-    )
+    return Price.dearest([candidate.target.price or FREE for candidate in candidates])
 
 
 def caller_claims(

@@ -11,11 +11,18 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_right_file_is_shown_as_it_will_be_in_force():
     path = str(ROOT / "config/proxy.yaml")
-    done = CliRunner().invoke(check, [path], env={"OPENAI_API_KEY": "sk-secret", "COLUMNS": "200"})
+    environ = {"OPENAI_API_KEY": "sk-secret", "OTHER_URL": "http://other.example/v1", "COLUMNS": "200"}
+    done = CliRunner().invoke(check, [path], env=environ)
     assert done.exit_code == 0
     assert "openai: openai at https://api.openai.com/v1, with a key" in done.output
     assert "deepseek is off: DEEPSEEK_API_KEY is not set" in done.output
-    assert "openai/gpt-4o · $2.5 in, $10 out per million tokens" in done.output
+    assert "openai/gpt-4o · $2.5 in, $10 out per million tokens (packaged)\n" in done.output
+    assert "context 128,000, output 16,384, tools, vision, files, schemas\n" in done.output
+    assert done.output.count("mistralai/Mistral-7B-Instruct-v0.3 ·") == 1
+    assert (
+        "other/small · $0.1 in, $0.3 out per million tokens; $0.2 in, $0.6 out above 128,000 (file)\n"
+        in done.output
+    )
     assert "$20 a month for each tenant; told at 75 %, 90 %, 100 %; then the caller is refused" in done.output
     assert "sk-secret" not in done.output
 

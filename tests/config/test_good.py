@@ -43,7 +43,7 @@ def test_everything_has_a_default_but_upstreams_and_routes(read):
     assert (upstream.timeouts, upstream.breaker) == (Timeouts(), BreakerRules())
     (route,) = loaded.table.routes
     assert (route.targets, route.attempts, route.max_output_tokens) == (
-        (Target("openai", "gpt-4o"),),
+        (Target("openai", "gpt-4o", Price(2_500_000_000, 10_000_000_000, 1_250_000_000)),),
         2,
         4096,
     )
@@ -174,6 +174,44 @@ def test_limits_become_integers_of_their_unit(read):
 def test_the_first_price_that_matches_holds(read):
     loaded = read(SMALL + "prices:\n  openai/gpt-4o: {input: 1, output: 2}\n  '*': {input: 3, output: 4}\n")
     assert loaded.table.routes[0].targets[0].price == Price(10**9, 2 * 10**9)
+
+
+def test_a_price_may_have_tiers(read):
+    loaded = read(
+        SMALL + "prices:\n  openai/*:\n    input: 1\n    output: 2\n    above:\n"
+        "      - {tokens: 200_000, input: 2, cached: 0.5, output: 3}\n"
+    )
+    assert loaded.table.routes[0].targets[0].price == Price(
+        10**9, 2 * 10**9, above=((200_000, Price(2 * 10**9, 3 * 10**9, 500_000_000)),)
+    )
+
+
+def test_without_a_price_in_the_file_the_packaged_one_holds(read):
+    packaged = read(SMALL + "limits: [{per: tenant, usd: 5, every: day}]\n").table.routes[0].targets[0]
+    assert (packaged.price.input, packaged.packaged_price) == (2_500_000_000, True)
+    written = read(SMALL + "prices: {'*': {input: 0, output: 0}}\n").table.routes[0].targets[0]
+    assert (written.price, written.packaged_price) == (Price(0, 0), False)
+
+
+def test_a_packaged_price_is_only_for_the_vendors_own_address(read):
+    elsewhere = SMALL.replace("{api_key:", "{base_url: 'https://gateway.example.com/v1', api_key:")
+    assert read(elsewhere).table.routes[0].targets[0].price is None
+
+
+def test_the_first_correction_of_a_model_that_matches_holds(read):
+    loaded = read(
+        SMALL + "models:\n"
+        "  openai/gpt-4*: {context: 64_000, vision: no, thinking: [], efforts: [high, low]}\n"
+        "  '*': {output: 1}\n"
+    )
+    facts = loaded.table.routes[0].targets[0].facts
+    assert (facts.context, facts.vision, facts.thinking, facts.efforts) == (
+        64_000,
+        False,
+        frozenset(),
+        ("low", "high"),
+    )
+    assert (facts.output, facts.tools) == (16_384, True)
 
 
 def test_a_route_keeps_only_targets_that_are_on(read):

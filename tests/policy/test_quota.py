@@ -231,13 +231,11 @@ def candidate(price):
     return Candidate(Target("u", "m", price), upstream, Timeouts())
 
 
-prices = st.none() | st.builds(
-    Price,
-    st.integers(0, 10**11),
-    st.integers(0, 10**11),
-    st.none() | st.integers(0, 10**11),
-    st.none() | st.integers(0, 10**11),
-)
+amounts = st.integers(0, 10**11)
+rates = (amounts, amounts, st.none() | amounts, st.none() | amounts)
+steps = st.dictionaries(st.integers(1, 10**6), st.builds(Price, *rates), max_size=3)
+tiers = steps.map(lambda found: tuple((at, found[at]) for at in sorted(found)))
+prices = st.none() | st.builds(Price, *rates, tiers)
 
 
 @settings(deadline=None, derandomize=True)
