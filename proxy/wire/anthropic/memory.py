@@ -152,7 +152,16 @@ def rebuild(state: bytes, text: str, said: list[Block], calls: Mapping[str, Bloc
         else:
             words, at = text[at : at + part], at + part
             blocks += [text_block(words)] if words.strip() else []
+    _mark_as(said, blocks)
     return blocks
+
+
+def _mark_as(said: list[Block], blocks: list[Block]) -> None:
+    """The caller's cache breakpoint in the text, at the end of the text as it is divided now."""
+    marks = [block["cache_control"] for block in said if "cache_control" in block]
+    texts = [block for block in blocks if block["type"] == "text"]
+    if marks and texts:
+        texts[-1]["cache_control"] = marks[-1]
 
 
 def echoed(given: Any) -> list[Block]:

@@ -3,7 +3,9 @@
 import copy
 import itertools
 import json
+import re
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase
@@ -14,9 +16,10 @@ from pydantic import TypeAdapter
 
 from proxy.call import Kind, Phase, Signal, UpstreamRequest
 from proxy.errors import CallerFault
+from proxy.facts.models import facts_of
 from proxy.wire.anthropic.dialect import Anthropic
 from proxy.wire.anthropic.messages import wire_id
-from proxy.wire.anthropic.request import HINTS, REFUSED, TRANSLATED
+from proxy.wire.anthropic.request import HINTS, KEPT, REFUSED, TRANSLATED
 from proxy.wire.body import check
 from proxy.wire.dialect import NOTHING_RECALLED
 from tests.wire.samples import HELLO, make_call, make_target, make_upstream
@@ -54,11 +57,42 @@ def test_every_parameter_of_openai_has_one_fate():
     assert TRANSLATED - openai_members() == {"thinking", "top_k"}
 
 
+def asking_for(name, **call):
+    """A call that asks for what is refused."""
+    value = {"n": 2, "logprobs": True, "top_logprobs": 3, "modalities": ["audio"]}.get(name, {"1": 1})
+    return make_call({**HELLO, name: value}, **call)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED - KEPT))
+def test_what_is_refused_is_left_out_and_noted_with_leeway(name):
+    request = Anthropic().request(
+        asking_for(name, drop_params=True), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
+    )
+    assert request.degraded == (name,)
+    assert name not in json.loads(request.body)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("name", ["messages", "model", "moderation"])
+def test_no_leeway_leaves_out_what_a_call_cannot_be_without(name, drops):
+    call = asking_for(name, drop_params=drops) if name == "moderation" else make_call(drop_params=drops)
+    upstream = make_upstream(refuse=frozenset({name}))
+    signal = Anthropic().request(call, make_target("anthropic"), upstream, NOTHING_RECALLED)
+    assert (signal.kind, signal.told.param) == (Kind.UNABLE, name)
+
+
+def test_what_the_table_refuses_is_left_out_with_leeway():
+    call = make_call({**HELLO, "stop": "x"}, drop_params=True)
+    upstream = make_upstream(refuse=frozenset({"stop"}))
+    request = Anthropic().request(call, make_target("anthropic"), upstream, NOTHING_RECALLED)
+    assert request.degraded == ("stop",)
+    assert "stop_sequences" not in json.loads(request.body)
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_is_refused_is_told_by_name(name):
-    value = {"n": 2, "logprobs": True, "top_logprobs": 3, "modalities": ["audio"]}.get(name, {"1": 1})
     signal = Anthropic().request(
-        make_call({**HELLO, name: value}), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
+        asking_for(name), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
     )
     assert (signal.kind, signal.phase) == (Kind.UNABLE, Phase.CONNECT)
     told = signal.told
@@ -152,11 +186,21 @@ SYSTEM = st.builds(
     CONTENT,
 )
 ASSISTANT = st.builds(lambda content: {"role": "assistant", "content": content}, CONTENT)
+THOUGHTS = st.sampled_from(
+    [
+        {"type": "thinking", "thinking": "Hm.", "signature": "sig"},
+        {"type": "thinking", "thinking": "", "signature": "sig"},
+        {"type": "redacted_thinking", "data": "zzz"},
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "thinking", "thinking": None, "signature": "sig"},
+    ]
+)
 STEP = st.builds(
-    lambda ids, names, content, order: [
+    lambda ids, names, content, order, thoughts: [
         {
             "role": "assistant",
             "content": content,
+            "thinking_blocks": thoughts,
             "tool_calls": [
                 {"id": one, "type": "function", "function": {"name": name, "arguments": "{}"}}
                 for one, name in zip(ids, names, strict=True)
@@ -168,6 +212,7 @@ STEP = st.builds(
     st.lists(TOOLS, min_size=2, max_size=2),
     st.none() | CONTENT,
     st.sampled_from([list, lambda ids: list(reversed(ids))]),
+    st.none() | st.lists(THOUGHTS, max_size=2),
 )
 MESSAGES = st.builds(
     lambda head, steps: (
@@ -213,24 +258,129 @@ CALLS = st.fixed_dictionaries(
 )
 
 
+STATES = st.builds(
+    lambda ids, text, parts: {
+        "text": crc32(text.encode()),
+        "turn": [*parts[: len(parts) // 2], len(text), *parts[len(parts) // 2 :], *ids],
+    },
+    st.lists(IDS, min_size=1, max_size=2, unique=True),
+    WORDS,
+    st.lists(
+        st.sampled_from(
+            [
+                {"type": "thinking", "thinking": "", "signature": "kept"},
+                {"type": "redacted_thinking", "data": "kept"},
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
+RECALLED = st.dictionaries(IDS, STATES.map(lambda state: json.dumps(state).encode()), max_size=4)
+
+
 @settings(max_examples=2000, deadline=None, derandomize=True)
-@given(CALLS, MODELS)
-def test_any_sensible_call_becomes_a_request_that_the_vendor_accepts(body, model):
-    before = copy.deepcopy(body)
-    request = Anthropic().request(
-        make_call(body), make_target("anthropic", model), make_upstream(), NOTHING_RECALLED
-    )
-    assert body == before
+@given(CALLS, MODELS, RECALLED)
+def test_any_sensible_call_becomes_a_request_that_the_vendor_accepts(body, model, recalled):
+    request = asked(body, model, recalled, drops=False)
     if isinstance(request, Signal):
         assert request.kind is Kind.UNABLE
         assert request.told.param
-        return
+    else:
+        assert_accepted(request, body, model)
+
+
+LOOSE_CALLS = st.builds(
+    lambda body, begins, ends, more: {**body, **more, "messages": [*begins, *body["messages"], *ends]},
+    CALLS,
+    st.lists(ASSISTANT, max_size=1),
+    st.lists(
+        ASSISTANT
+        | st.sampled_from(["{}", "{", "[1]"]).map(
+            lambda arguments: {
+                "role": "assistant",
+                "tool_calls": [
+                    {"id": "call_9", "type": "function", "function": {"name": "now", "arguments": arguments}}
+                ],
+            }
+        ),
+        max_size=2,
+        unique_by=lambda message: "tool_calls" in message,
+    ),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "n": st.integers(1, 3),
+            "logprobs": st.booleans(),
+            "logit_bias": st.just({"1": 2}),
+            "modalities": st.just(["text", "audio"]),
+            "web_search_options": st.just({}),
+            "tools": st.lists(FUNCTIONS | st.just({"type": "custom", "custom": {"name": "sh"}}), max_size=2),
+            "tool_choice": st.sampled_from(
+                ["required", "auto", {"type": "custom", "custom": {"name": "sh"}}]
+            ),
+            "response_format": st.sampled_from(
+                [
+                    {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+                    for schema in (
+                        {},
+                        {"type": "object"},
+                        {"anyOf": [{"type": "object"}]},
+                        {"type": "array", "items": {"$ref": "#"}},
+                    )
+                ]
+            ),
+        },
+    ),
+)
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True)
+@given(LOOSE_CALLS, MODELS, RECALLED)
+def test_with_leeway_no_parameter_is_a_reason_to_refuse(body, model, recalled):
+    """Only what is empty, and a choice of a tool that is not there, are mistakes whoever answers."""
+    request = asked(body, model, recalled, drops=True)
+    if isinstance(request, Signal):
+        assert request.told.code == "invalid_value"
+        names = [tool["function"]["name"] for tool in body.get("tools", ()) if tool["type"] == "function"]
+        param = request.told.param
+        assert param.startswith("messages") or (param == "tool_choice" and "weather" not in names)
+    else:
+        assert_accepted(request, body, model)
+
+
+def asked(body, model, recalled, *, drops):
+    before = copy.deepcopy(body)
+    call = make_call(body, drop_params=drops)
+    request = Anthropic().request(call, make_target("anthropic", model), make_upstream(), recalled)
+    assert body == before
+    return request
+
+
+def assert_accepted(request, body, model):
+    """The vendor's types and rules, and what was held is not exceeded."""
     out = json.loads(request.body)
     assert out.keys() <= MEMBERS
     ACCEPTED.validate_python(
         {name: value for name, value in out.items() if name in MessageCreateParamsBase.__annotations__}
     )
     assert_lawful(out)
+    assert_thoughtful(out, model)
+    most = facts_of("anthropic", model).output
+    assert out["max_tokens"] <= min(body.get("max_completion_tokens", 32_000), most or 100_000)
+
+
+def assert_thoughtful(out, model):
+    """Thoughts stand only where a model is to think, and manual thinking goes on only from a thought."""
+    turns = [message["content"] for message in out["messages"] if message["role"] == "assistant"]
+    kinds = [[block["type"] for block in turn] for turn in turns]
+    thoughts = {"thinking", "redacted_thinking"}
+    thinking = out.get("thinking", {}).get("type")
+    if thinking == "disabled" or not facts_of("anthropic", model).thinking:
+        assert not any(thoughts & set(turn) for turn in kinds)
+    last = out["messages"][-1]
+    if thinking == "enabled" and last["content"][0]["type"] == "tool_result":
+        assert kinds[-1][0] in thoughts
 
 
 def assert_lawful(out):
@@ -283,6 +433,7 @@ MESSAGE_JUNK = st.fixed_dictionaries(
         "tool_call_id": JUNK,
         "function_call": JUNK,
         "refusal": JUNK,
+        "thinking_blocks": JUNK,
         "audio": st.none() | JUNK,
     },
 )
@@ -300,10 +451,11 @@ def test_nothing_that_passes_the_door_raises_anything(messages, members, model):
         check(body)
     except CallerFault:
         return
-    made = Anthropic().request(
-        make_call(body, stream=False, include_usage=False),
-        make_target("anthropic", model),
-        make_upstream(),
-        NOTHING_RECALLED,
-    )
-    assert isinstance(made, UpstreamRequest | Signal)
+    for drops in (False, True):
+        made = Anthropic().request(
+            make_call(body, stream=False, include_usage=False, drop_params=drops),
+            make_target("anthropic", model),
+            make_upstream(),
+            NOTHING_RECALLED,
+        )
+        assert isinstance(made, UpstreamRequest | Signal)
