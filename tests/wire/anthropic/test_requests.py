@@ -3,7 +3,6 @@
 import copy
 import itertools
 import json
-import re
 from dataclasses import replace
 from zlib import crc32
 
