@@ -20,7 +20,7 @@ from proxy.wire.tolerant import loads
 _WAITING = frozenset({429, 503, 529})
 """Statuses whose `retry-after` means what it says; it stands on successes too."""
 _OF_THOUGHTS = re.compile(r"(?i)messages\.\d+\.content\.\d+[.\w]*: .{0,120}?\bthinking\b")
-"""How a complaint about a thought begins: with its place, so that no text of the caller's can look like it."""
+"""How a complaint about a thought begins: with its place, so that no text of a caller's looks like it."""
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes) -> Signal:

@@ -1,4 +1,4 @@
-"""An answer's thoughts, from the upstream through the caller's hands and back: the same, in the same places."""
+"""An answer's thoughts come back as they were: from the upstream, past the caller, and up again."""
 
 import json
 
