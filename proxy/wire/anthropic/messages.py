@@ -207,7 +207,7 @@ class _Turns:
         return echoed(message.get("thinking_blocks")) + plain
 
     def _call(self, call: Any, place: str) -> Block:
-        function = call.get("function") if isinstance(call, dict) else None
+        function = self._function(call, place)
         name = function.get("name") if isinstance(function, dict) else None
         given = call.get("id") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(name, str) or not isinstance(given, str):
@@ -224,6 +224,16 @@ class _Turns:
         self._called[name] = None
         arguments = self._arguments(function.get("arguments"), f"{place}.function.arguments")
         return {"type": "tool_use", "id": made, "name": name, "input": arguments}
+
+    def _function(self, call: Any, place: str) -> Any:
+        """What is called; with leeway a tool of another kind passes for a function."""
+        if not isinstance(call, dict):
+            return None
+        custom = call.get("custom")
+        if not isinstance(custom, dict):
+            return call.get("function")
+        self._leeway.without(Unable(place, "The upstream knows no calls but those of functions."))
+        return {"name": custom.get("name"), "arguments": custom.get("input")}
 
     def _arguments(self, given: Any, place: str) -> dict[str, Any]:
         """The arguments of a replayed call, which are text that a model once wrote."""

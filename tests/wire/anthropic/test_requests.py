@@ -405,6 +405,14 @@ def assert_lawful(out):
     assert json.dumps(out).count('"cache_control"') <= 4
 
 
+@pytest.mark.parametrize("kind", [[], {}, 7, None, "later"])
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_part_of_no_kind_is_refused_by_its_place(role, kind):
+    messages = [*HELLO["messages"], {"role": role, "content": [{"type": kind}]}]
+    signal = asked({**HELLO, "messages": messages}, "model-there", NOTHING_RECALLED, drops=True)
+    assert signal.told.param == "messages[1].content[0]"
+
+
 NAMES = """
 type text image_url url file file_data function name arguments id parameters json_schema schema mode
 cache_control ttl properties anyOf items $ref $defs required enum budget_tokens
