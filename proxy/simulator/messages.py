@@ -82,6 +82,9 @@ def judge(body: Any) -> Refusal | None:
             return _wrong(f"{name}: Field required")
     if body["max_tokens"] < 1 or not body["messages"]:
         return _wrong("max_tokens and messages must not be empty")
+    for name in ("output_config", "thinking", "tool_choice"):
+        if not isinstance(body.get(name) or {}, dict):
+            return _wrong(f"{name}: Input should be an object")
     for tool in body.get("tools") or ():
         if not isinstance(tool, dict) or (tool.get("input_schema") or {}).get("type") != "object":
             return _wrong("tools: input_schema.type: Input should be 'object'")
@@ -97,6 +100,8 @@ def _turns(messages: list[Any]) -> Refusal | None:
         blocks = message.get("content") if isinstance(message, dict) else None
         if isinstance(blocks, str) and blocks:
             blocks = [{"type": "text", "text": blocks}]
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            return _wrong(f"messages.{at}.role: Field required")
         if not isinstance(blocks, list) or not blocks:
             return _wrong(f"messages.{at}: all messages must have non-empty content")
         if not all(isinstance(block, dict) for block in blocks):

@@ -57,7 +57,8 @@ class _Thought:
 class Keeping:
     """Collects an answer's thoughts and their places while it is read, and no more than may be kept.
 
-    Blocks come one after another, so a piece always belongs to the block begun last.
+    Blocks come one after another, so a piece always belongs to the block begun last. What only the
+    upstream can read need not be well formed: an answer is not lost for it, only not remembered.
     """
 
     __slots__ = ("_room", "_sum", "_turn")
@@ -76,9 +77,10 @@ class Keeping:
         last.length += len(words)
         self._sum = _checksum(words, self._sum)
 
-    def thought(self, words: str, signature: str = "") -> None:
+    def thought(self, words: str, signature: Any) -> None:
         """A thought begins."""
-        self._begin(_Thought(words, signature), len(words) + len(signature))
+        signed = _string(signature)
+        self._begin(_Thought(words, signed), len(words) + len(signed))
 
     def thinks(self, words: str) -> None:
         """A piece of the thought begun last."""
@@ -86,15 +88,17 @@ class Keeping:
         if type(last) is _Thought and self._fits(len(words)):
             last.words.append(words)
 
-    def signs(self, signature: str) -> None:
+    def signs(self, signature: Any) -> None:
         """A piece of its signature."""
         last = self._turn[-1] if self._turn else None
-        if type(last) is _Thought and self._fits(len(signature)):
-            last.signature.append(signature)
+        signed = _string(signature)
+        if type(last) is _Thought and self._fits(len(signed)):
+            last.signature.append(signed)
 
-    def hidden(self, data: str) -> None:
+    def hidden(self, data: Any) -> None:
         """A thought that the upstream shows nobody."""
-        self._begin({"type": "redacted_thinking", "data": data}, len(data))
+        sealed = _string(data)
+        self._begin({"type": "redacted_thinking", "data": sealed}, len(sealed))
 
     def call(self, made: str) -> None:
         """A call that the caller is given, under this id."""
@@ -182,6 +186,10 @@ def _is_signed(block: Block) -> bool:
     """Whether a thought has what the upstream knows it by; its words may be empty, for some are not shown."""
     *words, proof = (block[name] for name in _MEMBERS[block["type"]])
     return isinstance(proof, str) and proof != "" and all(isinstance(word, str) for word in words)
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _checksum(words: str, before: int) -> int:

@@ -105,9 +105,9 @@ class _Gathered:
             case "thinking":
                 thought = string(block, "thinking")
                 self._thoughts.append(thought)
-                self.kept.thought(thought, string(block, "signature"))
+                self.kept.thought(thought, block.get("signature"))
             case "redacted_thinking":
-                self.kept.hidden(string(block, "data"))
+                self.kept.hidden(block.get("data"))
             case "tool_use":
                 self._call(block)
 

@@ -180,10 +180,10 @@ class StreamReader(Following):
                 return self._text(string(given, "text"), begins=True)
             case "thinking":
                 thought = string(given, "thinking")
-                self._kept.thought(thought, string(given, "signature"))
+                self._kept.thought(thought, given.get("signature"))
                 return self._chunks.reasoning(thought)
             case "redacted_thinking":
-                self._kept.hidden(string(given, "data"))
+                self._kept.hidden(given.get("data"))
         return b""
 
     def _open_call(self, index: int, given: dict[str, Any]) -> bytes:
@@ -214,7 +214,7 @@ class StreamReader(Following):
             case "input_json_delta":
                 return self._input(block, string(delta, "partial_json"))
             case "signature_delta" if block.kind == "thinking":
-                self._kept.signs(string(delta, "signature"))
+                self._kept.signs(delta.get("signature"))
         return b""
 
     def _text(self, text: str, *, begins: bool = False) -> bytes:

@@ -27,13 +27,16 @@ _ANSWER = "json_answer"
 def answer_tool(body: Mapping[str, Any]) -> str | None:
     """The tool through which an older model is made to answer in a schema; None: none is needed.
 
-    Whether it was sent depends on the model, which a reader of the answer does not know; but no
-    tool of the caller's has this name, so an answer through it can only be that.
+    Whether it was sent depends on the model and on which tools were left out, neither of which a
+    reader of the answer knows; but an answer through a tool that is no function of the caller's can
+    only be that.
     """
     wanted = body.get("response_format")
-    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema" or body.get("tools"):
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return None
-    return None if body.get("functions") else _ANSWER
+    functions = [tool.get("function") for tool in body.get("tools") or ()] + (body.get("functions") or [])
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
+    return None if _ANSWER in names else _ANSWER
 
 
 def is_function(tool: Mapping[str, Any]) -> bool:

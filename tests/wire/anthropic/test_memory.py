@@ -145,6 +145,14 @@ def test_no_caller_sees_a_signature(stream):
     assert b"zzz-secret" in memories[0].state
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("wrong", [{**THOUGHT, "signature": None}, {**HIDDEN, "data": 7}])
+def test_no_answer_is_lost_for_a_thought_that_is_not_well_formed(stream, wrong):
+    message, memories = answered([wrong, CALL], stream=stream)
+    assert message["tool_calls"][0]["id"] == "toolu_1"
+    assert memories == ()
+
+
 def test_nothing_is_kept_of_an_answer_that_has_not_ended():
     reader, _ = follow([*streamed([THOUGHT, CALL])][:-2])
     assert reader.failure is not None
@@ -169,7 +177,7 @@ def test_what_is_too_much_is_not_kept_at_all(blocks):
 
 def test_what_is_too_much_is_let_go_while_it_is_read():
     keeping = Keeping()
-    keeping.thought("")
+    keeping.thought("", "")
     for _ in range(2 * MOST // 1024):
         keeping.thinks("x" * 1024)
         assert sum(len(word) for part in keeping._turn for word in part.words) <= MOST
