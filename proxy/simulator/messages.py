@@ -1,8 +1,8 @@
 """A simulated upstream that speaks Anthropic's Messages.
 
 Pure: what it refuses, in the vendor's shape, and what it answers, whole and as events. It is as
-strict as the real one about what the translation must get right: members, turns, tool results.
-`server.py` plays it at `/<name>/v1/messages`.
+strict as the real one about what the translation must get right: members, turns, tool results, and,
+model by model (`claude.py`), what else is refused. `server.py` plays it at `/<name>/v1/messages`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from proxy.simulator.answers import Said
+from proxy.simulator.claude import refuse, thought
 from proxy.simulator.manners import Refusal
 from proxy.simulator.tongue import Tongue
 
@@ -81,10 +82,15 @@ def judge(body: Any) -> Refusal | None:
             return _wrong(f"{name}: Field required")
     if body["max_tokens"] < 1 or not body["messages"]:
         return _wrong("max_tokens and messages must not be empty")
+    for name in ("output_config", "thinking", "tool_choice"):
+        if not isinstance(body.get(name) or {}, dict):
+            return _wrong(f"{name}: Input should be an object")
     for tool in body.get("tools") or ():
         if not isinstance(tool, dict) or (tool.get("input_schema") or {}).get("type") != "object":
             return _wrong("tools: input_schema.type: Input should be 'object'")
-    return _turns(body["messages"])
+    refusal = _turns(body["messages"])
+    message = refuse(body) if refusal is None else ""
+    return _wrong(message) if message else refusal
 
 
 def _turns(messages: list[Any]) -> Refusal | None:
@@ -94,8 +100,12 @@ def _turns(messages: list[Any]) -> Refusal | None:
         blocks = message.get("content") if isinstance(message, dict) else None
         if isinstance(blocks, str) and blocks:
             blocks = [{"type": "text", "text": blocks}]
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            return _wrong(f"messages.{at}.role: Field required")
         if not isinstance(blocks, list) or not blocks:
             return _wrong(f"messages.{at}: all messages must have non-empty content")
+        if not all(isinstance(block, dict) for block in blocks):
+            return _wrong(f"messages.{at}: content blocks must be objects")
         if at == 0 and message.get("role") != "user":
             return _wrong("messages: first message must use the user role")
         if any(block.get("type") == "text" and not str(block.get("text")).strip() for block in blocks):
@@ -142,30 +152,43 @@ class Answer:
         self._ident = ident
         self._model = str(body["model"])
         self._said = said
+        self._thought = thought(body)
 
     def whole(self) -> bytes:
         text = "".join(self._said.tokens)
         block: dict[str, Any] = {"type": "text", "text": text}
         if self._said.tool is not None:
             block = {**self._block(), "input": {} if self._said.finish == "length" else orjson.loads(text)}
-        message = {**self._message(), "content": [block], "stop_reason": _FINISHES[self._said.finish]}
-        return orjson.dumps({**message, "usage": self._usage(len(self._said.tokens))})
+        content = [block] if self._thought is None else [self._thought, block]
+        message = {**self._message(), "content": content, "stop_reason": _FINISHES[self._said.finish]}
+        return orjson.dumps({**message, "usage": self._usage()})
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
-        start = {**self._message(), "content": [], "stop_reason": None, "usage": self._usage(1)}
+        start = {**self._message(), "content": [], "stop_reason": None, "usage": self._usage(begun=True)}
         yield _event({"type": "message_start", "message": start})
-        yield _event({"type": "content_block_start", "index": 0, "content_block": self._block()})
+        yield from self._thinks()
+        index = 0 if self._thought is None else 1
+        yield _event({"type": "content_block_start", "index": index, "content_block": self._block()})
         for token in self._said.tokens:
             delta = {"type": "text_delta", "text": token}
             if self._said.tool is not None:
                 delta = {"type": "input_json_delta", "partial_json": token}
-            yield _event({"type": "content_block_delta", "index": 0, "delta": delta})
-        yield _event({"type": "content_block_stop", "index": 0})
+            yield _delta(index, delta)
+        yield _event({"type": "content_block_stop", "index": index})
         delta_end = {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
-        yield _event(
-            {"type": "message_delta", "delta": delta_end, "usage": self._usage(len(self._said.tokens))}
-        )
+        yield _event({"type": "message_delta", "delta": delta_end, "usage": self._usage()})
+
+    def _thinks(self) -> Iterator[bytes]:
+        """The thought, if there is one; its signature comes last."""
+        if self._thought is None:
+            return
+        empty = {"type": "thinking", "thinking": "", "signature": ""}
+        yield _event({"type": "content_block_start", "index": 0, "content_block": empty})
+        for letter in self._thought["thinking"]:
+            yield _delta(0, {"type": "thinking_delta", "thinking": letter})
+        yield _delta(0, {"type": "signature_delta", "signature": self._thought["signature"]})
+        yield _event({"type": "content_block_stop", "index": 0})
 
     def _message(self) -> dict[str, Any]:
         return {
@@ -181,13 +204,20 @@ class Answer:
             return {"type": "text", "text": ""}
         return {"type": "tool_use", "id": f"toolu_{self._ident}", "name": self._said.tool, "input": {}}
 
-    def _usage(self, output: int) -> dict[str, int]:
+    def _usage(self, *, begun: bool = False) -> dict[str, Any]:
+        """The count; of an answer that has only begun, one token."""
+        words = 0 if self._thought is None else len(self._thought["thinking"].split())
         return {
             "input_tokens": self._said.prompt_tokens,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": output,
+            "output_tokens": 1 if begun else len(self._said.tokens) + words,
+            "output_tokens_details": {"thinking_tokens": 0 if begun else words},
         }
+
+
+def _delta(index: int, delta: Mapping[str, Any]) -> bytes:
+    return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
 
 def _event(said: Mapping[str, Any]) -> bytes:

@@ -64,6 +64,12 @@ def recalled(folder):
     return {call: json.dumps(state).encode() for call, state in kept.items()}
 
 
+def check_memories(folder, memories):
+    """What is kept for the next turn: nothing, unless the case says so."""
+    kept = [{"calls": list(memory.calls), "state": json.loads(memory.state)} for memory in memories]
+    assert kept == load(folder, "memories.json", [])
+
+
 def check_end(folder, reader):
     failure = load(folder, "failure.json")
     if failure is None:
@@ -73,6 +79,7 @@ def check_end(folder, reader):
         assert not reader.ended
         assert {"kind": reader.failure.kind, "phase": reader.failure.phase} == failure
     assert asdict(reader.usage) == load(folder, "usage.json")
+    check_memories(folder, reader.memories)
 
 
 @having("request.client.json")
@@ -105,6 +112,7 @@ def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
     if json.loads(reply.body) == json.loads(body):
         assert reply.body == body
     assert asdict(reply.usage) == load(folder, "usage.json")
+    check_memories(folder, reply.memories)
     ChatCompletion.model_validate_json(reply.body)
 
 

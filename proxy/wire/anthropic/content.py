@@ -2,8 +2,9 @@
 
 `messages.py` calls these with a part's place, which a refusal names. Pictures and files go as data
 or as links that the upstream fetches; nothing is fetched here. A part that has no block is refused,
-because leaving it out would change what is asked; an empty text is left out, because the wire
-takes none and nothing is lost.
+because leaving it out would change what is asked, whatever the leeway; an empty text is left out,
+because the wire takes none and nothing is lost. Only traces of an upstream's own tools in an answer
+may, with leeway, be left out: what they led to stands in the answer's text.
 """
 
 import base64
@@ -11,6 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.unable import Unable
 
 Block = dict[str, Any]
@@ -23,17 +25,30 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "application/pdf"),
 )
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+_LIFETIMES: Mapping[str, str] = {"12h": "1h"}
+"""OpenAI's lifetimes of a cached prefix that deserve the longer of the wire's two."""
 _SPACE = re.compile(r"\s+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}", re.ASCII)
+_WORDS = frozenset({"text", "refusal"})
+"""Parts that are text, under a member of the same name."""
 _THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
 """Parts that some clients replay; without their signature they are worth nothing here."""
+_TRACES = re.compile(r"(?:server|mcp)_tool_use|[a-z_]+_tool_result|compaction|container_upload|fallback")
+"""Parts by which an upstream told of tools that it ran itself."""
 
 
 def text_block(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def texts(content: Any, place: str) -> list[Block]:
+def joined(content: Any) -> str:
+    """All the text of content that `texts` takes, to the letter."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    return "".join(part[_kind(part)] for part in content if _kind(part) in _WORDS)
+
+
+def texts(content: Any, place: str, leeway: Leeway) -> list[Block]:
     """The text blocks of content that may hold nothing else (system, assistant, tool result)."""
     if content is None:
         return []
@@ -42,23 +57,33 @@ def texts(content: Any, place: str) -> list[Block]:
     blocks: list[Block] = []
     for number, part in enumerate(_parts(content, place)):
         at = f"{place}[{number}]"
-        if isinstance(part, dict) and part.get("type") in _THOUGHTS:
+        kind = _kind(part)
+        if kind in _THOUGHTS:
+            continue
+        if _TRACES.fullmatch(kind):
+            leeway.without(Unable(at, f"The upstream cannot take the content at '{at}'."))
             continue
         blocks.extend(_text(part, at))
     return blocks
 
 
-def user_blocks(content: Any, place: str) -> list[Block]:
+def user_blocks(content: Any, place: str, leeway: Leeway) -> list[Block]:
     """The blocks of a user's content; never none, for the wire takes no empty turn."""
     if isinstance(content, list):
         blocks = [
             block for number, part in enumerate(content) for block in _user_part(part, f"{place}[{number}]")
         ]
     else:
-        blocks = texts(content, place)
+        blocks = texts(content, place, leeway)
     if not blocks:
         raise Unable(place, f"'{place}' is empty, which the upstream does not take.", "invalid_value")
     return blocks
+
+
+def _kind(part: Any) -> str:
+    """What a part says it is; "" if it does not."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    return kind if isinstance(kind, str) else ""
 
 
 def _parts(content: Any, place: str) -> list[Any]:
@@ -68,7 +93,7 @@ def _parts(content: Any, place: str) -> list[Any]:
 
 
 def _user_part(part: Any, place: str) -> list[Block]:
-    kind = part.get("type") if isinstance(part, dict) else None
+    kind = _kind(part)
     if kind == "image_url":
         return [_marked(_picture(part.get("image_url"), place), part)]
     if kind == "file":
@@ -77,9 +102,8 @@ def _user_part(part: Any, place: str) -> list[Block]:
 
 
 def _text(part: Any, place: str) -> list[Block]:
-    text = None
-    if isinstance(part, dict) and part.get("type") in {"text", "refusal"}:
-        text = part.get(part["type"])
+    kind = _kind(part)
+    text = part.get(kind) if kind in _WORDS else None
     if not isinstance(text, str):
         raise Unable(place, f"The upstream cannot take the content at '{place}'.")
     return [_marked(text_block(text), part)] if text.strip() else []
@@ -97,9 +121,14 @@ def cache_control(part: Mapping[str, Any]) -> dict[str, str] | None:
     """A cache breakpoint in either of the forms that clients use."""
     given = part.get("cache_control")
     if isinstance(given, dict) and given.get("type") == "ephemeral":
-        lasting = {"ttl": given["ttl"]} if given.get("ttl") in ("5m", "1h") else {}
-        return {"type": "ephemeral", **lasting}
-    return {"type": "ephemeral"} if isinstance(part.get("prompt_cache_breakpoint"), dict) else None
+        return _breakpoint("1h" if given.get("ttl") == "1h" else None)
+    given = part.get("prompt_cache_breakpoint")
+    return _breakpoint(_LIFETIMES.get(str(given.get("ttl")))) if isinstance(given, dict) else None
+
+
+def _breakpoint(lifetime: str | None) -> dict[str, str]:
+    """The wire's own; without a lifetime it is the shorter of its two."""
+    return {"type": "ephemeral"} if lifetime is None else {"type": "ephemeral", "ttl": lifetime}
 
 
 def _picture(given: Any, place: str) -> Block:

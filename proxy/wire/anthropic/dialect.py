@@ -26,7 +26,7 @@ class Anthropic:
     ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if Messages cannot express the call."""
         try:
-            return build(call, target, upstream)
+            return build(call, target, upstream, recalled)
         except Unable as reason:
             return reason.signal()
 

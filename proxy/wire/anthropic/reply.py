@@ -2,6 +2,7 @@
 
 The dialect calls `judge_reply` with the body of a success. Blocks of the upstream's own tools and
 of kinds nobody knows yet are passed over: the caller offered no such tools and could not answer.
+What must come back with the caller's calls is kept aside (`memory.py`).
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 from proxy.call import Call, Kind, Phase, Signal
 from proxy.wire.answer import finish_reason
 from proxy.wire.anthropic.errors import complain
+from proxy.wire.anthropic.memory import Keeping
 from proxy.wire.anthropic.tools import answer_tool
 from proxy.wire.anthropic.usage import reported
 from proxy.wire.chunks import completion
@@ -70,7 +72,9 @@ def _judge(call: Call, answer: Any) -> Reply | Signal:
     usage = reported(answer.get("usage"))
     model = answer.get("model")
     out = completion(call, model if isinstance(model, str) else call.model, message, word, usage)
-    return Reply(out, usage or estimated(call.prompt_bytes, gathered.output_bytes, 0))
+    usage = usage or estimated(call.prompt_bytes, gathered.output_bytes, 0)
+    # The old form of calls has no ids by which anything could be found again.
+    return Reply(out, usage, () if legacy else gathered.kept.memories())
 
 
 class _Gathered:
@@ -81,6 +85,7 @@ class _Gathered:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self.calls: list[dict[str, Any]] = []
+        self.kept = Keeping()
 
     @property
     def output_bytes(self) -> int:
@@ -94,9 +99,15 @@ class _Gathered:
             raise Malformed("a block that is no object")
         match block.get("type"):
             case "text":
-                self._texts.append(string(block, "text"))
+                text = string(block, "text")
+                self._texts.append(text)
+                self.kept.text(text, begins=True)
             case "thinking":
-                self._thoughts.append(string(block, "thinking"))
+                thought = string(block, "thinking")
+                self._thoughts.append(thought)
+                self.kept.thought(thought, block.get("signature"))
+            case "redacted_thinking":
+                self.kept.hidden(block.get("data"))
             case "tool_use":
                 self._call(block)
 
@@ -128,6 +139,7 @@ class _Gathered:
         else:
             function = {"name": name, "arguments": arguments}
             self.calls.append({"id": made, "type": "function", "function": function})
+            self.kept.call(made)
 
 
 def string(part: Mapping[str, Any], name: str) -> str:

@@ -1,8 +1,9 @@
 """The request for Anthropic's Messages, rebuilt from the parsed call.
 
 `dialect.py` calls `build`. Every one of OpenAI's parameters has its fate here: translated, passed,
-left out silently (a hint), left out and noted (`degraded`), or refused by name (`Unable`). The
-caller's body is read and never changed, and no member of it that is not named here goes on.
+left out silently (a hint), left out and noted (`degraded`), or refused by name (`Unable`), unless the
+route's leeway has it left out and noted too. The caller's body is read and never changed, and no
+member of it that is not named here goes on.
 """
 
 import hashlib
@@ -12,10 +13,19 @@ from typing import Any
 from proxy.call import Call, UpstreamRequest
 from proxy.table import Capabilities, ModelFacts, Target, Upstream
 from proxy.wire.anthropic.content import text_block
+from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.anthropic.messages import Conversation, converse
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.anthropic.thinking import think
-from proxy.wire.anthropic.tools import answer_through, choice, declared_anyway, definitions
+from proxy.wire.anthropic.tools import (
+    FORCES,
+    answer_through,
+    choice,
+    declared_anyway,
+    definitions,
+    is_function,
+)
+from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
 from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai_request import is_used
@@ -44,6 +54,9 @@ REFUSED = frozenset(
     }
 )
 """Members without which the answer would be another: refused, unless their value asks for nothing."""
+KEPT = frozenset({"messages", "model", "moderation"})
+"""Members that no leeway leaves out: without these there is no call, and a request for safety must not
+vanish."""
 HINTS = frozenset(
     {
         "metadata",
@@ -83,44 +96,61 @@ TRANSLATED = frozenset(
     }
 )
 """Members that have a place in the wire. All others, known or not, are left out and noted."""
-_NEEDED = frozenset({"messages", "model"})
 _TIERS: Mapping[str, str] = {"auto": "auto", "priority": "auto", "default": "standard_only"}
+_SCHEMA = "response_format.json_schema.schema"
+_MAXIMA = ("max_completion_tokens", "max_tokens")
 _JSON_ONLY = "Answer with a single JSON object and nothing else: no other text, no code fence."
+_BY_SCHEMA = _JSON_ONLY + " It must be valid by this JSON schema: "
 
 
-def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest:
+def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) -> UpstreamRequest:
     """The request; raises `Unable` if the wire has no way to say it."""
     headers = outgoing(call, upstream, _own_headers(upstream))
     version = dict(headers)["anthropic-version"]
-    notes: list[str] = []
-    body = _kept(call.body, upstream.capabilities, notes)
-    try:
-        settle_tools(body)
-    except NotFunctions:
-        raise Unable("tools", "The upstream knows no tools but functions.") from None
+    leeway = Leeway(drops=call.drop_params)
+    body = _kept(call.body, upstream.capabilities, leeway)
+    _settle_tools(body, leeway)
     samples = version < _NO_SAMPLING_SINCE
-    message = _Message(call, body, target.facts, notes, samples=samples)
-    out = {"model": target.model, **message.members()}
+    talk = converse(body["messages"], target.facts, leeway, recalled)
+    message = _Message(call, body, target.facts, leeway, samples=samples)
+    out = {"model": target.model, **message.members(talk)}
     try:
-        return UpstreamRequest(_path(upstream), headers, dumps(out), tuple(dict.fromkeys(notes)))
+        return UpstreamRequest(_path(upstream), headers, dumps(out), leeway.noted)
     except ValueError:
         raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
 
 
-def _kept(given: Mapping[str, Any], able: Capabilities, notes: list[str]) -> dict[str, Any]:
+def _kept(given: Mapping[str, Any], able: Capabilities, leeway: Leeway) -> dict[str, Any]:
     """What will be translated, without nulls; the table may refuse or strip more of it."""
     body: dict[str, Any] = {}
     for name, value in given.items():
         used = is_used(name, value)
         if name in REFUSED | able.refuse:
             if used:
-                raise Unable(name, f"The upstream does not support '{name}'.")
-        elif name in TRANSLATED and (name not in able.strip or name in _NEEDED):
+                _refuse(name, leeway)
+        elif name in TRANSLATED and (name not in able.strip or name in KEPT):
             if value is not None:
                 body[name] = value
         elif used and name not in HINTS:
-            notes.append(name)
+            leeway.note(name)
     return body
+
+
+def _refuse(name: str, leeway: Leeway) -> None:
+    reason = Unable(name, f"The upstream does not support '{name}'.")
+    if name in KEPT:
+        raise reason
+    leeway.without(reason)
+
+
+def _settle_tools(body: dict[str, Any], leeway: Leeway) -> None:
+    """Tools in today's form, and functions only."""
+    try:
+        settle_tools(body)
+    except NotFunctions:
+        leeway.without(Unable("tools", "The upstream knows no tools but functions."))
+        body["tools"] = [tool for tool in body["tools"] if is_function(tool)]
+        settle_tools(body)
 
 
 def _path(upstream: Upstream) -> str:
@@ -136,52 +166,61 @@ def _own_headers(upstream: Upstream) -> tuple[Header, ...]:
 
 
 class _Message:
-    """One request's members, made one after another; `notes` fills with what had to be left out."""
+    """One request's members, made one after another; `leeway` hears of what has to be left out."""
 
     def __init__(
-        self, call: Call, body: dict[str, Any], facts: ModelFacts, notes: list[str], *, samples: bool
+        self, call: Call, body: dict[str, Any], facts: ModelFacts, leeway: Leeway, *, samples: bool
     ) -> None:
         self._call = call
         self._body = body
         self._facts = facts
         self._samples = samples
         self._load = Load()
-        self._notes = notes
+        self._leeway = leeway
 
-    def members(self) -> dict[str, Any]:
+    def members(self, talk: Conversation) -> dict[str, Any]:
         """Everything but the model."""
-        talk = converse(self._body["messages"], self._facts)
-        out: dict[str, Any] = {"max_tokens": self._max_tokens(), "messages": talk.messages}
+        out: dict[str, Any] = {"max_tokens": self._max_tokens()}
         if self._call.stream:
             out["stream"] = True
         self._tools(out, talk)
         self._format(out, talk)
+        self._thinking(out, talk)
+        out["messages"] = talk.messages
         if talk.system:
             out["system"] = talk.system
-        self._thinking(out, talk)
         self._sampling(out)
         self._stop(out)
         self._account(out)
-        _limit_breakpoints(out)
+        _settle_breakpoints(out)
         return out
 
     def _max_tokens(self) -> int:
-        """The wire demands one: the caller's, else what was reserved, else the model's usual."""
-        given = (
-            self._body.get("max_completion_tokens"),
-            self._body.get("max_tokens"),
-            self._call.output_cap,
-            min(self._facts.output or _USUAL_MAX, _USUAL_MAX),
-        )
-        return next(maximum for maximum in given if maximum is not None)
+        """The wire demands one: the caller's, else what was reserved, else the model's usual.
+
+        It is never raised, for it was held against limits, and never above what the model can.
+        """
+        given = self._call.body  # even where the table lets it not pass: it was held
+        named = next((name for name in _MAXIMA if given.get(name) is not None), None)
+        wanted = self._call.output_cap if named is None else given[named]
+        most = self._facts.output
+        if wanted is None:
+            return min(most or _USUAL_MAX, _USUAL_MAX)
+        if most is None or wanted <= most:
+            return int(wanted)
+        if named is not None:
+            self._leeway.note(named)
+        return most
 
     def _tools(self, out: dict[str, Any], talk: Conversation) -> None:
-        tools = definitions(self._body.get("tools") or [], self._load, self._notes)
+        tools = definitions(self._body.get("tools") or [], self._load, self._leeway)
         if tools:
             out["tools"] = tools
-            picked = choice(self._body, tools, self._facts)
-            if picked is not None:
-                out["tool_choice"] = picked
+            picked = choice(self._body, tools, self._facts, self._leeway)
+            if picked.member is not None:
+                out["tool_choice"] = picked.member
+            if picked.plea:
+                talk.system.append(text_block(picked.plea))
         elif talk.called:
             out["tools"] = declared_anyway(talk.called)
             out["tool_choice"] = {"type": "none"}
@@ -193,49 +232,58 @@ class _Message:
             return
         if kind == "json_object":
             talk.system.append(text_block(_JSON_ONLY))
-            self._notes.append("response_format")
+            self._leeway.note("response_format")
         elif kind == "json_schema":
             self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
         else:
-            raise Unable("response_format", "'response_format' has an unknown type.", "invalid_value")
+            self._leeway.without(
+                Unable("response_format", "'response_format' has an unknown type.", "invalid_value")
+            )
 
     def _schema(self, out: dict[str, Any], talk: Conversation, wanted: Any) -> None:
-        """Held to the schema where the model can be, else made to call a tool that has it."""
-        place = "response_format.json_schema.schema"
+        """Held to the schema where the model can be; with leeway, else asked to keep to it."""
         schema = wanted.get("schema") if isinstance(wanted, dict) else None
         if not isinstance(schema, dict):
-            raise Unable(place, f"'{place}' must be a schema.", "invalid_value")
+            raise Unable(_SCHEMA, f"'{_SCHEMA}' must be a schema.", "invalid_value")
+        try:
+            self._hold(out, talk, schema, wanted.get("description"))
+        except Unable as reason:
+            self._leeway.without(reason)
+            talk.system.append(text_block(_BY_SCHEMA + dumps(schema).decode()))
+
+    def _hold(self, out: dict[str, Any], talk: Conversation, schema: dict[str, Any], said: Any) -> None:
+        """By a grammar, or, on older models, through a tool that they must call."""
         if talk.prefilled:
             raise Unable("response_format", "A schema cannot hold a continued message.")
         if self._facts.schemas_with_tools is not False:
             try:
                 tight = tighten(schema, self._load)
             except Untightened as reason:
-                raise Unable(place, f"The upstream cannot hold an answer to {reason}.") from None
+                raise Unable(_SCHEMA, f"The upstream cannot hold an answer to {reason}.") from None
             if not self._load.bearable:
-                raise Unable(place, "The upstream cannot hold an answer to a schema as large as this.")
+                raise Unable(_SCHEMA, "The upstream cannot hold an answer to a schema as large as this.")
             out["output_config"] = {"format": {"type": "json_schema", "schema": tight}}
         elif self._body.get("tools") or talk.called:
             raise Unable("response_format", "The upstream's model takes a schema or tools, not both.")
+        elif self._facts.forced_tools is False:
+            raise Unable("response_format", "The upstream's model cannot be held to a schema.")
         else:
-            tool = answer_through(schema, wanted.get("description"))
+            tool = answer_through(schema, said, self._leeway)
             out["tools"] = [tool]
-            out["tool_choice"] = {
-                "type": "tool",
-                "name": tool["name"],
-                "disable_parallel_tool_use": True,
-            }
+            out["tool_choice"] = {"type": "tool", "name": tool["name"], "disable_parallel_tool_use": True}
 
     def _thinking(self, out: dict[str, Any], talk: Conversation) -> None:
-        forced = out.get("tool_choice", {}).get("type") in {"any", "tool"}
+        forced = out.get("tool_choice", {}).get("type") in FORCES
         free = not forced and not talk.continues
-        said = think(self._body, self._facts, out["max_tokens"], free=free)
+        said = think(self._body, self._facts, out["max_tokens"], self._leeway, free=free)
         if said.config is not None:
             out["thinking"] = said.config
         if said.effort is not None:
             out.setdefault("output_config", {})["effort"] = said.effort
         if said.unmet is not None:
-            self._notes.append(said.unmet)
+            self._leeway.note(said.unmet)
+        if not said.recalls(self._facts):
+            talk.forget_thoughts()
         self._samples = self._samples and self._facts.sampling is not False and not said.active
 
     def _sampling(self, out: dict[str, Any]) -> None:
@@ -249,7 +297,7 @@ class _Message:
             if self._samples and not (name == "top_p" and "temperature" in out):
                 out[name] = value if highest is None else min(value, highest)
             if out.get(name) != value:
-                self._notes.append(name)
+                self._leeway.note(name)
 
     def _stop(self, out: dict[str, Any]) -> None:
         given = self._body.get("stop")
@@ -262,7 +310,7 @@ class _Message:
         if kept:
             out["stop_sequences"] = kept
         if len(kept) < len(words):
-            self._notes.append("stop")
+            self._leeway.note("stop")
 
     def _account(self, out: dict[str, Any]) -> None:
         """Whom the call is for, how urgent it is, what may be cached."""
@@ -273,7 +321,7 @@ class _Message:
         if isinstance(tier, str) and tier in _TIERS:
             out["service_tier"] = _TIERS[tier]
         elif tier is not None:
-            self._notes.append("service_tier")
+            self._leeway.note("service_tier")
         cache = self._body.get("prompt_cache_options")
         if isinstance(cache, dict) and cache.get("mode") == "implicit":
             out["cache_control"] = {"type": "ephemeral"}
@@ -284,8 +332,11 @@ def _pseudonym(tenant: str, user: str) -> str:
     return hashlib.sha256(f"{tenant}\n{user}".encode(errors="replace")).hexdigest()
 
 
-def _limit_breakpoints(out: dict[str, Any]) -> None:
-    """Keep the last few cache breakpoints: more are refused, and the later ones hold the longer prefix."""
+def _settle_breakpoints(out: dict[str, Any]) -> None:
+    """Cache breakpoints as the wire takes them: a few, and none that outlives one before it.
+
+    The last few are kept, for they hold the longer prefixes.
+    """
     blocks: list[dict[str, Any]] = [*out.get("tools", ()), *out.get("system", ())]
     for message in out["messages"]:
         for block in message["content"]:
@@ -295,3 +346,8 @@ def _limit_breakpoints(out: dict[str, Any]) -> None:
     most = _MOST_BREAKPOINTS - ("cache_control" in out)
     for block in marked[:-most]:
         del block["cache_control"]
+    lasting = True
+    for block in marked[-most:]:
+        lasting = lasting and "ttl" in block["cache_control"]
+        if not lasting:
+            block["cache_control"] = {"type": "ephemeral"}

@@ -1,8 +1,8 @@
 """JSON schemas in the part of the language that a constrained answer can be held to.
 
 `tools.py` and `request.py` call `tighten`. What the upstream cannot enforce but the model can read
-(bounds, lengths, other formats) moves into the description; what would change the meaning raises
-`Untightened`. The caller's schema is never changed.
+(bounds, lengths, other formats) moves into the description (`describe`); what would change the
+meaning raises `Untightened`. The caller's schema is never changed.
 """
 
 import re
@@ -52,6 +52,13 @@ def tighten(schema: Any, load: Load) -> dict[str, Any]:
     return _node(schema, load, MOST_DEPTH)
 
 
+def describe(out: dict[str, Any], hints: dict[str, Any]) -> None:
+    """Say to the model what cannot be enforced; `out` is changed."""
+    said = ", ".join(f"{word}: {orjson.dumps(value).decode()}" for word, value in hints.items())
+    before = out.get("description")
+    out["description"] = f"{before}\n\n{{{said}}}" if isinstance(before, str) and before else f"{{{said}}}"
+
+
 def _node(schema: Any, load: Load, depth: int) -> dict[str, Any]:
     if not isinstance(schema, dict) or depth == 0:
         raise Untightened("a schema that is no object, or too deep")
@@ -71,7 +78,7 @@ def _node(schema: Any, load: Load, depth: int) -> dict[str, Any]:
     _settle_object(schema, out, load)
     load.unions += isinstance(out.get("type"), list) or "anyOf" in out
     if hints:
-        _describe(out, hints)
+        describe(out, hints)
     return out
 
 
@@ -120,13 +127,6 @@ def _settle_object(schema: dict[str, Any], out: dict[str, Any], load: Load) -> N
     out["additionalProperties"] = False
     required = out.get("required")
     load.optional += len(set(out.get("properties") or ()).difference(required or ()))
-
-
-def _describe(out: dict[str, Any], hints: dict[str, Any]) -> None:
-    """Say to the model what cannot be enforced."""
-    said = ", ".join(f"{word}: {orjson.dumps(value).decode()}" for word, value in hints.items())
-    before = out.get("description")
-    out["description"] = f"{before}\n\n{{{said}}}" if isinstance(before, str) and before else f"{{{said}}}"
 
 
 def _refuse_recursion(schema: Any) -> None:

@@ -1,17 +1,19 @@
 """The reader of a Messages stream: the upstream's events in, OpenAI's chunks out.
 
 The story feeds it piece by piece. Blocks come one after another, each with an index of its own;
-text, thinking and calls of the caller's tools are passed on, everything else is passed over. Counts
-in later events replace those in earlier ones, for they are totals. An answer is whole when the
-upstream says so, or has given its reason to stop before the body ended; nothing is made up for it.
+text, thinking and calls of the caller's tools are passed on, everything else is passed over; what
+must come back with the calls is kept aside (`memory.py`). Counts in later events replace those in
+earlier ones, for they are totals. An answer is whole when the upstream says so, or has given its
+reason to stop before the body ended; nothing is made up for it.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from proxy.call import Call, Kind
+from proxy.call import Call, Kind, Memory
 from proxy.usage import Source, Usage
 from proxy.wire.anthropic.errors import complain
+from proxy.wire.anthropic.memory import Keeping
 from proxy.wire.anthropic.reply import Malformed, explanation, finish, string
 from proxy.wire.anthropic.tools import answer_tool
 from proxy.wire.anthropic.usage import reported
@@ -47,6 +49,7 @@ class StreamReader(Following):
         "_chunks",
         "_counts",
         "_details",
+        "_kept",
         "_legacy",
         "_reason",
         "_texted",
@@ -59,6 +62,7 @@ class StreamReader(Following):
         self._legacy = bool(call.body.get("functions"))
         self._answer_name = answer_tool(call.body)
         self._chunks = Chunks(call, legacy=self._legacy)
+        self._kept = Keeping()
         self._blocks: dict[int, _Block] = {}
         self._counts: dict[str, Any] = {}
         self._totalled = False
@@ -81,6 +85,11 @@ class StreamReader(Following):
         if report is None or self._totalled:
             return report or seen
         return replace(report, output=max(report.output, seen.output), reasoning=0, source=Source.OBSERVED)
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What must come back with the calls; the old form of calls has no ids to find it by."""
+        return self._kept.memories() if self._ended and not self._legacy else ()
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -165,11 +174,17 @@ class StreamReader(Following):
         kind = given.get("type")
         if kind == "tool_use":
             return self._open_call(index, given)
-        if kind not in ("text", "thinking"):
-            self._blocks[index] = _Block("")
-            return b""
-        self._blocks[index] = _Block(kind)
-        return self._piece(kind, string(given, kind))
+        self._blocks[index] = _Block(kind if kind in ("text", "thinking") else "")
+        match kind:
+            case "text":
+                return self._text(string(given, "text"), begins=True)
+            case "thinking":
+                thought = string(given, "thinking")
+                self._kept.thought(thought, given.get("signature"))
+                return self._chunks.reasoning(thought)
+            case "redacted_thinking":
+                self._kept.hidden(given.get("data"))
+        return b""
 
     def _open_call(self, index: int, given: dict[str, Any]) -> bytes:
         name, made = string(given, "name"), string(given, "id")
@@ -180,6 +195,7 @@ class StreamReader(Following):
         if name == self._answer_name:
             block.kind = "answer"
             return b""
+        self._kept.call(made)
         block.number, out = self._chunks.open_call(name, made)
         return out
 
@@ -190,23 +206,26 @@ class StreamReader(Following):
             return b""
         match delta.get("type"):
             case "text_delta":
-                return self._piece(block.kind, string(delta, "text")) if block.kind == "text" else b""
-            case "thinking_delta":
-                return self._piece(block.kind, string(delta, "thinking"))
+                return self._text(string(delta, "text")) if block.kind == "text" else b""
+            case "thinking_delta" if block.kind == "thinking":
+                thought = string(delta, "thinking")
+                self._kept.thinks(thought)
+                return self._chunks.reasoning(thought)
             case "input_json_delta":
                 return self._input(block, string(delta, "partial_json"))
+            case "signature_delta" if block.kind == "thinking":
+                self._kept.signs(delta.get("signature"))
         return b""
 
-    def _piece(self, kind: str, text: str) -> bytes:
-        if kind == "text":
-            self._texted = self._texted or bool(text)
-            return self._chunks.text(text)
-        return self._chunks.reasoning(text) if kind == "thinking" else b""
+    def _text(self, text: str, *, begins: bool = False) -> bytes:
+        self._texted = self._texted or bool(text)
+        self._kept.text(text, begins=begins)
+        return self._chunks.text(text)
 
     def _input(self, block: _Block, text: str) -> bytes:
         block.begun = block.begun or bool(text)
         if block.kind == "answer":
-            return self._piece("text", text)
+            return self._text(text)
         return self._chunks.arguments(block.number, text) if block.kind == "call" else b""
 
     def _stop(self, block: _Block | None) -> bytes:

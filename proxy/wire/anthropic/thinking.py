@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.table import ModelFacts
+from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _LEAST_BUDGET = 1024
@@ -51,13 +52,24 @@ class Thinking:
         """Whether the model is told to think, which rules out sampling."""
         return self.config is not None and self.config["type"] in {"enabled", "adaptive"}
 
+    def recalls(self, facts: ModelFacts) -> bool:
+        """Whether earlier thoughts may stand in the history, which a model that is not to think refuses.
+
+        Where nothing is said, only a model that cannot be switched off is sure to think.
+        """
+        if self.config is not None:
+            return bool(self.config["type"] != "disabled")
+        return "adaptive" in ways(facts) and "disabled" not in ways(facts)
+
 
 def ways(facts: ModelFacts) -> frozenset[str]:
     """Values of `thinking.type` that the model takes."""
     return _NEWEST_WAYS if facts.thinking is None else facts.thinking
 
 
-def think(body: Mapping[str, Any], facts: ModelFacts, max_tokens: int, *, free: bool) -> Thinking:
+def think(
+    body: Mapping[str, Any], facts: ModelFacts, max_tokens: int, leeway: Leeway, *, free: bool
+) -> Thinking:
     """What to say of thinking; `free`: nothing else in the request forbids manual thinking."""
     effort = body.get("reasoning_effort")
     if effort is None:
@@ -66,7 +78,10 @@ def think(body: Mapping[str, Any], facts: ModelFacts, max_tokens: int, *, free: 
     if effort == "none":
         return _none(facts)
     if not isinstance(effort, str) or effort not in _INSTEAD:
-        raise Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
+        leeway.without(
+            Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
+        )
+        return Thinking()
     if "adaptive" in ways(facts):
         known = [word for word in _INSTEAD[effort] if word in (facts.efforts or _EFFORTS)]
         return Thinking({"type": "adaptive", "display": "summarized"}, known[0] if known else None)

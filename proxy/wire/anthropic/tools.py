@@ -1,40 +1,51 @@
 """Tools, the choice among them, and the form of the answer.
 
 `request.py` calls these on a body whose old `functions` are tools already (`modern_tools.py` does that
-for every dialect). What a model refuses to be made to do is refused here, by name; a promise of
-strictness that cannot be kept is taken back and noted, for the tool still works without it.
+for every dialect). What a model refuses to be made to do is up to the request's leeway; a promise
+of strictness that cannot be kept is taken back and noted, for the tool still works without it.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.table import ModelFacts
 from proxy.wire.anthropic.content import cache_control
-from proxy.wire.anthropic.schema import Load, Untightened, tighten
+from proxy.wire.anthropic.leeway import Leeway
+from proxy.wire.anthropic.schema import Load, Untightened, describe, tighten
 from proxy.wire.unable import Unable
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
 _ANYTHING: Mapping[str, Any] = {"type": "object", "properties": {}}
 _COMBINED = ("anyOf", "oneOf", "allOf")
+FORCES = frozenset({"any", "tool"})
+"""Choices by which a model is made to call a tool."""
 _ANSWER = "json_answer"
 
 
 def answer_tool(body: Mapping[str, Any]) -> str | None:
     """The tool through which an older model is made to answer in a schema; None: none is needed.
 
-    Whether it was sent depends on the model, which a reader of the answer does not know; but no
-    tool of the caller's has this name, so an answer through it can only be that.
+    Whether it was sent depends on the model and on which tools were left out, neither of which a
+    reader of the answer knows; but an answer through a tool that is no function of the caller's can
+    only be that.
     """
     wanted = body.get("response_format")
-    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema" or body.get("tools"):
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return None
-    return None if body.get("functions") else _ANSWER
+    functions = [tool.get("function") for tool in body.get("tools") or ()] + (body.get("functions") or [])
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
+    return None if _ANSWER in names else _ANSWER
 
 
-def definitions(tools: list[dict[str, Any]], load: Load, notes: list[str]) -> list[dict[str, Any]]:
+def is_function(tool: Mapping[str, Any]) -> bool:
+    return bool(tool.get("type", "function") == "function")
+
+
+def definitions(tools: list[dict[str, Any]], load: Load, leeway: Leeway) -> list[dict[str, Any]]:
     """The caller's tools in the wire's form."""
-    return [_definition(tool, f"tools[{number}]", load, notes) for number, tool in enumerate(tools)]
+    return [_definition(tool, f"tools[{number}]", load, leeway) for number, tool in enumerate(tools)]
 
 
 def declared_anyway(names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -42,7 +53,7 @@ def declared_anyway(names: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"name": name, "input_schema": dict(_ANYTHING)} for name in names]
 
 
-def _definition(tool: dict[str, Any], place: str, load: Load, notes: list[str]) -> dict[str, Any]:
+def _definition(tool: dict[str, Any], place: str, load: Load, leeway: Leeway) -> dict[str, Any]:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(function, dict) or not isinstance(name, str) or _NAME.fullmatch(name) is None:
@@ -51,9 +62,9 @@ def _definition(tool: dict[str, Any], place: str, load: Load, notes: list[str]) 
     out: dict[str, Any] = {"name": name}
     if isinstance(function.get("description"), str):
         out["description"] = function["description"]
-    schema = _input_schema(function.get("parameters"), f"{place}.function.parameters")
+    schema = _input_schema(function.get("parameters"), f"{place}.function.parameters", leeway)
     if function.get("strict") is True:
-        schema = _strictly(out, schema, load, notes)
+        schema = _strictly(out, schema, load, leeway)
     out["input_schema"] = schema
     control = cache_control(tool) or cache_control(function)
     if control is not None:
@@ -61,7 +72,7 @@ def _definition(tool: dict[str, Any], place: str, load: Load, notes: list[str]) 
     return out
 
 
-def _strictly(out: dict[str, Any], schema: dict[str, Any], load: Load, notes: list[str]) -> dict[str, Any]:
+def _strictly(out: dict[str, Any], schema: dict[str, Any], load: Load, leeway: Leeway) -> dict[str, Any]:
     """The schema tightened, if all that the request asks for can still be compiled."""
     heavier = Load(load.strict_tools + 1, load.optional, load.unions)
     try:
@@ -69,43 +80,61 @@ def _strictly(out: dict[str, Any], schema: dict[str, Any], load: Load, notes: li
     except Untightened:
         tight = None
     if tight is None or not heavier.bearable:
-        if "tools.function.strict" not in notes:
-            notes.append("tools.function.strict")
+        leeway.note("tools.function.strict")
         return schema
     load.strict_tools, load.optional, load.unions = heavier.strict_tools, heavier.optional, heavier.unions
     out["strict"] = True
     return tight
 
 
-def _input_schema(parameters: Any, place: str) -> dict[str, Any]:
+def _input_schema(parameters: Any, place: str, leeway: Leeway) -> dict[str, Any]:
     if parameters is None or parameters == {}:
         return dict(_ANYTHING)
     if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
         raise Unable(place, f"'{place}' must be the schema of an object.", "invalid_value")
-    if any(word in parameters for word in _COMBINED):
-        raise Unable(place, f"'{place}' must not combine schemas at its root.")
-    return {"type": "object", **parameters}
+    combined = {word: parameters[word] for word in _COMBINED if word in parameters}
+    schema = {word: value for word, value in parameters.items() if word not in combined}
+    if combined:
+        leeway.without(Unable(place, f"'{place}' must not combine schemas at its root."))
+        describe(schema, combined)
+    return {"type": "object", **schema}
 
 
-def choice(body: Mapping[str, Any], tools: list[dict[str, Any]], facts: ModelFacts) -> dict[str, Any] | None:
-    """`tool_choice` and `parallel_tool_calls` in the wire's one member; None: nothing to say."""
-    picked = _picked(body.get("tool_choice"), tools)
-    if picked is not None and picked["type"] in {"any", "tool"} and facts.forced_tools is False:
-        raise Unable("tool_choice", "The upstream's model cannot be made to call a tool.")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a request says of the choice among its tools."""
+
+    member: dict[str, Any] | None = None
+    """`tool_choice`; None: nothing."""
+    plea: str = ""
+    """What the model is asked to do where it cannot be made to; "": nothing."""
+
+
+def choice(body: Mapping[str, Any], tools: list[dict[str, Any]], facts: ModelFacts, leeway: Leeway) -> Choice:
+    """`tool_choice` and `parallel_tool_calls`."""
+    picked = _picked(body.get("tool_choice"), tools, leeway)
+    plea = ""
+    if picked is not None and picked["type"] in FORCES and facts.forced_tools is False:
+        leeway.without(Unable("tool_choice", "The upstream's model cannot be made to call a tool."))
+        plea = f"Call the tool `{picked['name']}` now." if "name" in picked else "Call one of the tools now."
+        picked = {"type": "auto"}
     if body.get("parallel_tool_calls") is False:
         picked = picked or {"type": "auto"}
         if picked["type"] != "none":
             picked["disable_parallel_tool_use"] = True
-    return picked
+    return Choice(picked, plea)
 
 
-def _picked(wanted: Any, tools: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _picked(wanted: Any, tools: list[dict[str, Any]], leeway: Leeway) -> dict[str, Any] | None:
     if wanted is None:
         return None
     if wanted in ("auto", "none"):
         return {"type": wanted}
     if wanted in ("required", "any"):
         return {"type": "any"}
+    if isinstance(wanted, dict) and wanted.get("type") == "custom":
+        leeway.without(Unable("tool_choice", "The upstream knows no tools but functions."))
+        return None
     function = wanted.get("function") if isinstance(wanted, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or all(tool["name"] != name for tool in tools):
@@ -113,7 +142,8 @@ def _picked(wanted: Any, tools: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {"type": "tool", "name": name}
 
 
-def answer_through(schema: dict[str, Any], description: Any) -> dict[str, Any]:
+def answer_through(schema: dict[str, Any], description: Any, leeway: Leeway) -> dict[str, Any]:
     """The tool that an older model must call with its answer."""
     said = description if isinstance(description, str) else "Give the whole answer by calling this."
-    return {"name": _ANSWER, "description": said, "input_schema": _input_schema(schema, "response_format")}
+    shape = _input_schema(schema, "response_format", leeway)
+    return {"name": _ANSWER, "description": said, "input_schema": shape}

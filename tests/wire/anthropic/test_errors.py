@@ -10,6 +10,9 @@ from proxy.wire.anthropic.dialect import Anthropic
 TOO_LONG = "prompt is too long: 210000 tokens > 200000 maximum"
 CAPPED = "You have reached your specified workspace API usage limits. You will regain access on 2026-12-01."
 
+UNSIGNED = "messages.1.content.0: Invalid `signature` in `thinking` block"
+HEADLESS = "messages.3.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`."
+
 
 def error(kind, message="x", code=None):
     details = {"details": {"error_code": code}} if code else {}
@@ -19,6 +22,10 @@ def error(kind, message="x", code=None):
 ROWS = [
     (400, error("invalid_request_error", "messages: at least one"), Kind.BAD_REQUEST),
     (400, error("invalid_request_error", TOO_LONG), Kind.TOO_LONG),
+    (400, error("invalid_request_error", UNSIGNED), Kind.UNABLE),
+    (400, error("invalid_request_error", HEADLESS), Kind.UNABLE),
+    (400, error("invalid_request_error", f"tools.0.name: {UNSIGNED}"), Kind.BAD_REQUEST),
+    (400, error("invalid_request_error", "thinking.budget_tokens: too small"), Kind.BAD_REQUEST),
     (
         400,
         error("invalid_request_error", "Your credit balance is too low to access the API."),

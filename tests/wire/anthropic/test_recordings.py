@@ -134,6 +134,28 @@ def test_both_sdks_read_the_same_out_of_a_recorded_answer(path):
     assert_same(ours, Message.model_validate_json(path.read_bytes()), reply.usage)
 
 
+def kept(memories):
+    """The thoughts in what is kept."""
+    turns = [json.loads(memory.state)["turn"] for memory in memories]
+    return [part for turn in turns for part in turn if isinstance(part, dict)]
+
+
+@pytest.mark.parametrize("path", STREAMS + WHOLE, ids=name)
+def test_the_thoughts_of_a_recorded_answer_with_calls_are_kept_to_the_letter(path):
+    data = path.read_bytes()
+    if path.suffix == ".sse":
+        following = reader()
+        read_whole(following, data)
+        theirs, memories = vendors_message(data), following.memories
+    else:
+        reply = Anthropic().reply(make_call(), 200, {}, data)
+        theirs, memories = Message.model_validate_json(data), reply.memories
+    calls = [block.id for block in theirs.content if block.type == "tool_use"]
+    thoughts = [block.to_dict() for block in theirs.content if block.type.endswith("thinking")]
+    assert kept(memories) == (thoughts if calls else [])
+    assert [call for memory in memories for call in memory.calls] == (calls if thoughts else [])
+
+
 @pytest.mark.parametrize(("stem", "kind"), ERRORS.items())
 def test_a_recorded_refusal_is_understood(stem, kind):
     body = (FIXTURES / "anthropic" / f"{stem}.json").read_bytes()

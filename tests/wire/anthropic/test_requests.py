@@ -1,44 +1,19 @@
-"""Every parameter has a fate, every call becomes a request or a named refusal; the vendor's types agree."""
+"""Every parameter has a fate, and what has none is told by its name or its place."""
 
-import copy
-import itertools
 import json
 from dataclasses import replace
 
 import pytest
-from anthropic.types.message_create_params import MessageCreateParamsBase
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
-from pydantic import TypeAdapter
 
-from proxy.call import Kind, Phase, Signal, UpstreamRequest
-from proxy.errors import CallerFault
+from proxy.call import Kind, Phase
 from proxy.wire.anthropic.dialect import Anthropic
 from proxy.wire.anthropic.messages import wire_id
-from proxy.wire.anthropic.request import HINTS, REFUSED, TRANSLATED
-from proxy.wire.body import check
+from proxy.wire.anthropic.request import HINTS, KEPT, REFUSED, TRANSLATED
 from proxy.wire.dialect import NOTHING_RECALLED
 from tests.wire.samples import HELLO, make_call, make_target, make_upstream
 
 NOTED = {"frequency_penalty", "presence_penalty"}
-ACCEPTED = TypeAdapter(MessageCreateParamsBase)
-MEMBERS = MessageCreateParamsBase.__annotations__.keys() | {"stream", "temperature", "top_k", "top_p"}
-MODELS = st.sampled_from(
-    [
-        "claude-3-haiku-20240307",
-        "claude-opus-4-1",
-        "claude-sonnet-4-5",
-        "claude-opus-4-6",
-        "claude-opus-4-8",
-        "claude-fable-5",
-        "claude-sonnet-5-5",
-        "model-there",
-    ]
-)
-WORDS = st.sampled_from(["", " ", "a", "Paris", "é\u2028", "x" * 70, '{"a": 1}', "{"])
-IDS = st.sampled_from(["call_1", "call:2", "c" * 80, "é"])
-TOOLS = st.sampled_from(["weather", "now"])
 
 
 def openai_members():
@@ -54,11 +29,42 @@ def test_every_parameter_of_openai_has_one_fate():
     assert TRANSLATED - openai_members() == {"thinking", "top_k"}
 
 
+def asking_for(name, **call):
+    """A call that asks for what is refused."""
+    value = {"n": 2, "logprobs": True, "top_logprobs": 3, "modalities": ["audio"]}.get(name, {"1": 1})
+    return make_call({**HELLO, name: value}, **call)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED - KEPT))
+def test_what_is_refused_is_left_out_and_noted_with_leeway(name):
+    request = Anthropic().request(
+        asking_for(name, drop_params=True), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
+    )
+    assert request.degraded == (name,)
+    assert name not in json.loads(request.body)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize("name", ["messages", "model", "moderation"])
+def test_no_leeway_leaves_out_what_a_call_cannot_be_without(name, drops):
+    call = asking_for(name, drop_params=drops) if name == "moderation" else make_call(drop_params=drops)
+    upstream = make_upstream(refuse=frozenset({name}))
+    signal = Anthropic().request(call, make_target("anthropic"), upstream, NOTHING_RECALLED)
+    assert (signal.kind, signal.told.param) == (Kind.UNABLE, name)
+
+
+def test_what_the_table_refuses_is_left_out_with_leeway():
+    call = make_call({**HELLO, "stop": "x"}, drop_params=True)
+    upstream = make_upstream(refuse=frozenset({"stop"}))
+    request = Anthropic().request(call, make_target("anthropic"), upstream, NOTHING_RECALLED)
+    assert request.degraded == ("stop",)
+    assert "stop_sequences" not in json.loads(request.body)
+
+
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_what_is_refused_is_told_by_name(name):
-    value = {"n": 2, "logprobs": True, "top_logprobs": 3, "modalities": ["audio"]}.get(name, {"1": 1})
     signal = Anthropic().request(
-        make_call({**HELLO, name: value}), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
+        asking_for(name), make_target("anthropic"), make_upstream(), NOTHING_RECALLED
     )
     assert (signal.kind, signal.phase) == (Kind.UNABLE, Phase.CONNECT)
     told = signal.told
@@ -96,214 +102,18 @@ def test_an_id_is_legal_stable_and_another_for_another_turn(name):
     assert all(len(one) <= 64 and one.replace("-", "").replace("_", "").isalnum() for one in made)
 
 
-def schemas():
-    leaf = st.sampled_from(
-        [
-            {"type": "string"},
-            {"type": "integer", "minimum": 1},
-            {"enum": ["a", 1, None]},
-            {"type": ["string", "null"]},
-        ]
-    )
-    return st.recursive(
-        leaf,
-        lambda inner: (
-            st.builds(
-                lambda properties, need: {
-                    "type": "object",
-                    "properties": properties,
-                    "required": sorted(properties) if need else [],
-                    "additionalProperties": False,
-                },
-                st.dictionaries(st.sampled_from("abc"), inner, min_size=1, max_size=3),
-                st.booleans(),
-            )
-            | st.builds(lambda items: {"type": "array", "items": items, "maxItems": 3}, inner)
-        ),
-        max_leaves=6,
-    )
+@pytest.mark.parametrize("kind", [[], {}, 7, None, "later"])
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_part_of_no_kind_is_refused_by_its_place(role, kind):
+    messages = [*HELLO["messages"], {"role": role, "content": [{"type": kind}]}]
+    call = make_call({**HELLO, "messages": messages}, drop_params=True)
+    signal = Anthropic().request(call, make_target("anthropic"), make_upstream(), NOTHING_RECALLED)
+    assert signal.told.param == "messages[1].content[0]"
 
 
-OBJECTS = st.builds(
-    lambda properties: {
-        "type": "object",
-        "properties": properties,
-        "required": sorted(properties),
-        "additionalProperties": False,
-    },
-    st.dictionaries(st.sampled_from("abc"), schemas(), min_size=1, max_size=3),
-)
-TEXT_PARTS = st.builds(lambda text: {"type": "text", "text": text}, WORDS)
-MARKED = st.builds(lambda part: {**part, "cache_control": {"type": "ephemeral"}}, TEXT_PARTS)
-PICTURES = st.sampled_from(
-    [
-        {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
-    ]
-)
-CONTENT = WORDS | st.lists(TEXT_PARTS | MARKED, min_size=1, max_size=3)
-USER = st.builds(
-    lambda content: {"role": "user", "content": content},
-    CONTENT | st.lists(TEXT_PARTS | MARKED | PICTURES, min_size=1, max_size=3),
-)
-SYSTEM = st.builds(
-    lambda role, content: {"role": role, "content": content},
-    st.sampled_from(["system", "developer"]),
-    CONTENT,
-)
-ASSISTANT = st.builds(lambda content: {"role": "assistant", "content": content}, CONTENT)
-STEP = st.builds(
-    lambda ids, names, content, order: [
-        {
-            "role": "assistant",
-            "content": content,
-            "tool_calls": [
-                {"id": one, "type": "function", "function": {"name": name, "arguments": "{}"}}
-                for one, name in zip(ids, names, strict=True)
-            ],
-        },
-        *({"role": "tool", "tool_call_id": one, "content": content} for one in order(ids)),
-    ],
-    st.lists(IDS, min_size=2, max_size=2, unique=True),
-    st.lists(TOOLS, min_size=2, max_size=2),
-    st.none() | CONTENT,
-    st.sampled_from([list, lambda ids: list(reversed(ids))]),
-)
-MESSAGES = st.builds(
-    lambda head, steps: (
-        head + [message for step in steps for message in (step if isinstance(step, list) else [step])]
-    ),
-    st.lists(SYSTEM | USER, min_size=1, max_size=2),
-    st.lists(USER | ASSISTANT | SYSTEM | STEP, max_size=5),
-)
-FUNCTIONS = st.builds(
-    lambda name, schema, strict: {
-        "type": "function",
-        "function": {"name": name, "parameters": schema, "strict": strict},
-    },
-    TOOLS,
-    OBJECTS | st.none(),
-    st.booleans(),
-)
-CALLS = st.fixed_dictionaries(
-    {"model": st.just("chat"), "messages": MESSAGES},
-    optional={
-        "tools": st.lists(FUNCTIONS, max_size=2, unique_by=lambda tool: tool["function"]["name"]),
-        "tool_choice": st.sampled_from(
-            ["auto", "none", "required", {"type": "function", "function": {"name": "weather"}}]
-        ),
-        "parallel_tool_calls": st.booleans(),
-        "response_format": st.sampled_from([{"type": "text"}, {"type": "json_object"}])
-        | st.builds(
-            lambda schema: {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}, OBJECTS
-        ),
-        "reasoning_effort": st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh", "max"]),
-        "temperature": st.floats(0, 2),
-        "top_p": st.floats(0, 1),
-        "max_completion_tokens": st.integers(1, 100_000),
-        "stop": st.sampled_from(["x", ["x", "\n"], ["\n"]]),
-        "user": WORDS,
-        "service_tier": st.sampled_from(["auto", "default", "flex", "scale", "priority", "fast"]),
-        "prompt_cache_options": st.sampled_from([{"mode": "implicit"}, {"mode": "explicit"}]),
-        "seed": st.integers(),
-        "store": st.booleans(),
-        "frequency_penalty": st.floats(-2, 2),
-        "stream": st.booleans(),
-    },
-)
-
-
-@settings(max_examples=2000, deadline=None, derandomize=True)
-@given(CALLS, MODELS)
-def test_any_sensible_call_becomes_a_request_that_the_vendor_accepts(body, model):
-    before = copy.deepcopy(body)
-    request = Anthropic().request(
-        make_call(body), make_target("anthropic", model), make_upstream(), NOTHING_RECALLED
-    )
-    assert body == before
-    if isinstance(request, Signal):
-        assert request.kind is Kind.UNABLE
-        assert request.told.param
-        return
-    out = json.loads(request.body)
-    assert out.keys() <= MEMBERS
-    ACCEPTED.validate_python(
-        {name: value for name, value in out.items() if name in MessageCreateParamsBase.__annotations__}
-    )
-    assert_lawful(out)
-
-
-def assert_lawful(out):
-    """The rules of the wire that its types do not say."""
-    roles = [message["role"] for message in out["messages"]]
-    assert roles[0] == "user"
-    assert all(one != other for one, other in itertools.pairwise(roles))
-    used = []
-    for message, following in zip(out["messages"], [*out["messages"][1:], {"content": []}], strict=True):
-        assert message["content"]
-        assert all(block["text"].strip() for block in message["content"] if block["type"] == "text")
-        calls = [block["id"] for block in message["content"] if block["type"] == "tool_use"]
-        results = [block for block in following["content"] if block["type"] == "tool_result"]
-        assert calls == [block["tool_use_id"] for block in results]
-        assert following["content"][: len(results)] == results
-        used += calls
-    assert len(used) == len(set(used))
-    assert not used or out["tools"]
-    budget = out.get("thinking", {}).get("budget_tokens")
-    assert budget is None or 1024 <= budget < out["max_tokens"]
-    if "thinking" in out and out["thinking"]["type"] != "disabled":
-        assert not out.keys() & {"temperature", "top_p", "top_k"}
-    assert json.dumps(out).count('"cache_control"') <= 4
-
-
-NAMES = """
-type text image_url url file file_data function name arguments id parameters json_schema schema mode
-cache_control ttl properties anyOf items $ref $defs required enum budget_tokens
-"""
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.text(max_size=3) | WORDS,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(NAMES.split()),
-            inner
-            | st.sampled_from(
-                ["text", "function", "json_schema", "image_url", "file", "ephemeral", "object", "enabled"]
-            ),
-            max_size=4,
-        )
-    ),
-    max_leaves=12,
-)
-MESSAGE_JUNK = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant", "tool", "function", "x"])},
-    optional={
-        "content": JUNK,
-        "tool_calls": JUNK,
-        "tool_call_id": JUNK,
-        "function_call": JUNK,
-        "refusal": JUNK,
-        "audio": st.none() | JUNK,
-    },
-)
-
-
-@settings(max_examples=600, deadline=None, derandomize=True)
-@given(
-    st.lists(MESSAGE_JUNK, min_size=1, max_size=3),
-    st.dictionaries(st.sampled_from(sorted(openai_members() - {"messages", "model"})), JUNK, max_size=6),
-    MODELS,
-)
-def test_nothing_that_passes_the_door_raises_anything(messages, members, model):
-    body = {**members, "model": "chat", "messages": messages}
-    try:
-        check(body)
-    except CallerFault:
-        return
-    made = Anthropic().request(
-        make_call(body, stream=False, include_usage=False),
-        make_target("anthropic", model),
-        make_upstream(),
-        NOTHING_RECALLED,
-    )
-    assert isinstance(made, UpstreamRequest | Signal)
+@pytest.mark.parametrize("table", ["strip", "refuse"])
+def test_a_maximum_that_was_held_is_never_exceeded_whatever_the_table_lets_pass(table):
+    call = make_call({**HELLO, "max_tokens": 100}, drop_params=True)
+    upstream = make_upstream(**{table: frozenset({"max_tokens", "max_completion_tokens"})})
+    request = Anthropic().request(call, make_target("anthropic"), upstream, NOTHING_RECALLED)
+    assert json.loads(request.body)["max_tokens"] == 100
