@@ -147,6 +147,8 @@ class ModelFacts:
     """Takes `temperature`, `top_p` and `top_k`, at least as long as it does not think."""
     thinking: frozenset[str] | None = None
     """The ways in which it is told to think, in the words of its dialect; empty: it cannot think."""
+    thinks: bool | None = None
+    """Thinks unless it is told not to."""
     efforts: tuple[str, ...] | None = None
     """Efforts it tells apart, rising; empty where effort is said by a budget of tokens."""
     budget: tuple[int, int] | None = None

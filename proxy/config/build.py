@@ -155,6 +155,8 @@ def _corrected(facts: ModelFacts, part: ModelPart) -> ModelFacts:
     said: dict[str, Any] = {key: value for key, value in part if value is not None}
     if part.thinking is not None:
         said["thinking"] = frozenset(part.thinking)
+    if part.budget is not None:
+        said["budget"] = tuple(sorted(part.budget))
     if part.efforts is not None:
         said["efforts"] = tuple(word for word in EFFORTS if word in part.efforts)
     return replace(facts, **said)

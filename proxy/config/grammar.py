@@ -324,8 +324,12 @@ class ModelPart(Part):
     """Takes temperature, top_p and top_k, at least while it does not think."""
     thinking: list[Way] | None = None
     """How it is told to think, in the words of its dialect; []: it cannot think."""
+    thinks: bool | None = None
+    """Thinks unless it is told not to."""
     efforts: list[Effort] | None = None
     """Efforts it tells apart; []: effort is a budget of tokens, or it cannot think."""
+    budget: Annotated[list[Whole], Field(min_length=2, max_length=2)] | None = None
+    """[least, most] tokens it can be given to think; a least above 0: it always thinks."""
     inline_system: bool | None = None
     """Takes a system message in the middle of a conversation."""
     signed_calls: bool | None = None

@@ -29,6 +29,7 @@ NEWEST = ModelFacts(
     prefill=False,
     sampling=False,
     thinking=frozenset({"adaptive"}),
+    thinks=True,
     efforts=("low", "medium", "high"),
     inline_system=False,
 )
@@ -41,6 +42,7 @@ _CLAUDE_3 = replace(
     prefill=True,
     sampling=True,
     thinking=frozenset(),
+    thinks=False,
     efforts=(),
 )
 _BUDGETED = replace(_CLAUDE_3, output=None, thinking=frozenset({"enabled", "disabled"}))
@@ -50,10 +52,12 @@ _OPUS_4_6 = replace(
     forced_tools=True,
     sampling=True,
     thinking=frozenset({"adaptive", "enabled", "disabled"}),
+    thinks=False,
     efforts=("low", "medium", "high", "max"),
 )
-_OPUS_4_7 = replace(NEWEST, thinking=_SWITCH, efforts=_ALL, forced_tools=True)
+_OPUS_4_7 = replace(NEWEST, thinking=_SWITCH, thinks=False, efforts=_ALL, forced_tools=True)
 _OPUS_4_8 = replace(_OPUS_4_7, inline_system=True)
+_SONNET_5 = replace(_OPUS_4_7, thinks=True)
 _FABLE_5 = replace(NEWEST, efforts=_ALL, forced_tools=True, inline_system=True)
 _FABLE_5_1 = replace(NEWEST, efforts=_ALL)
 
@@ -68,13 +72,13 @@ KNOWN: Mapping[str, ModelFacts] = {
     "opus-4-1": _BUDGETED,
     "sonnet-4-5": _BUDGETED_WITH_SCHEMAS,
     "haiku-4-5": _BUDGETED_WITH_SCHEMAS,
-    "opus-4-5": _BUDGETED_WITH_SCHEMAS,
+    "opus-4-5": replace(_BUDGETED_WITH_SCHEMAS, efforts=("low", "medium", "high")),
     "opus-4-6": _OPUS_4_6,
     "sonnet-4-6": _OPUS_4_6,
     "opus-4-7": _OPUS_4_7,
     "opus-4-8": _OPUS_4_8,
-    "sonnet-5": _OPUS_4_7,
-    "opus-5": _OPUS_4_8,
+    "sonnet-5": _SONNET_5,
+    "opus-5": replace(_OPUS_4_8, thinks=True),
     "fable-5": _FABLE_5,
     "mythos-5": _FABLE_5,
     "fable-5-1": _FABLE_5_1,

@@ -201,7 +201,8 @@ def test_a_packaged_price_is_only_for_the_vendors_own_address(read):
 def test_the_first_correction_of_a_model_that_matches_holds(read):
     loaded = read(
         SMALL + "models:\n"
-        "  openai/gpt-4*: {context: 64_000, vision: no, thinking: [], efforts: [high, low]}\n"
+        "  openai/gpt-4*: {context: 64_000, vision: no, thinking: [], efforts: [high, low],"
+        " thinks: yes, budget: [128, 32_768]}\n"
         "  '*': {output: 1}\n"
     )
     facts = loaded.table.routes[0].targets[0].facts
@@ -212,6 +213,7 @@ def test_the_first_correction_of_a_model_that_matches_holds(read):
         ("low", "high"),
     )
     assert (facts.output, facts.tools) == (16_384, True)
+    assert (facts.thinks, facts.budget) == (True, (128, 32_768))
 
 
 def test_a_route_keeps_only_targets_that_are_on(read):

@@ -33,6 +33,15 @@ def test_an_unknown_name_is_taken_for_the_newest(model):
 
 
 @pytest.mark.parametrize("facts", [*KNOWN.values(), NEWEST])
-def test_an_effort_is_said_where_thinking_is_adaptive(facts):
-    assert bool(facts.efforts) == ("adaptive" in facts.thinking)
+def test_an_effort_can_be_said_wherever_thinking_is_adaptive(facts):
+    if "adaptive" in facts.thinking:
+        assert facts.efforts
     assert facts.output is None or facts.output >= 4096
+
+
+@pytest.mark.parametrize("facts", [*KNOWN.values(), NEWEST])
+def test_what_cannot_be_switched_off_thinks_by_itself(facts):
+    if facts.thinking == {"adaptive"}:
+        assert facts.thinks
+    if not facts.thinking:
+        assert not facts.thinks

@@ -55,10 +55,12 @@ class Thinking:
     def recalls(self, facts: ModelFacts) -> bool:
         """Whether earlier thoughts may stand in the history, which a model that is not to think refuses.
 
-        Where nothing is said, only a model that cannot be switched off is sure to think.
+        Where nothing is said, it depends on what the model does by itself.
         """
         if self.config is not None:
             return bool(self.config["type"] != "disabled")
+        if facts.thinks is not None:
+            return facts.thinks
         return "adaptive" in ways(facts) and "disabled" not in ways(facts)
 
 
@@ -82,13 +84,14 @@ def think(
             Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
         )
         return Thinking()
+    efforts = _EFFORTS if facts.efforts is None else facts.efforts
+    nearest = next((word for word in _INSTEAD[effort] if word in efforts), None)
     if "adaptive" in ways(facts):
-        known = [word for word in _INSTEAD[effort] if word in (facts.efforts or _EFFORTS)]
-        return Thinking({"type": "adaptive", "display": "summarized"}, known[0] if known else None)
+        return Thinking({"type": "adaptive", "display": "summarized"}, nearest)
     budget = min(_BUDGETS[effort], max_tokens // 2)
     if "enabled" in ways(facts) and free and budget >= _LEAST_BUDGET:
-        return Thinking({"type": "enabled", "budget_tokens": budget})
-    return Thinking(unmet="reasoning_effort")
+        return Thinking({"type": "enabled", "budget_tokens": budget}, nearest)
+    return Thinking(effort=nearest, unmet=None if nearest else "reasoning_effort")
 
 
 def _none(facts: ModelFacts) -> Thinking:
