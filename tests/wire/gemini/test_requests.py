@@ -15,7 +15,7 @@ from proxy.facts.models import facts_of
 from proxy.wire.body import check
 from proxy.wire.dialect import NOTHING_RECALLED
 from proxy.wire.gemini import Gemini
-from proxy.wire.gemini.contents import UNSIGNED
+from proxy.wire.gemini.signatures import UNSIGNED
 from proxy.wire.gemini.names import Names, legal
 from proxy.wire.gemini.request import HINTS, NOTED, REFUSED, TRANSLATED
 from tests.wire.gemini.vendor import Request
