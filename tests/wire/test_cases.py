@@ -54,6 +54,7 @@ def arrange(folder):
     assert Capabilities(**able) is not None
     call = make_call(body, **case.get("call", {}))
     target = make_target(folder.parent.name, case.get("model", TARGET.model))
+    target = replace(target, facts=replace(target.facts, **case.get("facts", {})))
     upstream = replace(make_upstream(**able), headers=tuple(case.get("headers", {}).items()))
     return DIALECTS[folder.parent.name], call, target, upstream
 
@@ -64,11 +65,18 @@ def recalled(folder):
     return {call: json.dumps(state).encode() for call, state in kept.items()}
 
 
+def check_memories(folder, memories):
+    """What must come back with tool calls, where the case says it."""
+    kept = [{"calls": list(memory.calls), "state": json.loads(memory.state)} for memory in memories]
+    assert kept == load(folder, "memories.json", kept)
+
+
 def check_end(folder, reader):
     failure = load(folder, "failure.json")
     if failure is None:
         assert reader.failure is None
         assert reader.ended
+        check_memories(folder, reader.memories)
     else:
         assert not reader.ended
         assert {"kind": reader.failure.kind, "phase": reader.failure.phase} == failure
@@ -105,6 +113,7 @@ def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
     if json.loads(reply.body) == json.loads(body):
         assert reply.body == body
     assert asdict(reply.usage) == load(folder, "usage.json")
+    check_memories(folder, reply.memories)
     ChatCompletion.model_validate_json(reply.body)
 
 
