@@ -80,12 +80,13 @@ _WORDS: Mapping[int, str] = {
 _FINISHES: Mapping[str, str] = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS"}
 _CHOICES: Mapping[str, str] = {"NONE": "none", "ANY": "required"}
 _CANDIDATES_MAX = 8
+_NO_LOGPROBS = "Logprobs is not enabled for this model"
 _GATED = (
-    ("candidateCount", "choices", "Multiple candidates is not enabled for this model"),
-    ("logprobs", "logprobs", "Logprobs is not enabled for this model"),
-    ("responseLogprobs", "logprobs", "Logprobs is not enabled for this model"),
+    ("candidateCount", 1, "choices", "Multiple candidates is not enabled for this model"),
+    ("logprobs", None, "logprobs", _NO_LOGPROBS),
+    ("responseLogprobs", False, "logprobs", _NO_LOGPROBS),
 )
-"""A setting, the fact that it needs, and what the vendor says of a model without it."""
+"""A setting, its value that asks for nothing, the fact it needs, and what is said of a model without it."""
 
 
 def of_status(status: int) -> Refusal:
@@ -117,8 +118,8 @@ def judge(body: Any, facts: ModelFacts) -> Refusal | None:
             return _wrong("function_declarations.name: Invalid function name.")
     if body.get("tools") and settings.get("responseMimeType") and facts.schemas_with_tools is False:
         return _wrong("Function calling with a response mime type: 'application/json' is unsupported")
-    for setting, fact, message in _GATED:
-        if settings.get(setting, 1) not in (False, 1) and getattr(facts, fact) is False:
+    for setting, idle, fact, message in _GATED:
+        if settings.get(setting, idle) != idle and getattr(facts, fact) is False:
             return _wrong(message)
     count = settings.get("candidateCount", 1)
     if type(count) is not int or not 1 <= count <= _CANDIDATES_MAX:
@@ -133,7 +134,7 @@ def judge(body: Any, facts: ModelFacts) -> Refusal | None:
 def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the answer, in OpenAI's members."""
     last = body["contents"][-1]
-    answered = any("functionResponse" in part for part in last["parts"])
+    answered = "functionResponse" in last["parts"][-1]
     settings = body.get("generationConfig") or {}
     return {
         "messages": [*body["contents"][:-1], {**last, "role": "tool" if answered else last["role"]}],
