@@ -79,12 +79,13 @@ class Chunks:
         "pieces",
     )
 
-    def __init__(self, call: Call, *, legacy: bool, index: int = 0) -> None:
+    def __init__(self, call: Call, *, legacy: bool, index: int = 0, head: bytes = b"") -> None:
         self._call = call
         self._legacy = legacy
         self._index = index
         self._begun = False
-        self._head = self._lead = self._tail = b""
+        self._head = head
+        self._lead = self._tail = b""
         self._arguments: list[int] = []
         """Characters of arguments sent, by tool call."""
         self.model = call.model
@@ -99,9 +100,7 @@ class Chunks:
 
     def beside(self, index: int) -> Self:
         """Another choice of the same answer, which has begun."""
-        other = type(self)(self._call, legacy=self._legacy, index=index)
-        other.model = self.model
-        return other
+        return type(self)(self._call, legacy=self._legacy, index=index, head=self._head)
 
     def begin(self) -> bytes:
         """The role, if it has not been said: choices begin in their order, whoever speaks first."""
@@ -175,16 +174,20 @@ class Chunks:
         if self._begun:
             return b""
         self._begun = True
+        self._head = self._head or self._opening()
+        self._lead = self._head + b'"choices":[{"index":%d,"delta":' % self._index
+        self._tail = b"}]" + (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
+        return self._chunk({"role": "assistant", "content": content})
+
+    def _opening(self) -> bytes:
+        """What every chunk of the answer says alike."""
         head = {
             "id": answer_id(self._call),
             "object": "chat.completion.chunk",
             "created": self._call.created,
             "model": self.model,
         }
-        self._head = b"data: " + dumps(head)[:-1] + b","
-        self._lead = self._head + b'"choices":[{"index":%d,"delta":' % self._index
-        self._tail = b"}]" + (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
-        return self._chunk({"role": "assistant", "content": content})
+        return b"data: " + dumps(head)[:-1] + b","
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None = None, logprobs: dict[str, Any] | None = None

@@ -136,9 +136,10 @@ class GeminiReader(Following):
 
     def _begin(self, choice: int) -> bytes:
         """Every choice up to this one: clients find them by their place in a list."""
+        begun = self._chunks[0].begin()
         while len(self._chunks) <= choice:
             self._chunks.append(self._chunks[0].beside(len(self._chunks)))
-        return b"".join([chunks.begin() for chunks in self._chunks[:choice]])
+        return begun + b"".join([chunks.begin() for chunks in self._chunks[1:choice]])
 
     def _end(self) -> bytes:
         answer, first = self._answer, self._chunks[0]
