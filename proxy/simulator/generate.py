@@ -1,19 +1,25 @@
 """A simulated upstream that speaks Gemini's `generateContent`.
 
 Pure: what it refuses, in the vendor's shape, and what it answers, whole and as events. It is as
-strict as the real one about what the translation must get right: members, turns, names, results.
+strict as the real one about what the translation must get right: members, turns, names, results, and
+the signatures that newer models want back (`contents.py`). It calls every function that it may at
+once, and gives as many candidates as it is asked for, all alike.
 `server.py` plays it at `/<name>/v1/models/<model>:generateContent` and `:streamGenerateContent`.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
 
-from proxy.simulator.answers import Said
+from proxy.facts.gemini import describe
+from proxy.simulator.answers import Said, sample
+from proxy.simulator.contents import signature, wrong_turns
 from proxy.simulator.manners import Refusal
 from proxy.simulator.tongue import Tongue
+from proxy.table import ModelFacts
 
 MEMBERS = frozenset(
     {
@@ -73,6 +79,14 @@ _WORDS: Mapping[int, str] = {
 }
 _FINISHES: Mapping[str, str] = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS"}
 _CHOICES: Mapping[str, str] = {"NONE": "none", "ANY": "required"}
+_CANDIDATES_MAX = 8
+_NO_LOGPROBS = "Logprobs is not enabled for this model"
+_GATED = (
+    ("candidateCount", 1, "choices", "Multiple candidates is not enabled for this model"),
+    ("logprobs", None, "logprobs", _NO_LOGPROBS),
+    ("responseLogprobs", False, "logprobs", _NO_LOGPROBS),
+)
+"""A setting, its value that asks for nothing, the fact it needs, and what is said of a model without it."""
 
 
 def of_status(status: int) -> Refusal:
@@ -92,8 +106,8 @@ def shape(refusal: Refusal) -> dict[str, Any]:
     return {"error": error}
 
 
-def judge(body: Any) -> Refusal | None:
-    """Why the vendor would refuse `body`, or None."""
+def judge(body: Any, facts: ModelFacts) -> Refusal | None:
+    """Why the vendor would refuse `body` for such a model, or None."""
     if not isinstance(body, dict):
         return _wrong("Invalid JSON payload received.")
     settings = body.get("generationConfig") or {}
@@ -102,36 +116,25 @@ def judge(body: Any) -> Refusal | None:
     for function in _functions(body):
         if _NAME.fullmatch(str(function.get("name"))) is None:
             return _wrong("function_declarations.name: Invalid function name.")
+    if body.get("tools") and settings.get("responseMimeType") and facts.schemas_with_tools is False:
+        return _wrong("Function calling with a response mime type: 'application/json' is unsupported")
+    for setting, idle, fact, message in _GATED:
+        if settings.get(setting, idle) != idle and getattr(facts, fact) is False:
+            return _wrong(message)
+    count = settings.get("candidateCount", 1)
+    if type(count) is not int or not 1 <= count <= _CANDIDATES_MAX:
+        return _wrong(f"The candidateCount must be from 1 to {_CANDIDATES_MAX}.")
     contents = body.get("contents")
     if not isinstance(contents, list) or not contents:
         return _wrong("contents is not specified")
-    return _turns(contents)
-
-
-def _turns(contents: list[Any]) -> Refusal | None:
-    """Parts are not empty, and calls have as many results in the next turn, named like them."""
-    calls: list[Any] = []
-    for at, turn in enumerate(contents):
-        parts = turn.get("parts") if isinstance(turn, dict) else None
-        if not isinstance(parts, list) or not parts or turn.get("role") not in ("user", "model"):
-            return _wrong(f"contents[{at}]: must have a role and parts")
-        if at == 0 and turn["role"] != "user":
-            return _wrong("Please ensure that the conversation begins with a user turn.")
-        if any(part.get("text") == "" for part in parts):
-            return _wrong(f"contents[{at}].parts: must not be empty")
-        results = [part["functionResponse"] for part in parts if "functionResponse" in part]
-        if [result.get("name") for result in results] != calls:
-            return _wrong("Please ensure that function response parts equal the function call parts.")
-        if not all(isinstance(result.get("response"), dict) for result in results):
-            return _wrong(f"contents[{at}]: function_response.response must be an object")
-        calls = [part["functionCall"].get("name") for part in parts if "functionCall" in part]
-    return _wrong("Please ensure that function calls are followed by their responses.") if calls else None
+    wrong = wrong_turns(contents, facts)
+    return None if wrong is None else _wrong(wrong)
 
 
 def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the answer, in OpenAI's members."""
     last = body["contents"][-1]
-    answered = any("functionResponse" in part for part in last["parts"])
+    answered = "functionResponse" in last["parts"][-1]
     settings = body.get("generationConfig") or {}
     return {
         "messages": [*body["contents"][:-1], {**last, "role": "tool" if answered else last["role"]}],
@@ -140,13 +143,18 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
             {"type": "function", "function": {**one, "parameters": one.get("parametersJsonSchema")}}
             for one in _functions(body)
         ],
-        "tool_choice": _choice((body.get("toolConfig") or {}).get("functionCallingConfig") or {}),
+        "tool_choice": _choice(_config(body)),
         "response_format": _format(settings),
     }
 
 
 def _functions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for tool in body.get("tools") or () for one in tool.get("functionDeclarations") or ()]
+
+
+def _config(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How functions may be called."""
+    return (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
 
 
 def _choice(config: Mapping[str, Any]) -> Any:
@@ -167,42 +175,59 @@ class Answer:
     """One answer in the vendor's members."""
 
     done: bytes
-    """The event with the finish: Gemini has no other word for the end."""
+    """The events with the finishes: Gemini has no other word for the end."""
 
     def __init__(self, ident: str, body: Mapping[str, Any], said: Said) -> None:
         self._ident = ident
         self._model = str(body["model"])
+        self._named = describe(self._model).signed_calls is True
+        """Whether calls have ids: those of newer models do."""
         self._said = said
-        self.done = _event(self._chunk([{"text": ""}], _FINISHES[said.finish]))
+        self._candidates = range((body.get("generationConfig") or {}).get("candidateCount", 1))
+        self._calls = self._called(body)
+        nothing = [{"text": ""}]
+        self.done = b"".join(_event(self._chunk([self._end(index, nothing)])) for index in self._candidates)
 
     def whole(self) -> bytes:
-        parts = self._call() if self._said.tool is not None else [{"text": "".join(self._said.tokens)}]
-        return orjson.dumps(self._chunk(parts, _FINISHES[self._said.finish]))
+        parts = [{"text": "".join(self._said.tokens)}] if self._said.tool is None else self._calls
+        return orjson.dumps(self._chunk([self._end(index, parts) for index in self._candidates]))
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
-        if self._said.tool is not None:
-            yield _event(self._chunk(self._call()))
-            return
-        for token in self._said.tokens:
-            yield _event(self._chunk([{"text": token}]))
+        pieces = [{"text": token} for token in self._said.tokens] if self._said.tool is None else self._calls
+        for piece in pieces:
+            for index in self._candidates:
+                yield _event(self._chunk([self._candidate(index, [piece])]))
 
-    def _call(self) -> list[dict[str, Any]]:
-        """The call in one part; none where the maximum cut its arguments."""
-        if self._said.finish == "length":
+    def _called(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """A part for each call, the first of them signed; none where the maximum cut the arguments."""
+        if self._said.tool is None or self._said.finish == "length":
             return []
-        args = orjson.loads("".join(self._said.tokens))
-        return [{"functionCall": {"name": self._said.tool, "args": args}}]
+        only = isinstance(_choice(_config(body)), dict)
+        others = [one for one in _functions(body) if one["name"] != self._said.tool and not only]
+        calls = [
+            {"name": self._said.tool, "args": orjson.loads("".join(self._said.tokens))},
+            *({"name": one["name"], "args": sample(one.get("parametersJsonSchema") or {})} for one in others),
+        ]
+        if self._named:
+            calls = [{"id": f"{self._ident}-{number}", **call} for number, call in enumerate(calls)]
+        parts: list[dict[str, Any]] = [{"functionCall": call} for call in calls]
+        parts[0]["thoughtSignature"] = signature(calls[0])
+        return parts
 
-    def _chunk(self, parts: list[dict[str, Any]], finish: str | None = None) -> dict[str, Any]:
-        candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+    def _candidate(self, index: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"content": {"role": "model", "parts": parts}, "index": index}
+
+    def _end(self, index: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**self._candidate(index, parts), "finishReason": _FINISHES[self._said.finish]}
+
+    def _chunk(self, candidates: list[dict[str, Any]]) -> dict[str, Any]:
         usage = {"promptTokenCount": self._said.prompt_tokens, "totalTokenCount": self._said.prompt_tokens}
-        if finish is not None:
-            candidate["finishReason"] = finish
-            usage["candidatesTokenCount"] = len(self._said.tokens)
-            usage["totalTokenCount"] += len(self._said.tokens)
+        if "finishReason" in candidates[-1]:
+            usage["candidatesTokenCount"] = len(self._said.tokens) * len(self._candidates)
+            usage["totalTokenCount"] += usage["candidatesTokenCount"]
         return {
-            "candidates": [candidate],
+            "candidates": candidates,
             "usageMetadata": usage,
             "modelVersion": self._model,
             "responseId": f"simulated-{self._ident}",
@@ -217,12 +242,14 @@ def _wrong(message: str) -> Refusal:
     return Refusal(400, message, "INVALID_ARGUMENT")
 
 
-GENERATE = Tongue(
-    judge=judge,
-    shape=shape,
-    errors=ERRORS,
-    of_status=of_status,
-    error_event=lambda: _event(shape(ERRORS["server"])),
-    as_chat=as_chat,
-    answer=Answer,
-)
+def tongue(model: str) -> Tongue:
+    """How the vendor speaks of that model."""
+    return Tongue(
+        judge=partial(judge, facts=describe(model)),
+        shape=shape,
+        errors=ERRORS,
+        of_status=of_status,
+        error_event=lambda: _event(shape(ERRORS["server"])),
+        as_chat=as_chat,
+        answer=Answer,
+    )

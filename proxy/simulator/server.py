@@ -20,7 +20,7 @@ from aiohttp import web
 
 from proxy.simulator.answers import say
 from proxy.simulator.chat import tongue
-from proxy.simulator.generate import GENERATE
+from proxy.simulator.generate import tongue as gemini_tongue
 from proxy.simulator.manners import Refusal
 from proxy.simulator.messages import MESSAGES
 from proxy.simulator.script import Do, Scene, Script, ScriptFault
@@ -127,8 +127,9 @@ class Stage:
         if method not in ("generateContent", "streamGenerateContent"):
             raise web.HTTPNotFound
         self._refresh()
-        asked = {"model": request.match_info["model"], "stream": method == "streamGenerateContent"}
-        return await self._play(request, GENERATE, asked)
+        model = request.match_info["model"]
+        asked = {"model": model, "stream": method == "streamGenerateContent"}
+        return await self._play(request, gemini_tongue(model), asked)
 
     def _refresh(self) -> None:
         """A script that has changed begins anew."""

@@ -3,10 +3,12 @@
 Readers of translated streams call `Chunks` event by event, and translated whole answers end in
 `completion`. Here the promises to the official SDKs are kept: the role once, an id and a name once
 a call, calls counted from 0 without gaps, arguments that always parse, a finish before the usage,
-the usage only for those who asked, and nothing between it and `[DONE]`.
+the usage only for those who asked, and nothing between it and `[DONE]`. Where several answers were
+asked for, each has `Chunks` of its own beside the first's, and the first begins and ends them all.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from proxy.call import Call
 from proxy.usage import Usage
@@ -31,16 +33,32 @@ def completion(
     logprobs: dict[str, Any] | None = None,
 ) -> bytes:
     """A whole answer of one choice."""
+    return completion_of(
+        call, model, [choice(0, message, finish, logprobs)], None if usage is None else shown(usage)
+    )
+
+
+def choice(
+    index: int, message: dict[str, Any], finish: str, logprobs: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One of the choices of a whole answer."""
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish}
+
+
+def completion_of(
+    call: Call, model: str, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None
+) -> bytes:
+    """A whole answer of any number of choices; the usage as OpenAI writes it."""
     answer = {
         "id": answer_id(call),
         "object": "chat.completion",
         "created": call.created,
         "model": model,
-        "choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish}],
+        "choices": choices,
         "system_fingerprint": None,
     }
     if usage is not None:
-        answer["usage"] = shown(usage)
+        answer["usage"] = usage
     return dumps(answer)
 
 
@@ -52,6 +70,8 @@ class Chunks:
         "_begun",
         "_call",
         "_head",
+        "_index",
+        "_lead",
         "_legacy",
         "_tail",
         "model",
@@ -59,11 +79,13 @@ class Chunks:
         "pieces",
     )
 
-    def __init__(self, call: Call, *, legacy: bool) -> None:
+    def __init__(self, call: Call, *, legacy: bool, index: int = 0, head: bytes = b"") -> None:
         self._call = call
         self._legacy = legacy
+        self._index = index
         self._begun = False
-        self._head = self._tail = b""
+        self._head = head
+        self._lead = self._tail = b""
         self._arguments: list[int] = []
         """Characters of arguments sent, by tool call."""
         self.model = call.model
@@ -75,6 +97,14 @@ class Chunks:
     def called(self) -> bool:
         """Whether the caller has been given a tool call."""
         return bool(self._arguments)
+
+    def beside(self, index: int) -> Self:
+        """Another choice of the same answer, which has begun."""
+        return type(self)(self._call, legacy=self._legacy, index=index, head=self._head)
+
+    def begin(self) -> bytes:
+        """The role, if it has not been said: choices begin in their order, whoever speaks first."""
+        return self._begin("")
 
     def text(self, text: str, logprobs: dict[str, Any] | None = None) -> bytes:
         """A piece of the answer."""
@@ -108,13 +138,20 @@ class Chunks:
         return b"" if self._arguments[number] else self.arguments(number, otherwise)
 
     def end(self, finish: str, usage: Usage | None) -> bytes:
-        """The finish, the usage for those who asked, and `[DONE]`."""
+        """The end of an answer of one choice."""
+        return self.close(finish) + self.done(None if usage is None else shown(usage))
+
+    def close(self, finish: str) -> bytes:
+        """The finish of this choice."""
         out = [self.close_call(number) for number in range(len(self._arguments))]
         out.append(self._begin("") + self._chunk({}, finish))
-        if usage is not None and self._call.include_usage:
-            out.append(self._head + b'"choices":[],"usage":' + dumps(shown(usage)) + b"}\n\n")
-        out.append(_DONE)
         return b"".join(out)
+
+    def done(self, usage: Mapping[str, Any] | None) -> bytes:
+        """After the last finish: the usage for those who asked, as OpenAI writes it, and `[DONE]`."""
+        if usage is None or not self._call.include_usage:
+            return _DONE
+        return self._head + b'"choices":[],"usage":' + dumps(usage) + b"}\n\n" + _DONE
 
     def _of_call(self, number: int, piece: dict[str, Any], seen: str, content: str | None = "") -> bytes:
         if not self._legacy:
@@ -137,22 +174,27 @@ class Chunks:
         if self._begun:
             return b""
         self._begun = True
+        self._head = self._head or self._opening()
+        self._lead = self._head + b'"choices":[{"index":%d,"delta":' % self._index
+        self._tail = b"}]" + (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
+        return self._chunk({"role": "assistant", "content": content})
+
+    def _opening(self) -> bytes:
+        """What every chunk of the answer says alike."""
         head = {
             "id": answer_id(self._call),
             "object": "chat.completion.chunk",
             "created": self._call.created,
             "model": self.model,
         }
-        self._head = b"data: " + dumps(head)[:-1] + b","
-        self._tail = (b',"usage":null' if self._call.include_usage else b"") + b"}\n\n"
-        return self._chunk({"role": "assistant", "content": content})
+        return b"data: " + dumps(head)[:-1] + b","
 
     def _chunk(
         self, delta: dict[str, Any], finish: str | None = None, logprobs: dict[str, Any] | None = None
     ) -> bytes:
         reason = b"null" if finish is None else b'"%b"' % finish.encode()
-        return b'%b"choices":[{"index":0,"delta":%b,"logprobs":%b,"finish_reason":%b}]%b' % (
-            self._head,
+        return b'%b%b,"logprobs":%b,"finish_reason":%b%b' % (
+            self._lead,
             dumps(delta),
             b"null" if logprobs is None else dumps(logprobs),
             reason,

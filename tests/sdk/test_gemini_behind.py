@@ -3,6 +3,7 @@
 import openai
 import pytest
 
+from proxy.simulator.contents import signature
 from tests.kit.asking import PIXEL, WEATHER, City, chat, client_of
 from tests.kit.processes import TABLE, calls, house
 
@@ -23,11 +24,14 @@ routes:
     targets: [gemini/gemini-3-flash-preview, vllm/mixtral]
   - model: alone
     targets: [gemini/gemini-2.5-flash]
+  - model: newest
+    targets: [gemini/gemini-3-pro-preview]
 prices:
   gemini/*: {{input: 0.30, output: 2.50}}
   vllm/*: {{input: 0, output: 0}}
 """
 )
+CLOCK = {"type": "function", "function": {"name": "clock"}}
 ASK = [{"role": "user", "content": "hello"}]
 
 
@@ -74,31 +78,81 @@ def test_a_picture_goes_inside_the_request_and_a_link_goes_elsewhere(sdk):
     assert caught.value.code == "unsupported_parameter"
 
 
+def turn(sdk, messages, tools, *, stream, model="chat"):
+    """The choice of one answer, as an SDK's user gets it."""
+    if not stream:
+        return sdk.chat.completions.create(model=model, messages=messages, tools=tools).choices[0]
+    with sdk.chat.completions.stream(model=model, messages=messages, tools=tools) as events:
+        return events.get_final_completion().choices[0]
+
+
+def answered(messages, choice):
+    """The conversation after an answer's tool calls, with what callers keep of them."""
+    functions = [(call.id, call.function) for call in choice.message.tool_calls]
+    calls = [
+        {"id": ident, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+        for ident, one in functions
+    ]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "cold"} for call in calls]
+    return [*messages, {"role": "assistant", "tool_calls": calls}, *results]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_conversation_with_tools_survives_a_change_of_upstream(sdk, behind, stream):
-    def turn(messages):
-        if not stream:
-            return sdk.chat.completions.create(model="chat", messages=messages, tools=[WEATHER]).choices[0]
-        with sdk.chat.completions.stream(model="chat", messages=messages, tools=[WEATHER]) as events:
-            return events.get_final_completion().choices[0]
+    def say(messages):
+        return turn(sdk, messages, [WEATHER], stream=stream)
 
-    def answered(messages, choice):
-        calls = [call.to_dict() for call in choice.message.tool_calls]
-        for call in calls:
-            call["function"].pop("parsed_arguments", None)
-            call.pop("index", None)
-        results = [{"role": "tool", "tool_call_id": call["id"], "content": "cold"} for call in calls]
-        return [*messages, {"role": "assistant", "tool_calls": calls}, *results]
-
-    first = turn(ASK)
+    first = say(ASK)
     assert first.finish_reason == "tool_calls"
     history = answered(ASK, first)
-    assert turn(history).message.content.startswith("Simulated answer from gemini")
+    assert say(history).message.content.startswith("Simulated answer from gemini")
     behind.script("gemini: [{do: {error: overload}}]")
-    assert turn(history).message.content.startswith("Simulated answer from vllm")
-    elsewhere = answered([*history, *ASK], turn([*history, *ASK]))
+    assert say(history).message.content.startswith("Simulated answer from vllm")
+    elsewhere = answered([*history, *ASK], say([*history, *ASK]))
     behind.script("{}")
-    assert turn(elsewhere).message.content.startswith("Simulated answer from gemini")
+    assert say(elsewhere).message.content.startswith("Simulated answer from gemini")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_loop_of_parallel_calls_keeps_the_signatures_that_callers_never_see(sdk, behind, stream):
+    """The upstream knows its calls by their signatures: it refuses an altered one, so they did come back."""
+    messages = ASK
+    for _ in range(2):
+        choice = turn(sdk, messages, [WEATHER, CLOCK], stream=stream, model="newest")
+        assert [call.function.name for call in choice.message.tool_calls] == ["weather", "clock"]
+        assert "signature" not in choice.model_dump_json()
+        messages = [*answered(messages, choice), *ASK]
+    last = turn(sdk, messages[:-1], [WEATHER, CLOCK], stream=stream, model="newest")
+    assert last.message.content.startswith("Simulated answer from gemini")
+    assert "ignature" not in behind.log()
+    messages[1]["tool_calls"][0]["function"]["arguments"] = '{"city":"elsewhere"}'
+    with pytest.raises(openai.APIStatusError):
+        turn(sdk, messages[:-1], [WEATHER, CLOCK], stream=stream, model="newest")
+
+
+def test_a_signature_that_a_caller_kept_itself_is_sent_and_judged_upstream(sdk):
+    def after(**kept):
+        call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        if kept:
+            call["extra_content"] = {"google": kept}
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "cold"}
+        messages = [*ASK, {"role": "assistant", "tool_calls": [call]}, result]
+        return sdk.chat.completions.create(model="newest", messages=messages, tools=[WEATHER])
+
+    own = signature({"name": "weather", "args": {}})
+    for answer in (after(), after(thought_signature=own)):
+        assert answer.choices[0].message.content.startswith("Simulated answer")
+    with pytest.raises(openai.APIStatusError):
+        after(thought_signature="bWFkZSB1cA==")
+
+
+def test_several_answers_go_to_who_is_known_to_give_them(sdk):
+    raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=ASK, n=2)
+    assert raw.headers["x-fallthrough-upstream"] == "vllm"
+    assert [choice.index for choice in raw.parse().choices] == [0, 1]
+    with pytest.raises(openai.BadRequestError) as caught:
+        sdk.chat.completions.create(model="alone", messages=ASK, n=2)
+    assert caught.value.param == "n"
 
 
 def test_what_is_lost_is_said_in_a_header(sdk):

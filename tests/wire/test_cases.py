@@ -54,6 +54,7 @@ def arrange(folder):
     assert Capabilities(**able) is not None
     call = make_call(body, **case.get("call", {}))
     target = make_target(folder.parent.name, case.get("model", TARGET.model))
+    target = replace(target, facts=replace(target.facts, **case.get("facts", {})))
     upstream = replace(make_upstream(**able), headers=tuple(case.get("headers", {}).items()))
     return DIALECTS[folder.parent.name], call, target, upstream
 
@@ -75,6 +76,7 @@ def check_end(folder, reader):
     if failure is None:
         assert reader.failure is None
         assert reader.ended
+        check_memories(folder, reader.memories)
     else:
         assert not reader.ended
         assert {"kind": reader.failure.kind, "phase": reader.failure.phase} == failure

@@ -2,45 +2,79 @@
 
 `request.py` calls `translate`. Gemini wants turns of `user` and `model` in alternation, a user's
 first, nothing empty, and the results of a turn's calls all together right behind it, named as the
-calls were. A history that cannot be said so raises `Unable` with its place in the caller's list.
+calls were and with the id that Gemini gave them, if it did. A history that cannot be said so raises
+`Unable` with its place in the caller's list, or is mended where the route has leeway: something is
+added then, and nothing that anybody said is taken away.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.errors import CallerFault
 from proxy.wire.body import decode
+from proxy.wire.dialect import Recalled
+from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.media import Part, parts, texts
 from proxy.wire.gemini.names import legal
+from proxy.wire.gemini.signatures import UNKNOWN, Turn, sent_back, sign, turn_of
 from proxy.wire.unable import Unable
-
-UNSIGNED = "skip_thought_signature_validator"
-"""Google's documented word for a call whose thought signature is not known."""
 
 _RESERVED = frozenset({"output", "error"})
 """Members of a function's response that mean something to Gemini."""
+_OPENING = "Hello."
+"""Said for a user who is missing before the model's first word."""
+_NO_RESULT = "There is no result of this call."
 
 
-def translate(messages: list[dict[str, Any]], *, signed: bool) -> tuple[list[Part], list[dict[str, Any]]]:
+def translate(
+    messages: list[dict[str, Any]], recalled: Recalled, leeway: Leeway, *, signed: bool
+) -> tuple[list[Part], list[dict[str, Any]]]:
     """The parts of the system instruction, and the turns."""
-    turns = _Turns(signed=signed)
+    turns = _Turns(recalled, leeway, signed=signed)
     for number, message in enumerate(messages):
         turns.add(message, f"messages[{number}]")
     return turns.end()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call that waits for its result."""
+
+    number: int
+    name: str
+    ident: dict[str, str]
+    """The member `id`, or nothing where Gemini gave the call none."""
+
+    def response(self, said: dict[str, Any]) -> Part:
+        return {"functionResponse": {**self.ident, "name": self.name, "response": said}}
+
+
 class _Turns:
     """The turns so far."""
 
-    __slots__ = ("_asked_at", "_late", "_results", "_signed", "_system", "_turns", "_waiting")
+    __slots__ = (
+        "_asked_at",
+        "_late",
+        "_leeway",
+        "_recalled",
+        "_results",
+        "_signed",
+        "_system",
+        "_turns",
+        "_waiting",
+    )
 
-    def __init__(self, *, signed: bool) -> None:
+    def __init__(self, recalled: Recalled, leeway: Leeway, *, signed: bool) -> None:
+        self._recalled = recalled
+        self._leeway = leeway
         self._signed = signed
         self._system: list[Part] = []
         self._turns: list[dict[str, Any]] = []
         self._asked_at = ""
         """Where the calls stand that wait for results."""
-        self._waiting: dict[str, tuple[int, str]] = {}
-        """Calls without a result so far: by id, their number and name."""
+        self._waiting: dict[str, _Asked] = {}
+        """Calls without a result so far, by the caller's id."""
         self._results: list[tuple[int, Part]] = []
         self._late: list[Part] = []
         """System texts that came between calls and results."""
@@ -88,45 +122,61 @@ class _Turns:
     def _assistant(self, message: dict[str, Any], where: str) -> None:
         if message.get("audio") is not None:
             raise Unable(f"{where}.audio", "An answer that was spoken is known only where it was spoken.")
-        found = texts(message.get("content"), f"{where}.content")
-        found += texts(message.get("refusal"), f"{where}.refusal")
-        calls = message.get("tool_calls") or []
-        if not isinstance(calls, list):
+        said = texts(message.get("content"), f"{where}.content")
+        said += texts(message.get("refusal"), f"{where}.refusal")
+        asked = message.get("tool_calls") or []
+        if not isinstance(asked, list):
             raise Unable(f"{where}.tool_calls", f"'{where}.tool_calls' must be a list.", "invalid_type")
-        for number, call in enumerate(calls):
-            found.append(self._call(call, number, f"{where}.tool_calls[{number}]"))
         self._asked_at = f"{where}.tool_calls"
+        found = self._calls(said, asked) if asked else said
         if not found:
             return
         if not self._turns:
-            raise Unable(where, "A conversation must begin with a user's message here.")
+            self._leeway.lose("messages", where, "A conversation must begin with a user's message here.")
+            self._turn("user", [{"text": _OPENING}])
         self._turn("model", found)
 
-    def _call(self, call: Any, number: int, where: str) -> Part:
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise Unable(where, f"'{where}' must call a function.")
-        made_id = call.get("id")
-        if not isinstance(made_id, str) or made_id in self._waiting:
-            raise Unable(f"{where}.id", f"'{where}.id' must be a string of its own.", "invalid_value")
-        name = legal(function["name"])
-        self._waiting[made_id] = (number, name)
-        args = _arguments(function.get("arguments"), f"{where}.function.arguments")
-        part: Part = {"functionCall": {"id": made_id, "name": name, "args": args}}
-        if self._signed and number == 0:
-            part["thoughtSignature"] = UNSIGNED
+    def _calls(self, said: list[Part], asked: list[Any]) -> list[Part]:
+        """The parts of a turn that calls functions, as Gemini knows it."""
+        found = {_ident(call, f"{self._asked_at}[{number}]"): call for number, call in enumerate(asked)}
+        if len(found) < len(asked):
+            raise Unable(
+                self._asked_at, f"Each of '{self._asked_at}' must have an id of its own.", "invalid_value"
+            )
+        turn = turn_of(self._recalled, found)
+        calls = {
+            ident: self._call(call, ident, turn, f"{self._asked_at}[{number}]")
+            for number, (ident, call) in enumerate(found.items())
+        }
+        return sign(turn.restore(said, calls), needed=self._signed)
+
+    def _call(self, call: dict[str, Any], ident: str, turn: Turn, where: str) -> Part:
+        name, given, place = _function(call, where, self._leeway)
+        shown = {"id": ident} if turn.names(ident) else {}
+        self._waiting[ident] = _Asked(len(self._waiting), legal(name), shown)
+        args = _arguments(given)
+        if args is None:
+            reason = f"'{place}' must be the text of a JSON object."
+            self._leeway.lose("messages", place, reason, "invalid_value")
+            args = {"_raw": given}
+        part: Part = {"functionCall": {**shown, "name": legal(name), "args": args}}
+        kept = sent_back(call) if turn is UNKNOWN else None
+        if kept is not None:
+            part["thoughtSignature"] = kept
         return part
 
     def _result(self, message: dict[str, Any], where: str) -> None:
-        made_id = message.get("tool_call_id")
-        asked = self._waiting.pop(made_id, None) if isinstance(made_id, str) else None
+        ident = message.get("tool_call_id")
+        asked = self._waiting.pop(ident, None) if isinstance(ident, str) else None
         if asked is None:
             reason = f"'{where}.tool_call_id' answers no tool call of the message before."
             raise Unable(f"{where}.tool_call_id", reason, "invalid_value")
-        number, name = asked
         said = "".join(part["text"] for part in texts(message.get("content"), f"{where}.content"))
-        answer = {"id": made_id, "name": name, "response": _response(said)}
-        self._results.append((number, {"functionResponse": answer}))
+        self._answer(asked, _response(said))
+
+    def _answer(self, asked: _Asked, said: dict[str, Any]) -> None:
+        """A result; with the last one the user's turn begins."""
+        self._results.append((asked.number, asked.response(said)))
         if not self._waiting:
             self._results.sort(key=_number)
             self._turn("user", [part for _, part in self._results] + self._late)
@@ -140,25 +190,46 @@ class _Turns:
             self._turns.append({"role": role, "parts": found})
 
     def _no_result_missing(self) -> None:
-        if self._waiting:
-            reason = f"Each of '{self._asked_at}' must be answered by a tool message right after it."
-            raise Unable(self._asked_at, reason, "invalid_value")
+        """Every call has been answered; where the route allows, the rest is answered with nothing."""
+        if not self._waiting:
+            return
+        reason = f"Each of '{self._asked_at}' must be answered by a tool message right after it."
+        self._leeway.lose("messages", self._asked_at, reason, "invalid_value")
+        for ident in tuple(self._waiting):
+            self._answer(self._waiting.pop(ident), {"error": _NO_RESULT})
 
 
 def _number(result: tuple[int, Part]) -> int:
     return result[0]
 
 
-def _arguments(arguments: Any, where: str) -> dict[str, Any]:
-    """The arguments of a call as an object; none at all are an empty one."""
+def _ident(call: Any, where: str) -> str:
+    ident = call.get("id") if isinstance(call, dict) else None
+    if not isinstance(ident, str):
+        raise Unable(f"{where}.id", f"'{where}.id' must be a string.", "invalid_value")
+    return ident
+
+
+def _function(call: Mapping[str, Any], where: str, leeway: Leeway) -> tuple[str, Any, str]:
+    """What a call calls, with what, and where that stands."""
+    function = call.get("function")
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        return function["name"], function.get("arguments"), f"{where}.function.arguments"
+    custom = call.get("custom")
+    reason = f"'{where}' must call a function."
+    if not isinstance(custom, dict) or not isinstance(custom.get("name"), str):
+        raise Unable(where, reason)
+    leeway.lose("messages", where, reason)
+    return custom["name"], {"input": custom.get("input")}, f"{where}.custom.input"
+
+
+def _arguments(arguments: Any) -> dict[str, Any] | None:
+    """The arguments of a call as an object; none at all are an empty one, and None cannot be read."""
     if isinstance(arguments, dict):
         return arguments
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
         return {}
-    found = _object(arguments) if isinstance(arguments, str) else None
-    if found is None:
-        raise Unable(where, f"'{where}' must be the text of a JSON object.", "invalid_value")
-    return found
+    return _object(arguments) if isinstance(arguments, str) else None
 
 
 def _response(said: str) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Tokens as Gemini reports them.
 
-Replies and readers call `reported`. Gemini counts thoughts beside the answer, and what a tool of its
-own put into the prompt beside the prompt; in the house both are part of it.
+Answers call `reported` for the house and `shown` for the caller. Gemini counts thoughts beside the
+answer, and what a tool of its own put into the prompt beside the prompt; in the house both are part of it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from proxy.usage import Usage
 from proxy.wire import counts
+
+_MODALITIES: Mapping[str, str] = {"AUDIO": "audio_tokens", "IMAGE": "image_tokens"}
+"""Kinds of content that callers count apart."""
 
 
 def reported(metadata: Any) -> Usage | None:
@@ -22,6 +26,23 @@ def reported(metadata: Any) -> Usage | None:
             "completion_tokens_details": {"reasoning_tokens": metadata.get("thoughtsTokenCount")},
         }
     )
+
+
+def shown(usage: Usage, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """`usage` as OpenAI writes it, with the tokens of sounds and pictures where Google tells them."""
+    out = counts.shown(usage)
+    out["prompt_tokens_details"] |= _by_modality(metadata.get("promptTokensDetails"))
+    out["completion_tokens_details"] |= _by_modality(metadata.get("candidatesTokensDetails"))
+    return out
+
+
+def _by_modality(details: Any) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in details if isinstance(details, list) else ():
+        name = _MODALITIES.get(str(one.get("modality"))) if isinstance(one, dict) else None
+        if name is not None and counts.count(one, "tokenCount") > 0:
+            found[name] = one["tokenCount"]
+    return found
 
 
 def _sum(metadata: dict[str, Any], *names: str) -> int:

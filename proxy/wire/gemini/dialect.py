@@ -24,7 +24,7 @@ class Gemini:
         self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
     ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if Gemini cannot express the call."""
-        return build(call, target, upstream)
+        return build(call, target, upstream, recalled)
 
     def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
         """A whole answer, judged by its body."""

@@ -67,7 +67,7 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 _CANNOT = re.compile(
     r"(?is).{0,300}?(?:thought[ _]?signature|is not (?:enabled|supported) (?:for|by|in) (?:this |the )?model"
-    r"|is unsupported|only works in thinking mode|unknown name \")"
+    r"|is unsupported|only one candidate|only works in thinking mode|unknown name \")"
 )
 """The model, or our request for it, and not what the caller asked: another upstream may serve it."""
 _SPENT = re.compile(r"PerDay|PerMonth", re.IGNORECASE)

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.table import ModelFacts
-from proxy.wire.gemini.schema import fit
+from proxy.wire.gemini.format import answer_format
+from proxy.wire.gemini.leeway import Leeway
+from proxy.wire.gemini.media import Part
 from proxy.wire.unable import Unable
 
 _SAME: tuple[tuple[str, str], ...] = (
@@ -18,8 +20,8 @@ _SAME: tuple[tuple[str, str], ...] = (
     ("frequency_penalty", "frequencyPenalty"),
     ("presence_penalty", "presencePenalty"),
 )
+_MAXIMA = ("max_completion_tokens", "max_tokens")
 _SEEDS = 2**31
-_JSON = "application/json"
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """OpenAI's efforts, rising."""
 _LEVELS = ("low", "medium", "high")
@@ -29,13 +31,15 @@ _BUDGETS: Mapping[str, int] = {"none": 0, "minimal": 512, "low": 1024, "medium":
 
 
 def configure(
-    body: Mapping[str, Any], facts: ModelFacts, cap: int | None, degraded: list[str]
-) -> dict[str, Any]:
-    """The configuration; what it cannot keep is added to `degraded`."""
+    body: Mapping[str, Any], facts: ModelFacts, cap: int | None, leeway: Leeway
+) -> tuple[dict[str, Any], list[Part]]:
+    """The configuration, and what the system instruction must ask for because no setting can."""
     out = {theirs: body[ours] for ours, theirs in _SAME if ours in body}
-    most = body.get("max_completion_tokens", body.get("max_tokens", cap))
+    most = _most(body, facts, cap, leeway)
     if most is not None:
         out["maxOutputTokens"] = most
+    if body.get("n", 1) != 1:
+        out["candidateCount"] = body["n"]
     if body.get("stop"):
         out["stopSequences"] = _stop(body["stop"])
     if "seed" in body:
@@ -44,11 +48,25 @@ def configure(
         out["responseLogprobs"] = True
         if body.get("top_logprobs"):
             out["logprobs"] = body["top_logprobs"]
-    out |= _format(body, facts, degraded)
-    thinking = _thinking(body, facts, degraded)
+    elif body.get("top_logprobs"):
+        leeway.note("top_logprobs")
+    form, asked = answer_format(body, facts, leeway)
+    out |= form
+    thinking = _thinking(body, facts, leeway)
     if thinking:
         out["thinkingConfig"] = thinking
-    return out
+    return out, asked
+
+
+def _most(body: Mapping[str, Any], facts: ModelFacts, cap: int | None, leeway: Leeway) -> int | None:
+    """The most tokens of the answer: the caller's own, within what the model can give at all."""
+    named = next((name for name in _MAXIMA if name in body), None)
+    most: int | None = cap if named is None else body[named]
+    if most is None or facts.output is None or most <= facts.output:
+        return most
+    if named is not None:
+        leeway.note(named)
+    return facts.output
 
 
 def _stop(stop: Any) -> list[str]:
@@ -65,43 +83,23 @@ def _seed(seed: Any) -> int:
     return seed % _SEEDS
 
 
-def _format(body: Mapping[str, Any], facts: ModelFacts, degraded: list[str]) -> dict[str, Any]:
-    wanted = body.get("response_format")
-    if wanted is None or wanted == {"type": "text"}:
-        return {}
-    kind = wanted.get("type") if isinstance(wanted, dict) else None
-    if kind not in ("json_object", "json_schema"):
-        raise Unable("response_format", "This 'response_format' is not known here.")
-    if body.get("tools") and facts.schemas_with_tools is False:
-        raise Unable("response_format", "This model takes no 'response_format' beside 'tools'.")
-    if kind == "json_object":
-        return {"responseMimeType": _JSON}
-    described = wanted.get("json_schema")
-    schema = described.get("schema") if isinstance(described, dict) else None
-    if not isinstance(schema, dict):
-        place = "response_format.json_schema.schema"
-        raise Unable(place, f"'{place}' must be an object.", "invalid_type")
-    lost: list[str] = []
-    fitted = fit(schema, lost)
-    if lost:
-        degraded.append("response_format")
-    return {"responseMimeType": _JSON, "responseJsonSchema": fitted}
-
-
-def _thinking(body: Mapping[str, Any], facts: ModelFacts, degraded: list[str]) -> dict[str, Any]:
+def _thinking(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dict[str, Any]:
     """How hard to think, and whether the caller wants to read it."""
-    effort = body.get("reasoning_effort")
     able = facts.thinking is None or bool(facts.thinking)
     thinking: dict[str, Any] = {}
-    if effort is not None:
-        if not isinstance(effort, str) or effort not in _EFFORTS:
-            raise Unable("reasoning_effort", "This 'reasoning_effort' is not known here.", "invalid_value")
+    effort = body.get("reasoning_effort")
+    if effort is not None and not isinstance(effort, str):
+        raise Unable("reasoning_effort", "'reasoning_effort' must be a string.", "invalid_type")
+    if effort is not None and effort not in _EFFORTS:
+        reason = "This 'reasoning_effort' is not known here."
+        leeway.lose("reasoning_effort", "reasoning_effort", reason, "invalid_value")
+    elif effort is not None:
         if able:
             thinking = _level(effort, facts) if facts.budget is None else _budget(effort, facts.budget)
         always = facts.budget is None or facts.budget[0] > 0
         if (able and always) if effort == "none" else not able:
-            degraded.append("reasoning_effort")
-    if body.get("include_reasoning") is True and able:
+            leeway.note("reasoning_effort")
+    if body.get("include_reasoning") is True and able and thinking.get("thinkingBudget") != 0:
         thinking["includeThoughts"] = True
     return thinking
 

@@ -19,11 +19,13 @@ class Malformed(ValueError):
 class PartialCall:
     """One call in the making."""
 
-    __slots__ = ("args", "made_id", "name")
+    __slots__ = ("args", "made_id", "name", "signature")
 
     def __init__(self, call: Mapping[str, Any]) -> None:
         self.name = call.get("name")
         self.made_id = call.get("id")
+        self.signature: Any = None
+        """Google's, whichever of the pieces it came with."""
         args = call.get("args") or {}
         if not isinstance(args, dict):
             raise Malformed("arguments are no object")

@@ -7,10 +7,11 @@ chunks, which is how Gemini streams to those who do not ask for events.
 from typing import Any
 
 from proxy.call import Call, Kind, Phase, Signal
-from proxy.wire.chunks import completion
+from proxy.wire.chunks import choice, completion_of
 from proxy.wire.counts import estimated, size
 from proxy.wire.dialect import Reply
-from proxy.wire.gemini.answer import Answer, Piece
+from proxy.wire.gemini.answer import Answer
+from proxy.wire.gemini.candidate import Piece
 from proxy.wire.gemini.errors import inband, is_error
 from proxy.wire.tolerant import loads
 
@@ -38,21 +39,33 @@ def _reply(call: Call, status: int, answer: Answer, pieces: list[Piece]) -> Repl
     fault = answer.fault()
     if fault is not None:
         return Signal(fault, Phase.HEADERS, status, detail="the model's answer was no answer")
-    if answer.finish is None and answer.blocked is None:
+    if not answer.ended:
         return _no_answer(status, "no finished candidate")
-    message = _message(answer, pieces, legacy=bool(call.body.get("functions")))
-    odds = next((piece.logprobs for piece in pieces if piece.logprobs is not None), None)
-    body = completion(call, answer.model, message, answer.finish_reason(), answer.usage, odds)
+    body = completion_of(call, answer.model, _choices(call, answer, pieces), answer.shown)
     seen = sum(size(piece.text) + size(piece.name) for piece in pieces)
-    return Reply(body, answer.usage or estimated(call.prompt_bytes, seen, 0))
+    return Reply(body, answer.usage or estimated(call.prompt_bytes, seen, 0), answer.memories)
 
 
-def _message(answer: Answer, pieces: list[Piece], *, legacy: bool) -> dict[str, Any]:
+def _choices(call: Call, answer: Answer, pieces: list[Piece]) -> list[dict[str, Any]]:
+    """Every candidate as a choice; a refusal is the only one."""
+    if answer.refusal is not None:
+        refused = {"role": "assistant", "content": "", "refusal": answer.refusal}
+        return [choice(0, refused, "content_filter", None)]
+    legacy = bool(call.body.get("functions"))
+    choices = []
+    for index, candidate in enumerate(answer.candidates):
+        own = [piece for piece in pieces if piece.choice == index]
+        odds = next((piece.logprobs for piece in own if piece.logprobs is not None), None)
+        choices.append(choice(index, _message(own, legacy=legacy), candidate.finish_reason(), odds))
+    return choices
+
+
+def _message(pieces: list[Piece], *, legacy: bool) -> dict[str, Any]:
     text = "".join(piece.text for piece in pieces if piece.kind == "text")
     thought = "".join(piece.text for piece in pieces if piece.kind == "reasoning")
     calls = [piece for piece in pieces if piece.kind == "call"]
     message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
-    message["refusal"] = refusal(answer)
+    message["refusal"] = None
     if thought:
         message["reasoning_content"] = thought
     if calls and legacy:
@@ -67,13 +80,6 @@ def _message(answer: Answer, pieces: list[Piece], *, legacy: bool) -> dict[str, 
             for piece in calls
         ]
     return message
-
-
-def refusal(answer: Answer) -> str | None:
-    """Why the model never began, where Google says so."""
-    if answer.finish is not None or answer.blocked is None:
-        return None
-    return f"The prompt was blocked: {answer.blocked[:64]}."
 
 
 def _no_answer(status: int, detail: str) -> Signal:

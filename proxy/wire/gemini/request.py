@@ -1,7 +1,7 @@
 """The request for Gemini, made from the parsed call.
 
 The dialect calls `build`. Every member that a caller may send has its fate here: translated, left
-out as a hint, left out with a note, or refused so that another upstream is tried.
+out as a hint, left out with a note, or lost, which `leeway.py` judges by what the route allows.
 """
 
 import re
@@ -10,8 +10,10 @@ from typing import Any
 
 from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
+from proxy.wire.dialect import Recalled
 from proxy.wire.gemini.contents import translate as contents
 from proxy.wire.gemini.generation import configure
+from proxy.wire.gemini.leeway import Leeway, beyond
 from proxy.wire.gemini.tools import translate as tools
 from proxy.wire.headers import outgoing
 from proxy.wire.legacy import settle_legacy
@@ -30,6 +32,7 @@ TRANSLATED = frozenset(
         "max_tokens",
         "messages",
         "model",
+        "n",
         "presence_penalty",
         "reasoning_effort",
         "response_format",
@@ -62,8 +65,11 @@ HINTS = frozenset(
 """Left out silently. Gemini's own `store` means logging: it is another thing."""
 NOTED = frozenset({"parallel_tool_calls"})
 """Left out, and the caller is told; so is every member that nobody knows."""
-REFUSED = frozenset({"audio", "logit_bias", "modalities", "moderation", "n", "web_search_options"})
+REFUSED = frozenset({"audio", "logit_bias", "modalities", "moderation", "web_search_options"})
 """Without these the answer would be another one."""
+
+_ALWAYS = frozenset({"messages"})
+"""Members that no table can take away."""
 
 _TIERS: Mapping[str, str] = {
     "default": "standard",
@@ -75,16 +81,16 @@ _MODEL = re.compile(r"(?:(?:models|tunedModels)/)?[A-Za-z0-9][A-Za-z0-9._-]{0,12
 """Names that can stand in a path without leading anywhere else."""
 
 
-def build(call: Call, target: Target, upstream: Upstream) -> UpstreamRequest | Signal:
+def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) -> UpstreamRequest | Signal:
     """The request, or a `Signal` that Gemini cannot express the call."""
-    degraded: list[str] = []
+    leeway = Leeway(lenient=call.drop_params)
     try:
         path = _path(target.model, stream=call.stream)
-        body = _kept(call.body, upstream.capabilities, degraded)
-        data = dumps(_body(call, body, target, degraded))
+        body = _kept(call.body, upstream.capabilities, target, leeway)
+        data = dumps(_body(call, body, target, recalled, leeway))
     except Unable as unable:
         return unable.signal()
-    return UpstreamRequest(path, outgoing(call, upstream, _key(upstream)), data, tuple(degraded))
+    return UpstreamRequest(path, outgoing(call, upstream, _key(upstream)), data, leeway.lost)
 
 
 def _path(model: str, *, stream: bool) -> str:
@@ -99,36 +105,43 @@ def _key(upstream: Upstream) -> tuple[tuple[str, str], ...]:
     return () if upstream.api_key is None else (("x-goog-api-key", upstream.api_key.reveal()),)
 
 
-def _kept(given: Mapping[str, Any], able: Capabilities, degraded: list[str]) -> dict[str, Any]:
+def _kept(given: Mapping[str, Any], able: Capabilities, target: Target, leeway: Leeway) -> dict[str, Any]:
     """What will be translated, without nulls."""
     body: dict[str, Any] = {}
-    refused, translated = REFUSED | able.refuse, TRANSLATED - able.strip
+    refused = (REFUSED | able.refuse | beyond(target.facts)) - _ALWAYS
+    translated = TRANSLATED - (able.strip - _ALWAYS)
     for name, value in given.items():
         used = is_used(name, value)
         if name in refused:
             if used:
-                raise Unable(name, f"Unsupported parameter: '{name}' is not supported with this model.")
+                leeway.lose_member(name)
         elif name in translated:
             if value is not None:
                 body[name] = value
         elif used and name not in HINTS:
-            degraded.append(name)
+            leeway.note(name)
     return body
 
 
-def _body(call: Call, body: dict[str, Any], target: Target, degraded: list[str]) -> dict[str, Any]:
+def _body(
+    call: Call, body: dict[str, Any], target: Target, recalled: Recalled, leeway: Leeway
+) -> dict[str, Any]:
     settle_legacy(body)
-    system, turns = contents(body["messages"], signed=target.facts.signed_calls is True)
+    signed = target.facts.signed_calls is True
+    system, turns = contents(body["messages"], recalled, leeway, signed=signed)
     out: dict[str, Any] = {"contents": turns}
-    if system:
-        out["systemInstruction"] = {"parts": system}
-    out |= tools(body)
-    config = configure(body, target.facts, call.output_cap, degraded)
+    offered = tools(body, target.facts, leeway)
+    if not offered:
+        body.pop("tools", None)
+    config, asked = configure(body, target.facts, call.output_cap, leeway)
+    if system or asked:
+        out["systemInstruction"] = {"parts": system + asked}
+    out |= offered
     if config:
         out["generationConfig"] = config
     tier = str(body.get("service_tier", "auto"))
     if tier in _TIERS:
         out["serviceTier"] = _TIERS[tier]
     elif tier != "auto":
-        degraded.append("service_tier")
+        leeway.note("service_tier")
     return out

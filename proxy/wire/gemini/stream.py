@@ -1,22 +1,22 @@
 """The reader of a Gemini stream: Google's bytes in, the caller's bytes out.
 
-Gemini has no word for the end of a stream: it is whole if the body ended cleanly and the model had
-said why it stopped. The finish therefore goes out at the end and not before. An error may come as a
-bare JSON body under the name of a stream, alone in a list or not; so may a whole answer.
+Gemini has no word for the end of a stream: it is whole if the body ended cleanly and every candidate
+of it had said why it stopped (`answer.py`). The finishes therefore go out at the end and not before. An
+error may come as a bare JSON body under the name of a stream, alone in a list or not; so may a whole answer.
 """
 
 from dataclasses import replace
 from typing import Any
 
-from proxy.call import Call, Kind
+from proxy.call import Call, Kind, Memory
 from proxy.usage import Source, Usage
 from proxy.wire.chunks import Chunks
 from proxy.wire.counts import estimated
 from proxy.wire.following import Following
 from proxy.wire.gemini.answer import Answer
+from proxy.wire.gemini.candidate import Piece
 from proxy.wire.gemini.errors import inband, is_error
 from proxy.wire.gemini.partial import Malformed
-from proxy.wire.gemini.reply import refusal
 from proxy.wire.sse import MAX_EVENT, Event
 from proxy.wire.tolerant import loads
 
@@ -33,7 +33,8 @@ class GeminiReader(Following):
         super().__init__()
         self._call = call
         self._answer = Answer(call)
-        self._chunks = Chunks(call, legacy=bool(call.body.get("functions")))
+        self._chunks = [Chunks(call, legacy=bool(call.body.get("functions")))]
+        """One for each choice that has begun, and the first in any case."""
         self._opened = False
         self._bare: bytearray | None = None
         """A body that is not framed as events."""
@@ -41,18 +42,25 @@ class GeminiReader(Following):
     @property
     def content(self) -> bool:
         """Whether anything the caller can see has been read."""
-        return self._chunks.output_bytes > 0
+        return any(chunks.output_bytes for chunks in self._chunks)
 
     @property
     def usage(self) -> Usage:
         """Google's own count; of an answer that was cut, no less than what was seen."""
-        seen = estimated(self._call.prompt_bytes, self._chunks.output_bytes, self._chunks.pieces)
+        output_bytes = sum(chunks.output_bytes for chunks in self._chunks)
+        pieces = sum(chunks.pieces for chunks in self._chunks)
+        seen = estimated(self._call.prompt_bytes, output_bytes, pieces)
         report = self._answer.usage
         if report is None:
             return seen
-        if self._answer.finish is not None or report.output >= seen.output:
+        if self._answer.ended or report.output >= seen.output:
             return report
         return replace(report, output=seen.output, source=Source.OBSERVED)
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What must come back with the tool calls of an answer that has ended."""
+        return self._answer.memories if self._ended else ()
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller out of the next piece of the upstream's body."""
@@ -111,21 +119,38 @@ class GeminiReader(Following):
         fault = self._answer.fault()
         if fault is not None and not self.content:
             return self._fail(fault, "the model's answer was no answer")
-        self._chunks.model = self._answer.model
-        out = []
-        for piece in pieces:
-            if piece.kind == "text":
-                out.append(self._chunks.text(piece.text, piece.logprobs))
-            elif piece.kind == "reasoning":
-                out.append(self._chunks.reasoning(piece.text))
-            else:
-                number, begun = self._chunks.open_call(piece.name, piece.made_id)
-                out += [begun, self._chunks.arguments(number, piece.text)]
-        return b"".join(out)
+        self._chunks[0].model = self._answer.model
+        return b"".join([self._piece(piece) for piece in pieces])
+
+    def _piece(self, piece: Piece) -> bytes:
+        begun = self._begin(piece.choice) if piece.choice else b""
+        chunks = self._chunks[piece.choice]
+        match piece.kind:
+            case "text":
+                return begun + chunks.text(piece.text, piece.logprobs)
+            case "reasoning":
+                return begun + chunks.reasoning(piece.text)
+            case "call":
+                number, opened = chunks.open_call(piece.name, piece.made_id)
+                return begun + opened + chunks.arguments(number, piece.text)
+
+    def _begin(self, choice: int) -> bytes:
+        """Every choice up to this one: clients find them by their place in a list."""
+        begun = self._chunks[0].begin()
+        while len(self._chunks) <= choice:
+            self._chunks.append(self._chunks[0].beside(len(self._chunks)))
+        return begun + b"".join([chunks.begin() for chunks in self._chunks[1:choice]])
 
     def _end(self) -> bytes:
-        if self._answer.finish is None and self._answer.blocked is None:
+        answer, first = self._answer, self._chunks[0]
+        if not answer.ended:
             return self._fail(Kind.TRUNCATED, "ended without a finish")
-        refused = self._chunks.refusal(refusal(self._answer) or "")
         self._ended = True
-        return refused + self._chunks.end(self._answer.finish_reason(), self._answer.usage)
+        if answer.refusal is not None:
+            return first.refusal(answer.refusal) + first.close("content_filter") + first.done(answer.shown)
+        begun = self._begin(len(answer.candidates) - 1)
+        closed = [
+            chunks.close(candidate.finish_reason())
+            for chunks, candidate in zip(self._chunks, answer.candidates, strict=True)
+        ]
+        return begun + b"".join(closed) + first.done(answer.shown)

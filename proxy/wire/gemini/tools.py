@@ -8,6 +8,8 @@ names, because no call to a function that the caller did not offer may reach it.
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.table import ModelFacts
+from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.names import legal
 from proxy.wire.unable import Unable
 
@@ -22,30 +24,45 @@ def declared(body: Mapping[str, Any]) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def translate(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The members `tools` and `toolConfig`; none if the caller offers no tools."""
-    tools = body.get("tools")
+def translate(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dict[str, Any]:
+    """The members `tools` and `toolConfig`; none if the caller offers no tools that are left."""
     choice = body.get("tool_choice")
-    if not tools:
-        if choice in (None, "none", "auto"):
-            return {}
-        raise Unable("tool_choice", "'tool_choice' needs 'tools'.", "invalid_value")
-    functions = [_function(tool, f"tools[{number}]") for number, tool in enumerate(tools)]
+    functions = _functions(body.get("tools") or [], leeway)
+    if not functions:
+        if choice not in (None, "none", "auto") and "tools" not in leeway.lost:
+            raise Unable("tool_choice", "'tool_choice' needs 'tools'.", "invalid_value")
+        return {}
     out: dict[str, Any] = {"tools": [{"functionDeclarations": [_declaration(one) for one in functions]}]}
-    names = {function["name"] for function in functions}
-    config = _config(choice, names, strict=any(function.get("strict") is True for function in functions))
+    strict = any(function.get("strict") is True for function in functions)
+    names = frozenset(function["name"] for function in functions)
+    config = _config(choice, names, leeway)
+    if config.get("mode") == "ANY" and facts.forced_tools is False:
+        leeway.lose("tool_choice", "tool_choice", "This model cannot be made to call a tool.")
+        config = {**config, "mode": "VALIDATED"} if "allowedFunctionNames" in config else {}
+    if strict and config.get("mode", "AUTO") == "AUTO":
+        config = {"mode": "VALIDATED"}  # a strict tool wants its arguments held to the schema
     if config:
         out["toolConfig"] = {"functionCallingConfig": config}
     return out
 
 
-def _function(tool: dict[str, Any], where: str) -> dict[str, Any]:
-    function = tool.get("function")
-    if tool.get("type", "function") != "function" or not isinstance(function, dict):
-        raise Unable(where, f"'{where}' must be a function.")
-    if not isinstance(function.get("name"), str) or not function["name"]:
-        raise Unable(f"{where}.function.name", f"'{where}.function.name' must be a string.", "invalid_type")
-    return function
+def _functions(tools: list[dict[str, Any]], leeway: Leeway) -> list[dict[str, Any]]:
+    """What can be declared; tools of other kinds are OpenAI's own."""
+    functions: list[dict[str, Any]] = []
+    for number, tool in enumerate(tools):
+        where = f"tools[{number}]"
+        function = tool.get("function")
+        if _is_other(tool):
+            leeway.lose("tools", where, f"'{where}' must be a function.")
+            continue
+        if not isinstance(function, dict):
+            raise Unable(where, f"'{where}' must be a function.")
+        if not isinstance(function.get("name"), str) or not function["name"]:
+            raise Unable(
+                f"{where}.function.name", f"'{where}.function.name' must be a string.", "invalid_type"
+            )
+        functions.append(function)
+    return functions
 
 
 def _declaration(function: dict[str, Any]) -> dict[str, Any]:
@@ -57,10 +74,8 @@ def _declaration(function: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _config(choice: Any, names: set[str], *, strict: bool) -> dict[str, Any]:
-    """How the model may choose; a strict tool wants its arguments held to the schema."""
-    if choice in (None, "auto") and strict:
-        return {"mode": "VALIDATED"}
+def _config(choice: Any, names: frozenset[str], leeway: Leeway) -> dict[str, Any]:
+    """How the model may choose."""
     if choice is None:
         return {}
     if isinstance(choice, str) and choice in _MODES:
@@ -70,15 +85,31 @@ def _config(choice: Any, names: set[str], *, strict: bool) -> dict[str, Any]:
             return _among([choice], names, "ANY")
         wanted = choice.get("allowed_tools")
         if choice.get("type") == "allowed_tools" and isinstance(wanted, dict):
-            mode = "ANY" if wanted.get("mode") == "required" else "VALIDATED"
-            return _among(wanted.get("tools"), names, mode)
-    raise Unable("tool_choice", "This 'tool_choice' is not known here.")
+            listed = wanted.get("tools")
+            left = _left(listed if isinstance(listed, list) else [], leeway)
+            if listed and not left:
+                return {"mode": "NONE"}  # all it may call has been left out
+            return _among(left, names, "ANY" if wanted.get("mode") == "required" else "VALIDATED")
+    leeway.lose("tool_choice", "tool_choice", "This 'tool_choice' is not known here.")
+    return {}
 
 
-def _among(tools: Any, names: set[str], mode: str) -> dict[str, Any]:
+def _left(tools: list[Any], leeway: Leeway) -> list[Any]:
+    """The functions among the tools that are allowed."""
+    left = [tool for tool in tools if not _is_other(tool)]
+    if len(left) < len(tools):
+        leeway.lose("tool_choice", "tool_choice", "'tool_choice' can only allow functions here.")
+    return left
+
+
+def _is_other(tool: Any) -> bool:
+    """Whether a tool is of a kind that only OpenAI has."""
+    return isinstance(tool, dict) and tool.get("type", "function") != "function"
+
+
+def _among(tools: list[Any], names: frozenset[str], mode: str) -> dict[str, Any]:
     """Only these tools, each of which must be offered."""
-    listed = tools if isinstance(tools, list) else []
-    functions = [tool.get("function") if isinstance(tool, dict) else None for tool in listed]
+    functions = [tool.get("function") if isinstance(tool, dict) else None for tool in tools]
     chosen = [function.get("name") for function in functions if isinstance(function, dict)]
     known = [name for name in chosen if isinstance(name, str) and name in names]
     if not known or len(known) != len(functions):

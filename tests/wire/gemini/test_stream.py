@@ -140,11 +140,39 @@ def test_only_events_open_a_stream():
     assert not GEMINI.opens(429, {"content-type": "text/event-stream"})
 
 
+def test_all_choices_are_of_one_model_though_it_is_told_late():
+    reading = reader(n=3)
+    late = {"candidates": [{"index": 2, "content": {"parts": [{"text": "C"}]}}], "modelVersion": "late"}
+    ends = {"candidates": [{"index": index, "finishReason": "STOP"} for index in range(3)]}
+    out = read_whole(reading, event(chunk({"text": "A"})) + event(late) + event(ends))
+    assert reading.ended
+    assert {shown.model for shown in accumulate(out)[0]} == {"chat"}
+
+
+def test_one_answer_of_several_that_is_none_fails_them_all_before_content():
+    reading = reader(n=2)
+    wrong = {"candidates": [{"index": 1, "finishReason": "MALFORMED_FUNCTION_CALL"}]}
+    assert reading.feed(event(wrong)) == b""
+    assert (reading.failure.kind, reading.failure.phase) == (Kind.BAD_ANSWER, Phase.HEADERS)
+
+
+def test_nothing_is_remembered_of_an_answer_that_has_not_ended():
+    reading = reader(tools=TOOLS)
+    signed = {"functionCall": {"name": "go"}, "thoughtSignature": "c2lnbmVk"}
+    reading.feed(event(chunk(signed)))
+    assert reading.content
+    assert reading.memories == ()
+    reading.finish()
+    assert reading.failure is not None
+    assert reading.memories == ()
+
+
 WORDS = """
 candidates content parts text thought functionCall name args id partialArgs willContinue jsonPath stringValue
 finishReason index usageMetadata promptTokenCount candidatesTokenCount promptFeedback blockReason modelVersion
 logprobsResult chosenCandidates topCandidates token logProbability error code status message details @type
-violations quotaId retryDelay reason thoughtsTokenCount
+violations quotaId retryDelay reason thoughtsTokenCount thoughtSignature promptTokensDetails
+modality tokenCount
 """
 LEAVES = (
     st.none()
@@ -162,7 +190,9 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 PARTS = st.lists(
-    st.fixed_dictionaries({}, optional={"text": VALUES, "functionCall": VALUES, "thought": VALUES}),
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("text", "functionCall", "thought", "thoughtSignature"), VALUES)
+    ),
     max_size=2,
 )
 CHUNKS = st.fixed_dictionaries(
@@ -172,7 +202,11 @@ CHUNKS = st.fixed_dictionaries(
         | st.lists(
             st.fixed_dictionaries(
                 {"content": st.builds(lambda parts: {"parts": parts}, PARTS | VALUES)},
-                optional={"finishReason": VALUES, "logprobsResult": VALUES, "index": VALUES},
+                optional={
+                    "finishReason": VALUES,
+                    "logprobsResult": VALUES,
+                    "index": VALUES | st.integers(0, 2),
+                },
             ),
             max_size=2,
         ),
@@ -186,7 +220,7 @@ CHUNKS = st.fixed_dictionaries(
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.lists(CHUNKS | VALUES, max_size=3))
 def test_nothing_google_says_raises(bodies):
-    call = make_call({**HELLO, "tools": TOOLS, "stream": True})
+    call = make_call({**HELLO, "tools": TOOLS, "stream": True, "n": 2})
     reading = GEMINI.reader(call, make_upstream())
     for said in bodies:
         data = json.dumps(said).encode()
