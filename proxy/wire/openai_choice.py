@@ -5,11 +5,16 @@ given twice, and index lists by what they are told, so role, ids and names go ou
 calls are counted from 0 without gaps.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
+from proxy.call import Memory
 from proxy.wire.answer import FAILED, finish_reason, settle_text
 from proxy.wire.counts import size
 from proxy.wire.tolerant import dumps
+
+THOUGHTS_MAX = 1024 * 1024
+"""Bytes of reasoning kept from one answer."""
 
 
 class Tally:
@@ -22,6 +27,31 @@ class Tally:
         self.pieces = 0
 
 
+class Thoughts:
+    """The reasoning of one answer, kept for an upstream that wants it back with the tool calls."""
+
+    __slots__ = ("_bytes", "_texts")
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._bytes = 0
+
+    def add(self, text: str) -> None:
+        """One more piece; past the most that may be kept, all is let go, for half of it is of no use."""
+        self._bytes += size(text)
+        if self._bytes <= THOUGHTS_MAX:
+            self._texts.append(text)
+        else:
+            self._texts.clear()
+
+    def memories(self, calls: Iterable[str]) -> tuple[Memory, ...]:
+        """What must come back with `calls`, if there is anything."""
+        ids = tuple(calls)
+        if not ids or not self._texts:
+            return ()
+        return (Memory(ids, "".join(self._texts).encode(errors="replace")),)
+
+
 class Malformed(Exception):
     """A piece that no client could read."""
 
@@ -29,11 +59,24 @@ class Malformed(Exception):
 class Choice:
     """The state of one choice. `take` is given each of its pieces in order."""
 
-    __slots__ = ("_arguments", "_begun", "_legacy", "_slots", "_tally", "broken", "finished")
+    __slots__ = (
+        "_arguments",
+        "_begun",
+        "_legacy",
+        "_slots",
+        "_tally",
+        "_thoughts",
+        "broken",
+        "calls",
+        "finished",
+    )
 
-    def __init__(self, tally: Tally, *, legacy: bool) -> None:
+    def __init__(self, tally: Tally, thoughts: Thoughts | None = None, *, legacy: bool) -> None:
         self._tally = tally
+        self._thoughts = thoughts
         self._legacy = legacy
+        self.calls: list[str] = []
+        """Ids of its tool calls, as far as they have any."""
         self._begun = False
         self._slots: dict[int, int] = {}
         self._arguments: list[int] = []
@@ -82,6 +125,8 @@ class Choice:
             for name in ("reasoning_content", "refusal"):
                 if delta.get(name):
                     self._note(delta[name])
+                    if self._thoughts is not None and name == "reasoning_content":
+                        self._thoughts.add(delta[name])
             for name in ("function_call", "audio"):
                 if isinstance(delta.get(name), dict):
                     self._note("".join(text for text in delta[name].values() if isinstance(text, str)))
@@ -136,6 +181,8 @@ class Choice:
 
     def _first_piece(self, call: dict[str, Any]) -> bool:
         function = call.setdefault("function", {})
+        if isinstance(call.get("id"), str):
+            self.calls.append(call["id"])
         changed = not call.get("type")
         if changed:
             call["type"] = "function"
