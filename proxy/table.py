@@ -125,7 +125,7 @@ class Capabilities:
     strip_inside: frozenset[str] = frozenset()
     """Members that never pass inside parts of content and tools, such as marks for a cache."""
     merge_users: bool = False
-    """Takes one user message at a time: neighbours are joined."""
+    """Takes one user message at a time: neighbours are joined, and turns that say nothing left out."""
     prefill: bool = False
     """Can continue a trailing assistant message."""
     prefix: bool = False

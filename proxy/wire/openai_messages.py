@@ -191,14 +191,20 @@ def shorter(name: str) -> str:
 
 
 def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Neighbouring messages of the user as one, in their order."""
+    """Neighbouring messages of the user as one, in their order; turns that say nothing are none."""
     out: list[dict[str, Any]] = []
     for message in messages:
+        if (
+            message.get("role") == "assistant"
+            and not message.get("content")
+            and not message.get("tool_calls")
+        ):
+            continue
         if out and message.get("role") == out[-1].get("role") == "user":
             out[-1] = {**out[-1], "content": _joined(out[-1].get("content"), message.get("content"))}
         else:
             out.append(message)
-    return out
+    return out or messages
 
 
 def _joined(first: Any, second: Any) -> Any:
