@@ -22,12 +22,13 @@ _ONLY_FUNCTIONS = "The upstream knows no tools but functions."
 def fit_tools(body: dict[str, Any], fit: Fit) -> None:
     """Everything that offers tools, or chooses among them."""
     able = fit.able
+    chosen = "tool_choice" if body.get("tool_choice") is not None else "function_call"
     if able.tools == "functions":
         _drop_others(body, fit)
         settle_tools(body)
         _check_choice(body)
     if body.get("tools") and not able.forced_tools:
-        _unforce(body, fit)
+        _unforce(body, fit, chosen)
     if body.get("tools") and (able.strip_inside or able.tool_parameters or not able.extra_message_members):
         body["tools"] = [_tool(tool, fit) for tool in body["tools"]]
 
@@ -58,15 +59,15 @@ def _check_choice(body: dict[str, Any]) -> None:
         raise Unable("tool_choice", "'tool_choice' names no function among 'tools'.", "invalid_value")
 
 
-def _unforce(body: dict[str, Any], fit: Fit) -> None:
-    """A choice for an upstream, or a model, that would not heed it."""
+def _unforce(body: dict[str, Any], fit: Fit, chosen: str) -> None:
+    """A choice for an upstream, or a model, that would not heed it; `chosen` is where it was written."""
     choice = body.get("tool_choice")
     if choice == "none":
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)
         return
     if choice not in (None, "auto"):
-        fit.lose("tool_choice", "The upstream cannot be made to call a tool.")
+        fit.lose(chosen, "The upstream cannot be made to call a tool.")
     body.pop("tool_choice", None)
 
 
