@@ -83,7 +83,9 @@ def _strange(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from (("body", name) for name in body.keys() - _TOP)
     for at, message in enumerate(_dicts(body.get("messages"))):
         place = f"body.messages.{at}.{message.get('role')}"
-        yield from ((place, name) for name in message.keys() - _ROLES.get(str(message.get("role")), _TOP))
+        yield from (
+            (place, name) for name in message.keys() - _ROLES.get(str(message.get("role")), message.keys())
+        )
         for part in _dicts(message.get("content")):
             yield from ((f"{place}.content", name) for name in part.keys() - _part_members(part))
         for call in _dicts(message.get("tool_calls")):
