@@ -152,10 +152,10 @@ def _shapes(dialect: str, body: Mapping[str, Any]) -> Refusal | None:
         if body.get(name) is not None and not isinstance(body[name], kind):
             return _malformed(f"Invalid type for '{name}'.", name)
     for at, tool in enumerate(body.get("tools") or ()):
-        kind = "custom" if dialect == "openai" and _is_custom(tool) else "function"
-        offered = tool.get(kind) if isinstance(tool, dict) else None
+        offers = "custom" if dialect == "openai" and _is_custom(tool) else "function"
+        offered = tool.get(offers) if isinstance(tool, dict) else None
         if not isinstance(offered, dict) or not isinstance(offered.get("name"), str):
-            return _malformed(f"Missing required parameter: 'tools[{at}].{kind}.name'.", f"tools[{at}]")
+            return _malformed(f"Missing required parameter: 'tools[{at}].{offers}.name'.", f"tools[{at}]")
     form = body.get("response_format") or {}
     schema = form.get("json_schema")
     if form.get("type") == "json_schema" and not isinstance(schema, dict):
