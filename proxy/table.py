@@ -117,9 +117,9 @@ class Capabilities:
     """Takes temperature 0 only without `top_p`, which means nothing beside it."""
     nulls: bool = True
     """Accepts members that are explicitly null; False: they are left out."""
-    openai_messages: bool = True
-    """Knows what only OpenAI has in messages; False: a refusal is said as text, what is only told
-    about an answer is left out, and sound of earlier answers refused."""
+    answer_members: bool = True
+    """Knows what earlier answers are marked with; False: a refusal is said as text, annotations are
+    left out, and an answer that was spoken is refused."""
     extra_message_members: bool = True
     """Accepts unknown members inside messages and tools; False: only OpenAI's own are sent."""
     strip_inside: frozenset[str] = frozenset()

@@ -182,8 +182,8 @@ class CapabilitiesPart(Part):
     """Takes temperature 0 only without top_p."""
     nulls: bool | None = None
     """Accepts members that are explicitly null."""
-    openai_messages: bool | None = None
-    """Knows refusals, sound of earlier answers and annotations in messages."""
+    answer_members: bool | None = None
+    """Knows refusals, annotations and sound of earlier answers."""
     extra_message_members: bool | None = None
     """Accepts members inside messages and tools that are not OpenAI's own."""
     strip_inside: list[Member] | None = None

@@ -132,7 +132,7 @@ DEEPSEEK = Capabilities(
     tools="functions",
     schemas=False,
     person="user_id",
-    openai_messages=False,
+    answer_members=False,
     strip_inside=_MARKS,
 )
 
@@ -162,7 +162,7 @@ MISTRAL = Capabilities(
     temperature_max=1.5,
     lone_zero=True,
     nulls=False,
-    openai_messages=False,
+    answer_members=False,
     extra_message_members=False,
     strip_inside=_MARKS,
     merge_users=True,
@@ -183,7 +183,7 @@ OLLAMA = Capabilities(
     tools="functions",
     forced_tools=False,
     parses_arguments=True,
-    openai_messages=False,
+    answer_members=False,
     strip_inside=_MARKS,
 )
 
@@ -206,7 +206,7 @@ VLLM = Capabilities(
     reasoning="reasoning",
     tools="functions",
     parses_arguments=True,
-    openai_messages=False,
+    answer_members=False,
     strip_inside=_MARKS,
     prefill=True,
 )

@@ -5,16 +5,12 @@ given twice, and index lists by what they are told, so role, ids and names go ou
 calls are counted from 0 without gaps.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
-from proxy.call import Memory
 from proxy.wire.answer import FAILED, finish_reason, settle_text
 from proxy.wire.counts import size
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps
-
-THOUGHTS_MAX = 1024 * 1024
-"""Bytes of reasoning kept from one answer."""
 
 
 class Tally:
@@ -25,31 +21,6 @@ class Tally:
     def __init__(self) -> None:
         self.output_bytes = 0
         self.pieces = 0
-
-
-class Thoughts:
-    """The reasoning of one answer, kept for an upstream that wants it back with the tool calls."""
-
-    __slots__ = ("_bytes", "_texts")
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._bytes = 0
-
-    def add(self, text: str) -> None:
-        """One more piece; past the most that may be kept, all is let go, for half of it is of no use."""
-        self._bytes += size(text)
-        if self._bytes <= THOUGHTS_MAX:
-            self._texts.append(text)
-        else:
-            self._texts.clear()
-
-    def memories(self, calls: Iterable[str]) -> tuple[Memory, ...]:
-        """What must come back with `calls`, if there is anything."""
-        ids = tuple(calls)
-        if not ids or not self._texts:
-            return ()
-        return (Memory(ids, "".join(self._texts).encode(errors="replace")),)
 
 
 class Malformed(Exception):
@@ -76,7 +47,7 @@ class Choice:
         self._thoughts = thoughts
         self._legacy = legacy
         self.calls: list[str] = []
-        """Ids of its tool calls, as far as they have any."""
+        """Ids of its tool calls that the caller has seen."""
         self._begun = False
         self._slots: dict[int, int] = {}
         self._arguments: list[int] = []
@@ -181,7 +152,7 @@ class Choice:
 
     def _first_piece(self, call: dict[str, Any]) -> bool:
         function = call.setdefault("function", {})
-        if isinstance(call.get("id"), str):
+        if isinstance(call.get("id"), str) and not self._legacy:
             self.calls.append(call["id"])
         changed = not call.get("type")
         if changed:

@@ -7,29 +7,10 @@ decided here and nowhere else. Content of the conversation is never lost: those 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
-from proxy.table import Capabilities, ModelFacts
+from proxy.table import Capabilities
 from proxy.wire.unable import Unable
-
-_NOTHING_KNOWN = ModelFacts()
-_SETS = frozenset({"refuse", "strip"})
-_WITHOUT: tuple[tuple[str, tuple[str, Any]], ...] = (
-    (
-        "tools",
-        ("refuse", frozenset({"function_call", "functions", "parallel_tool_calls", "tool_choice", "tools"})),
-    ),
-    ("logprobs", ("refuse", frozenset({"logprobs", "top_logprobs"}))),
-    ("choices", ("refuse", frozenset({"n"}))),
-    ("sampling", ("strip", frozenset({"temperature", "top_k", "top_p"}))),
-    ("forced_tools", ("forced_tools", False)),
-    ("schemas", ("schemas", False)),
-    ("vision", ("images", "none")),
-    ("audio", ("audio", "none")),
-    ("files", ("files", "none")),
-)
-"""A fact about a model that is known to be false, and what it takes from the server's capabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +39,3 @@ class Fit:
 def unsupported(name: str) -> str:
     """The sentence that OpenAI itself has for it."""
     return f"Unsupported parameter: '{name}' is not supported with this model."
-
-
-def narrowed(able: Capabilities, facts: ModelFacts) -> Capabilities:
-    """What the server can do, less what is known that this model cannot."""
-    if facts == _NOTHING_KNOWN:
-        return able
-    less = [change for fact, change in _WITHOUT if getattr(facts, fact) is False]
-    if not less:
-        return able
-    changes: dict[str, Any] = {}
-    for name, value in less:
-        changes[name] = changes.get(name, getattr(able, name)) | value if name in _SETS else value
-    return replace(able, **changes)

@@ -14,6 +14,7 @@ from typing import Any
 from proxy.table import Capabilities
 from proxy.wire.openai_fit import Fit
 from proxy.wire.openai_parts import fit_content, is_settled
+from proxy.wire.openai_thoughts import thought_in
 from proxy.wire.openai_tools import fit_calls
 from proxy.wire.unable import Unable
 
@@ -49,7 +50,7 @@ def _is_plain(able: Capabilities) -> bool:
     """Whether it takes all that OpenAI takes, in the same form."""
     return (
         able.nulls
-        and able.openai_messages
+        and able.answer_members
         and able.extra_message_members
         and not able.flatten_content
         and able.tools == "any"
@@ -92,7 +93,7 @@ class _Message:
             out["role"] = "system"
         if isinstance(out.get("content"), list):
             out["content"] = fit_content(out["content"], self._fit, f"{self._place}.content")
-        if not able.openai_messages:
+        if not able.answer_members:
             self._without_answers()
         if able.tools == "functions":
             self._functions()
@@ -146,8 +147,10 @@ class _Message:
             return None
         for call in calls:
             name = call.get("id") if isinstance(call, dict) else None
-            if isinstance(name, str) and name in self._fit.recalled:
-                return self._fit.recalled[name].decode(errors="replace")
+            state = self._fit.recalled.get(name) if isinstance(name, str) else None
+            thought = None if state is None else thought_in(state)
+            if thought is not None:
+                return thought
         return "" if self._able.reasoning_required else None
 
     def _known_only(self) -> None:

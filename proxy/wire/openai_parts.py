@@ -1,6 +1,6 @@
 """Parts of a message's content, in the form that one upstream takes.
 
-`openai_messages.py` calls `fit_content`. What a caller shows or says is never left out: a part that
+`answer_members.py` calls `fit_content`. What a caller shows or says is never left out: a part that
 an upstream cannot take raises `Unable`, which names its place. Nothing is fetched.
 """
 
@@ -44,7 +44,7 @@ def _part(part: Any, fit: Fit, place: str) -> Any:
     if kind == "text":
         return out if able.extra_message_members else {"type": "text", "text": part.get("text")}
     if kind == "refusal":
-        return out if able.openai_messages else {"type": "text", "text": part.get("refusal")}
+        return out if able.answer_members else {"type": "text", "text": part.get("refusal")}
     if kind == "image_url":
         return _image(out, able, place)
     if kind == "input_audio":

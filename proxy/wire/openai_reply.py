@@ -12,8 +12,8 @@ from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported, size
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
-from proxy.wire.openai_choice import Thoughts
 from proxy.wire.openai_stream import Expected
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
 

@@ -15,7 +15,7 @@ from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
-from proxy.wire.openai_fit import Fit, narrowed, unsupported
+from proxy.wire.openai_fit import Fit, unsupported
 from proxy.wire.openai_messages import translate
 from proxy.wire.openai_tools import fit_tools
 from proxy.wire.person import pseudonym
@@ -62,8 +62,10 @@ _IDLE: tuple[tuple[str, Any], ...] = (
     ("parallel_tool_calls", True),
 )
 """Values that ask for nothing: such a member may be left out silently."""
-_NO_THINKING = {"type": "disabled"}
+_SAMPLING = ("temperature", "top_p", "top_k")
+_NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
 _MAXIMA = ("max_completion_tokens", "max_tokens")
+_SYSTEM = frozenset({"system", "developer"})
 _SCHEMA_IN_WORDS = "Answer with a single JSON object and nothing else. It must follow this JSON schema: "
 
 
@@ -71,7 +73,7 @@ def build(
     call: Call, target: Target, upstream: Upstream, able: Capabilities, recalled: Recalled = NOTHING_RECALLED
 ) -> UpstreamRequest | Signal:
     """The request, or a `Signal` that this upstream cannot express the call."""
-    fit = Fit(narrowed(able, target.facts), call.drop_params, recalled)
+    fit = Fit(able, call.drop_params, recalled)
     try:
         body = _fitted(call, target, fit)
     except Unable as unable:
@@ -96,7 +98,7 @@ def _fitted(call: Call, target: Target, fit: Fit) -> dict[str, Any]:
     if not able.schemas:
         _loosen_schema(body, fit)
     _rename(body, able)
-    _sample(body, fit)
+    _sample(body, fit, samples=target.facts.sampling is not False)
     _leave_out(body, fit, call.body)
     body["messages"] = translate(body["messages"], fit)
     body["model"] = target.model
@@ -151,15 +153,18 @@ def _loosen_schema(body: dict[str, Any], fit: Fit) -> None:
     schema = described.get("schema") if isinstance(described, dict) else None
     told = _SCHEMA_IN_WORDS + orjson.dumps(schema or {}).decode()
     body["response_format"] = {"type": "json_object"}
-    body["messages"] = _with_system(body["messages"], told)
+    body["messages"] = _instructed(body["messages"], told)
 
 
-def _with_system(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any]]:
-    """One more line of the system, after those at the head."""
-    head = 0
-    while head < len(messages) and messages[head]["role"] in {"system", "developer"}:
-        head += 1
-    return [*messages[:head], {"role": "system", "content": line}, *messages[head:]]
+def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any]]:
+    """The line ends the message that opens the conversation, if that is the system's."""
+    first, *rest = messages
+    content = first.get("content") if first["role"] in _SYSTEM else None
+    if isinstance(content, str):
+        return [{**first, "content": f"{content}\n\n{line}"}, *rest]
+    if isinstance(content, list):
+        return [{**first, "content": [*content, {"type": "text", "text": f"\n\n{line}"}]}, *rest]
+    return [{"role": "system", "content": line}, *messages]
 
 
 def _rename(body: dict[str, Any], able: Capabilities) -> None:
@@ -171,8 +176,11 @@ def _rename(body: dict[str, Any], able: Capabilities) -> None:
                 body[new] = value
 
 
-def _sample(body: dict[str, Any], fit: Fit) -> None:
-    """Within the range that the upstream takes."""
+def _sample(body: dict[str, Any], fit: Fit, *, samples: bool) -> None:
+    """Within the range that the upstream takes, and not at all where its model takes none."""
+    for name in () if samples else _SAMPLING:
+        if is_used(name, body.pop(name, None)):
+            fit.notes.append(name)
     warmth, most = body.get("temperature"), fit.able.temperature_max
     if isinstance(warmth, bool) or not isinstance(warmth, int | float):
         return

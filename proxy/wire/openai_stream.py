@@ -18,7 +18,8 @@ from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
-from proxy.wire.openai_choice import Choice, Malformed, Tally, Thoughts
+from proxy.wire.openai_choice import Choice, Malformed, Tally
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
 from proxy.wire.tolerant import dumps, loads
 

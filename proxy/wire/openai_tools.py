@@ -6,6 +6,7 @@ never changed. A tool that cannot be offered is a loss that a caller may accept;
 the history is content, and never left out.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from proxy.wire.modern_tools import settle_tools
 from proxy.wire.openai_fit import Fit
 from proxy.wire.unable import Unable
 
-_NO_PARAMETERS = {"type": "object", "properties": {}}
+_NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
 _FUNCTION_MEMBERS = frozenset({"name", "description", "parameters", "strict"})
 _ONLY_FUNCTIONS = "The upstream knows no tools but functions."
 

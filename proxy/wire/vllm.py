@@ -92,7 +92,7 @@ class VLLM(OpenAI):
             reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
             tools="functions",
             parses_arguments=True,
-            openai_messages=False,
+            answer_members=False,
             strip_inside=declared.strip_inside | _MARKS,
         )
 

@@ -63,12 +63,15 @@ def arrange(folder):
 
 
 def recalled(folder):
-    """State that was kept, by tool-call id; a case writes it as text, or as JSON."""
+    """State that was kept, by tool-call id; a case writes it as JSON."""
     kept = load(folder, "case.json", {}).get("recalled", {})
-    return {
-        call: (state if isinstance(state, str) else json.dumps(state)).encode()
-        for call, state in kept.items()
-    }
+    return {call: json.dumps(state).encode() for call, state in kept.items()}
+
+
+def check_memories(folder, memories):
+    """What is kept for the next turn: nothing, unless the case says so."""
+    kept = [{"calls": list(memory.calls), "state": json.loads(memory.state)} for memory in memories]
+    assert kept == load(folder, "memories.json", [])
 
 
 def check_end(folder, reader):
@@ -80,6 +83,7 @@ def check_end(folder, reader):
         assert not reader.ended
         assert {"kind": reader.failure.kind, "phase": reader.failure.phase} == failure
     assert asdict(reader.usage) == load(folder, "usage.json")
+    check_memories(folder, reader.memories)
 
 
 @having("request.client.json")
@@ -114,6 +118,7 @@ def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
     if json.loads(reply.body) == json.loads(body):
         assert reply.body == body
     assert asdict(reply.usage) == load(folder, "usage.json")
+    check_memories(folder, reply.memories)
     ChatCompletion.model_validate_json(reply.body)
 
 

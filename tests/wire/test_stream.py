@@ -4,8 +4,8 @@ import pytest
 
 from proxy.call import Kind, Memory, Phase
 from proxy.usage import Source
-from proxy.wire.openai_choice import THOUGHTS_MAX
 from proxy.wire.openai_stream import Expected, StreamReader
+from proxy.wire.openai_thoughts import THOUGHTS_MAX
 from proxy.wire.sse import MAX_EVENT
 from tests.wire.samples import DONE, accumulate, chunk, event, read_whole
 
@@ -225,7 +225,7 @@ def test_reasoning_before_tool_calls_is_kept_for_those_who_want_it_back():
     reader.feed(CALLED)
     assert reader.memories == ()
     reader.feed(chunk({}, "tool_calls") + DONE)
-    assert reader.memories == (Memory(("call_a", "call_b"), b"Let me look."),)
+    assert reader.memories == (Memory(("call_a", "call_b"), b'"Let me look."'),)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_only_the_first_answer_is_recalled():
     reader = StreamReader(Expected(40, include_usage=False, choices=2), recalls=True)
     stream = chunk(other, index=1) + chunk(mine) + chunk({}, "stop") + chunk({}, "stop", index=1)
     read_whole(reader, stream + DONE)
-    assert reader.memories == (Memory(("call_a",), b"Mine."),)
+    assert reader.memories == (Memory(("call_a",), b'"Mine."'),)
 
 
 def test_reasoning_too_long_to_keep_is_not_kept_by_halves():
