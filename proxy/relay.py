@@ -108,6 +108,8 @@ def _open_book(desk: Desk, call: Call) -> Book:
         raise no_such_model(call.model)
     if route.defaults:
         call = replace(call, body={**route.defaults, **call.body})
+    if route.reasoning_field != call.reasoning_field:
+        call = replace(call, reasoning_field=route.reasoning_field)
     if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
     candidates = selection.order(table, route, call.preferred)

@@ -13,6 +13,8 @@ from proxy.usage import Price
 
 DialectName = Literal["openai", "vllm", "anthropic", "gemini"]
 
+ReasoningField = Literal["reasoning_content", "reasoning", "none"]
+
 
 class Secret:
     """A credential that no `repr`, log line or traceback can show by accident."""
@@ -231,6 +233,9 @@ class Route:
     """Fields of `Timeouts` that this route narrows, by field name."""
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
+    begun all the same, and belongs to one upstream."""
 
 
 class Unit(StrEnum):

@@ -147,6 +147,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         max_output_tokens=part.max_output_tokens,
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
+        reasoning_field=part.reasoning_field,
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from proxy.config import units
 from proxy.config.settings import Address
-from proxy.table import DialectName, Every, Per
+from proxy.table import DialectName, Every, Per, ReasoningField
 
 NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
@@ -252,6 +252,8 @@ class RoutePart(Part):
     """Held against limits when the caller names no maximum."""
     drop_params: Literal[False] = False
     """What a target cannot do is refused, not dropped."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which callers get reasoning text; none: they do not get it."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.call import Call
 from proxy.usage import Usage
+from proxy.wire.answer import name_reasoning
 from proxy.wire.counts import shown, size
 from proxy.wire.tolerant import dumps
 
@@ -31,6 +32,7 @@ def completion(
     logprobs: dict[str, Any] | None = None,
 ) -> bytes:
     """A whole answer of one choice."""
+    name_reasoning(message, call.reasoning_field)
     answer = {
         "id": answer_id(call),
         "object": "chat.completion",
@@ -81,8 +83,10 @@ class Chunks:
         return self._shown({"content": text}, text, logprobs=logprobs) if text else b""
 
     def reasoning(self, text: str) -> bytes:
-        """A piece of what the model thought."""
-        return self._shown({"reasoning_content": text}, text) if text else b""
+        """A piece of what the model thought; an empty one where the route's callers get none of it."""
+        delta = {"reasoning_content": text}
+        name_reasoning(delta, self._call.reasoning_field)
+        return self._shown(delta, text) if text else b""
 
     def refusal(self, text: str) -> bytes:
         """Why there is no answer."""

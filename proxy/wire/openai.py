@@ -68,4 +68,5 @@ class OpenAI:
             body.get("n") or 1,
             extras=_NO_MEMBERS if padded else _OBFUSCATION,
             legacy=bool(body.get("functions")),
+            reasoning_field=call.reasoning_field,
         )

@@ -7,7 +7,8 @@ calls are counted from 0 without gaps.
 
 from typing import Any
 
-from proxy.wire.answer import FAILED, finish_reason, settle_text
+from proxy.table import ReasoningField
+from proxy.wire.answer import FAILED, finish_reason, name_reasoning, settle_text
 from proxy.wire.counts import size
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps
@@ -34,6 +35,7 @@ class Choice:
         "_arguments",
         "_begun",
         "_legacy",
+        "_reasoning_field",
         "_slots",
         "_tally",
         "_thoughts",
@@ -42,8 +44,11 @@ class Choice:
         "finished",
     )
 
-    def __init__(self, tally: Tally, thoughts: Thoughts | None = None, *, legacy: bool) -> None:
+    def __init__(
+        self, tally: Tally, thoughts: Thoughts | None, reasoning_field: ReasoningField, *, legacy: bool
+    ) -> None:
         self._tally = tally
+        self._reasoning_field = reasoning_field
         self._thoughts = thoughts
         self._legacy = legacy
         self.calls: list[str] = []
@@ -101,6 +106,8 @@ class Choice:
             for name in ("function_call", "audio"):
                 if isinstance(delta.get(name), dict):
                     self._note("".join(text for text in delta[name].values() if isinstance(text, str)))
+            if self._reasoning_field != "reasoning_content":
+                changed = name_reasoning(delta, self._reasoning_field) or changed
         return changed
 
     def _note(self, text: Any) -> None:

@@ -7,7 +7,7 @@ inside; what an upstream says besides reaches the caller as it came, but for the
 from typing import Any
 
 from proxy.call import Kind, Memory, Phase, Signal
-from proxy.wire.answer import FAILED, drop, finish_reason, settle_text
+from proxy.wire.answer import FAILED, drop, finish_reason, name_reasoning, settle_text
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported, size
 from proxy.wire.dialect import Reply
@@ -51,7 +51,10 @@ def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
         changed = _settle(choice, message, legacy=expected.legacy) or changed
         output_bytes += _size(message)
     usage = reported(answer.get("usage")) or estimated(expected.prompt_bytes, output_bytes, 0)
-    return Reply(dumps(answer) if changed else body, usage, _memories(choices[0]["message"]))
+    memories = _memories(choices[0]["message"])
+    for choice in choices:
+        changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
+    return Reply(dumps(answer) if changed else body, usage, memories)
 
 
 def _memories(message: dict[str, Any]) -> tuple[Memory, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.call import Kind, Memory
+from proxy.table import ReasoningField
 from proxy.usage import Usage
 from proxy.wire.answer import drop
 from proxy.wire.complaints import flatten
@@ -41,6 +42,8 @@ class Expected:
     """Members of the engine's own that never reach the caller."""
     legacy: bool = False
     """The caller used `functions`, and is answered with `function_call`."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which the caller gets reasoning, or `none`."""
 
 
 class StreamReader(Following):
@@ -170,7 +173,10 @@ class StreamReader(Following):
                 self._begin(earlier).take(opening)
                 self._ahead.append(opening)
         thoughts = self._thoughts if index == 0 else None
-        choice = self._choices[index] = Choice(self._tally, thoughts, legacy=self._expected.legacy)
+        said = self._expected
+        choice = self._choices[index] = Choice(
+            self._tally, thoughts, said.reasoning_field, legacy=said.legacy
+        )
         return choice
 
     def _settle_usage(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:

@@ -90,6 +90,18 @@ def test_reasoning_comes_back_with_its_tool_calls_though_the_caller_lost_it(stre
     assert assistant["reasoning_content"] == THOUGHT
 
 
+@pytest.mark.parametrize("field", ["reasoning", "none"])
+def test_a_route_names_reasoning_for_its_callers_and_keeps_it_all_the_same(field):
+    one = book("chat")
+    one = replace(one, routes=(replace(one.routes[0], reasoning_field=field),))
+    at = desk(one, ScriptedUpstreams(a=[Says(steps=BEGUN + FINISHED), stream("mild")]))
+    caller = RecordingCaller()
+    _, assistant = two_turns(at, caller, turn(1, "chat", [ASK]), turn(2, "chat", HISTORY))
+    assert b"reasoning_content" not in caller.body
+    assert (b'"reasoning":"They want "' in caller.body) == (field == "reasoning")
+    assert assistant["reasoning_content"] == THOUGHT
+
+
 def test_what_the_caller_brings_itself_is_not_replaced():
     at = desk(book("chat"), ScriptedUpstreams(a=[Says(steps=BEGUN + FINISHED), stream("mild")]))
     own = [ASK, {**HISTORY[1], "reasoning_content": "My own."}, HISTORY[2]]
