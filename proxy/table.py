@@ -108,7 +108,7 @@ class Capabilities:
     """Ids of tool calls: at most 40 characters (OpenAI), or just nine letters or digits (Mistral);
     others are hashed down."""
     parses_arguments: bool = False
-    """Reads the arguments of earlier calls, so that broken ones are refused."""
+    """Where it knows only functions: reads the arguments of earlier calls, so that broken are refused."""
     schemas: bool = True
     """Can be held to a JSON schema; False: at most to JSON."""
     person: str | None = None

@@ -171,7 +171,7 @@ class CapabilitiesPart(Part):
     tool_ids: Literal["any", "upto40", "alnum9"] | None = None
     """upto40: tool-call ids of at most 40 characters; alnum9: just nine letters or digits."""
     parses_arguments: bool | None = None
-    """Reads the arguments of earlier calls, so that broken ones are refused."""
+    """With tools: functions: reads the arguments of earlier calls, so that broken ones are refused."""
     schemas: bool | None = None
     """Can be held to a JSON schema."""
     person: Member | None = None

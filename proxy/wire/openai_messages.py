@@ -64,10 +64,7 @@ def _passes(message: Mapping[str, Any], able: Capabilities) -> bool:
     return (
         (able.developer_role or message["role"] != "developer")
         and _REASONING.isdisjoint(message)
-        and (
-            _CALLED.isdisjoint(message)
-            or (able.tool_ids == "any" and able.reasoning == "strip" and not able.parses_arguments)
-        )
+        and (_CALLED.isdisjoint(message) or (able.tool_ids == "any" and able.reasoning == "strip"))
         and (
             not able.strip_inside
             or not isinstance(message.get("content"), list)

@@ -1,6 +1,6 @@
 """Parts of a message's content, in the form that one upstream takes.
 
-`answer_members.py` calls `fit_content`. What a caller shows or says is never left out: a part that
+`openai_messages.py` calls `fit_content`. What a caller shows or says is never left out: a part that
 an upstream cannot take raises `Unable`, which names its place. Nothing is fetched.
 """
 

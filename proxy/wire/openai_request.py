@@ -65,7 +65,6 @@ _IDLE: tuple[tuple[str, Any], ...] = (
 _SAMPLING = ("temperature", "top_p", "top_k")
 _NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
 _MAXIMA = ("max_completion_tokens", "max_tokens")
-_SYSTEM = frozenset({"system", "developer"})
 _SCHEMA_IN_WORDS = "Answer with a single JSON object and nothing else. It must follow this JSON schema: "
 
 
@@ -95,12 +94,12 @@ def _fitted(call: Call, target: Target, fit: Fit) -> dict[str, Any]:
         _name_person(body, able.person, call.identity.tenant)
     if able.efforts or able.thinking_switch:
         _set_effort(body, able)
-    if not able.schemas:
-        _loosen_schema(body, fit)
     _rename(body, able)
     _sample(body, fit, samples=target.facts.sampling is not False)
     _leave_out(body, fit, call.body)
     body["messages"] = translate(body["messages"], fit)
+    if not able.schemas:
+        _loosen_schema(body, fit)
     body["model"] = target.model
     _cap_output(call, body, fit, target.facts.output)
     _ask_usage(call, body, able)
@@ -159,7 +158,7 @@ def _loosen_schema(body: dict[str, Any], fit: Fit) -> None:
 def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any]]:
     """The line ends the message that opens the conversation, if that is the system's."""
     first, *rest = messages
-    content = first.get("content") if first["role"] in _SYSTEM else None
+    content = first.get("content") if first["role"] == "system" else None
     if isinstance(content, str):
         return [{**first, "content": f"{content}\n\n{line}"}, *rest]
     if isinstance(content, list):
@@ -219,7 +218,7 @@ def _cap_output(call: Call, body: dict[str, Any], fit: Fit, most: int | None) ->
 
 def _said(call: Call, name: str) -> str:
     """The name under which the caller wrote a maximum that goes up as `name`."""
-    return next((said for said in _MAXIMA if said in call.body), name)
+    return next((said for said in _MAXIMA if call.body.get(said) is not None), name)
 
 
 def _ask_usage(call: Call, body: dict[str, Any], able: Capabilities) -> None:
