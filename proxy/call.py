@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from proxy.errors import Told
+from proxy.table import ReasoningField
 from proxy.usage import Usage
 
 
@@ -50,6 +51,8 @@ class Call:
     """Sent as the maximum when the caller names none; None: nothing is added."""
     drop_params: bool = False
     """The route's word: leave out, and note, what an upstream cannot do, instead of refusing it."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The route's word: the member in which the caller gets reasoning, or `none`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ def _open_book(desk: Desk, call: Call) -> Book:
         call = replace(call, body={**route.defaults, **call.body})
     if route.drop_params:
         call = replace(call, drop_params=True)
+    if route.reasoning_field != call.reasoning_field:
+        call = replace(call, reasoning_field=route.reasoning_field)
     if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
     chosen = selection.order(table, route, call.preferred, fit.needs_of(call))

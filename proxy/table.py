@@ -13,6 +13,8 @@ from proxy.usage import Price
 
 DialectName = Literal["openai", "vllm", "anthropic", "gemini"]
 
+ReasoningField = Literal["reasoning_content", "reasoning", "none"]
+
 
 class Secret:
     """A credential that no `repr`, log line or traceback can show by accident."""
@@ -81,16 +83,57 @@ class Capabilities:
     """Knows the `developer` role; otherwise it is sent as `system`."""
     flatten_content: bool = False
     """Takes message content only as a string: text parts are joined, other parts refused."""
+    images: Literal["any", "data", "none"] = "any"
+    """Pictures it takes: all, only JPEG, PNG and WebP inside the request, or none."""
+    audio: Literal["object", "string", "none"] = "object"
+    """How it takes sound: as OpenAI has it, as plain base64 (`string`), or not at all."""
+    files: Literal["any", "document_url", "none"] = "any"
+    """Files it takes: as OpenAI has them, PDF in a part of that name, or none."""
     reasoning: Literal["strip", "reasoning_content", "reasoning"] = "strip"
     """What becomes of reasoning members in the history: dropped, or sent under this name."""
-    tool_ids: Literal["any", "alnum9"] = "any"
-    """`alnum9`: tool-call ids must be nine letters or digits (Mistral); others are hashed down."""
+    reasoning_required: bool = False
+    """Each assistant turn with tool calls must bring its reasoning back, if only an empty text."""
+    efforts: tuple[tuple[str, str], ...] = ()
+    """(OpenAI's `reasoning_effort`, the word for it here); what is not listed goes as it is."""
+    thinking_switch: bool = False
+    """Knows `thinking: {type}`, by which effort `none` is said; without it thinking is on."""
+    tools: Literal["any", "functions"] = "any"
+    """`functions`: knows no other tools, neither the old `functions` nor `allowed_tools`; all that can
+    be said by `tools` is, and the rest refused."""
+    forced_tools: bool = True
+    """Heeds `tool_choice`; False: `none` is said by offering no tools, and forcing a call is refused."""
+    tool_parameters: bool = False
+    """Demands a schema of every function's parameters."""
+    tool_ids: Literal["any", "upto40", "alnum9"] = "any"
+    """Ids of tool calls: at most 40 characters (OpenAI), or just nine letters or digits (Mistral);
+    others are hashed down."""
+    parses_arguments: bool = False
+    """Where it knows only functions: reads the arguments of earlier calls, so that broken are refused."""
+    schemas: bool = True
+    """Can be held to a JSON schema; False: at most to JSON."""
+    person: str | None = None
+    """Member that names the end person, always by a pseudonym; None: OpenAI's own go as they are."""
+    temperature_max: float | None = None
+    """Highest temperature it takes; None: OpenAI's."""
+    lone_zero: bool = False
+    """Takes temperature 0 only without `top_p`, which means nothing beside it."""
     nulls: bool = True
     """Accepts members that are explicitly null; False: they are left out."""
+    answer_members: bool = True
+    """Knows what earlier answers are marked with; False: a refusal is said as text, annotations are
+    left out, and an answer that was spoken is refused."""
     extra_message_members: bool = True
-    """Accepts unknown members inside messages; False: only OpenAI's own are sent."""
+    """Accepts unknown members inside messages and tools; False: only OpenAI's own are sent."""
+    strip_inside: frozenset[str] = frozenset()
+    """Members that never pass inside parts of content and tools, such as marks for a cache."""
+    merge_users: bool = False
+    """Takes one user message at a time: neighbours are joined, and turns that say nothing left out."""
     prefill: bool = False
     """Can continue a trailing assistant message."""
+    prefix: bool = False
+    """A trailing assistant message must say so (`prefix: true`)."""
+    own_members: frozenset[str] = frozenset()
+    """Members of its stream's chunks that are its own affair (padding, service data) and never go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +237,9 @@ class Route:
     """Fields of `Timeouts` that this route narrows, by field name."""
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
+    begun all the same, and belongs to one upstream."""
 
 
 class Unit(StrEnum):

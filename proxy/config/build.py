@@ -41,6 +41,9 @@ from proxy.table import (
 SIMULATOR_URL = "http://simulator.invalid"
 """Stands for the simulator's address, which is known only at start."""
 
+_JOINED = frozenset({"like", "accept", "strip", "refuse", "rename", "efforts"})
+"""Keys of `capabilities` that are more than a value in place of the known one."""
+
 OPEN_MAX_S = BreakerRules().open_max_s
 
 
@@ -119,9 +122,9 @@ def _capabilities(dialect: str, base_url: str, part: CapabilitiesPart) -> Capabi
     known = KNOWN[part.like or name_for(dialect, parts.hostname or "", parts.port)]
     accept, strip, refuse = frozenset(part.accept), frozenset(part.strip), frozenset(part.refuse)
     plain: dict[str, Any] = {
-        key: value
+        key: frozenset(value) if isinstance(value, list) else value
         for key, value in part
-        if value is not None and key not in {"like", "accept", "strip", "refuse", "rename"}
+        if value is not None and key not in _JOINED
     }
     never = (known.strip | NEVER if dialect == "vllm" else known.strip) - refuse - accept
     return replace(
@@ -130,6 +133,7 @@ def _capabilities(dialect: str, base_url: str, part: CapabilitiesPart) -> Capabi
         strip=never | strip,
         refuse=(known.refuse - accept - strip) | refuse,
         rename=tuple({**dict(known.rename), **part.rename}.items()),
+        efforts=tuple({**dict(known.efforts), **part.efforts}.items()),
         **plain,
     )
 
@@ -171,6 +175,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
         drop_params=part.drop_params,
+        reasoning_field=part.reasoning_field,
     )
 
 

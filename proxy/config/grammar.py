@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from proxy.config import units
 from proxy.config.settings import Address
-from proxy.table import DialectName, Every, Per
+from proxy.table import DialectName, Every, Per, ReasoningField
 
 NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
@@ -152,16 +152,54 @@ class CapabilitiesPart(Part):
     """Knows the developer role; otherwise it is sent as system."""
     flatten_content: bool | None = None
     """Takes message content only as one text."""
+    images: Literal["any", "data", "none"] | None = None
+    """Pictures it takes: any, only JPEG, PNG and WebP as data URLs, or none."""
+    audio: Literal["object", "string", "none"] | None = None
+    """How it takes sound: as OpenAI, as plain base64, or not at all."""
+    files: Literal["any", "document_url", "none"] | None = None
+    """Files it takes: as OpenAI, PDF as document_url, or none."""
     reasoning: Literal["strip", "reasoning_content", "reasoning"] | None = None
     """Name of reasoning members in the history, or strip."""
-    tool_ids: Literal["any", "alnum9"] | None = None
-    """alnum9: tool-call ids must be nine letters or digits."""
+    reasoning_required: bool | None = None
+    """Each assistant turn with tool calls must bring its reasoning back, if only an empty text."""
+    efforts: dict[Member, Member] = {}
+    """OpenAI's reasoning_effort: the word here."""
+    thinking_switch: bool | None = None
+    """Knows thinking: {type}, by which effort none is said."""
+    tools: Literal["any", "functions"] | None = None
+    """functions: knows no custom tools, no allowed_tools and no old functions."""
+    forced_tools: bool | None = None
+    """Heeds tool_choice; otherwise none offers no tools, and forcing a call is refused."""
+    tool_parameters: bool | None = None
+    """Demands a schema of every function's parameters."""
+    tool_ids: Literal["any", "upto40", "alnum9"] | None = None
+    """upto40: tool-call ids of at most 40 characters; alnum9: just nine letters or digits."""
+    parses_arguments: bool | None = None
+    """With tools: functions: reads the arguments of earlier calls, so that broken ones are refused."""
+    schemas: bool | None = None
+    """Can be held to a JSON schema."""
+    person: Member | None = None
+    """Member that names the end person, always by a pseudonym."""
+    temperature_max: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Highest temperature it takes; a higher one is lowered to it, and that is said."""
+    lone_zero: bool | None = None
+    """Takes temperature 0 only without top_p."""
     nulls: bool | None = None
     """Accepts members that are explicitly null."""
+    answer_members: bool | None = None
+    """Knows refusals, annotations and sound of earlier answers."""
     extra_message_members: bool | None = None
-    """Accepts members inside messages that are not OpenAI's own."""
+    """Accepts members inside messages and tools that are not OpenAI's own."""
+    strip_inside: list[Member] | None = None
+    """Members that never pass inside parts of content and tools."""
+    merge_users: bool | None = None
+    """Takes one user message at a time: neighbours are joined."""
     prefill: bool | None = None
     """Can continue a trailing assistant message."""
+    prefix: bool | None = None
+    """A trailing assistant message must say prefix: true."""
+    own_members: list[Member] | None = None
+    """Members of its stream's chunks that never go on, such as padding."""
 
 
 class UpstreamPart(Part):
@@ -218,6 +256,8 @@ class RoutePart(Part):
     """Held against limits when the caller names no maximum."""
     drop_params: bool = False
     """A target known not to do all of a call is passed over; true: asked for less, and the caller told so."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which callers get reasoning text; none: they do not get it."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()

@@ -30,6 +30,8 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "int_type": ("not a whole number", "write digits, such as 50_000"),
     "int_parsing": ("not a whole number", "write digits, such as 50_000"),
     "int_from_float": ("not a whole number", "write digits, such as 50_000"),
+    "float_type": ("not a number", "write a number, such as 1.5"),
+    "float_parsing": ("not a number", "write a number, such as 1.5"),
     "bool_type": ("not a yes or no", "write true or false"),
     "bool_parsing": ("not a yes or no", "write true or false"),
     "dict_type": ("not a mapping", "write `key: value` pairs, indented below it"),

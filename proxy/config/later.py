@@ -48,7 +48,6 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.on_midstream", ("continue", "restart"), "write error"),
     Later("routes.*.hedge", ANY, LEAVE_OUT),
     Later("routes.*.pass_unknown", ANY, LEAVE_OUT),
-    Later("routes.*.reasoning_field", ANY, LEAVE_OUT),
     Later("routes.*.cache", ANY, LEAVE_OUT),
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),

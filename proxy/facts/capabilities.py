@@ -49,17 +49,18 @@ _HINTS = frozenset(
 )
 """OpenAI's own accounting, caching and style hints: without them the answer means the same."""
 
-_MEANT = frozenset({"audio", "function_call", "functions", "modalities", "moderation", "web_search_options"})
+_MEANT = frozenset({"audio", "modalities", "moderation", "web_search_options"})
 """What no other server honours, though the caller counts on it."""
 
-_CHAT = frozenset(
+_MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
+"""Marks for a cache inside parts of content and tools: hints as well."""
+
+_SAMPLED = frozenset(
     {
         "frequency_penalty",
         "max_tokens",
         "messages",
         "model",
-        "n",
-        "parallel_tool_calls",
         "presence_penalty",
         "reasoning_effort",
         "response_format",
@@ -73,57 +74,10 @@ _CHAT = frozenset(
 )
 """The core that every allow-list shares."""
 
-OPENAI = Capabilities(developer_role=True)
+_CHAT = _SAMPLED | {"n", "parallel_tool_calls"}
 
-DEEPSEEK = Capabilities(
-    strip=_HINTS | {"parallel_tool_calls", "seed"},
-    refuse=_MEANT | {"logit_bias", "n"},
-    rename=(_TOKENS, ("safety_identifier", "user_id"), ("user", "user_id")),
-    flatten_content=True,
-    reasoning="reasoning_content",
-)
-
-MISTRAL = Capabilities(
-    # 422 for any unknown member, so an allow-list; the names after renaming are on it as well.
-    accept=_CHAT
-    | {
-        "guardrails",
-        "max_completion_tokens",
-        "prediction",
-        "prompt_cache_key",
-        "prompt_mode",
-        "random_seed",
-        "safe_prompt",
-        "seed",
-    },
-    strip=(_HINTS - {"prediction", "prompt_cache_key"}) | {"safety_identifier", "user"},
-    refuse=_MEANT | {"logit_bias", "logprobs", "top_logprobs"},
-    rename=(_TOKENS, ("seed", "random_seed")),
-    usage_option=False,
-    tool_ids="alnum9",
-    nulls=False,
-    extra_message_members=False,
-)
-
-OLLAMA = Capabilities(
-    # It ignores what it does not know: only what would be missed silently needs a word here.
-    strip=_HINTS | {"parallel_tool_calls", "safety_identifier", "user"},
-    refuse=_MEANT | {"logit_bias", "logprobs", "n", "top_logprobs"},
-    rename=(_TOKENS,),
-    reasoning="reasoning",
-)
-
-VLLM = Capabilities(
-    accept=_CHAT
-    | {
-        # OpenAI's own that vLLM honours or harmlessly ignores.
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "seed",
-        "stream_options",
-        "top_logprobs",
-        "user",
+_ENGINE = frozenset(
+    {
         # Sampling that only shapes this caller's own answer.
         "allowed_token_ids",
         "bad_words",
@@ -146,14 +100,118 @@ VLLM = Capabilities(
         "include_reasoning",
         "structured_outputs",
         "thinking_token_budget",
+    }
+)
+"""Members that vLLM added to OpenAI's."""
+
+OPENAI = Capabilities(
+    # It refuses what it does not know, which is the caller's to hear; but not what a caller says
+    # to other servers on the same route, who do know it.
+    strip=_ENGINE | NEVER | {"guardrails", "prompt_mode", "reasoning", "safe_prompt", "thinking"},
+    # Models that reason refuse the old name; all take the new one.
+    rename=(("max_tokens", "max_completion_tokens"),),
+    developer_role=True,
+    tool_ids="upto40",
+    strip_inside=frozenset({"cache_control"}),
+)
+
+DEEPSEEK = Capabilities(
+    accept=_SAMPLED
+    | {"logprobs", "max_completion_tokens", "stream_options", "thinking", "top_logprobs", "user_id"},
+    strip=_HINTS | {"parallel_tool_calls", "seed"},
+    refuse=_MEANT | {"logit_bias", "n"},
+    rename=(_TOKENS,),
+    flatten_content=True,
+    images="none",
+    audio="none",
+    files="none",
+    reasoning="reasoning_content",
+    reasoning_required=True,
+    efforts=(("minimal", "low"), ("medium", "high"), ("xhigh", "high")),
+    thinking_switch=True,
+    tools="functions",
+    schemas=False,
+    person="user_id",
+    answer_members=False,
+    strip_inside=_MARKS,
+)
+
+MISTRAL = Capabilities(
+    # 422 for any unknown member, so an allow-list; the names after renaming are on it as well.
+    accept=_CHAT
+    | {
+        "guardrails",
+        "max_completion_tokens",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_mode",
+        "random_seed",
+        "safe_prompt",
+        "seed",
+    },
+    strip=(_HINTS - {"prediction", "prompt_cache_key"}) | {"safety_identifier", "user"},
+    refuse=_MEANT | {"logit_bias", "logprobs", "top_logprobs"},
+    rename=(_TOKENS, ("seed", "random_seed")),
+    usage_option=False,
+    audio="string",
+    files="document_url",
+    efforts=(("max", "xhigh"),),
+    tools="functions",
+    tool_parameters=True,
+    tool_ids="alnum9",
+    temperature_max=1.5,
+    lone_zero=True,
+    nulls=False,
+    answer_members=False,
+    extra_message_members=False,
+    strip_inside=_MARKS,
+    merge_users=True,
+    prefix=True,
+    own_members=frozenset({"p"}),
+)
+
+OLLAMA = Capabilities(
+    # It ignores what it does not know, and nobody would hear of it: what is not listed is said here.
+    accept=_SAMPLED | {"max_completion_tokens", "reasoning", "seed", "stream_options"},
+    strip=_HINTS | {"parallel_tool_calls", "safety_identifier", "user"},
+    refuse=_MEANT | {"logit_bias", "logprobs", "n", "top_logprobs"},
+    rename=(_TOKENS,),
+    images="data",
+    audio="none",
+    files="none",
+    reasoning="reasoning",
+    tools="functions",
+    forced_tools=False,
+    parses_arguments=True,
+    answer_members=False,
+    strip_inside=_MARKS,
+)
+
+VLLM = Capabilities(
+    accept=_CHAT
+    | _ENGINE
+    | {
+        # OpenAI's own that vLLM honours or harmlessly ignores.
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "seed",
+        "stream_options",
+        "top_logprobs",
+        "user",
     },
     strip=_HINTS | NEVER | {"safety_identifier"},
     refuse=_MEANT,
+    files="none",
     reasoning="reasoning",
+    tools="functions",
+    parses_arguments=True,
+    answer_members=False,
+    strip_inside=_MARKS,
     prefill=True,
 )
 
-PLAIN = Capabilities(strip=NEVER)
+PLAIN = Capabilities(strip=NEVER, own_members=frozenset({"x_groq"}))
 """A server nobody has described: everything passes but what would be unsafe if it were a vLLM."""
 
 KNOWN: Mapping[str, Capabilities] = {

@@ -141,10 +141,10 @@ def judge(dialect: str, body: Any) -> Refusal | None:
             )
         if not isinstance(body.get("model"), str):
             return _wrong("you must provide a model parameter", "model")
-    return _shapes(body) or _messages(body["messages"]) or _tools(body) or _numbers(body)
+    return _shapes(dialect, body) or _messages(body["messages"]) or _tools(body) or _numbers(body)
 
 
-def _shapes(body: Mapping[str, Any]) -> Refusal | None:
+def _shapes(dialect: str, body: Mapping[str, Any]) -> Refusal | None:
     """The type of everything that an answer depends on."""
     if body.get("messages") is None:
         return _malformed("Missing required parameter: 'messages'.", "messages")
@@ -152,14 +152,19 @@ def _shapes(body: Mapping[str, Any]) -> Refusal | None:
         if body.get(name) is not None and not isinstance(body[name], kind):
             return _malformed(f"Invalid type for '{name}'.", name)
     for at, tool in enumerate(body.get("tools") or ()):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            return _malformed(f"Missing required parameter: 'tools[{at}].function.name'.", f"tools[{at}]")
+        offers = "custom" if dialect == "openai" and _is_custom(tool) else "function"
+        offered = tool.get(offers) if isinstance(tool, dict) else None
+        if not isinstance(offered, dict) or not isinstance(offered.get("name"), str):
+            return _malformed(f"Missing required parameter: 'tools[{at}].{offers}.name'.", f"tools[{at}]")
     form = body.get("response_format") or {}
     schema = form.get("json_schema")
     if form.get("type") == "json_schema" and not isinstance(schema, dict):
         return _malformed("Missing required parameter: 'response_format.json_schema'.", "response_format")
     return None
+
+
+def _is_custom(tool: Any) -> bool:
+    return isinstance(tool, dict) and tool.get("type") == "custom"
 
 
 def _messages(messages: list[Any]) -> Refusal | None:

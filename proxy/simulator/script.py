@@ -6,7 +6,8 @@
       - when: {share: 0.2, stream: true}
         do: {cut: 5}
     vllm:
-      dialect: vllm                       # only needed where the name does not hold "vllm"
+      dialect: vllm                       # only needed where the name does not hold "vllm", and is not
+                                          # that of the server itself: deepseek, mistral, ollama
       rules: []
 
 Parsing, and the pure choice of a rule for a call. Files are read in `server.py`.
@@ -26,6 +27,10 @@ from proxy.policy.matching import fits
 
 Seconds = Annotated[float, BeforeValidator(duration)]
 Word = Literal["rate_limit", "overload", "money", "auth", "model", "server", "context"]
+
+
+SHAPED_NAMES = frozenset({"deepseek", "mistral", "ollama"})
+"""Upstreams that are played as strictly as the servers whose names they have."""
 
 
 class ScriptFault(Exception):
@@ -112,7 +117,7 @@ class Rule(_Strict):
 class Part(_Strict):
     """One simulated upstream's part."""
 
-    dialect: Literal["openai", "vllm"] | None = None
+    dialect: Literal["openai", "vllm", "deepseek", "mistral", "ollama"] | None = None
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")
@@ -146,7 +151,9 @@ class Script(_Strict):
     def dialect(self, name: str) -> str:
         """How the upstream `name` speaks."""
         told = self.parts[name].dialect if name in self.parts else None
-        return told or ("vllm" if "vllm" in name else "openai")
+        if told is not None:
+            return told
+        return name if name in SHAPED_NAMES else "vllm" if "vllm" in name else "openai"
 
     def act(self, name: str, scene: "Scene") -> Do:
         """What happens to the call of `scene`."""

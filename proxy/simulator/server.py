@@ -24,6 +24,7 @@ from proxy.simulator.generate import tongue as gemini_tongue
 from proxy.simulator.manners import Refusal
 from proxy.simulator.messages import MESSAGES
 from proxy.simulator.script import Do, Scene, Script, ScriptFault
+from proxy.simulator.shaped import SHAPED
 from proxy.simulator.tongue import Answer, Tongue
 
 log = logging.getLogger("proxy.simulator")
@@ -115,7 +116,8 @@ class Stage:
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         self._refresh()
-        return await self._play(request, tongue(self._prompter.script.dialect(request.match_info["name"])))
+        dialect = self._prompter.script.dialect(request.match_info["name"])
+        return await self._play(request, SHAPED.get(dialect) or tongue(dialect))
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         self._refresh()

@@ -10,6 +10,10 @@ from typing import Any
 FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
 """Finish reasons by which an upstream admits that it broke."""
 
+NOT_SHOWN = "none"
+"""Instead of a name: the route's callers get no reasoning."""
+_REASONING = "reasoning_content"
+
 _FINISHES: Mapping[str, str] = {
     "stop": "stop",
     "length": "length",
@@ -54,6 +58,16 @@ def settle_text(part: dict[str, Any]) -> bool:
             part.setdefault("reasoning_content", reasoning)
             changed = True
     return changed
+
+
+def name_reasoning(part: dict[str, Any], field: str) -> bool:
+    """Reasoning under the name that the route has for it, or not at all; whether it was there."""
+    if field == _REASONING or _REASONING not in part:
+        return False
+    thought = part.pop(_REASONING)
+    if field != NOT_SHOWN:
+        part[field] = thought
+    return True
 
 
 def _divide(items: list[Any]) -> tuple[str, str]:

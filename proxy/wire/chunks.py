@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from proxy.call import Call
 from proxy.usage import Usage
+from proxy.wire.answer import name_reasoning
 from proxy.wire.counts import shown, size
 from proxy.wire.tolerant import dumps
 
@@ -49,6 +50,8 @@ def completion_of(
     call: Call, model: str, choices: list[dict[str, Any]], usage: Mapping[str, Any] | None
 ) -> bytes:
     """A whole answer of any number of choices; the usage as OpenAI writes it."""
+    for each in choices:
+        name_reasoning(each["message"], call.reasoning_field)
     answer = {
         "id": answer_id(call),
         "object": "chat.completion",
@@ -111,8 +114,10 @@ class Chunks:
         return self._shown({"content": text}, text, logprobs=logprobs) if text else b""
 
     def reasoning(self, text: str) -> bytes:
-        """A piece of what the model thought."""
-        return self._shown({"reasoning_content": text}, text) if text else b""
+        """A piece of what the model thought; an empty one where the route's callers get none of it."""
+        delta = {"reasoning_content": text}
+        name_reasoning(delta, self._call.reasoning_field)
+        return self._shown(delta, text) if text else b""
 
     def refusal(self, text: str) -> bytes:
         """Why there is no answer."""

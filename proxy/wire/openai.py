@@ -5,9 +5,10 @@ The story calls it through `dialect.Dialect`; it holds no state and is shared by
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from proxy.call import Call, Signal, UpstreamRequest
-from proxy.table import Target, Upstream
+from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.dialect import Reader, Recalled, Reply
 from proxy.wire.errors import judge
 from proxy.wire.openai_reply import judge_reply
@@ -16,6 +17,9 @@ from proxy.wire.openai_stream import Expected, StreamReader
 from proxy.wire.sse import begins
 
 _OK = 200
+_NO_MEMBERS: frozenset[str] = frozenset()
+_OBFUSCATION = frozenset({"obfuscation"})
+"""Padding that hides the length of what is said; some send it to those who asked for none."""
 
 
 class OpenAI:
@@ -25,7 +29,7 @@ class OpenAI:
         self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
     ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call."""
-        return build(call, target, upstream, upstream.capabilities)
+        return build(call, target, upstream, self.abilities(upstream), recalled)
 
     def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
         """A whole answer, judged by its body: upstreams are careless with content types."""
@@ -35,7 +39,11 @@ class OpenAI:
 
     def reader(self, call: Call, upstream: Upstream) -> Reader:
         """A reader for one streamed answer."""
-        return StreamReader(self.expected(call))
+        able = self.abilities(upstream)
+        expected = self.expected(call)
+        if able.own_members:
+            expected = replace(expected, extras=expected.extras | able.own_members)
+        return StreamReader(expected, recalls=able.reasoning != "strip")
 
     def opens(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether a readable stream of events begins here."""
@@ -45,6 +53,20 @@ class OpenAI:
         """What an answer that is not a success (or not a stream) means."""
         return judge(status, headers, body)
 
+    def abilities(self, upstream: Upstream) -> Capabilities:
+        """What the upstream can do, as the table declares it."""
+        return upstream.capabilities
+
     def expected(self, call: Call) -> Expected:
         """What an answer to this call must look like."""
-        return Expected(call.prompt_bytes, call.include_usage, call.body.get("n") or 1)
+        body = call.body
+        options = body.get("stream_options")
+        padded = not options or options.get("include_obfuscation") is not False
+        return Expected(
+            call.prompt_bytes,
+            call.include_usage,
+            body.get("n") or 1,
+            extras=_NO_MEMBERS if padded else _OBFUSCATION,
+            legacy=bool(body.get("functions")),
+            reasoning_field=call.reasoning_field,
+        )

@@ -7,8 +7,10 @@ calls are counted from 0 without gaps.
 
 from typing import Any
 
-from proxy.wire.answer import FAILED, finish_reason, settle_text
+from proxy.table import ReasoningField
+from proxy.wire.answer import FAILED, finish_reason, name_reasoning, settle_text
 from proxy.wire.counts import size
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps
 
 
@@ -29,11 +31,28 @@ class Malformed(Exception):
 class Choice:
     """The state of one choice. `take` is given each of its pieces in order."""
 
-    __slots__ = ("_arguments", "_begun", "_legacy", "_slots", "_tally", "broken", "finished")
+    __slots__ = (
+        "_arguments",
+        "_begun",
+        "_legacy",
+        "_reasoning_field",
+        "_slots",
+        "_tally",
+        "_thoughts",
+        "broken",
+        "calls",
+        "finished",
+    )
 
-    def __init__(self, tally: Tally, *, legacy: bool) -> None:
+    def __init__(
+        self, tally: Tally, thoughts: Thoughts | None, reasoning_field: ReasoningField, *, legacy: bool
+    ) -> None:
         self._tally = tally
+        self._reasoning_field = reasoning_field
+        self._thoughts = thoughts
         self._legacy = legacy
+        self.calls: list[str] = []
+        """Ids of its tool calls that the caller has seen."""
         self._begun = False
         self._slots: dict[int, int] = {}
         self._arguments: list[int] = []
@@ -82,9 +101,13 @@ class Choice:
             for name in ("reasoning_content", "refusal"):
                 if delta.get(name):
                     self._note(delta[name])
+                    if self._thoughts is not None and name == "reasoning_content":
+                        self._thoughts.add(delta[name])
             for name in ("function_call", "audio"):
                 if isinstance(delta.get(name), dict):
                     self._note("".join(text for text in delta[name].values() if isinstance(text, str)))
+            if self._reasoning_field != "reasoning_content":
+                changed = name_reasoning(delta, self._reasoning_field) or changed
         return changed
 
     def _note(self, text: Any) -> None:
@@ -136,6 +159,8 @@ class Choice:
 
     def _first_piece(self, call: dict[str, Any]) -> bool:
         function = call.setdefault("function", {})
+        if isinstance(call.get("id"), str) and not self._legacy:
+            self.calls.append(call["id"])
         changed = not call.get("type")
         if changed:
             call["type"] = "function"

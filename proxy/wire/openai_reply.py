@@ -6,13 +6,14 @@ inside; what an upstream says besides reaches the caller as it came, but for the
 
 from typing import Any
 
-from proxy.call import Kind, Phase, Signal
-from proxy.wire.answer import FAILED, drop, finish_reason, settle_text
+from proxy.call import Kind, Memory, Phase, Signal
+from proxy.wire.answer import FAILED, drop, finish_reason, name_reasoning, settle_text
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported, size
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
 from proxy.wire.openai_stream import Expected
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
 
@@ -35,7 +36,7 @@ def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
         return _no_answer(status, "no choices")
     changed = drop(answer, expected.extras)
     output_bytes = 0
-    for choice in choices:
+    for number, choice in enumerate(choices):
         message = choice.get("message") if isinstance(choice, dict) else None
         if not isinstance(message, dict):
             return _no_answer(status, "a choice without a message")
@@ -43,11 +44,28 @@ def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
             return _no_answer(status, "malformed tool calls")
         if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"] in FAILED:
             return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
+        if "index" not in choice:
+            choice["index"] = number
+            changed = True
         changed = drop(choice, expected.extras) or changed
         changed = _settle(choice, message, legacy=expected.legacy) or changed
         output_bytes += _size(message)
     usage = reported(answer.get("usage")) or estimated(expected.prompt_bytes, output_bytes, 0)
-    return Reply(dumps(answer) if changed else body, usage)
+    memories = _memories(choices[0]["message"])
+    for choice in choices:
+        changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
+    return Reply(dumps(answer) if changed else body, usage, memories)
+
+
+def _memories(message: dict[str, Any]) -> tuple[Memory, ...]:
+    """The reasoning that led to tool calls, in the first answer: some upstreams want it back."""
+    thought = message.get("reasoning_content")
+    calls = message.get("tool_calls")
+    if not calls or not isinstance(thought, str):
+        return ()
+    thoughts = Thoughts()
+    thoughts.add(thought)
+    return thoughts.memories(call["id"] for call in calls if isinstance(call.get("id"), str))
 
 
 def _no_answer(status: int, detail: str) -> Signal:

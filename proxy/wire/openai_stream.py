@@ -11,7 +11,8 @@ anything but `[DONE]` follows it, and a caller who did not ask must not see it a
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.call import Kind
+from proxy.call import Kind, Memory
+from proxy.table import ReasoningField
 from proxy.usage import Usage
 from proxy.wire.answer import drop
 from proxy.wire.complaints import flatten
@@ -19,6 +20,7 @@ from proxy.wire.counts import estimated, reported
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
 from proxy.wire.openai_choice import Choice, Malformed, Tally
+from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
 from proxy.wire.tolerant import dumps, loads
 
@@ -40,23 +42,31 @@ class Expected:
     """Members of the engine's own that never reach the caller."""
     legacy: bool = False
     """The caller used `functions`, and is answered with `function_call`."""
+    reasoning_field: ReasoningField = "reasoning_content"
+    """The member in which the caller gets reasoning, or `none`."""
 
 
 class StreamReader(Following):
     """Follows one streamed answer (`dialect.Reader`)."""
 
     __slots__ = (
+        "_ahead",
         "_choices",
         "_expected",
         "_report",
         "_tally",
+        "_thoughts",
         "_usage_event",
     )
 
-    def __init__(self, expected: Expected) -> None:
+    def __init__(self, expected: Expected, *, recalls: bool = False) -> None:
+        """`recalls`: the upstream wants the reasoning of an answer with tool calls back."""
         super().__init__()
         self._expected = expected
         self._choices: dict[int, Choice] = {}
+        self._ahead: list[dict[str, Any]] = []
+        """First pieces of choices that a later one came before."""
+        self._thoughts = Thoughts() if recalls else None
         self._tally = Tally()
         self._report: Usage | None = None
         self._usage_event = b""
@@ -73,6 +83,13 @@ class StreamReader(Following):
             return self._report
         return estimated(self._expected.prompt_bytes, self._tally.output_bytes, self._tally.pieces)
 
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """The reasoning that led to the tool calls of the first choice."""
+        if not self._ended or self._thoughts is None:
+            return ()
+        return self._thoughts.memories(self._choices[0].calls)
+
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
         if self._over():
@@ -80,11 +97,7 @@ class StreamReader(Following):
         out = b"".join(self._event(event) for event in self._events.rest() if _is_whole(event))
         if self._over():
             return out
-        wanted = range(self._expected.choices)
-        if all(index in self._choices and self._choices[index].finished for index in wanted):
-            return out + self._done()
-        self._fail(Kind.TRUNCATED, "ended without a finish")
-        return out
+        return out + self._done()
 
     def _event(self, event: Event) -> bytes:
         data = event.data
@@ -107,6 +120,8 @@ class StreamReader(Following):
             return self._fail(Kind.BAD_ANSWER, "a malformed chunk")
 
     def _chunk(self, chunk: dict[str, Any], raw: bytes) -> bytes:
+        if "x_groq" in chunk:
+            _adopt_usage(chunk)
         choices = chunk.get("choices")
         if not choices:
             return self._without_choices(chunk, raw)
@@ -126,6 +141,10 @@ class StreamReader(Following):
             if not isinstance(piece, dict):
                 raise Malformed
             changed = self._piece(piece) or changed
+        if self._ahead:
+            choices[:0] = self._ahead
+            self._ahead = []
+            changed = True
         return changed
 
     def _piece(self, piece: dict[str, Any]) -> bool:
@@ -136,15 +155,29 @@ class StreamReader(Following):
             changed = True
         choice = self._choices.get(index) if type(index) is int else None
         if choice is None:
-            if type(index) is not int or not 0 <= index < max(self._expected.choices, 1):
-                raise Malformed
-            choice = self._choices[index] = Choice(self._tally, legacy=self._expected.legacy)
+            choice = self._begin(index)
         changed = choice.take(piece) or changed
         if choice.broken:
             self._fail(Kind.OVERLOADED, "the upstream gave up")
         if self._expected.extras and drop(piece, self._expected.extras):
             changed = True
         return changed
+
+    def _begin(self, index: Any) -> Choice:
+        """The next choice; those before it begin first, because the SDKs count them as they come."""
+        if type(index) is not int or not 0 <= index < max(self._expected.choices, 1):
+            raise Malformed
+        for earlier in range(index):
+            if earlier not in self._choices:
+                opening = {"index": earlier, "delta": {"content": ""}, "finish_reason": None}
+                self._begin(earlier).take(opening)
+                self._ahead.append(opening)
+        thoughts = self._thoughts if index == 0 else None
+        said = self._expected
+        choice = self._choices[index] = Choice(
+            self._tally, thoughts, said.reasoning_field, legacy=said.legacy
+        )
+        return choice
 
     def _settle_usage(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:
         """Take the count off a chunk that also carries a piece of the answer."""
@@ -181,11 +214,20 @@ class StreamReader(Following):
             self._usage_event = _frame({**head, "choices": [], "usage": usage})
 
     def _done(self) -> bytes:
-        """`[DONE]`, if the answer has earned it."""
-        if not self._choices or not all(choice.finished for choice in self._choices.values()):
-            return self._fail(Kind.TRUNCATED, "done without a finish")
+        """`[DONE]`, if the answer has earned it: every choice that was asked for has ended."""
+        for index in range(self._expected.choices):
+            choice = self._choices.get(index)
+            if choice is None or not choice.finished:
+                return self._fail(Kind.TRUNCATED, "the end without a finish")
         self._ended = True
         return self._usage_event + _DONE
+
+
+def _adopt_usage(chunk: dict[str, Any]) -> None:
+    """A count that is told among service data only (Groq) is the chunk's own."""
+    service = chunk["x_groq"]
+    if isinstance(service, dict) and service.get("usage") and not chunk.get("usage"):
+        chunk["usage"] = service["usage"]
 
 
 def _frame(chunk: dict[str, Any]) -> bytes:

@@ -6,14 +6,10 @@ the old `functions` without a word and refuses empty `tools`, so both are put ri
 """
 
 from dataclasses import replace
-from typing import Any
 
-from proxy.call import Call, Kind, Phase, Signal, UpstreamRequest
-from proxy.table import Capabilities, Target, Upstream
-from proxy.wire.dialect import Recalled
-from proxy.wire.modern_tools import NotFunctions, settle_tools
+from proxy.call import Call
+from proxy.table import Capabilities, Upstream
 from proxy.wire.openai import OpenAI
-from proxy.wire.openai_request import is_used, render
 from proxy.wire.openai_stream import Expected
 
 _ACCEPT = frozenset(
@@ -65,7 +61,8 @@ _NEVER = frozenset(
     }
 )
 """Members through which a caller would reach into the engine. No table can let them pass."""
-_CANNOT = ("audio", "moderation", "web_search_options", "modalities")
+_CANNOT = frozenset({"audio", "modalities", "moderation", "web_search_options"})
+_MARKS = frozenset({"cache_control", "prompt_cache_breakpoint"})
 _EXTRAS = frozenset(
     {
         "kv_transfer_params",
@@ -83,28 +80,23 @@ _EXTRAS = frozenset(
 class VLLM(OpenAI):
     """A vLLM server's chat completions."""
 
-    def request(
-        self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
-    ) -> UpstreamRequest | Signal:
-        """The request for `target`; a `Signal` (`UNABLE`) if vLLM cannot express the call."""
-        body: dict[str, Any] = dict(call.body)
-        for name in _CANNOT:
-            if is_used(name, body.pop(name, None)):
-                return Signal(Kind.UNABLE, Phase.CONNECT, detail=f"cannot express {name}")
-        try:
-            settle_tools(body)
-        except NotFunctions:
-            return Signal(Kind.UNABLE, Phase.CONNECT, detail="cannot express tools other than functions")
-        return render(call, body, target, upstream, _abilities(upstream.capabilities))
+    def abilities(self, upstream: Upstream) -> Capabilities:
+        """What the table declares, within what this dialect allows."""
+        declared = upstream.capabilities
+        accept = _ACCEPT if declared.accept is None else declared.accept
+        return replace(
+            declared,
+            accept=accept - _NEVER,
+            refuse=declared.refuse | _CANNOT,
+            files="none",
+            reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
+            tools="functions",
+            parses_arguments=True,
+            answer_members=False,
+            strip_inside=declared.strip_inside | _MARKS,
+        )
 
     def expected(self, call: Call) -> Expected:
         """What an answer to this call must look like."""
-        legacy = bool(call.body.get("functions"))
-        return replace(super().expected(call), extras=_EXTRAS, legacy=legacy)
-
-
-def _abilities(declared: Capabilities) -> Capabilities:
-    """What the table declares, within what this dialect allows."""
-    accept = _ACCEPT if declared.accept is None else declared.accept
-    reasoning = "reasoning" if declared.reasoning == "strip" else declared.reasoning
-    return replace(declared, accept=accept - _NEVER, reasoning=reasoning)
+        expected = super().expected(call)
+        return replace(expected, extras=expected.extras | _EXTRAS)

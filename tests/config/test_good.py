@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import Address, ConfigError, load
-from proxy.facts.capabilities import MISTRAL, NEVER, VLLM
+from proxy.facts.capabilities import DEEPSEEK, MISTRAL, NEVER, VLLM
 from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
 
@@ -329,6 +329,19 @@ def test_a_known_server_can_be_corrected_member_by_member(read):
     assert made.refuse == MISTRAL.refuse | {"prediction"}
     assert dict(made.rename) == {**dict(MISTRAL.rename), "a": "b"}
     assert (made.tool_ids, made.usage_option) == ("any", False)
+
+
+def test_every_way_of_a_server_can_be_said_in_the_table(read):
+    text = SMALL.replace(
+        "openai: {",
+        "openai: {capabilities: {like: deepseek, efforts: {none: low, medium: medium}, strip_inside: [],"
+        " own_members: [p], images: data, person: end_user, temperature_max: 1, schemas: yes}, ",
+    )
+    made = read(text).table.upstreams["openai"].capabilities
+    assert dict(made.efforts) == {**dict(DEEPSEEK.efforts), "none": "low", "medium": "medium"}
+    assert (made.strip_inside, made.own_members) == (frozenset(), frozenset({"p"}))
+    assert (made.images, made.person, made.temperature_max, made.schemas) == ("data", "end_user", 1.0, True)
+    assert (made.reasoning_required, made.thinking_switch, made.flatten_content) == (True, True, True)
 
 
 def test_no_correction_opens_the_engine_of_a_vllm(read):

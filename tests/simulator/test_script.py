@@ -87,6 +87,12 @@ def test_the_dialect_is_told_or_read_from_the_name(text, dialects):
     assert tuple(map(script.dialect, ("one", "vllm", "my-vllm-2"))) == dialects
 
 
+def test_a_server_of_that_name_is_played_as_strictly_unless_the_script_says_otherwise():
+    script = Script.parse(b"mistral: {dialect: openai}\nother: {dialect: mistral}")
+    played = [script.dialect(name) for name in ("mistral", "other", "deepseek", "ollama", "vllm-mistral")]
+    assert played == ["openai", "mistral", "deepseek", "ollama", "vllm"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -103,7 +109,10 @@ def test_the_dialect_is_told_or_read_from_the_name(text, dialects):
         ("one:\n  - when: {share: 1.5}", "one[0].when.share: Input should be less than or equal to 1"),
         ("one:\n  - when: {calls: x}", "one[0].when.calls: String should match pattern"),
         ("one:\n  - do: {status: '${STATUS}'}", "line 2: one[0].do.status: a script knows no variables"),
-        ("one:\n  dialect: cobol", "line 2: one.dialect: Input should be 'openai' or 'vllm'"),
+        (
+            "one:\n  dialect: cobol",
+            "line 2: one.dialect: Input should be 'openai', 'vllm'",
+        ),
         ("one: []\none: []", "line 2: one: this key was written before (line 1)"),
         ("one: 7", "line 1: one: Input should be a valid dictionary"),
     ],

@@ -16,6 +16,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsBas
 from pydantic import TypeAdapter
 
 from proxy.call import UpstreamRequest
+from proxy.facts.capabilities import KNOWN
 from proxy.table import Capabilities
 from proxy.wire import DIALECTS
 from proxy.wire.body import check
@@ -25,7 +26,8 @@ from tests.wire.samples import HELLO, TARGET, accumulate, make_call, make_target
 
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path for path in CASES.glob("*/*") if path.is_dir())
-SETS = {"accept", "strip", "refuse"}
+SETS = {"accept", "strip", "refuse", "strip_inside", "own_members"}
+PAIRS = {"rename", "efforts"}
 STOPS = {"anthropic": b'"stop_reason":"', "gemini": b'"finishReason":"'}
 """What must have come before a stream may pass for whole, where it is not OpenAI's own finish."""
 TYPES = {"anthropic": MessageCreateParamsBase, "gemini": GeminiRequest}
@@ -49,13 +51,14 @@ def arrange(folder):
     body = load(folder, "request.client.json", HELLO)
     case = load(folder, "case.json", {})
     able = {name: frozenset(value) if name in SETS else value for name, value in case.get("able", {}).items()}
-    if "rename" in able:
-        able["rename"] = tuple(tuple(pair) for pair in able["rename"])
-    assert Capabilities(**able) is not None
+    for name in PAIRS & able.keys():
+        able[name] = tuple(tuple(pair) for pair in able[name])
     call = make_call(body, **case.get("call", {}))
     target = make_target(folder.parent.name, case.get("model", TARGET.model))
+    known = replace(KNOWN[case["like"]] if "like" in case else Capabilities(), **able)
+    headers = tuple(case.get("headers", {}).items())
+    upstream = replace(make_upstream(), headers=headers, capabilities=known)
     target = replace(target, facts=replace(target.facts, **case.get("facts", {})))
-    upstream = replace(make_upstream(**able), headers=tuple(case.get("headers", {}).items()))
     return DIALECTS[folder.parent.name], call, target, upstream
 
 
@@ -94,6 +97,8 @@ def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
     unable = load(folder, "unable.json")
     if unable is not None:
         assert {"kind": request.kind, "phase": request.phase, "detail": request.detail} == unable
+        assert request.told.status == 400
+        assert request.detail == f"cannot express {request.told.param}"
         return
     assert isinstance(request, UpstreamRequest)
     assert json.loads(request.body) == load(folder, "request.upstream.json")

@@ -2,9 +2,10 @@
 
 import pytest
 
-from proxy.call import Kind, Phase
+from proxy.call import Kind, Memory, Phase
 from proxy.usage import Source
 from proxy.wire.openai_stream import Expected, StreamReader
+from proxy.wire.openai_thoughts import THOUGHTS_MAX
 from proxy.wire.sse import MAX_EVENT
 from tests.wire.samples import DONE, accumulate, chunk, event, read_whole
 
@@ -178,10 +179,90 @@ def test_what_was_seen_is_counted_by_bytes_but_no_less_than_by_pieces():
     assert reader.usage.output == 41
 
 
-def test_a_choice_that_never_came_is_missed_only_where_the_upstream_does_not_say_done():
-    stream = chunk({"role": "assistant", "content": "A"}) + chunk({}, "stop")
-    cut, said = make_reader(choices=2), make_reader(choices=2)
-    read_whole(cut, stream)
-    read_whole(said, stream + DONE)
-    assert cut.failure.kind is Kind.TRUNCATED
-    assert said.ended
+@pytest.mark.parametrize("end", [b"", DONE])
+def test_a_choice_that_never_came_is_missed_whatever_the_upstream_says(end):
+    reader = make_reader(choices=2)
+    out = read_whole(reader, chunk({"role": "assistant", "content": "A"}) + chunk({}, "stop") + end)
+    assert reader.failure.kind is Kind.TRUNCATED
+    assert not out.endswith(DONE)
+
+
+def test_choices_begin_in_their_order_whichever_speaks_first():
+    stream = chunk({"role": "assistant", "content": "C"}, index=2) + chunk({"content": "A"}, index=0)
+    stream += b"".join(chunk({}, "stop", index=index) for index in (1, 0, 2)) + DONE
+    reader = make_reader(choices=3)
+    chunks, whole = accumulate(read_whole(reader, stream))
+    assert reader.ended
+    assert [choice.index for choice in chunks[0].choices] == [0, 1, 2]
+    assert [choice.message.content for choice in whole.choices] == ["A", "", "C"]
+    assert {choice.message.role for choice in whole.choices} == {"assistant"}
+
+
+def test_a_count_among_service_data_is_read_and_the_data_stays_behind():
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    stream = chunk({"role": "assistant", "content": "a"}, x_groq={"id": "req", "seed": 1})
+    stream += chunk({}, "stop", x_groq={"id": "req", "usage": usage}) + DONE
+    reader = make_reader(include_usage=True, extras=frozenset({"x_groq"}))
+    out = read_whole(reader, stream)
+    assert b"x_groq" not in out
+    assert accumulate(out)[1].usage.total_tokens == 7
+    assert (reader.usage.total, reader.usage.source) == (7, Source.REPORTED)
+
+
+def call_piece(index, name=None, **more):
+    function = {"arguments": "{}"} if name is None else {"name": name, "arguments": ""}
+    return {"index": index, "function": function, **more}
+
+
+CALLED = chunk({"role": "assistant", "content": None, "reasoning_content": "Let me "})
+CALLED += chunk({"reasoning_content": "look."})
+CALLED += chunk({"tool_calls": [call_piece(0, "a", id="call_a", type="function")]})
+CALLED += chunk({"tool_calls": [call_piece(1, "b", id="call_b", type="function")]})
+
+
+def test_reasoning_before_tool_calls_is_kept_for_those_who_want_it_back():
+    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    reader.feed(CALLED)
+    assert reader.memories == ()
+    reader.feed(chunk({}, "tool_calls") + DONE)
+    assert reader.memories == (Memory(("call_a", "call_b"), b'"Let me look."'),)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"", chunk({}, "abort") + DONE, event({"error": {"message": "x"}}), b"data: {\n\n"]
+)
+def test_an_answer_that_broke_leaves_nothing_to_recall(rest):
+    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    read_whole(reader, CALLED + rest)
+    assert reader.failure is not None
+    assert reader.memories == ()
+
+
+def test_nothing_is_recalled_without_calls_or_reasoning_or_need():
+    def memories(stream, *, recalls=True):
+        reader = StreamReader(Expected(40, include_usage=False), recalls=recalls)
+        read_whole(reader, stream + chunk({}, "stop") + DONE)
+        assert reader.ended
+        return reader.memories
+
+    assert memories(chunk({"content": "x", "reasoning_content": "hm"})) == ()
+    assert memories(chunk({"tool_calls": [call_piece(0, "a", id="call_a")]})) == ()
+    assert memories(CALLED, recalls=False) == ()
+
+
+def test_only_the_first_answer_is_recalled():
+    other = {"reasoning_content": "Not mine.", "tool_calls": [call_piece(0, "b", id="call_b")]}
+    mine = {"reasoning_content": "Mine.", "tool_calls": [call_piece(0, "a", id="call_a")]}
+    reader = StreamReader(Expected(40, include_usage=False, choices=2), recalls=True)
+    stream = chunk(other, index=1) + chunk(mine) + chunk({}, "stop") + chunk({}, "stop", index=1)
+    read_whole(reader, stream + DONE)
+    assert reader.memories == (Memory(("call_a",), b'"Mine."'),)
+
+
+def test_reasoning_too_long_to_keep_is_not_kept_by_halves():
+    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    for _ in range(5):
+        reader.feed(chunk({"reasoning_content": "x" * (THOUGHTS_MAX // 4)}))
+    reader.feed(CALLED + chunk({}, "tool_calls") + DONE)
+    assert reader.ended
+    assert reader.memories == ()
