@@ -142,7 +142,12 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "tool_choice": _choice((body.get("toolConfig") or {}).get("functionCallingConfig") or {}),
         "response_format": _format(settings),
+        "reasoning_effort": "high" if _thinks(settings.get("thinkingConfig") or {}) else None,
     }
+
+
+def _thinks(config: Mapping[str, Any]) -> bool:
+    return bool(config) and config.get("thinkingBudget") != 0
 
 
 def _functions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -173,36 +178,54 @@ class Answer:
         self._ident = ident
         self._model = str(body["model"])
         self._said = said
-        self.done = _event(self._chunk([{"text": ""}], _FINISHES[said.finish]))
+        config = (body.get("generationConfig") or {}).get("thinkingConfig") or {}
+        self._thought = said.thought if config.get("includeThoughts") is True else ()
+        self.done = _event(self._refused() if said.refused else self._chunk([{"text": ""}], said.finish))
 
     def whole(self) -> bytes:
-        parts = self._call() if self._said.tool is not None else [{"text": "".join(self._said.tokens)}]
-        return orjson.dumps(self._chunk(parts, _FINISHES[self._said.finish]))
+        if self._said.refused:
+            return orjson.dumps(self._refused())
+        thought = [{"text": "".join(self._thought), "thought": True}] if self._thought else []
+        parts = self._calls() if self._said.tool is not None else [{"text": "".join(self._said.tokens)}]
+        return orjson.dumps(self._chunk(thought + parts, self._said.finish))
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
+        for token in self._thought:
+            yield _event(self._chunk([{"text": token, "thought": True}]))
         if self._said.tool is not None:
-            yield _event(self._chunk(self._call()))
+            yield _event(self._chunk(self._calls()))
             return
-        for token in self._said.tokens:
+        for token in () if self._said.refused else self._said.tokens:
             yield _event(self._chunk([{"text": token}]))
 
-    def _call(self) -> list[dict[str, Any]]:
-        """The call in one part; none where the maximum cut its arguments."""
+    def _calls(self) -> list[dict[str, Any]]:
+        """Each call in one part; none where the maximum cut its arguments."""
         if self._said.finish == "length":
             return []
-        args = orjson.loads("".join(self._said.tokens))
-        return [{"functionCall": {"name": self._said.tool, "args": args}}]
+        return [
+            {"functionCall": {"name": call.name, "args": orjson.loads("".join(call.tokens))}}
+            for call in self._said.calls
+        ]
+
+    def _refused(self) -> dict[str, Any]:
+        """The vendor gives no words for it."""
+        return {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, **self._about(last=True)}
 
     def _chunk(self, parts: list[dict[str, Any]], finish: str | None = None) -> dict[str, Any]:
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
-        usage = {"promptTokenCount": self._said.prompt_tokens, "totalTokenCount": self._said.prompt_tokens}
         if finish is not None:
-            candidate["finishReason"] = finish
-            usage["candidatesTokenCount"] = len(self._said.tokens)
-            usage["totalTokenCount"] += len(self._said.tokens)
+            candidate["finishReason"] = _FINISHES[finish]
+        return {"candidates": [candidate], **self._about(last=finish is not None)}
+
+    def _about(self, *, last: bool) -> dict[str, Any]:
+        usage = {"promptTokenCount": self._said.prompt_tokens, "totalTokenCount": self._said.prompt_tokens}
+        if last and not self._said.refused:
+            thought = len(self._said.thought)
+            usage["candidatesTokenCount"] = self._said.output_tokens - thought
+            usage["totalTokenCount"] += self._said.output_tokens
+            usage |= {"thoughtsTokenCount": thought} if thought else {}
         return {
-            "candidates": [candidate],
             "usageMetadata": usage,
             "modelVersion": self._model,
             "responseId": f"simulated-{self._ident}",

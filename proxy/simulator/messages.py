@@ -55,6 +55,9 @@ _TYPES: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_DELTAS: Mapping[str, str] = {"partial_json": "input_json_delta"}
+"""Kinds of pieces that are not called as what they hold."""
+SIGNATURE = "c2ltdWxhdGVk"
 _FINISHES: Mapping[str, str] = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
 
 
@@ -122,8 +125,14 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
             for tool in body.get("tools") or ()
         ],
         "tool_choice": _choice(body.get("tool_choice") or {}),
+        "parallel_tool_calls": not (body.get("tool_choice") or {}).get("disable_parallel_tool_use"),
         "response_format": {"type": "json_schema", "json_schema": form} if form else None,
+        "reasoning_effort": "high" if _thinks(body) else None,
     }
+
+
+def _thinks(body: Mapping[str, Any]) -> bool:
+    return (body.get("thinking") or {}).get("type") in ("adaptive", "enabled")
 
 
 def _choice(given: Mapping[str, Any]) -> Any:
@@ -144,28 +153,49 @@ class Answer:
         self._said = said
 
     def whole(self) -> bytes:
-        text = "".join(self._said.tokens)
-        block: dict[str, Any] = {"type": "text", "text": text}
-        if self._said.tool is not None:
-            block = {**self._block(), "input": {} if self._said.finish == "length" else orjson.loads(text)}
-        message = {**self._message(), "content": [block], "stop_reason": _FINISHES[self._said.finish]}
-        return orjson.dumps({**message, "usage": self._usage(len(self._said.tokens))})
+        content = [{**block, **self._full(block, tokens)} for block, _, tokens in self._blocks()]
+        message = {**self._message(), "content": content, **self._end()}
+        return orjson.dumps({**message, "usage": self._usage(self._said.output_tokens)})
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
         start = {**self._message(), "content": [], "stop_reason": None, "usage": self._usage(1)}
         yield _event({"type": "message_start", "message": start})
-        yield _event({"type": "content_block_start", "index": 0, "content_block": self._block()})
-        for token in self._said.tokens:
-            delta = {"type": "text_delta", "text": token}
-            if self._said.tool is not None:
-                delta = {"type": "input_json_delta", "partial_json": token}
-            yield _event({"type": "content_block_delta", "index": 0, "delta": delta})
-        yield _event({"type": "content_block_stop", "index": 0})
-        delta_end = {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
-        yield _event(
-            {"type": "message_delta", "delta": delta_end, "usage": self._usage(len(self._said.tokens))}
-        )
+        for index, (block, piece, tokens) in enumerate(self._blocks()):
+            yield _event({"type": "content_block_start", "index": index, "content_block": block})
+            for token in tokens:
+                yield _delta(index, piece, token)
+            if block["type"] == "thinking":
+                yield _delta(index, "signature", SIGNATURE)
+            yield _event({"type": "content_block_stop", "index": index})
+        usage = self._usage(self._said.output_tokens)
+        yield _event({"type": "message_delta", "delta": self._end(), "usage": usage})
+
+    def _blocks(self) -> Iterator[tuple[dict[str, Any], str, tuple[str, ...]]]:
+        """Each block as it begins, the name of its pieces, and the pieces."""
+        said = self._said
+        if said.thought:
+            yield {"type": "thinking", "thinking": "", "signature": ""}, "thinking", said.thought
+        for number, call in enumerate(said.calls):
+            made_id = f"toolu_{self._ident}-{number}"
+            block = {"type": "tool_use", "id": made_id, "name": call.name, "input": {}}
+            yield block, "partial_json", call.tokens
+        if not said.calls and not said.refused:
+            yield {"type": "text", "text": ""}, "text", said.tokens
+
+    def _full(self, block: Mapping[str, Any], tokens: tuple[str, ...]) -> dict[str, Any]:
+        """What a block has once it is complete."""
+        text = "".join(tokens)
+        if block["type"] == "tool_use":
+            return {"input": {} if self._said.finish == "length" else orjson.loads(text)}
+        return {block["type"]: text, **({"signature": SIGNATURE} if "signature" in block else {})}
+
+    def _end(self) -> dict[str, Any]:
+        """Why it stopped."""
+        if not self._said.refused:
+            return {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
+        details = {"type": "refusal", "category": None, "explanation": "".join(self._said.tokens)}
+        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
 
     def _message(self) -> dict[str, Any]:
         return {
@@ -175,11 +205,6 @@ class Answer:
             "model": self._model,
             "stop_sequence": None,
         }
-
-    def _block(self) -> dict[str, Any]:
-        if self._said.tool is None:
-            return {"type": "text", "text": ""}
-        return {"type": "tool_use", "id": f"toolu_{self._ident}", "name": self._said.tool, "input": {}}
 
     def _usage(self, output: int) -> dict[str, int]:
         return {
@@ -192,6 +217,11 @@ class Answer:
 
 def _event(said: Mapping[str, Any]) -> bytes:
     return b"event: " + str(said["type"]).encode() + b"\ndata: " + orjson.dumps(said) + b"\n\n"
+
+
+def _delta(index: int, piece: str, token: str) -> bytes:
+    delta = {"type": _DELTAS.get(piece, f"{piece}_delta"), piece: token}
+    return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
 
 def _wrong(message: str) -> Refusal:
