@@ -1,10 +1,10 @@
-"""The official Python SDK in front of a Claude: the caller must not notice who answers."""
+"""The official Python SDK in front of a Claude: what only it has to show, beside `test_every_dialect.py`."""
 
 import openai
 import pytest
 
-from tests.kit.asking import PIXEL, WEATHER, City, chat, client_of
-from tests.kit.processes import TABLE, calls, house
+from tests.kit.asking import WEATHER, City, client_of
+from tests.kit.processes import TABLE, house
 
 HEAD, _, _ = TABLE.partition("upstreams:")
 CLAUDE_TABLE = (
@@ -45,19 +45,8 @@ def sdk(behind):
         yield client
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_chat_is_answered_counted_and_paid(sdk, behind, stream):
-    said, usage = chat(sdk, ASK, stream=stream)
-    assert said.startswith("Simulated answer from anthropic")
-    assert usage.completion_tokens == len(said.split(" "))
-    newest = calls(behind, 1)[0]
-    assert newest["upstream"] == "anthropic"
-    assert newest["output_tokens"] == usage.completion_tokens
-    assert newest["nano_usd"] > 0
-
-
-@pytest.mark.parametrize("model", ["chat", "older", "newest"])
-def test_parse_gives_an_object_of_the_schema(sdk, model):
+@pytest.mark.parametrize("model", ["older", "newest"])
+def test_a_schema_is_held_however_the_model_can_be(sdk, model):
     parsed = sdk.chat.completions.parse(model=model, messages=ASK, response_format=City)
     assert isinstance(parsed.choices[0].message.parsed, City)
     with sdk.chat.completions.stream(model=model, messages=ASK, response_format=City) as events:
@@ -66,42 +55,11 @@ def test_parse_gives_an_object_of_the_schema(sdk, model):
     assert choice.finish_reason == "stop"
 
 
-def test_a_picture_goes_up_as_data_or_as_a_link(sdk):
-    for url in (PIXEL, "https://example.com/a.png"):
-        content = [{"type": "text", "text": "what?"}, {"type": "image_url", "image_url": {"url": url}}]
-        messages = [{"role": "user", "content": content}]
-        raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=messages)
-        assert raw.headers["x-fallthrough-upstream"] == "anthropic"
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_conversation_with_tools_survives_a_change_of_upstream(sdk, behind, stream):
-    def turn(messages):
-        if not stream:
-            return sdk.chat.completions.create(model="chat", messages=messages, tools=[WEATHER]).choices[0]
-        with sdk.chat.completions.stream(model="chat", messages=messages, tools=[WEATHER]) as events:
-            return events.get_final_completion().choices[0]
-
-    def answered(messages, choice):
-        made = [
-            {"id": call.id, "type": "function", "function": call.function.to_dict()}
-            for call in choice.message.tool_calls
-        ]
-        for call in made:
-            call["function"].pop("parsed_arguments", None)
-        results = [{"role": "tool", "tool_call_id": call["id"], "content": "cold"} for call in made]
-        return [*messages, {"role": "assistant", "content": None, "tool_calls": made}, *results]
-
-    first = turn(ASK)
-    assert first.finish_reason == "tool_calls"
-    history = answered(ASK, first)
-    assert turn(history).message.content.startswith("Simulated answer from anthropic")
-    behind.script("anthropic: [{do: {error: overload}}]")
-    assert turn(history).message.content.startswith("Simulated answer from vllm")
-    again = [*history, {"role": "user", "content": "And now?"}]
-    elsewhere = answered(again, turn(again))
-    behind.script("{}")
-    assert turn(elsewhere).message.content.startswith("Simulated answer from anthropic")
+def test_a_picture_may_be_a_link(sdk):
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "what?"}, image]}]
+    raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=messages)
+    assert raw.headers["x-fallthrough-upstream"] == "anthropic"
 
 
 def test_what_is_lost_is_said_in_a_header(sdk):
@@ -123,17 +81,3 @@ def test_what_one_target_cannot_do_is_done_by_the_next(sdk):
     raw = sdk.chat.completions.with_raw_response.create(model="chat", messages=ASK, n=2)
     assert raw.headers["x-fallthrough-upstream"] == "vllm"
     assert len(raw.parse().choices) == 2
-
-
-@pytest.mark.parametrize("do", ["{cut: 4}", "{error_event: 4}"])
-def test_a_stream_that_breaks_is_an_error_and_no_answer(sdk, behind, do):
-    behind.script(f"anthropic: [{{do: {do}}}]")
-    with pytest.raises(openai.APIError):
-        list(sdk.chat.completions.create(model="newest", messages=ASK, stream=True))
-
-
-@pytest.mark.parametrize("kind", ["rate_limit", "overload", "money", "auth", "model", "server"])
-def test_every_trouble_of_the_upstream_is_somebody_elses_answer(sdk, behind, kind):
-    behind.script(f"anthropic: [{{do: {{error: {kind}}}}}]")
-    answer = sdk.chat.completions.create(model="chat", messages=ASK)
-    assert answer.choices[0].message.content.startswith("Simulated answer from vllm")
