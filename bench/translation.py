@@ -179,7 +179,7 @@ def asked(size: int | None = None) -> Call:
 
 def upstream(dialect: str) -> Upstream:
     able = KNOWN.get(dialect, Capabilities())
-    return Upstream(dialect, dialect, "http://127.0.0.1/v1", Secret("none"), capabilities=able)  # type: ignore[arg-type]
+    return Upstream(dialect, dialect, "http://127.0.0.1/v1", Secret("none"), capabilities=able)
 
 
 def event_us(dialect: str, stream: Stream, together: int) -> float:
