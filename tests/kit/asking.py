@@ -40,7 +40,9 @@ def client_of(built: House) -> Iterator[OpenAI]:
     built.script("{}")
 
 
-def chat(sdk: OpenAI, model: str, messages: list[dict[str, Any]], *, stream: bool) -> tuple[str, Any]:
+def chat(
+    sdk: OpenAI, messages: list[dict[str, Any]], *, stream: bool, model: str = "chat"
+) -> tuple[str, Any]:
     """The text and the usage of one answer."""
     talk = Talk(sdk, model, messages, stream=stream)
     return talk.turn().message.content, talk.usage

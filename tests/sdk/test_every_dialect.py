@@ -79,7 +79,7 @@ def test_no_dialect_is_left_out():
 
 @every
 def test_a_chat_is_answered_counted_and_paid_streamed_or_not(sdk, everyone, dialect):
-    heard = [chat(sdk, dialect, ASK, stream=stream) for stream in (False, True)]
+    heard = [chat(sdk, ASK, stream=stream, model=dialect) for stream in (False, True)]
     assert heard[0] == heard[1]
     for (said, usage), row in zip(heard, calls(everyone, 2), strict=True):
         assert said.startswith(f"Simulated answer from {dialect}")
