@@ -61,7 +61,7 @@ class Answer:
         """All events of the stream, `[DONE]` left out."""
         for index in self._choices:
             yield self._event(index, {"role": "assistant", "content": None if self._said.tool else ""})
-        yield from self._thoughts()
+        yield from self._aloud()
         for index in self._choices:
             for place, (number, call) in enumerate(self._calls(index)):
                 begun = self._call(number) | {
@@ -89,7 +89,7 @@ class Answer:
         for place, call in enumerate(self._said.calls):
             yield index + place * len(self._choices), call
 
-    def _thoughts(self) -> Iterator[bytes]:
+    def _aloud(self) -> Iterator[bytes]:
         """OpenAI shows none of them, but counts them."""
         return iter(())
 
@@ -113,7 +113,7 @@ class EngineAnswer(Answer):
         thought = "".join(self._said.thought)
         return super()._message(index) | ({"reasoning": thought} if thought else {})
 
-    def _thoughts(self) -> Iterator[bytes]:
+    def _aloud(self) -> Iterator[bytes]:
         for token in self._said.thought:
             for index in self._choices:
                 yield self._event(index, {"reasoning": token})
