@@ -175,24 +175,31 @@ def google(data: bytes, quirks: Iterable[str] = ()) -> Read:
     for quirk in quirks:
         QUIRKS[quirk](said)
     chunks = [types.GenerateContentResponse._from_response(response=chunk, kwargs={}) for chunk in said]
-    heads = [chunk.candidates[0] for chunk in chunks if chunk.candidates]
+    heads = [head for chunk in chunks for head in chunk.candidates or ()]
+    numbers = sorted({head.index or 0 for head in heads})
+    seen = [_candidate([head for head in heads if (head.index or 0) == number]) for number in numbers]
+    blocked = chunks[0].prompt_feedback and chunks[0].prompt_feedback.block_reason
+    if blocked:
+        seen = [Seen("content_filter", refusal=f"The prompt was blocked: {blocked.value}.")]
+    return Read(tuple(seen), _google_counts(chunks[-1].usage_metadata), chunks[-1].model_version)
+
+
+def _candidate(heads: list[Any]) -> Seen:
+    """One candidate of several, from all its pieces."""
     parts = [part for head in heads if head.content for part in head.content.parts or ()]
     calls = tuple(
         Called(part.function_call.name, part.function_call.args or {}, part.function_call.id)
         for part in parts
         if part.function_call
     )
-    finishes = [head.finish_reason.value for head in heads if head.finish_reason]
-    blocked = chunks[0].prompt_feedback and chunks[0].prompt_feedback.block_reason
-    finish = _FINISHES.get(finishes[-1], "tool_calls" if calls else "stop") if finishes else "content_filter"
-    seen = Seen(
-        finish,
+    finish = [head.finish_reason.value for head in heads if head.finish_reason][-1]
+    return Seen(
+        _FINISHES.get(finish, "tool_calls" if calls else "stop"),
         "".join(part.text or "" for part in parts if not part.thought),
         "".join(part.text or "" for part in parts if part.thought),
-        f"The prompt was blocked: {blocked.value}." if blocked else "",
+        "",
         calls,
     )
-    return Read((seen,), _google_counts(chunks[-1].usage_metadata), chunks[-1].model_version)
 
 
 def _google_counts(usage: Any) -> Counts | None:
