@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletion
 
 from proxy.call import Call, Kind
 from proxy.policy.classify import classify
+from proxy.table import Upstream
 from proxy.usage import Source
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Dialect, Reply
@@ -50,6 +51,7 @@ class Sample(NamedTuple):
     name: str
     dialect: Dialect
     call: Call
+    upstream: Upstream
     data: bytes
     oracle: Accumulated
 
@@ -59,16 +61,15 @@ class Sample(NamedTuple):
 
     def reader(self, *, asked: bool = True):
         body = {**self.call.body, "stream": True, "stream_options": {"include_usage": asked}}
-        return self.dialect.reader(make_call(body, include_usage=asked), make_upstream())
+        return self.dialect.reader(make_call(body, include_usage=asked), self.upstream)
 
 
 def sample_of(path) -> Sample:
-    name = name_of(path)
+    name, data = name_of(path), path.read_bytes()
     if path.is_relative_to(FIXTURES):
-        oracle, call = RECORDINGS[name], recorded_call(path)
-    else:
-        oracle, call = GOLDEN.get(name, GOLDEN_RULES[path.parents[1].name]), arrange(path.parent)[1]
-    return Sample(name, dialect_of(name), call, path.read_bytes(), oracle)
+        return Sample(name, dialect_of(name), recorded_call(path), make_upstream(), data, RECORDINGS[name])
+    dialect, call, _, upstream = arrange(path.parent)
+    return Sample(name, dialect, call, upstream, data, GOLDEN.get(name, GOLDEN_RULES[path.parents[1].name]))
 
 
 def recorded_call(path) -> Call:

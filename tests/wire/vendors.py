@@ -165,7 +165,12 @@ def _message(message: Any) -> Read:
 
 # --- Google ---------------------------------------------------------------------------------------
 
-_FINISHES = {"MAX_TOKENS": "length", "SAFETY": "content_filter", "PROHIBITED_CONTENT": "content_filter"}
+_FINISHES = {
+    "CONTINUATION": "length",
+    "MAX_TOKENS": "length",
+    "PROHIBITED_CONTENT": "content_filter",
+    "SAFETY": "content_filter",
+}
 
 
 def google(data: bytes, quirks: Iterable[str] = ()) -> Read:
