@@ -21,7 +21,7 @@ VENDORS = {
 THINKING = {
     "openai": {"reasoning_effort": "high"},
     "vllm": {"reasoning_effort": "high"},
-    "anthropic": {"thinking": {"type": "adaptive"}},
+    "anthropic": {"thinking": {"type": "adaptive", "display": "summarized"}},
     "gemini": {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH", "includeThoughts": True}}},
 }
 CALLING = {
