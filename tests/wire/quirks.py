@@ -77,8 +77,7 @@ def _reasoning_renamed(said: list[dict[str, Any]]) -> None:
 
 def _usage_overwritten(said: list[dict[str, Any]]) -> None:
     """A chunk follows the usage, and its null count overwrites it."""
-    said.append(next(chunk for chunk in said if chunk.get("usage")))
-    said.remove(said[-1])
+    said.append(said.pop(next(at for at, chunk in enumerate(said) if chunk.get("usage"))))
 
 
 def _reasoning_beside_output(said: list[dict[str, Any]]) -> None:
