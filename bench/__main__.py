@@ -1,7 +1,7 @@
-"""`make bench`: measure, print the table, keep the figures in `bench/results/`.
+"""`make bench`: measure, print the tables, keep the figures in `bench/results/`.
 
-Arguments: names of systems (`nginx`, `fallthrough`; both if none), and `--quick` for a first look.
-What is missing on the machine is named and skipped.
+Arguments: what to measure (`nginx`, `fallthrough`, `translation`; all if none), and `--quick` for a
+first look. What is missing on the machine is named and skipped.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import systems
+from bench import systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
@@ -24,17 +24,34 @@ from bench.workloads import Bench, Figures, measure, rows
 SYSTEMS: Mapping[str, Any] = {"nginx": systems.nginx, "fallthrough": systems.fallthrough}
 
 
+TRANSLATION = "translation"
+"""What needs no process beside this one."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; 1 if any of it could not be measured."""
-    names = [name for name in arguments if name in SYSTEMS] or list(SYSTEMS)
-    skipped: dict[str, str] = {}
+    names = [name for name in arguments if name in {*SYSTEMS, TRANSLATION}] or [*SYSTEMS, TRANSLATION]
+    quick = "--quick" in arguments
+    record: dict[str, Any] = {"load_average": os.getloadavg()[0], "skipped": {}}
+    if TRANSLATION in names:
+        say(TRANSLATION)
+        record[TRANSLATION] = translation.measure(1 if quick else 7)
+        show_translation(record[TRANSLATION])
+    if set(names) & set(SYSTEMS):
+        measure_systems([name for name in names if name in SYSTEMS], record, quick=quick)
+    keep(record)
+    return 1 if "fallthrough" in record["skipped"] else 0
+
+
+def measure_systems(names: Sequence[str], record: dict[str, Any], *, quick: bool) -> None:
+    """The same load through each system, and directly."""
     results: dict[str, Figures] = {}
     try:
         build()
     except Missing as missing:
         sys.exit(f"The bench cannot run: {missing}")
     with systems.mock() as mock:
-        bench = Bench(mock.pid, 1.0, 1) if "--quick" in arguments else Bench(mock.pid)
+        bench = Bench(mock.pid, 1.0, 1) if quick else Bench(mock.pid)
         say("direct")
         results["direct"] = measure(bench, mock)
         for name in names:
@@ -42,14 +59,13 @@ def main(arguments: Sequence[str]) -> int:
             try:
                 results[name] = measured(bench, SYSTEMS[name]())
             except Missing as missing:
-                skipped[name] = str(missing)
+                record["skipped"][name] = str(missing)
     flush = flush_us(BUILD)
     show(results)
     sys.stdout.write(f"A call waits for two ledger rows; this disk makes one durable in {flush:,.0f} us.\n")
-    for name, reason in skipped.items():
+    for name, reason in record["skipped"].items():
         sys.stdout.write(f"{name} was not measured: {reason}\n")
-    keep(results, skipped, flush)
-    return 1 if "fallthrough" in skipped else 0
+    record |= {"flush_us": flush, "systems": results}
 
 
 def measured(bench: Bench, system: AbstractContextManager[System]) -> Figures:
@@ -71,6 +87,22 @@ def show(results: dict[str, Figures]) -> None:
     Console().print(table)
 
 
+def show_translation(found: Figures) -> None:
+    """Two tables: events by how they come, requests by their size."""
+    events, requests = translation.rows(found)
+    tables = (
+        (Table("processor, an event translated (us)", "alone", "in a rush"), events),
+        (
+            Table("processor, a request translated (us)", *map(translation.title, translation.HISTORIES)),
+            requests,
+        ),
+    )
+    for table, lines in tables:
+        for line in lines:
+            table.add_row(*line)
+        Console().print(table)
+
+
 def cell(read: Any, figures: Figures) -> str:
     """One figure, or a dash where the system has none."""
     try:
@@ -80,7 +112,7 @@ def cell(read: Any, figures: Figures) -> str:
     return "-" if value is None else f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
-def keep(results: dict[str, Figures], skipped: dict[str, str], flush: float) -> None:
+def keep(figures: dict[str, Any]) -> None:
     """The figures with what is needed to compare them later."""
     now = datetime.now(UTC)
     folder = HERE / "results"
@@ -90,10 +122,7 @@ def keep(results: dict[str, Figures], skipped: dict[str, str], flush: float) -> 
         "at": now.isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load_average": os.getloadavg()[0],
-        "flush_us": flush,
-        "systems": results,
-        "skipped": skipped,
+        **figures,
     }
     path.write_text(json.dumps(record, indent=2) + "\n")
     sys.stdout.write(f"kept in {path.relative_to(HERE.parent)}\n")

@@ -5,10 +5,12 @@ Used by `server.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import orjson
+
+from proxy.simulator.script import Do
 
 DEPTH_MAX = 32
 """How deep a sample follows a schema at all."""
@@ -28,6 +30,18 @@ STRINGS: Mapping[str, str] = {
 """A string of each format that clients ask for."""
 
 
+THOUGHT = "Nobody was asked, so there is nothing to think about."
+REFUSAL = "I'm sorry, but this simulated upstream was told to refuse."
+
+
+class Called(NamedTuple):
+    """A tool call."""
+
+    name: str
+    tokens: tuple[str, ...]
+    """Joined: its arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One answer, in tokens."""
@@ -38,30 +52,59 @@ class Said:
     """Name of the tool that is called, or None for content."""
     finish: str
     prompt_tokens: int
+    more: tuple[Called, ...] = ()
+    """Calls beside that one, at once."""
+    thought: tuple[str, ...] = ()
+    """Joined: what was thought before."""
+    refused: bool = False
+    """The tokens are no answer, but say why there is none."""
 
-    def usage(self, choices: int) -> dict[str, int]:
+    @property
+    def calls(self) -> tuple[Called, ...]:
+        """Every tool call."""
+        return () if self.tool is None else (Called(self.tool, self.tokens), *self.more)
+
+    @property
+    def output_tokens(self) -> int:
+        """Everything that was said, called and thought."""
+        return len(self.tokens) + len(self.thought) + sum(len(call.tokens) for call in self.more)
+
+    def usage(self, choices: int) -> dict[str, Any]:
         """OpenAI's usage member, for so many choices that all say the same."""
-        said = len(self.tokens) * choices
-        return {
+        said = self.output_tokens * choices
+        usage = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": said,
             "total_tokens": self.prompt_tokens + said,
         }
+        if not self.thought:
+            return usage
+        return usage | {"completion_tokens_details": {"reasoning_tokens": len(self.thought) * choices}}
 
 
-def say(name: str, body: Mapping[str, Any], length: int | None) -> Said:
-    """The answer of the upstream `name` to `body`; `length` overrides how many tokens it has."""
+def say(name: str, body: Mapping[str, Any], do: Do) -> Said:
+    """The answer of the upstream `name` to `body`, in OpenAI's members, as a script would have it.
+
+    It thinks if it is asked to, and calls every tool that it is free to call.
+    """
     prompt = max(1, len(orjson.dumps(body["messages"])) // 4)
-    tool = _tool(body)
-    text = _text(name, body) if tool is None else orjson.dumps(sample(tool.get("parameters") or {})).decode()
-    tokens = _split(text)
-    if length is not None:
-        tokens = tuple(f" {number}" for number in range(1, length + 1))
-    finish = "stop" if tool is None else "tool_calls"
+    if do.refuse:
+        return Said(_split(REFUSAL), None, "stop", prompt, refused=True)
+    thought = _split(THOUGHT) if body.get("reasoning_effort") not in (None, "none") else ()
+    calls = tuple(Called(str(tool["name"]), _split(_arguments(tool))) for tool in _tools(body))
+    tokens = calls[0].tokens if calls else _split(_text(name, body))
+    if do.tokens is not None:
+        tokens = tuple(f" {number}" for number in range(1, do.tokens + 1))
+    tool = calls[0].name if calls else None
+    said = Said(tokens, tool, "tool_calls" if calls else "stop", prompt, calls[1:], thought)
     cap = body.get("max_completion_tokens") or body.get("max_tokens")
-    if isinstance(cap, int) and cap < len(tokens):
-        tokens, finish = tokens[:cap], "length"
-    return Said(tokens, None if tool is None else str(tool["name"]), finish, prompt)
+    return _cut(said, cap) if isinstance(cap, int) and cap < said.output_tokens else said
+
+
+def _cut(said: Said, cap: int) -> Said:
+    """No more tokens than that; what was thought comes first, and half a call alone."""
+    thought = said.thought[:cap]
+    return replace(said, tokens=said.tokens[: cap - len(thought)], finish="length", more=(), thought=thought)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -69,18 +112,24 @@ def _split(text: str) -> tuple[str, ...]:
     return (words[0], *(" " + word for word in words[1:]))
 
 
-def _tool(body: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tool to call: the one asked for, or the first, when a user speaks last."""
+def _arguments(tool: Mapping[str, Any]) -> str:
+    return orjson.dumps(sample(tool.get("parameters") or {})).decode()
+
+
+def _tools(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools to call: the one asked for, or all (one, if one at a time) when a user speaks last."""
     tools: list[dict[str, Any]] = [
         tool["function"] for tool in body.get("tools") or () if tool.get("type") == "function"
     ]
     choice = body.get("tool_choice")
     if not tools or choice == "none":
-        return None
+        return []
     if isinstance(choice, dict):
         wanted = (choice.get("function") or {}).get("name")
-        return next((tool for tool in tools if tool.get("name") == wanted), tools[0])
-    return tools[0] if choice == "required" or body["messages"][-1].get("role") == "user" else None
+        return [next((tool for tool in tools if tool.get("name") == wanted), tools[0])]
+    if choice != "required" and body["messages"][-1].get("role") != "user":
+        return []
+    return tools[:1] if body.get("parallel_tool_calls") is False else tools
 
 
 def _text(name: str, body: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from proxy.simulator.answers import Said
+from proxy.simulator.answers import Called, Said
 from proxy.simulator.manners import ERRORS, judge, of_status, shape
 from proxy.simulator.tongue import Tongue
 
@@ -20,6 +20,7 @@ class Answer:
     """One answer in OpenAI's members."""
 
     done = DONE
+    _refusal = "refusal"
 
     def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
         """`ident` names the upstream and the answer, as every id of the answer does."""
@@ -30,6 +31,8 @@ class Answer:
             "model": str(body.get("model") or "simulated"),
         }
         self._said = said
+        self._member = self._refusal if said.refused else "content"
+        """Where the words stand."""
         self._choices = range(int(body.get("n") or 1))
         self._usage_asked = bool((body.get("stream_options") or {}).get("include_usage"))
 
@@ -47,24 +50,28 @@ class Answer:
         return orjson.dumps({**self._head, "object": "chat.completion", "choices": choices, "usage": usage})
 
     def _message(self, index: int) -> dict[str, Any]:
-        text = "".join(self._said.tokens)
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-        if self._said.tool is None:
-            return message
-        function = {"name": self._said.tool, "arguments": text}
-        return message | {"content": None, "tool_calls": [self._call(index) | {"function": function}]}
+        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        calls = [
+            self._call(number) | {"function": {"name": call.name, "arguments": "".join(call.tokens)}}
+            for number, call in self._calls(index)
+        ]
+        return message | ({"tool_calls": calls} if calls else {self._member: "".join(self._said.tokens)})
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream, `[DONE]` left out."""
         for index in self._choices:
             yield self._event(index, {"role": "assistant", "content": None if self._said.tool else ""})
-        if self._said.tool is not None:
-            for index in self._choices:
-                function = {"name": self._said.tool, "arguments": ""}
-                yield self._event(
-                    index, {"tool_calls": [self._call(index) | {"index": 0, "function": function}]}
-                )
-        for token in self._said.tokens:
+        yield from self._aloud()
+        for index in self._choices:
+            for place, (number, call) in enumerate(self._calls(index)):
+                begun = self._call(number) | {
+                    "index": place,
+                    "function": {"name": call.name, "arguments": ""},
+                }
+                yield self._event(index, {"tool_calls": [begun]})
+                for token in call.tokens:
+                    yield self._event(index, self._delta(token, place))
+        for token in self._said.tokens if self._said.tool is None else ():
             for index in self._choices:
                 yield self._event(index, self._delta(token))
         for index in self._choices:
@@ -72,13 +79,22 @@ class Answer:
         if self._usage_asked:
             yield self._frame({"choices": [], "usage": self._said.usage(len(self._choices))})
 
-    def _delta(self, token: str) -> dict[str, Any]:
+    def _delta(self, token: str, place: int = 0) -> dict[str, Any]:
         if self._said.tool is None:
-            return {"content": token}
-        return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+            return {self._member: token}
+        return {"tool_calls": [{"index": place, "function": {"arguments": token}}]}
 
-    def _call(self, index: int) -> dict[str, Any]:
-        return {"id": f"call_{self._ident}-{index}", "type": "function"}
+    def _calls(self, index: int) -> Iterator[tuple[int, Called]]:
+        """The calls of one choice, each with a number of its own among all choices."""
+        for place, call in enumerate(self._said.calls):
+            yield index + place * len(self._choices), call
+
+    def _aloud(self) -> Iterator[bytes]:
+        """OpenAI shows none of them, but counts them."""
+        return iter(())
+
+    def _call(self, number: int) -> dict[str, Any]:
+        return {"id": f"call_{self._ident}-{number}", "type": "function"}
 
     def _event(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bytes:
         return self._frame({"choices": [{"index": index, "delta": delta, "finish_reason": finish}]})
@@ -86,6 +102,21 @@ class Answer:
     def _frame(self, members: dict[str, Any]) -> bytes:
         event = {**self._head, "object": "chat.completion.chunk", **members}
         return b"data: " + orjson.dumps(event) + b"\n\n"
+
+
+class EngineAnswer(Answer):
+    """As vLLM says it: what the model thought is shown, and a refusal is but words."""
+
+    _refusal = "content"
+
+    def _message(self, index: int) -> dict[str, Any]:
+        thought = "".join(self._said.thought)
+        return super()._message(index) | ({"reasoning": thought} if thought else {})
+
+    def _aloud(self) -> Iterator[bytes]:
+        for token in self._said.thought:
+            for index in self._choices:
+                yield self._event(index, {"reasoning": token})
 
 
 def tongue(dialect: str) -> Tongue:
@@ -99,6 +130,6 @@ def tongue(dialect: str) -> Tongue:
         of_status=of_status,
         error_event=lambda: broken + DONE if is_vllm else broken,
         as_chat=lambda body: body,
-        answer=Answer,
+        answer=EngineAnswer if is_vllm else Answer,
         early=is_vllm,
     )

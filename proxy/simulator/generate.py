@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from proxy.facts.gemini import describe
-from proxy.simulator.answers import Said, sample
+from proxy.simulator.answers import Said
 from proxy.simulator.contents import signature, wrong_turns
 from proxy.simulator.manners import Refusal
 from proxy.simulator.tongue import Tongue
@@ -145,7 +145,12 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "tool_choice": _choice(_config(body)),
         "response_format": _format(settings),
+        "reasoning_effort": "high" if _thinks(settings.get("thinkingConfig") or {}) else None,
     }
+
+
+def _thinks(config: Mapping[str, Any]) -> bool:
+    return bool(config) and config.get("thinkingBudget") != 0
 
 
 def _functions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -183,37 +188,50 @@ class Answer:
         self._named = describe(self._model).signed_calls is True
         """Whether calls have ids: those of newer models do."""
         self._said = said
-        self._candidates = range((body.get("generationConfig") or {}).get("candidateCount", 1))
-        self._calls = self._called(body)
-        nothing = [{"text": ""}]
-        self.done = b"".join(_event(self._chunk([self._end(index, nothing)])) for index in self._candidates)
+        settings = body.get("generationConfig") or {}
+        self._candidates = range(settings.get("candidateCount", 1))
+        shown = (settings.get("thinkingConfig") or {}).get("includeThoughts") is True
+        self._thought = said.thought if shown else ()
+        self._calls = self._called()
+        nothing: list[dict[str, Any]] = [{"text": ""}]
+        ends = [_event(self._chunk([self._end(index, nothing)])) for index in self._candidates]
+        self.done = _event(self._refused()) if said.refused else b"".join(ends)
 
     def whole(self) -> bytes:
+        if self._said.refused:
+            return orjson.dumps(self._refused())
         parts = [{"text": "".join(self._said.tokens)}] if self._said.tool is None else self._calls
+        if self._thought:
+            parts = [{"text": "".join(self._thought), "thought": True}, *parts]
         return orjson.dumps(self._chunk([self._end(index, parts) for index in self._candidates]))
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
-        pieces = [{"text": token} for token in self._said.tokens] if self._said.tool is None else self._calls
+        pieces: list[dict[str, Any]] = [{"text": token, "thought": True} for token in self._thought]
+        if self._said.tool is not None:
+            pieces += self._calls
+        elif not self._said.refused:
+            pieces += [{"text": token} for token in self._said.tokens]
         for piece in pieces:
             for index in self._candidates:
                 yield _event(self._chunk([self._candidate(index, [piece])]))
 
-    def _called(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _called(self) -> list[dict[str, Any]]:
         """A part for each call, the first of them signed; none where the maximum cut the arguments."""
         if self._said.tool is None or self._said.finish == "length":
             return []
-        only = isinstance(_choice(_config(body)), dict)
-        others = [one for one in _functions(body) if one["name"] != self._said.tool and not only]
-        calls = [
-            {"name": self._said.tool, "args": orjson.loads("".join(self._said.tokens))},
-            *({"name": one["name"], "args": sample(one.get("parametersJsonSchema") or {})} for one in others),
+        calls: list[dict[str, Any]] = [
+            {"name": call.name, "args": orjson.loads("".join(call.tokens))} for call in self._said.calls
         ]
         if self._named:
             calls = [{"id": f"{self._ident}-{number}", **call} for number, call in enumerate(calls)]
         parts: list[dict[str, Any]] = [{"functionCall": call} for call in calls]
         parts[0]["thoughtSignature"] = signature(calls[0])
         return parts
+
+    def _refused(self) -> dict[str, Any]:
+        """The vendor gives no words for it."""
+        return {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, **self._about(last=False)}
 
     def _candidate(self, index: int, parts: list[dict[str, Any]]) -> dict[str, Any]:
         return {"content": {"role": "model", "parts": parts}, "index": index}
@@ -222,12 +240,16 @@ class Answer:
         return {**self._candidate(index, parts), "finishReason": _FINISHES[self._said.finish]}
 
     def _chunk(self, candidates: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"candidates": candidates, **self._about(last="finishReason" in candidates[-1])}
+
+    def _about(self, *, last: bool) -> dict[str, Any]:
         usage = {"promptTokenCount": self._said.prompt_tokens, "totalTokenCount": self._said.prompt_tokens}
-        if "finishReason" in candidates[-1]:
-            usage["candidatesTokenCount"] = len(self._said.tokens) * len(self._candidates)
-            usage["totalTokenCount"] += usage["candidatesTokenCount"]
+        if last:
+            choices, thought = len(self._candidates), len(self._said.thought)
+            usage["candidatesTokenCount"] = (self._said.output_tokens - thought) * choices
+            usage["totalTokenCount"] += self._said.output_tokens * choices
+            usage |= {"thoughtsTokenCount": thought * choices} if thought else {}
         return {
-            "candidates": candidates,
             "usageMetadata": usage,
             "modelVersion": self._model,
             "responseId": f"simulated-{self._ident}",

@@ -5,7 +5,7 @@ strict as the real one about what the translation must get right: members, turns
 model by model (`claude.py`), what else is refused. `server.py` plays it at `/<name>/v1/messages`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -56,6 +56,8 @@ _TYPES: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_DELTAS: Mapping[str, str] = {"partial_json": "input_json_delta"}
+"""Kinds of pieces that are not called as what they hold."""
 _FINISHES: Mapping[str, str] = {"stop": "end_turn", "tool_calls": "tool_use", "length": "max_tokens"}
 
 
@@ -132,6 +134,7 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
             for tool in body.get("tools") or ()
         ],
         "tool_choice": _choice(body.get("tool_choice") or {}),
+        "parallel_tool_calls": not (body.get("tool_choice") or {}).get("disable_parallel_tool_use"),
         "response_format": {"type": "json_schema", "json_schema": form} if form else None,
     }
 
@@ -155,40 +158,52 @@ class Answer:
         self._thought = thought(body)
 
     def whole(self) -> bytes:
-        text = "".join(self._said.tokens)
-        block: dict[str, Any] = {"type": "text", "text": text}
-        if self._said.tool is not None:
-            block = {**self._block(), "input": {} if self._said.finish == "length" else orjson.loads(text)}
-        content = [block] if self._thought is None else [self._thought, block]
-        message = {**self._message(), "content": content, "stop_reason": _FINISHES[self._said.finish]}
+        content = [{**block, **self._full(block, tokens)} for block, _, tokens in self._blocks()]
+        message = {**self._message(), "content": content, **self._end()}
         return orjson.dumps({**message, "usage": self._usage()})
 
     def events(self) -> Iterator[bytes]:
         """All events of the stream but the last."""
         start = {**self._message(), "content": [], "stop_reason": None, "usage": self._usage(begun=True)}
         yield _event({"type": "message_start", "message": start})
-        yield from self._thinks()
-        index = 0 if self._thought is None else 1
-        yield _event({"type": "content_block_start", "index": index, "content_block": self._block()})
-        for token in self._said.tokens:
-            delta = {"type": "text_delta", "text": token}
-            if self._said.tool is not None:
-                delta = {"type": "input_json_delta", "partial_json": token}
-            yield _delta(index, delta)
-        yield _event({"type": "content_block_stop", "index": index})
-        delta_end = {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
-        yield _event({"type": "message_delta", "delta": delta_end, "usage": self._usage()})
+        for index, (block, piece, tokens) in enumerate(self._blocks()):
+            yield _event({"type": "content_block_start", "index": index, "content_block": block})
+            for token in tokens:
+                yield _delta(index, piece, token)
+            if block["type"] == "thinking":
+                yield _delta(index, "signature", self._signature)
+            yield _event({"type": "content_block_stop", "index": index})
+        yield _event({"type": "message_delta", "delta": self._end(), "usage": self._usage()})
 
-    def _thinks(self) -> Iterator[bytes]:
-        """The thought, if there is one; its signature comes last."""
-        if self._thought is None:
-            return
-        empty = {"type": "thinking", "thinking": "", "signature": ""}
-        yield _event({"type": "content_block_start", "index": 0, "content_block": empty})
-        for letter in self._thought["thinking"]:
-            yield _delta(0, {"type": "thinking_delta", "thinking": letter})
-        yield _delta(0, {"type": "signature_delta", "signature": self._thought["signature"]})
-        yield _event({"type": "content_block_stop", "index": 0})
+    def _blocks(self) -> Iterator[tuple[dict[str, Any], str, Sequence[str]]]:
+        """Each block as it begins, the name of its pieces, and the pieces."""
+        said = self._said
+        if self._thought is not None:
+            yield {**self._thought, "thinking": "", "signature": ""}, "thinking", self._thought["thinking"]
+        for number, call in enumerate(said.calls):
+            made_id = f"toolu_{self._ident}-{number}"
+            block = {"type": "tool_use", "id": made_id, "name": call.name, "input": {}}
+            yield block, "partial_json", call.tokens
+        if not said.calls and not said.refused:
+            yield {"type": "text", "text": ""}, "text", said.tokens
+
+    @property
+    def _signature(self) -> str:
+        return "" if self._thought is None else str(self._thought["signature"])
+
+    def _full(self, block: Mapping[str, Any], tokens: Sequence[str]) -> dict[str, Any]:
+        """What a block has once it is complete."""
+        text = "".join(tokens)
+        if block["type"] == "tool_use":
+            return {"input": {} if self._said.finish == "length" else orjson.loads(text)}
+        return {block["type"]: text, **({"signature": self._signature} if "signature" in block else {})}
+
+    def _end(self) -> dict[str, Any]:
+        """Why it stopped."""
+        if not self._said.refused:
+            return {"stop_reason": _FINISHES[self._said.finish], "stop_sequence": None}
+        details = {"type": "refusal", "category": None, "explanation": "".join(self._said.tokens)}
+        return {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details}
 
     def _message(self) -> dict[str, Any]:
         return {
@@ -199,11 +214,6 @@ class Answer:
             "stop_sequence": None,
         }
 
-    def _block(self) -> dict[str, Any]:
-        if self._said.tool is None:
-            return {"type": "text", "text": ""}
-        return {"type": "tool_use", "id": f"toolu_{self._ident}", "name": self._said.tool, "input": {}}
-
     def _usage(self, *, begun: bool = False) -> dict[str, Any]:
         """The count; of an answer that has only begun, one token."""
         words = 0 if self._thought is None else len(self._thought["thinking"].split())
@@ -211,17 +221,18 @@ class Answer:
             "input_tokens": self._said.prompt_tokens,
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 0,
-            "output_tokens": 1 if begun else len(self._said.tokens) + words,
+            "output_tokens": 1 if begun else self._said.output_tokens + words,
             "output_tokens_details": {"thinking_tokens": 0 if begun else words},
         }
 
 
-def _delta(index: int, delta: Mapping[str, Any]) -> bytes:
-    return _event({"type": "content_block_delta", "index": index, "delta": delta})
-
-
 def _event(said: Mapping[str, Any]) -> bytes:
     return b"event: " + str(said["type"]).encode() + b"\ndata: " + orjson.dumps(said) + b"\n\n"
+
+
+def _delta(index: int, piece: str, token: str) -> bytes:
+    delta = {"type": _DELTAS.get(piece, f"{piece}_delta"), piece: token}
+    return _event({"type": "content_block_delta", "index": index, "delta": delta})
 
 
 def _wrong(message: str) -> Refusal:

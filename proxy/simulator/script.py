@@ -105,6 +105,8 @@ class Do(_Strict):
     """A stream that ends without `[DONE]`."""
     reset: bool = False
     """Break the connection instead of answering."""
+    refuse: bool = False
+    """An answer in which the model refuses, in the vendor's way."""
 
 
 class Rule(_Strict):

@@ -162,7 +162,7 @@ class Stage:
             return _json(refusal.status, spoken.shape(refusal), headers)
         if do.garbage is not None:
             return _garbage(do.garbage)
-        said = say(name, spoken.as_chat(body), do.tokens)
+        said = say(name, spoken.as_chat(body), do)
         act = Act(request, spoken, do, spoken.answer(f"{name}-{next(self._ids)}", body, said))
         return await (act.stream() if body.get("stream") is True else act.whole())
 

@@ -108,11 +108,15 @@ class Splitter:
             return None
         if block.startswith(b"data: ") and b"\n" not in block:
             return Event(block[6:], block + b"\n\n", b"")
+        if block.startswith(b"event: "):
+            name, _, data = block.partition(b"\n")
+            if data.startswith(b"data: ") and b"\n" not in data:
+                return Event(data[6:], data + b"\n\n", name[7:])
         return _fields(block)
 
 
 def _fields(block: bytes) -> Event | None:
-    """The slow way, for comments, several fields, several lines."""
+    """The slow way, for comments, other fields and orders, several lines."""
     lines: list[bytes] = []
     name = b""
     for line in block.split(b"\n"):

@@ -17,6 +17,13 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
+CLOCK = {
+    "type": "function",
+    "function": {
+        "name": "clock",
+        "parameters": {"type": "object", "properties": {"zone": {"type": "string"}}, "required": ["zone"]},
+    },
+}
 
 
 class City(pydantic.BaseModel):
@@ -33,11 +40,61 @@ def client_of(built: House) -> Iterator[OpenAI]:
     built.script("{}")
 
 
-def chat(sdk: OpenAI, messages: list[dict[str, Any]], *, stream: bool) -> tuple[str, Any]:
-    """The text and the usage of one answer for the model `chat`."""
-    if not stream:
-        answer = sdk.chat.completions.create(model="chat", messages=messages)
-        return answer.choices[0].message.content, answer.usage
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    *chunks, last = sdk.chat.completions.create(model="chat", messages=messages, **options)
-    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks), last.usage
+def chat(
+    sdk: OpenAI, messages: list[dict[str, Any]], *, stream: bool, model: str = "chat"
+) -> tuple[str, Any]:
+    """The text and the usage of one answer."""
+    talk = Talk(sdk, model, messages, stream=stream)
+    return talk.turn().message.content, talk.usage
+
+
+class Talk:
+    """A conversation as a program keeps it: its history is what the SDK gave it, and nothing else."""
+
+    def __init__(
+        self, sdk: OpenAI, model: str, messages: list[dict[str, Any]], *, stream: bool, **asked: Any
+    ) -> None:
+        self._sdk = sdk
+        self._asked = {"model": model, **asked}
+        self._stream = stream
+        self._calls: list[str] = []
+        self.messages = list(messages)
+        self.usage: Any = None
+
+    def turn(self) -> Any:
+        """The next answer, which becomes part of the history."""
+        asked = {**self._asked, "messages": self.messages}
+        if self._stream:
+            with self._sdk.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
+                answer = events.get_final_completion()
+        else:
+            answer = self._sdk.chat.completions.create(**asked)
+        self.usage = answer.usage
+        choice = answer.choices[0]
+        self._remember(choice.message)
+        return choice
+
+    def say(self, text: str) -> None:
+        """What the user says next."""
+        self.messages.append({"role": "user", "content": text})
+
+    def give_results(self, *, backwards: bool = False) -> None:
+        """A result for each call of the last turn."""
+        for made in reversed(self._calls) if backwards else self._calls:
+            self.messages.append({"role": "tool", "tool_call_id": made, "content": f"result of {made}"})
+
+    def _remember(self, message: Any) -> None:
+        """Only the members of OpenAI's own: most programs lose all others."""
+        kept: dict[str, Any] = {"role": "assistant", "content": message.content}
+        calls = message.tool_calls or []
+        if calls:
+            kept["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function.name, "arguments": call.function.arguments},
+                }
+                for call in calls
+            ]
+        self._calls = [call.id for call in calls]
+        self.messages.append(kept)

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from proxy.simulator.answers import ITEMS_MAX, sample, say
+from proxy.simulator.script import HEALTHY, Do
 from tests.simulator.playing import HELLO
 
 
@@ -81,8 +82,8 @@ def test_samples(schema, expected):
 
 
 def test_the_same_request_gets_the_same_answer():
-    assert say("one", HELLO, None) == say("one", HELLO, None)
-    assert "one" in "".join(say("one", HELLO, None).tokens)
+    assert say("one", HELLO, HEALTHY) == say("one", HELLO, HEALTHY)
+    assert "one" in "".join(say("one", HELLO, HEALTHY).tokens)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_the_same_request_gets_the_same_answer():
     ],
 )
 def test_lengths(members, length, tokens, finish):
-    said = say("one", HELLO | members, length)
+    said = say("one", HELLO | members, Do(tokens=length))
     assert (len(said.tokens), said.finish) == (tokens, finish)
     assert "".join(said.tokens) == " 1 2 3 4 5"[: 2 * tokens]
     usage = said.usage(3)

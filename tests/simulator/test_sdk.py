@@ -78,10 +78,10 @@ async def test_the_synchronous_sdk(client):
 @pytest.mark.parametrize(
     ("choice", "called"),
     [
-        ("auto", "weather"),
-        ("required", "weather"),
-        ({"type": "function", "function": {"name": "clock"}}, "clock"),
-        ("none", None),
+        ("auto", ["weather", "clock"]),
+        ("required", ["weather", "clock"]),
+        ({"type": "function", "function": {"name": "clock"}}, ["clock"]),
+        ("none", []),
     ],
     ids=str,
 )
@@ -95,14 +95,19 @@ async def test_tools(client, name, choice, called, stream):
     else:
         answer = await sdk.chat.completions.create(**request)
     found = answer.choices[0]
-    if called is None:
-        assert not found.message.tool_calls
-        assert found.message.content
-        return
-    assert found.finish_reason == "tool_calls"
-    assert [call.function.name for call in found.message.tool_calls] == [called]
-    arguments = json.loads(found.message.tool_calls[0].function.arguments)
-    assert arguments == ({"city": "x"} if called == "weather" else {"zone": "utc", "hours": 1})
+    assert found.finish_reason == ("tool_calls" if called else "stop")
+    assert bool(found.message.content) is not bool(called)
+    calls = [call.function for call in found.message.tool_calls or ()]
+    assert [call.name for call in calls] == called
+    arguments = {"weather": {"city": "x"}, "clock": {"zone": "utc", "hours": 1}}
+    assert [json.loads(call.arguments) for call in calls] == [arguments[name] for name in called]
+    assert len({call.id for call in found.message.tool_calls or ()}) == len(called)
+
+
+@BOTH
+async def test_one_call_at_a_time_where_more_are_not_wanted(client, name):
+    answer = await client(name).chat.completions.create(**ASK, tools=TOOLS, parallel_tool_calls=False)
+    assert [call.function.name for call in answer.choices[0].message.tool_calls] == ["weather"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -115,7 +120,7 @@ async def test_many_choices_call_with_ids_of_their_own(client, stream):
     else:
         answer = await sdk.chat.completions.create(**request)
     assert [choice.index for choice in answer.choices] == [0, 1, 2]
-    assert len({choice.message.tool_calls[0].id for choice in answer.choices}) == 3
+    assert len({call.id for choice in answer.choices for call in choice.message.tool_calls}) == 6
     assert {choice.message.tool_calls[0].function.arguments for choice in answer.choices} == {'{"city":"x"}'}
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from proxy.wire.sse import MAX_EVENT, Splitter
+from proxy.wire.sse import MAX_EVENT, Splitter, _fields
 
 STREAMS = {
     "plain": (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
@@ -46,6 +46,13 @@ def test_every_event_comes_out_in_plain_framing():
     events = Splitter().feed(data)
     assert [event.raw for event in events] == [b"data: a\ndata: b\n\n", b"data: c\n\n"]
     assert [event.name for event in events] == [b"error", b""]
+
+
+@pytest.mark.parametrize(
+    "block", [b"event: a\ndata: b", b"event: \ndata: ", b"event:  a\ndata:  b", b"data: b", b"data: "]
+)
+def test_the_quick_way_reads_the_usual_events_as_the_slow_way_does(block):
+    assert Splitter().feed(block + b"\n\n") == [_fields(block)]
 
 
 def test_the_rest_is_what_lacks_only_its_blank_line():
