@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
 from proxy.policy import quota
 from proxy.policy.classify import classify
+from proxy.policy.estimate import Estimate
 from proxy.policy.selection import Candidate
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.table import Route, Table
@@ -92,7 +93,7 @@ class Book:
     table: Table
     route: Route
     candidates: tuple[Candidate, ...]
-    estimate: quota.Estimate
+    estimate: Estimate
     """Upper bound of what the call can use."""
     started_us: int
     claims: tuple[Claim, ...] = ()

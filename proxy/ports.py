@@ -116,7 +116,8 @@ class Claim:
     scope: str
     """The counter's stable name, such as `tenant=acme/tokens/day`."""
     window: int
-    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window."""
+    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window. Calls at
+    once have no window: 0, like its end."""
     window_end: int
     unit: Unit
     amount: int

@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import matching, quota, selection
+from proxy.policy import matching, quota, ratelimit, selection
 from proxy.policy.classify import classify
+from proxy.policy.estimate import estimate
 from proxy.policy.plan import (
     Answered,
     Broke,
@@ -111,7 +112,7 @@ def _open_book(desk: Desk, call: Call) -> Book:
     if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
     candidates = selection.order(table, route, call.preferred)
-    return Book(call, table, route, candidates, quota.estimate(call, route), desk.clock.wall_us())
+    return Book(call, table, route, candidates, estimate(call, route), desk.clock.wall_us())
 
 
 def _ending(failure: Failure | None, *, begun: bool) -> Ending:
@@ -157,7 +158,7 @@ class _Story:
             spent = await ledger.reserve(book.hold(mine))
         if spent is not None:
             book.holding, book.claims = False, ()
-            raise quota.refusal(spent, self._desk.clock.wall_us())
+            raise ratelimit.refusal(spent, self._desk.clock.wall_us())
 
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """The one exit: queue the settlement (no await may come first), then tell the observers."""

@@ -198,10 +198,12 @@ class Unit(StrEnum):
     TOKENS = "tokens"
     REQUESTS = "requests"
     NANO_USD = "nano_usd"
+    STREAMS = "streams"
+    """Calls under way at once: held while a call runs, never used up."""
 
 
 class Every(StrEnum):
-    """The calendar window of a limit, in UTC."""
+    """The calendar window of a limit."""
 
     MINUTE = "minute"
     DAY = "day"
@@ -212,28 +214,36 @@ class Per(StrEnum):
     """Whose counter it is: one for each of these."""
 
     TENANT = "tenant"
+    USER = "user"
     KEY = "key"
     MODEL = "model"
+    ROUTE = "route"
     UPSTREAM = "upstream"
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A ceiling on what may be used in a window.
+    """A ceiling on what may be used in a window, or on how many calls may run at once.
 
-    With `per` each tenant, key, model or upstream has a counter of its own; the filters narrow
-    which calls count. A limit that names an upstream (by `per` or filter) makes the plan skip that
-    upstream when spent; any other refuses the caller.
+    With `per` each tenant, user, key, model, route or upstream has a counter of its own; the filters
+    narrow which calls count. A limit that names an upstream (by `per` or filter) makes the plan skip
+    that upstream when spent; any other refuses the caller.
     """
 
     unit: Unit
     ceiling: int
-    """Tokens, requests, or nano-dollars."""
-    every: Every
+    """Tokens, requests, nano-dollars, or calls at once."""
+    every: Every | None
+    """None exactly for calls at once, which need no window."""
     per: Per | None = None
     tenant: str | None = None
+    user: str | None = None
+    """An end person's pseudonym, as the ledger has it."""
     key: str | None = None
     model: str | None = None
+    """A name, or a glob of names, that callers ask for."""
+    route: str | None = None
+    """A route by its own `model`, as the table writes it."""
     upstream: str | None = None
     marks: tuple[int, ...] = (75, 90)
     """Percentages that raise an alert once a window; 100 is always one."""

@@ -19,6 +19,7 @@ from proxy.table import Limit, Route, Table, Unit, Upstream
 from proxy.usage import Price
 
 NANO = 1_000_000_000
+FILTERS = ("tenant", "user", "key", "model", "route", "upstream")
 
 
 @click.command()
@@ -92,8 +93,10 @@ def _limit(limit: Limit) -> str:
         f"${limit.ceiling / NANO:g}" if limit.unit is Unit.NANO_USD else f"{limit.ceiling:,} {limit.unit}"
     )
     per = f" for each {limit.per}" if limit.per else ""
-    filters = {"tenant": limit.tenant, "key": limit.key, "model": limit.model, "upstream": limit.upstream}
-    of = "".join(f", {name} {value}" for name, value in filters.items() if value is not None)
+    named = ((name, getattr(limit, name)) for name in FILTERS)
+    of = "".join(f", {name} {value}" for name, value in named if value is not None)
+    if limit.every is None:
+        return f"{limit.ceiling:,} calls at once{per}{of}; then the caller is refused"
     spent = "the upstream is skipped" if limit.of_upstream else "the caller is refused"
     marks = ", ".join(f"{mark} %" for mark in (*limit.marks, 100))
     return f"{amount} a {limit.every}{per}{of}; told at {marks}; then {spent}"

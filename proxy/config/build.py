@@ -151,6 +151,7 @@ def _limit(part: LimitPart) -> Limit:
         Unit.TOKENS: part.tokens,
         Unit.REQUESTS: part.requests,
         Unit.NANO_USD: part.usd,
+        Unit.STREAMS: part.streams,
     }
     unit, ceiling = next((unit, amount) for unit, amount in units.items() if amount is not None)
     return Limit(
@@ -159,8 +160,10 @@ def _limit(part: LimitPart) -> Limit:
         every=part.every,
         per=part.per,
         tenant=part.tenant,
+        user=part.user,
         key=part.key,
         model=part.model,
+        route=part.route,
         upstream=part.upstream,
         marks=tuple(sorted(set(part.alert) - {100})),
     )

@@ -221,16 +221,20 @@ class RoutePart(Part):
 
 
 class LimitPart(Part):
-    """A ceiling on what may be used in a window: one of tokens, requests, usd."""
+    """A ceiling on one of tokens, requests, usd in a window, or on streams at once."""
 
     per: Per | None = None
-    """A counter for each tenant, key, model or upstream."""
+    """A counter for each tenant, user, key, model, route or upstream."""
     tenant: Name | None = None
     """Only calls of this tenant."""
+    user: Name | None = None
+    """Only calls for this end person, by pseudonym, as the ledger has it."""
     key: Name | None = None
     """Only calls with this key's id."""
     model: Name | None = None
     """Only calls for this public model name."""
+    route: ModelGlob | None = None
+    """Only calls of this route: its `model` as written there."""
     upstream: UpstreamName | None = None
     """Only calls answered by this upstream; spent, it is skipped instead of the caller refused."""
     tokens: Count | None = None
@@ -239,8 +243,10 @@ class LimitPart(Part):
     """Calls."""
     usd: NanoUsd | None = None
     """Dollars, by the prices below."""
-    every: Every
-    """The calendar window, in UTC: minute, day or month."""
+    streams: Count | None = None
+    """Calls under way at once, streamed or not; without `every`."""
+    every: Every | None = None
+    """The calendar window, in UTC: minute, day or month; all but streams need one."""
     alert: Annotated[list[Annotated[Whole, Field(ge=1, le=100)]], Field(max_length=10)] = [75, 90]
     """Percentages told once a window; 100 always is."""
 

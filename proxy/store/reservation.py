@@ -40,6 +40,8 @@ class Reservation:
 
     def prompt_share(self, unit: Unit, amount: int) -> int:
         """What the prompt alone comes to, at most, of `amount` held for the whole call."""
+        if unit is Unit.STREAMS:
+            return 0  # a dead process runs no call
         if unit is Unit.REQUESTS:
             return amount
         if unit is Unit.TOKENS:

@@ -274,3 +274,20 @@ async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(s
         ("crash_settled", "estimated", 4, 0, 401)
     ]
     assert store.kinds("c1") == ["reserve", "expire"]
+
+
+async def test_calls_at_once_are_given_back_however_they_end_and_by_a_crash(store):
+    at_once = claim(1, 2, scope="tenant=acme/streams", unit=Unit.STREAMS, window=0)
+    async with store.open() as ledger:
+        for number in range(2):
+            assert await ledger.reserve(hold(f"c{number}", at_once)) is None
+        assert await ledger.reserve(hold("c2", at_once)) == Spent(at_once, 0, 2)
+        await ledger.commit(settlement("c0", charge(0, scope="tenant=acme/streams", window=0)))
+        assert await ledger.reserve(hold("c3", at_once)) is None
+        await ledger.release(settlement("c1"))
+        assert store.balance("tenant=acme/streams") == (0, 1)
+    async with store.open() as ledger:  # the process that ran c3 is gone
+        assert store.balance("tenant=acme/streams") == (0, 0)
+        assert await ledger.reserve(hold("c4", at_once)) is None
+        await ledger.release(settlement("c4"))
+    assert store.alerts == []

@@ -1,0 +1,69 @@
+"""Dialogues about limits: what is held while a call runs, what is given back, what its caller is told."""
+
+import asyncio
+
+import pytest
+
+from proxy.errors import Failure
+from proxy.relay import answer
+from proxy.table import Limit, Per, Unit
+from tests.kit.scripted_ports import (
+    REFUSED,
+    RESET,
+    STALL,
+    Pause,
+    RecordingCaller,
+    Says,
+    ScriptedUpstreams,
+    call,
+    desk,
+    event,
+    fails,
+    stream,
+    table,
+    whole,
+)
+from tests.kit.virtual import play
+
+AT_ONCE = Limit(Unit.STREAMS, 1, None, per=Per.TENANT)
+
+ENDINGS = {
+    "well": stream("x"),
+    "broken after content": stream("x", steps=[RESET]),
+    "failed everywhere": fails(500),
+    "by the caller's own fault": fails(400),
+    "unreachable": REFUSED,
+    "never": Says(steps=[event({"content": "x"}), STALL]),
+}
+
+
+@pytest.mark.parametrize("script", ENDINGS.values(), ids=ENDINGS.keys())
+def test_a_call_at_once_is_given_back_however_it_ends(script):
+    async def story():
+        at = desk(table("a", limits=(AT_ONCE,)), ScriptedUpstreams(a=[script]))
+        running = asyncio.ensure_future(answer(at, RecordingCaller(), call(1)))
+        done, _ = await asyncio.wait({running}, timeout=20)
+        if not done:  # the caller leaves in the middle
+            running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return at.ledger
+
+    ledger = play(story())
+    assert ledger.held == {("tenant=acme/streams", 0): 0}
+    assert sum(ledger.used.values()) == 0
+
+
+def test_one_call_too_many_at_once_is_refused_and_may_come_again_when_one_has_ended():
+    async def story():
+        slow = stream("slow", steps=[Pause(5), event(finish="stop"), b"data: [DONE]\n\n"])
+        at = desk(table("a", limits=(AT_ONCE,)), ScriptedUpstreams(a=[slow, whole()]))
+        running = asyncio.ensure_future(answer(at, RecordingCaller(), call(1)))
+        await asyncio.sleep(1)
+        with pytest.raises(Failure) as refused:
+            await answer(at, RecordingCaller(), call(2, stream=False))
+        await running
+        await answer(at, RecordingCaller(), call(3, stream=False))
+        return refused.value.told
+
+    told = play(story())
+    assert (told.status, told.code, told.should_retry) == (429, "rate_limit_exceeded", True)
