@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from proxy.usage import Price
 
@@ -206,7 +207,10 @@ class Every(StrEnum):
     """The calendar window of a limit."""
 
     MINUTE = "minute"
+    HOUR = "hour"
     DAY = "day"
+    WEEK = "week"
+    """From Monday."""
     MONTH = "month"
 
 
@@ -247,6 +251,8 @@ class Limit:
     upstream: str | None = None
     marks: tuple[int, ...] = (75, 90)
     """Percentages that raise an alert once a window; 100 is always one."""
+    zone: ZoneInfo | None = None
+    """Where the midnights are at which its windows begin; None: in UTC."""
 
     @property
     def of_upstream(self) -> bool:

@@ -99,4 +99,5 @@ def _limit(limit: Limit) -> str:
         return f"{limit.ceiling:,} calls at once{per}{of}; then the caller is refused"
     spent = "the upstream is skipped" if limit.of_upstream else "the caller is refused"
     marks = ", ".join(f"{mark} %" for mark in (*limit.marks, 100))
-    return f"{amount} a {limit.every}{per}{of}; told at {marks}; then {spent}"
+    where = f" in {limit.zone.key}" if limit.zone else ""
+    return f"{amount} a {limit.every}{where}{per}{of}; told at {marks}; then {spent}"

@@ -9,10 +9,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from proxy.config.checks import SIMULATED
 from proxy.config.draft import Draft, split
 from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, TimeoutsPart, UpstreamPart
+from proxy.config.limits import zone_of
 from proxy.config.settings import Settings
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
@@ -32,6 +34,9 @@ from proxy.table import (
 
 SIMULATOR_URL = "http://simulator.invalid"
 """Stands for the simulator's address, which is known only at start."""
+
+UTC = "UTC"
+"""The zone in which windows need no calendar but Unix time."""
 
 OPEN_MAX_S = BreakerRules().open_max_s
 
@@ -68,7 +73,7 @@ def table(draft: Draft) -> Table:
     return Table(
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
-        limits=tuple(_limit(part) for part in draft.limits.values()),
+        limits=tuple(_limit(part, draft.settings.tz) for part in draft.limits.values()),
         off=MappingProxyType(dict(draft.off)),
     )
 
@@ -146,7 +151,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
     )
 
 
-def _limit(part: LimitPart) -> Limit:
+def _limit(part: LimitPart, tz: str) -> Limit:
     units: Mapping[Unit, int | None] = {
         Unit.TOKENS: part.tokens,
         Unit.REQUESTS: part.requests,
@@ -166,7 +171,12 @@ def _limit(part: LimitPart) -> Limit:
         route=part.route,
         upstream=part.upstream,
         marks=tuple(sorted(set(part.alert) - {100})),
+        zone=_zone(zone_of(part, tz)),
     )
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    return None if name in {None, UTC} else ZoneInfo(str(name))
 
 
 def notices(draft: Draft, built: Table) -> tuple[str, ...]:

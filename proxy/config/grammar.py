@@ -47,6 +47,11 @@ LedgerFile = Annotated[
 BaseUrl = Annotated[
     str, BeforeValidator(units.base_url), WithJsonSchema({"type": "string", "examples": ["https://HOST/v1"]})
 ]
+Zone = Annotated[
+    str,
+    BeforeValidator(units.zone),
+    WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Paris"]}),
+]
 NanoUsd = Annotated[
     int,
     BeforeValidator(units.nano_usd),
@@ -98,6 +103,8 @@ class SettingsPart(Part):
     """Who may call: holders of a key, or anybody (none: only where `listen` is loopback or unix)."""
     drain: Duration = 30.0
     """How long running calls may finish after SIGTERM."""
+    tz: Zone = "UTC"
+    """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 
 
 class TimeoutsPart(Part):
@@ -246,7 +253,9 @@ class LimitPart(Part):
     streams: Count | None = None
     """Calls under way at once, streamed or not; without `every`."""
     every: Every | None = None
-    """The calendar window, in UTC: minute, day or month; all but streams need one."""
+    """The calendar window; all but streams need one. Weeks begin on Monday."""
+    tz: Zone | None = None
+    """Where its days, weeks or months begin; default: settings.tz."""
     alert: Annotated[list[Annotated[Whole, Field(ge=1, le=100)]], Field(max_length=10)] = [75, 90]
     """Percentages told once a window; 100 always is."""
 

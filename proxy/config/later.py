@@ -40,7 +40,6 @@ LEAVE_OUT = "leave it out"
 LATER: tuple[Later, ...] = (
     Later("settings.auth", ("jwt",), "write keys"),
     Later("settings.ledger", ("postgresql:…", "postgres:…"), "write sqlite:///var/ledger.db"),
-    Later("settings.tz", ANY, LEAVE_OUT),
     Later("upstreams.*.streams", ANY, LEAVE_OUT),
     Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
     Later("routes.*.when", ANY, LEAVE_OUT),
@@ -54,8 +53,7 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
     Later("limits.*.shadow", ANY, LEAVE_OUT),
-    Later("limits.*.tz", ANY, "leave it out: windows are UTC"),
-    Later("limits.*.every", ("second", "hour", "week"), "write minute, day or month"),
+    Later("limits.*.every", ("second",), "write minute, hour, day, week or month"),
     Later("alerts.webhook", FILLED, "leave it empty"),
     Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
     Later("privacy.retention", ANY, LEAVE_OUT),

@@ -11,11 +11,18 @@ from proxy.config.draft import Draft, pairs
 from proxy.config.faults import Path, plain, suggest
 from proxy.config.globs import covers
 from proxy.config.grammar import LimitPart, RoutePart
-from proxy.table import Per
+from proxy.table import Every, Per
 from proxy.usage import Price
 
 _UNITS = ("tokens", "requests", "usd", "streams")
-_WINDOWS = "minute, day or month"
+_WINDOWS = "minute, hour, day, week or month"
+_DATED = frozenset({Every.DAY, Every.WEEK, Every.MONTH})
+"""Windows that begin at some midnight."""
+
+
+def zone_of(limit: LimitPart, default: str) -> str | None:
+    """The name of the zone in which a limit's windows begin; None: the same in every zone."""
+    return (limit.tz or default) if limit.every in _DATED else None
 
 
 def check_prices(draft: Draft) -> None:
@@ -53,7 +60,8 @@ def check_limits(draft: Draft) -> None:
             continue
         if not _window_suits(draft, index, limit) or not _names_exist(draft, index, limit):
             continue
-        erased = {**dict.fromkeys(_UNITS), written[0]: 1, "alert": ()}
+        zone = zone_of(limit, draft.settings.tz)
+        erased = {**dict.fromkeys(_UNITS), written[0]: 1, "alert": (), "tz": zone}
         first = kinds.setdefault(limit.model_copy(update=erased), index)
         if first != index:
             draft.document.fault(path, f"the same counter as limits[{first}]", "keep the narrower one")
@@ -63,6 +71,9 @@ def check_limits(draft: Draft) -> None:
 def _window_suits(draft: Draft, index: int, limit: LimitPart) -> bool:
     """Whether what is used up has a window, and what is only held has none and nothing that needs one."""
     path: Path = ("limits", index)
+    if limit.tz is not None and limit.every not in _DATED:
+        remedy = "leave it out, or write every: day, week or month"
+        draft.document.fault((*path, "tz"), "only days, weeks and months begin somewhere", remedy)
     if limit.streams is None:
         if limit.every is None:
             draft.document.fault((*path, "every"), "this key is missing", f"write `every:` with {_WINDOWS}")

@@ -116,7 +116,7 @@ def _claims(limits: Iterable[Limit], case: _Case, wall_us: int) -> tuple[Claim, 
     estimate = case.estimate
     worst = case.price.worst(estimate.input_tokens, estimate.output_tokens)
     for limit in sorted(limits, key=lambda one: one.ceiling):
-        start, end = (0, 0) if limit.every is None else window(limit.every, wall_us)
+        start, end = (0, 0) if limit.every is None else window(limit.every, wall_us, limit.zone)
         scope = _scope(limit, case)
         amount = _amount(limit.unit, estimate.total, worst)
         upstream = case.upstream if limit.of_upstream else None
@@ -142,14 +142,21 @@ def _scope(limit: Limit, case: _Case) -> str:
         _part("upstream", case.upstream if per is Per.UPSTREAM else limit.upstream),
     ]
     whose = "/".join(part for part in parts if part) or "all"
-    return f"{whose}/{limit.unit}" if limit.every is None else f"{whose}/{limit.unit}/{limit.every}"
+    scope = f"{whose}/{limit.unit}"
+    if limit.every is not None:
+        scope += f"/{limit.every}"
+    if limit.zone is not None:
+        scope += f"@{_escaped(limit.zone.key)}"
+    return scope
 
 
 def _part(name: str, value: str | None) -> str:
+    return "" if value is None else f"{name}={_escaped(value)}"
+
+
+def _escaped(value: str) -> str:
     """Names may hold our separators; escaped, no two counters can share a scope."""
-    if value is None:
-        return ""
-    return f"{name}={value.replace('%', '%25').replace('/', '%2F').replace('=', '%3D')}"
+    return value.replace("%", "%25").replace("/", "%2F").replace("=", "%3D")
 
 
 def _amount(unit: Unit, tokens: int, nano_usd: int) -> int:

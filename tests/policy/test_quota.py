@@ -1,6 +1,7 @@
 """Which counters hold a call, how much, and what each is charged."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -53,6 +54,7 @@ def table(*limits):
         (limit(tenant="acme"), "tenant=acme/tokens/day"),
         (limit(per=Per.KEY, tenant="acme", model="ch*"), "tenant=acme/key=key_1/model=ch*/tokens/day"),
         (limit(unit=Unit.NANO_USD, every=Every.MONTH), "all/nano_usd/month"),
+        (limit(every=Every.WEEK, zone=ZoneInfo("Europe/Paris")), "all/tokens/week@Europe%2FParis"),
         (limit(tenant="globex"), None),
         (limit(key="key_2"), None),
         (limit(user="p2"), None),
@@ -143,6 +145,12 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
     day = next(claim for claim in claims if claim.unit is Unit.TOKENS)
     assert (day.window, day.window_end) == window(Every.DAY, AT)
     assert (day.ceiling, day.marks) == (50_000, (50,))
+
+
+def test_a_limits_zone_decides_where_its_day_begins():
+    limits = table(limit(zone=ZoneInfo("Asia/Tokyo")))
+    (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)
+    assert claim.window == micros("2026-11-20T15:00") // 1_000_000
 
 
 def test_two_limits_on_one_counter_are_held_once_at_the_lower_ceiling():
