@@ -7,11 +7,11 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
-from proxy.policy import quota
+from proxy.policy import quota, ratelimit
 from proxy.policy.classify import classify
 from proxy.policy.estimate import Estimate
 from proxy.policy.selection import Candidate
-from proxy.ports import Charge, Claim, Hold, Settlement
+from proxy.ports import Balance, Charge, Claim, Hold, Settlement
 from proxy.table import Route, Table
 from proxy.usage import FREE, Usage
 from proxy.wire.dialect import Dialect, Reader
@@ -98,6 +98,8 @@ class Book:
     started_us: int
     claims: tuple[Claim, ...] = ()
     """All claims held so far."""
+    balances: tuple[Balance, ...] = ()
+    """The counters as the reservation left them."""
     holding: bool = False
     """Whether the ledger may hold a reservation that must be settled."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -138,6 +140,10 @@ class Book:
         held = {claim.scope for claim in self.claims}
         wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
         return tuple(claim for claim in wanted if claim.scope not in held)
+
+    def standing(self) -> dict[str, str]:
+        """Headers that say how much is left of the caller's limits, as of the reservation."""
+        return ratelimit.standing(self.balances, self.started_us)
 
     def tried(self, attempt: Attempt, candidate: Candidate) -> None:
         """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""

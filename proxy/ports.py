@@ -145,6 +145,24 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """A counter as a granted reservation left it."""
+
+    claim: Claim
+    used: int
+    held: int
+    """By all calls in progress, this claim included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Everything asked for is held."""
+
+    balances: tuple[Balance, ...]
+    """One for each claim, in the order asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Spent:
     """A counter that could not take a claim."""
 
@@ -188,11 +206,11 @@ class Alert:
 class Ledger(Protocol):
     """Two-phase, durable, append-only. Every method that returns has been flushed to disk."""
 
-    async def reserve(self, hold: Hold) -> Spent | None:
-        """Hold every claim or none; None: granted. Raises `Refused` 503 when it cannot write."""
+    async def reserve(self, hold: Hold) -> Granted | Spent:
+        """Hold every claim or none. Raises `Refused` 503 when it cannot write."""
         ...
 
-    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         """Add claims to an open reservation (a later target's own limits), all or none."""
         ...
 

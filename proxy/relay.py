@@ -40,7 +40,18 @@ from proxy.policy.plan import (
     Woke,
 )
 from proxy.policy.selection import Candidate
-from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
+from proxy.ports import (
+    Caller,
+    Clock,
+    Dice,
+    Ledger,
+    Observer,
+    Origin,
+    Recall,
+    Spent,
+    UpstreamAnswer,
+    Upstreams,
+)
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
@@ -151,14 +162,15 @@ class _Story:
         mine = book.caller_claims()
         first = book.target_claims(book.candidates[0])
         book.holding, book.claims = True, mine + first
-        spent = await ledger.reserve(book.hold(book.claims))
-        if spent is not None and spent.claim.upstream is not None:
+        answer = await ledger.reserve(book.hold(book.claims))
+        if isinstance(answer, Spent) and answer.claim.upstream is not None:
             # The first target's own limit is spent: it will be skipped, the caller is not refused.
             book.claims = mine
-            spent = await ledger.reserve(book.hold(mine))
-        if spent is not None:
+            answer = await ledger.reserve(book.hold(mine))
+        if isinstance(answer, Spent):
             book.holding, book.claims = False, ()
-            raise ratelimit.refusal(spent, self._desk.clock.wall_us())
+            raise ratelimit.refusal(answer, self._desk.clock.wall_us())
+        book.balances = answer.balances
 
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """The one exit: queue the settlement (no await may come first), then tell the observers."""
@@ -223,9 +235,9 @@ class _Story:
         if isinstance(request, Signal):
             return Failed(request)
         if claims := self._book.target_claims(candidate):
-            spent = await self._desk.ledger.move(self._call.id, claims)
-            if spent is not None:
-                return Skipped("limit spent", self._mono_of(spent.claim.window_end))
+            moved = await self._desk.ledger.move(self._call.id, claims)
+            if isinstance(moved, Spent):
+                return Skipped("limit spent", self._mono_of(moved.claim.window_end))
             self._book.claims += claims
         attempt = OpenAttempt(candidate, dialect, request, self._desk.clock.mono())
         self._try = attempt
@@ -336,6 +348,7 @@ class _Story:
             "x-fallthrough-upstream": target.upstream,
             "x-fallthrough-model": target.model,
             "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
+            **self._book.standing(),
         }
         if attempt.request.degraded:
             headers["x-fallthrough-degraded"] = named(attempt.request.degraded)

@@ -1,20 +1,43 @@
-"""What a caller is told of its limits: the refusal that names one, in OpenAI's words and headers.
+"""What a caller is told of its limits, in OpenAI's words and headers: what is left, and the refusal.
 
-`relay.py` raises the `refusal` when a reservation was not granted. Numbers only: a counter's name may
-hold a pseudonym, never a person's id.
+`book.py` puts the `standing` on every answer; `relay.py` raises the `refusal` when a reservation was
+not granted. Numbers only: a counter's name may hold a pseudonym, never a person's id.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.errors import Refused, Told
 from proxy.policy.periods import MICRO, MINUTE_S
 from proxy.policy.retry import RETRY_AFTER_MAX_S
-from proxy.ports import Claim, Spent
+from proxy.ports import Balance, Claim, Spent
 from proxy.table import Unit
 
 NANO = 1_000_000_000
+SHOWN = frozenset({Unit.TOKENS, Unit.REQUESTS})
+"""Units that have headers."""
 AT_ONCE_S = 1.0
 """Whoever has too many calls under way may ask again after so long: nobody knows when one ends."""
+
+
+def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
+    """What is left, in OpenAI's headers, for an answer that was given all the same.
+
+    Of several limits that count requests (or tokens) the one with the least left is told. Limits of
+    upstreams are the operator's affair, and money has no header.
+    """
+    tightest: dict[Unit, Balance] = {}
+    for balance in balances:
+        claim = balance.claim
+        if claim.unit not in SHOWN or claim.upstream is not None:
+            continue
+        known = tightest.get(claim.unit)
+        if known is None or _left(balance) < _left(known):
+            tightest[claim.unit] = balance
+    headers: dict[str, str] = {}
+    for balance in tightest.values():
+        headers.update(_headers(balance.claim, _left(balance), _wait_s(balance.claim, now_us)))
+    return headers
 
 
 def refusal(spent: Spent, now_us: int) -> Refused:
@@ -22,7 +45,7 @@ def refusal(spent: Spent, now_us: int) -> Refused:
     claim = spent.claim
     if claim.unit is Unit.STREAMS:
         return _too_many_at_once(spent)
-    wait_s = max(0.0, (claim.window_end * MICRO - now_us) / MICRO)
+    wait_s = _wait_s(claim, now_us)
     soon = claim.window_end - claim.window <= MINUTE_S
     possible = claim.amount <= claim.ceiling
     told = Told(
@@ -32,7 +55,7 @@ def refusal(spent: Spent, now_us: int) -> Refused:
         "rate_limit_exceeded" if soon else "insufficient_quota",
         retry_after_s=wait_s,
         should_retry=possible and wait_s <= RETRY_AFTER_MAX_S,
-        headers=_headers(claim, _remaining(spent), wait_s),
+        headers=_headers(claim, _left(spent), wait_s),
     )
     return Refused(told)
 
@@ -66,8 +89,13 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{tail}" if minutes else tail
 
 
-def _remaining(spent: Spent) -> int:
-    return max(0, spent.claim.ceiling - spent.used - spent.held)
+def _left(found: Balance | Spent) -> int:
+    return max(0, found.claim.ceiling - found.used - found.held)
+
+
+def _wait_s(claim: Claim, now_us: int) -> float:
+    """Until the window ends."""
+    return max(0.0, (claim.window_end * MICRO - now_us) / MICRO)
 
 
 def _message(spent: Spent, wait_s: float) -> str:
@@ -77,7 +105,7 @@ def _message(spent: Spent, wait_s: float) -> str:
     return (
         f"Limit {claim.scope} reached: limit {_shown(claim.unit, claim.ceiling)}, "
         f"used {_shown(claim.unit, spent.used)}, held by calls in progress {_shown(claim.unit, spent.held)}, "
-        f"remaining {_shown(claim.unit, _remaining(spent))}; "
+        f"remaining {_shown(claim.unit, _left(spent))}; "
         f"this call may need {_shown(claim.unit, claim.amount)}.{too_big} "
         f"The limit resets at {reset} (in {duration(wait_s)})."
     )
@@ -92,7 +120,7 @@ def _shown(unit: Unit, amount: int) -> str:
 
 def _headers(claim: Claim, remaining: int, wait_s: float) -> tuple[tuple[str, str], ...]:
     """OpenAI has these for requests and tokens only."""
-    if claim.unit is Unit.NANO_USD:
+    if claim.unit not in SHOWN:
         return ()
     return (
         (f"x-ratelimit-limit-{claim.unit}", str(claim.ceiling)),

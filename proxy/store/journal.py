@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.ports import Alert, Claim, Hold, Settlement, Spent
+from proxy.ports import Alert, Balance, Claim, Granted, Hold, Settlement, Spent
 from proxy.store import entries
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
@@ -36,6 +36,7 @@ SELECT ?1, ?2, ?3, ?4, 0, ?5, ?6, ?7 WHERE ?5 <= ?6
 ON CONFLICT (scope, window_start) DO UPDATE
 SET held = held + excluded.held, ceiling = excluded.ceiling, marks = excluded.marks
 WHERE used + held + excluded.held <= excluded.ceiling
+RETURNING used, held
 """
 
 GIVE = """
@@ -45,10 +46,13 @@ RETURNING used, ceiling, marks
 
 LOOK = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
 
-Answer = Spent | None | Exception
-"""What came of one request: granted or done, refused, or a defect of whoever asked."""
+Result = Granted | Spent | None
+"""Of a request that was carried out: granted, refused; None where there was nothing to ask."""
 
-Work = Callable[["Journal"], Spent | None]
+Answer = Result | Exception
+"""What came of one request, or the defect of whoever asked."""
+
+Work = Callable[["Journal"], Result]
 """One request, to be carried out on the writer's thread."""
 
 
@@ -82,17 +86,17 @@ class Journal:
         self.connection.execute("RELEASE request")
         return answer
 
-    def reserve(self, hold: Hold) -> Spent | None:
+    def reserve(self, hold: Hold) -> Granted | Spent:
         """Hold every claim or none."""
         claims = entries.dump(entries.of_claims(hold.claims))
         worst = Usage(hold.input_tokens, hold.output_tokens)
         row = Row(
             "reserve", hold.at_us, hold.call_id, hold.identity, hold.model, claims, worst, hold.nano_usd
         )
-        spent = self._take(hold.claims)
-        if spent is not None:
-            self._tell_refusal(spent, row)
-            return spent
+        taken = self._take(hold.claims)
+        if isinstance(taken, Spent):
+            self._tell_refusal(taken, row)
+            return taken
         try:
             self._append(row)
         except apsw.ConstraintError as error:
@@ -100,23 +104,23 @@ class Journal:
         seq = self.tail().seq
         opened = (hold.call_id, self.epoch, seq, claims)
         self.connection.execute("INSERT INTO open_calls VALUES (?, ?, ?, ?)", opened)
-        return None
+        return taken
 
-    def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Spent | None:
+    def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Granted | Spent:
         """Add claims to an open reservation, all or none; a row of its own, so that a replay agrees."""
         held = self._find(call_id)
         if held is None:
             raise Misuse(f"{call_id} is not open, so nothing can be added to it")
         added = entries.of_claims(claims)
         row = Row("move", at_us, call_id, held.identity, held.model, entries.dump(added))
-        spent = self._take(claims)
-        if spent is not None:
-            self._tell_refusal(spent, row)
-            return spent
+        taken = self._take(claims)
+        if isinstance(taken, Spent):
+            self._tell_refusal(taken, row)
+            return taken
         self._append(row)
         both = entries.dump([*held.claims, *added])
         self.connection.execute("UPDATE open_calls SET claims = ? WHERE call_id = ?", (both, call_id))
-        return None
+        return taken
 
     def settle(self, kind: str, settlement: Settlement) -> None:
         """Resolve a reservation as `commit` or `release`.
@@ -209,22 +213,24 @@ class Journal:
         found = self.connection.execute(f"{OPEN} WHERE o.call_id = ?", (call_id,)).fetchone()
         return None if found is None else read(found)
 
-    def _take(self, claims: tuple[Claim, ...]) -> Spent | None:
-        for index, claim in enumerate(claims):
+    def _take(self, claims: tuple[Claim, ...]) -> Granted | Spent:
+        balances: list[Balance] = []
+        for claim in claims:
             if claim.amount < 0:
                 raise Misuse(f"a claim on {claim.scope} is negative")
             marks = orjson.dumps(claim.marks).decode()
-            self.connection.execute(
+            found: list[tuple[Any, ...]] = self.connection.execute(
                 TAKE,
                 (claim.scope, claim.window, claim.window_end, claim.unit, claim.amount, claim.ceiling, marks),
-            )
-            if self.connection.changes() == 0:
-                for taken in claims[:index]:
-                    self._give(taken.scope, taken.window, 0, taken.amount)
-                found = self.connection.execute(LOOK, (claim.scope, claim.window)).fetchone()
-                used, held = found or (0, 0)
+            ).fetchall()
+            if not found:
+                for taken in balances:
+                    self._give(taken.claim.scope, taken.claim.window, 0, taken.claim.amount)
+                looked = self.connection.execute(LOOK, (claim.scope, claim.window)).fetchone()
+                used, held = looked or (0, 0)
                 return Spent(claim, used, held)
-        return None
+            balances.append(Balance(claim, *found[0]))
+        return Granted(tuple(balances))
 
     def _give(self, scope: str, window: int, used: int, freed: int) -> tuple[int, int, str]:
         row: tuple[Any, ...] = self.connection.execute(GIVE, (used, freed, scope, window)).fetchall()[0]

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import apsw
 
-from proxy.ports import Alert, Spent
+from proxy.ports import Alert
 from proxy.store.anchor import Anchor, Cadence
 from proxy.store.database import RESTORE, connect
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
-from proxy.store.journal import Answer, Journal, Work
+from proxy.store.journal import Answer, Journal, Result, Work
 
 log = logging.getLogger("proxy.ledger")
 
@@ -56,7 +56,7 @@ class Job:
     """One request and who waits for it."""
 
     work: Work
-    future: asyncio.Future[Spent | None] | None
+    future: asyncio.Future[Result] | None
     void: Work | None
     """For what may be refused: how to undo it should it be on disk after all. None: it is kept."""
 
@@ -110,7 +110,7 @@ class Writer:
         self._journal.alerts.clear()
         self._thread.start()
 
-    def submit(self, work: Work, void: Work | None) -> asyncio.Future[Spent | None]:
+    def submit(self, work: Work, void: Work | None) -> asyncio.Future[Result]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
         with self._wake:
             if self._ended:
@@ -119,7 +119,7 @@ class Writer:
                 raise cannot_write()
             if void is not None and len(self._queue) >= self._pace.queue:
                 raise too_busy()
-            future: asyncio.Future[Spent | None] = self._loop.create_future()
+            future: asyncio.Future[Result] = self._loop.create_future()
             self._queue.append(Job(work, future, void))
             self._wake.notify()
         return future
@@ -307,7 +307,7 @@ class Writer:
 
     def _tell(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Spent | None], Answer]],
+        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
         alerts: tuple[Alert, ...],
     ) -> None:
         try:
@@ -317,7 +317,7 @@ class Writer:
 
     def _deliver(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Spent | None], Answer]],
+        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
         alerts: tuple[Alert, ...],
     ) -> None:
         for future, answer in pairs:

@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.policy import ratelimit
-from proxy.ports import Claim, Spent
+from proxy.ports import Balance, Claim, Spent
 from proxy.table import Unit
 
 USD = 1_000_000_000
@@ -77,3 +77,39 @@ def test_money_is_shown_in_dollars_and_has_no_header():
 )  # fmt: skip
 def test_durations_are_written_as_openai_writes_them(seconds, shown):
     assert ratelimit.duration(seconds) == shown
+
+
+def balance(unit, left, ceiling=60, end=660, scope="s", upstream=None):
+    claim = Claim(scope, end - 60, end, unit, 1, ceiling, (), upstream)
+    return Balance(claim, ceiling - left - 1, 1)
+
+
+def test_an_answer_says_how_much_is_left_of_requests_and_tokens():
+    found = ratelimit.standing((balance(Unit.REQUESTS, 12), balance(Unit.TOKENS, 900, 1000)), 629_500_000)
+    assert found == {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "12",
+        "x-ratelimit-reset-requests": "30.5s",
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "900",
+        "x-ratelimit-reset-tokens": "30.5s",
+    }
+
+
+def test_of_several_limits_the_one_with_the_least_left_is_told():
+    minute, day = balance(Unit.REQUESTS, 12), balance(Unit.REQUESTS, 3, 1000, end=86_400)
+    for balances in ((minute, day), (day, minute)):
+        found = ratelimit.standing(balances, 0)
+        assert found["x-ratelimit-limit-requests"] == "1000"
+        assert found["x-ratelimit-remaining-requests"] == "3"
+        assert found["x-ratelimit-reset-requests"] == "24h0m0s"
+
+
+def test_what_is_not_the_callers_own_or_has_no_header_is_not_told():
+    others = (
+        balance(Unit.TOKENS, 1, upstream="openai"),
+        balance(Unit.NANO_USD, 1),
+        Balance(Claim("s", 0, 0, Unit.STREAMS, 1, 4, ()), 0, 1),
+    )
+    assert ratelimit.standing(others, 0) == {}
+    assert ratelimit.standing((), 0) == {}

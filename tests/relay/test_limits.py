@@ -6,7 +6,7 @@ import pytest
 
 from proxy.errors import Failure
 from proxy.relay import answer
-from proxy.table import Limit, Per, Unit
+from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (
     REFUSED,
     RESET,
@@ -67,3 +67,41 @@ def test_one_call_too_many_at_once_is_refused_and_may_come_again_when_one_has_en
 
     told = play(story())
     assert (told.status, told.code, told.should_retry) == (429, "rate_limit_exceeded", True)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_answer_says_what_is_left_as_of_its_reservation(streamed):
+    limits = (
+        Limit(Unit.REQUESTS, 60, Every.MINUTE, per=Per.KEY),
+        Limit(Unit.TOKENS, 100_000, Every.DAY, per=Per.TENANT),
+        Limit(Unit.TOKENS, 10**9, Every.MONTH, per=Per.TENANT),
+        Limit(Unit.REQUESTS, 5, Every.DAY, upstream="a"),
+    )
+
+    async def story():
+        at = desk(table("a", limits=limits), ScriptedUpstreams(a=[stream("x") if streamed else whole()]))
+        found = []
+        for number in range(2):
+            caller = RecordingCaller()
+            await answer(at, caller, call(number, stream=streamed))
+            found.append({k: v for k, v in caller.headers.items() if k.startswith("x-ratelimit")})
+        return found, at
+
+    (first, second), at = play(story())
+    assert first["x-ratelimit-limit-requests"] == "60"
+    assert (first["x-ratelimit-remaining-requests"], second["x-ratelimit-remaining-requests"]) == ("59", "58")
+    assert first["x-ratelimit-limit-tokens"] == "100000"
+    held = at.ledger.settled[0][1].outcome
+    left = [int(each["x-ratelimit-remaining-tokens"]) for each in (first, second)]
+    assert left[0] - left[1] == held.usage.total, "the worst case counts until a call has ended"
+    assert first["x-ratelimit-reset-tokens"] == "24h0m0s"
+
+
+def test_an_answer_under_no_limit_says_nothing_of_limits():
+    async def story():
+        at = desk(table("a"), ScriptedUpstreams(a=[stream("x")]))
+        caller = RecordingCaller()
+        await answer(at, caller, call())
+        return caller.headers
+
+    assert not [name for name in play(story()) if name.startswith("x-ratelimit")]

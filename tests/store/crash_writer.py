@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from proxy.ports import Granted
 from proxy.store import open_ledger
 from proxy.store.journal import Journal
 from tests.store.making import StillClock, charge, claim, hold, settlement
@@ -26,7 +27,7 @@ async def caller(ledger, name, dice):
     turn = 0
     while True:
         call_id, turn = f"{name}-{turn}", turn + 1
-        assert await ledger.reserve(hold(call_id, claim(10, 10**12))) is None
+        assert isinstance(await ledger.reserve(hold(call_id, claim(10, 10**12))), Granted)
         told(f"reserve {call_id}")
         if dice.random() < 0.2:
             await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from proxy.call import Identity
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
-from proxy.ports import Hold, Settlement
+from proxy.ports import Granted, Hold, Settlement
 from proxy.store.database import migrations
 from proxy.store.journal import Journal
 from proxy.table import Every, Limit, Per, Table, Unit
@@ -116,9 +116,9 @@ class Script:
         claims = quota.caller_claims(self.table, self.asker, None, estimate, now)
         call_id, name = f"c{next(self.ledger.calls)}", named(self.every, self.zone, now)
         hold = Hold(call_id, now, self.asker.identity, "m", amount // 2, amount - amount // 2, 0, claims)
-        refused = self.ledger.journal.reserve(hold)
+        granted = isinstance(self.ledger.journal.reserve(hold), Granted)
         fits = self.used[name] + self.held[name] + amount <= CEILING
-        assert (refused is None) == fits, "a window was doubled" if fits is False else "a window was lost"
+        assert granted == fits, "a window was lost" if fits else "a window was doubled"
         if fits:
             self.held[name] += amount
             self.open.append((call_id, claims, name, amount))
