@@ -119,7 +119,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     simulator = await stack.enter_async_context(_simulator(orders))
     place = partial(_placed, base=simulator)
     table = place(orders.loaded.table)
-    metrics = Metrics(lambda model: model in standing.models)
+    metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
     observers = (metrics, LogAlerts())
 
     def alerted(alert: Alert) -> None:

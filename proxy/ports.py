@@ -109,6 +109,10 @@ class Upstreams(Protocol):
         ...
 
 
+SHADOW = "/shadow"
+"""What the names of counters end in that never refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A part of a reservation: so much of one counter in one window."""
@@ -126,6 +130,8 @@ class Claim:
     marks: tuple[int, ...]
     upstream: str | None = None
     """Set for a limit of an upstream: spent, that upstream is skipped."""
+    shadow: bool = False
+    """Held whether there is room or not; its counter is told apart by `SHADOW` at the end of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,11 @@ class Balance:
     used: int
     held: int
     """By all calls in progress, this claim included."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the call would have been refused, were this no shadow."""
+        return self.used + self.held > self.claim.ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +213,17 @@ class Alert:
     ceiling: int
     unit: Unit
 
+    @property
+    def shadow(self) -> bool:
+        """Whether nobody is refused for it."""
+        return self.scope.endswith(SHADOW)
+
 
 class Ledger(Protocol):
     """Two-phase, durable, append-only. Every method that returns has been flushed to disk."""
 
     async def reserve(self, hold: Hold) -> Granted | Spent:
-        """Hold every claim or none. Raises `Refused` 503 when it cannot write."""
+        """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
         ...
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
@@ -280,6 +296,10 @@ class Observer(Protocol):
 
     def attempted(self, attempt: Attempt) -> None:
         """An attempt has ended."""
+        ...
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        """A reservation was asked for, or more of one: what its counters hold, or which of them refused."""
         ...
 
     def breaker(self, upstream: str, state: str) -> None:

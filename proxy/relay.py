@@ -18,10 +18,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import matching, quota, ratelimit, selection
+from proxy.policy import matching, quota, selection
 from proxy.policy.classify import classify
 from proxy.policy.estimate import estimate
 from proxy.policy.plan import (
@@ -40,18 +41,7 @@ from proxy.policy.plan import (
     Woke,
 )
 from proxy.policy.selection import Candidate
-from proxy.ports import (
-    Caller,
-    Clock,
-    Dice,
-    Ledger,
-    Observer,
-    Origin,
-    Recall,
-    Spent,
-    UpstreamAnswer,
-    Upstreams,
-)
+from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
@@ -95,7 +85,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     story = _Story(desk, caller, _open_book(desk, call))
     ending = Ending(500, "internal_error")
     try:
-        await story.reserve()
+        await story.account.open()
         failure = await story.drive()
         ending = _ending(failure, begun=story.begun)
     except Failure as refused:
@@ -151,42 +141,19 @@ class _Story:
         self._deadline = deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice)
         self._try: OpenAttempt | None = None
+        self.account = Account(book, desk.ledger, desk.clock, desk.observers)
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
 
-    # ── reserve and settle ────────────────────────────────────────────────────────────────────────
-
-    async def reserve(self) -> None:
-        """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
-        book, ledger = self._book, self._desk.ledger
-        mine = book.caller_claims()
-        first = book.target_claims(book.candidates[0])
-        book.holding, book.claims = True, mine + first
-        answer = await ledger.reserve(book.hold(book.claims))
-        if isinstance(answer, Spent) and answer.claim.upstream is not None:
-            # The first target's own limit is spent: it will be skipped, the caller is not refused.
-            book.claims = mine
-            answer = await ledger.reserve(book.hold(mine))
-        if isinstance(answer, Spent):
-            book.holding, book.claims = False, ()
-            raise ratelimit.refusal(answer, self._desk.clock.wall_us())
-        book.balances = answer.balances
+    # ── the one exit ──────────────────────────────────────────────────────────────────────────────
 
     def settle(self, ending: Ending) -> Awaitable[None] | None:
-        """The one exit: queue the settlement (no await may come first), then tell the observers."""
-        desk, book = self._desk, self._book
+        """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         if self._try is not None:  # cut short: note how far it had got
             self._note(self._try, ending.result)
-        self._plan.on(CallerGone(), desk.clock.mono())
+        self._plan.on(CallerGone(), self._desk.clock.mono())
         self._announce()
-        settlement = book.settle(ending, desk.clock.wall_us())
-        settled = None
-        if book.holding:
-            close = desk.ledger.commit if book.spent else desk.ledger.release
-            settled = close(settlement)
-        for observer in desk.observers:
-            observer.settled(settlement.outcome)
-        return settled
+        return self.account.close(ending)
 
     def interrupted(self) -> Ending:
         """The task was cancelled: because the caller left, or else the caller is told why."""
@@ -234,11 +201,9 @@ class _Story:
         request = dialect.request(self._call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
-        if claims := self._book.target_claims(candidate):
-            moved = await self._desk.ledger.move(self._call.id, claims)
-            if isinstance(moved, Spent):
-                return Skipped("limit spent", self._mono_of(moved.claim.window_end))
-            self._book.claims += claims
+        spent = await self.account.add(candidate)
+        if spent is not None:
+            return Skipped("limit spent", self._mono_of(spent.claim.window_end))
         attempt = OpenAttempt(candidate, dialect, request, self._desk.clock.mono())
         self._try = attempt
         tell = self._stream if self._call.stream else self._whole

@@ -253,6 +253,8 @@ class Limit:
     """Percentages that raise an alert once a window; 100 is always one."""
     zone: ZoneInfo | None = None
     """Where the midnights are at which its windows begin; None: in UTC."""
+    shadow: bool = False
+    """Counted and told, but nobody is refused and nothing skipped."""
 
     @property
     def of_upstream(self) -> bool:

@@ -95,9 +95,11 @@ def _limit(limit: Limit) -> str:
     per = f" for each {limit.per}" if limit.per else ""
     named = ((name, getattr(limit, name)) for name in FILTERS)
     of = "".join(f", {name} {value}" for name, value in named if value is not None)
-    if limit.every is None:
-        return f"{limit.ceiling:,} calls at once{per}{of}; then the caller is refused"
     spent = "the upstream is skipped" if limit.of_upstream else "the caller is refused"
+    if limit.shadow:
+        spent = "nothing happens: it is a shadow"
+    if limit.every is None:
+        return f"{limit.ceiling:,} calls at once{per}{of}; then {spent}"
     marks = ", ".join(f"{mark} %" for mark in (*limit.marks, 100))
     where = f" in {limit.zone.key}" if limit.zone else ""
     return f"{amount} a {limit.every}{where}{per}{of}; told at {marks}; then {spent}"

@@ -172,6 +172,7 @@ def _limit(part: LimitPart, tz: str) -> Limit:
         upstream=part.upstream,
         marks=tuple(sorted(set(part.alert) - {100})),
         zone=_zone(zone_of(part, tz)),
+        shadow=part.shadow,
     )
 
 

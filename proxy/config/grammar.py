@@ -258,6 +258,8 @@ class LimitPart(Part):
     """Where its days, weeks or months begin; default: settings.tz."""
     alert: Annotated[list[Annotated[Whole, Field(ge=1, le=100)]], Field(max_length=10)] = [75, 90]
     """Percentages told once a window; 100 always is."""
+    shadow: bool = False
+    """Counted and told, by a counter of its own, but nobody is refused."""
 
 
 class AlertsPart(Part):

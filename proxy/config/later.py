@@ -52,7 +52,6 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.cache", ANY, LEAVE_OUT),
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
-    Later("limits.*.shadow", ANY, LEAVE_OUT),
     Later("limits.*.every", ("second",), "write minute, hour, day, week or month"),
     Later("alerts.webhook", FILLED, "leave it empty"),
     Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),

@@ -13,12 +13,14 @@ from proxy.policy.estimate import Estimate
 from proxy.policy.matching import fits
 from proxy.policy.periods import window
 from proxy.policy.selection import Candidate
-from proxy.ports import Charge, Claim
+from proxy.ports import SHADOW, Charge, Claim
 from proxy.table import Limit, Per, Table, Target, Unit
 from proxy.usage import FREE, Price, Usage
 
 AMOUNT_MAX = 2**60
 """No limit is anywhere near these; they keep absurd requests inside a ledger's 64-bit integers."""
+SHADOW_AMOUNT_MAX = 2**50
+"""No ceiling keeps the sum of what shadows hold inside 64 bits, so each is kept this small."""
 OF_TOKENS = frozenset({Unit.TOKENS, Unit.NANO_USD})
 """Units whose amount depends on how much is said."""
 
@@ -119,8 +121,12 @@ def _claims(limits: Iterable[Limit], case: _Case, wall_us: int) -> tuple[Claim, 
         start, end = (0, 0) if limit.every is None else window(limit.every, wall_us, limit.zone)
         scope = _scope(limit, case)
         amount = _amount(limit.unit, estimate.total, worst)
+        if limit.shadow:
+            amount = min(amount, SHADOW_AMOUNT_MAX)
         upstream = case.upstream if limit.of_upstream else None
-        claim = Claim(scope, start, end, limit.unit, amount, limit.ceiling, limit.marks, upstream)
+        claim = Claim(
+            scope, start, end, limit.unit, amount, limit.ceiling, limit.marks, upstream, shadow=limit.shadow
+        )
         found.setdefault(scope, claim)
     return tuple(found.values())
 
@@ -147,7 +153,7 @@ def _scope(limit: Limit, case: _Case) -> str:
         scope += f"/{limit.every}"
     if limit.zone is not None:
         scope += f"@{_escaped(limit.zone.key)}"
-    return scope
+    return scope + SHADOW if limit.shadow else scope
 
 
 def _part(name: str, value: str | None) -> str:

@@ -24,12 +24,12 @@ def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
     """What is left, in OpenAI's headers, for an answer that was given all the same.
 
     Of several limits that count requests (or tokens) the one with the least left is told. Limits of
-    upstreams are the operator's affair, and money has no header.
+    upstreams and shadows are the operator's affair, and money has no header.
     """
     tightest: dict[Unit, Balance] = {}
     for balance in balances:
         claim = balance.claim
-        if claim.unit not in SHOWN or claim.upstream is not None:
+        if claim.unit not in SHOWN or claim.upstream is not None or claim.shadow:
             continue
         known = tightest.get(claim.unit)
         if known is None or _left(balance) < _left(known):

@@ -29,13 +29,13 @@ AMOUNT_MAX = 2**53
 TOLD_MAX = 10_000
 """Alerts remembered to spare the file a question; the `alerts` table is the truth."""
 
-# One statement admits: the row appears or grows only if the claim fits beneath the ceiling.
+# One statement admits: the row appears or grows only if the claim fits beneath the ceiling, or is a shadow.
 TAKE = """
 INSERT INTO balances (scope, window_start, window_end, unit, used, held, ceiling, marks)
-SELECT ?1, ?2, ?3, ?4, 0, ?5, ?6, ?7 WHERE ?5 <= ?6
+SELECT ?1, ?2, ?3, ?4, 0, ?5, ?6, ?7 WHERE ?8 OR ?5 <= ?6
 ON CONFLICT (scope, window_start) DO UPDATE
 SET held = held + excluded.held, ceiling = excluded.ceiling, marks = excluded.marks
-WHERE used + held + excluded.held <= excluded.ceiling
+WHERE ?8 OR used + held + excluded.held <= excluded.ceiling
 RETURNING used, held
 """
 
@@ -104,6 +104,7 @@ class Journal:
         seq = self.tail().seq
         opened = (hold.call_id, self.epoch, seq, claims)
         self.connection.execute("INSERT INTO open_calls VALUES (?, ?, ?, ?)", opened)
+        self._tell_shadows(taken, row)
         return taken
 
     def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Granted | Spent:
@@ -120,6 +121,7 @@ class Journal:
         self._append(row)
         both = entries.dump([*held.claims, *added])
         self.connection.execute("UPDATE open_calls SET claims = ? WHERE call_id = ?", (both, call_id))
+        self._tell_shadows(taken, row)
         return taken
 
     def settle(self, kind: str, settlement: Settlement) -> None:
@@ -219,10 +221,9 @@ class Journal:
             if claim.amount < 0:
                 raise Misuse(f"a claim on {claim.scope} is negative")
             marks = orjson.dumps(claim.marks).decode()
-            found: list[tuple[Any, ...]] = self.connection.execute(
-                TAKE,
-                (claim.scope, claim.window, claim.window_end, claim.unit, claim.amount, claim.ceiling, marks),
-            ).fetchall()
+            start, end, held = claim.window, claim.window_end, claim.amount
+            asked = (claim.scope, start, end, claim.unit, held, claim.ceiling, marks, claim.shadow)
+            found: list[tuple[Any, ...]] = self.connection.execute(TAKE, asked).fetchall()
             if not found:
                 for taken in balances:
                     self._give(taken.claim.scope, taken.claim.window, 0, taken.claim.amount)
@@ -263,6 +264,11 @@ class Journal:
         claim = spent.claim
         if claim.amount <= claim.ceiling < spent.used + claim.amount:
             self._tell(Alert(claim.scope, claim.window, 100, spent.used, claim.ceiling, claim.unit), row)
+
+    def _tell_shadows(self, taken: Granted, row: Row) -> None:
+        for balance in taken.balances:
+            if balance.claim.shadow and balance.over:
+                self._tell_refusal(Spent(balance.claim, balance.used, balance.held), row)
 
     def _tell(self, alert: Alert, cause: Row) -> None:
         key = (alert.scope, alert.window, alert.mark)

@@ -186,6 +186,12 @@ def test_a_limits_windows_begin_where_it_says_or_else_the_settings(read):
         assert [limit.zone for limit in table.limits] == [first, None, ZoneInfo("Asia/Tokyo"), None, None]
 
 
+def test_a_shadow_may_stand_beside_the_limit_it_tries(read):
+    limits = "limits:\n  - {per: tenant, tokens: 50_000, every: day}\n"
+    limits += "  - {per: tenant, tokens: 40_000, every: day, shadow: true}\n"
+    assert [limit.shadow for limit in read(SMALL + limits).table.limits] == [False, True]
+
+
 def test_calls_at_once_have_no_window(read):
     (limit,) = read(SMALL + "limits:\n  - {per: user, route: gpt-4o, streams: 4}\n").table.limits
     assert limit == Limit(Unit.STREAMS, 4, None, Per.USER, route="gpt-4o")

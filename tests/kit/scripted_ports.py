@@ -223,7 +223,7 @@ class MemoryLedger:
         for claim in claims:
             key = (claim.scope, claim.window)
             used, held = self.used.get(key, 0), self.held.get(key, 0)
-            if used + held + claim.amount > claim.ceiling:
+            if used + held + claim.amount > claim.ceiling and not claim.shadow:
                 return Spent(claim, used, held)
         balances = []
         for claim in claims:
@@ -265,6 +265,7 @@ class Notes:
         self.outcomes: list[Outcome] = []
         self.attempts: list[Attempt] = []
         self.breakers: list[tuple[str, str]] = []
+        self.reservations: list[Granted | Spent] = []
 
     def settled(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -274,6 +275,9 @@ class Notes:
 
     def breaker(self, upstream: str, state: str) -> None:
         self.breakers.append((upstream, state))
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        self.reservations.append(answer)
 
     def alerted(self, alert: Alert) -> None:
         raise AssertionError("the story raises no alerts")

@@ -147,6 +147,16 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
     assert (day.ceiling, day.marks) == (50_000, (50,))
 
 
+def test_a_shadow_has_a_counter_of_its_own_and_cannot_overflow_a_ledger():
+    limits = table(limit(Unit.NANO_USD), limit(Unit.NANO_USD, 5, shadow=True))
+    claims = quota.caller_claims(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0), AT)
+    assert [(claim.scope, claim.shadow) for claim in claims] == [
+        ("all/nano_usd/day/shadow", True),
+        ("all/nano_usd/day", False),
+    ]
+    assert claims[0].amount * 1000 < 2**63
+
+
 def test_a_limits_zone_decides_where_its_day_begins():
     limits = table(limit(zone=ZoneInfo("Asia/Tokyo")))
     (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)

@@ -110,6 +110,7 @@ def test_what_is_not_the_callers_own_or_has_no_header_is_not_told():
         balance(Unit.TOKENS, 1, upstream="openai"),
         balance(Unit.NANO_USD, 1),
         Balance(Claim("s", 0, 0, Unit.STREAMS, 1, 4, ()), 0, 1),
+        Balance(Claim("s", 0, 60, Unit.TOKENS, 1, 4, (), shadow=True), 0, 1),
     )
     assert ratelimit.standing(others, 0) == {}
     assert ratelimit.standing((), 0) == {}

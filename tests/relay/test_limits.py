@@ -1,10 +1,12 @@
 """Dialogues about limits: what is held while a call runs, what is given back, what its caller is told."""
 
 import asyncio
+import contextlib
 
 import pytest
 
 from proxy.errors import Failure
+from proxy.ports import Spent
 from proxy.relay import answer
 from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (
@@ -105,3 +107,39 @@ def test_an_answer_under_no_limit_says_nothing_of_limits():
         return caller.headers
 
     assert not [name for name in play(story()) if name.startswith("x-ratelimit")]
+
+
+def test_a_shadow_refuses_nobody_skips_nothing_and_is_seen_by_the_observers():
+    limits = (
+        Limit(Unit.REQUESTS, 1, Every.DAY, per=Per.TENANT, shadow=True),
+        Limit(Unit.REQUESTS, 1, Every.DAY, upstream="a", shadow=True),
+    )
+
+    async def story():
+        upstreams = ScriptedUpstreams(a=[stream("x")], b=[stream("never")])
+        at = desk(table("a", "b", limits=limits), upstreams)
+        for number in range(3):
+            await answer(at, RecordingCaller(), call(number))
+        return at, upstreams
+
+    at, upstreams = play(story())
+    assert upstreams.asked == ["a", "a", "a"]
+    over = [[balance.over for balance in granted.balances] for granted in at.observers[0].reservations]
+    assert over == [[False, False], [True, True], [True, True]]
+    assert at.ledger.used["tenant=acme/requests/day/shadow", 1_767_225_600] == 3
+
+
+def test_observers_hear_of_every_refusal_also_of_one_that_only_skips():
+    mine = Limit(Unit.REQUESTS, 3, Every.DAY, per=Per.TENANT)
+    limits = (mine, Limit(Unit.REQUESTS, 1, Every.DAY, upstream="a"))
+
+    async def story():
+        at = desk(table("a", "b", limits=limits), ScriptedUpstreams(a=[stream("x")], b=[stream("y")]))
+        for number in range(4):
+            with contextlib.suppress(Failure):
+                await answer(at, RecordingCaller(), call(number))
+        return at.observers[0].reservations
+
+    refused = [(each.claim.upstream, each.used) for each in play(story()) if isinstance(each, Spent)]
+    assert refused.count((None, 3)) == 1
+    assert ("a", 1) in refused

@@ -8,7 +8,7 @@ from proxy.ports import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.table import Unit
 from proxy.usage import Source, Usage
-from tests.store.making import DAY, charge, claim, hold, settlement
+from tests.store.making import DAY, charge, claim, hold, settlement, shadow
 
 USD = "tenant=acme/nano_usd/month"
 
@@ -307,3 +307,26 @@ async def test_calls_at_once_are_given_back_however_they_end_and_by_a_crash(stor
         assert isinstance(await ledger.reserve(hold("c4", at_once)), Granted)
         await ledger.release(settlement("c4"))
     assert store.alerts == []
+
+
+async def test_a_shadow_holds_and_counts_beyond_its_ceiling_and_is_told_once(store):
+    asked = shadow(60, 100, marks=(75,))
+    scope = asked.scope
+    async with store.open() as ledger:
+        for number in range(3):
+            granted = await ledger.reserve(hold(f"c{number}", asked))
+            assert granted == Granted((Balance(asked, 0, 60 * (number + 1)),))
+            assert granted.balances[0].over is (number > 0)
+        for number in range(3):
+            await ledger.commit(settlement(f"c{number}", charge(55, scope=scope)))
+        assert store.balance(scope) == (165, 0)
+        assert isinstance(await ledger.reserve(hold("c9", claim(10), asked)), Granted)
+        await ledger.release(settlement("c9"))
+    assert [(alert.mark, alert.shadow) for alert in store.alerts] == [(75, True), (100, True)]
+
+
+async def test_a_shadow_larger_than_its_ceiling_is_granted_too(store):
+    async with store.open() as ledger:
+        asked = shadow(500, 100)
+        assert await ledger.reserve(hold("c1", asked)) == Granted((Balance(asked, 0, 500),))
+        await ledger.release(settlement("c1"))
