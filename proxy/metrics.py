@@ -67,17 +67,7 @@ class Metrics:
         self._breakers = Gauge(
             "fallthrough_breaker_state", "0 closed, 1 half open, 2 open.", ("upstream",), registry=registry
         )
-        self._alerts = Counter(
-            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
-        )
-        self._refusals = Counter(
-            "fallthrough_limit_refusals",
-            "Reservations that a limit refused, or would have, were it no shadow.",
-            ("unit", "of", "shadow"),
-            registry=registry,
-        )
-        self._counters = _Counters(wall_us)
-        registry.register(self._counters)
+        self._limits = _Limits(registry, wall_us)
         self._reloads = Counter(
             "fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",), registry=registry
         )
@@ -112,24 +102,13 @@ class Metrics:
         self._attempts.labels(upstream, result).inc()
 
     def reserved(self, answer: Granted | Spent) -> None:
-        if isinstance(answer, Spent):
-            self._refused(answer)
-            return
-        for balance in answer.balances:
-            self._counters.keep(balance)
-            if balance.claim.shadow and balance.over:
-                self._refused(balance)
+        self._limits.reserved(answer)
 
     def breaker(self, upstream: str, state: str) -> None:
         self._breakers.labels(self._upstreams.keep(upstream)).set(BREAKER_STATES.get(state, -1))
 
     def alerted(self, alert: Alert) -> None:
-        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
-
-    def _refused(self, by: Balance | Spent) -> None:
-        claim = by.claim
-        whose = "caller" if claim.upstream is None else "upstream"
-        self._refusals.labels(claim.unit.value, whose, str(claim.shadow).lower()).inc()
+        self._limits.alerted(alert)
 
     def _count_tokens(self, usage: Usage, upstream: str, model: str) -> None:
         kinds = (
@@ -142,6 +121,40 @@ class Metrics:
         for kind, count in kinds:
             if count:
                 self._tokens.labels(kind, usage.source.value, upstream, model).inc(count)
+
+
+class _Limits:
+    """What limits did: marks crossed, reservations refused, and how much is used."""
+
+    def __init__(self, registry: CollectorRegistry, wall_us: Callable[[], int]) -> None:
+        self._alerts = Counter(
+            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
+        )
+        self._refusals = Counter(
+            "fallthrough_limit_refusals",
+            "Reservations that a limit refused, or would have, were it no shadow.",
+            ("unit", "of", "shadow"),
+            registry=registry,
+        )
+        self._counters = _Counters(wall_us)
+        registry.register(self._counters)
+
+    def alerted(self, alert: Alert) -> None:
+        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        if isinstance(answer, Spent):
+            self._refused(answer)
+            return
+        for balance in answer.balances:
+            self._counters.keep(balance)
+            if balance.claim.shadow and balance.over:
+                self._refused(balance)
+
+    def _refused(self, by: Balance | Spent) -> None:
+        claim = by.claim
+        whose = "caller" if claim.upstream is None else "upstream"
+        self._refusals.labels(claim.unit.value, whose, str(claim.shadow).lower()).inc()
 
 
 class _Counters(Collector):
