@@ -273,3 +273,5 @@ class Table:
     limits: tuple[Limit, ...] = ()
     off: Mapping[str, str] = field(default_factory=dict)
     """Upstreams that are off, by name, with the reason."""
+    webhook: Secret | None = None
+    """Where alerts are posted; its path or query often is a credential."""

@@ -57,6 +57,7 @@ def _tree(title: str, loaded: Loaded) -> Tree:
     for route in table.routes:
         _add_route(routes, route)
     _add_limits(tree, table)
+    tree.add(f"[bold]alerts[/bold] to log, metric and ledger{', and a webhook' if table.webhook else ''}")
     return tree
 
 

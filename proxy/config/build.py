@@ -75,6 +75,7 @@ def table(draft: Draft) -> Table:
         routes=tuple(routes),
         limits=tuple(_limit(part, draft.settings.tz) for part in draft.limits.values()),
         off=MappingProxyType(dict(draft.off)),
+        webhook=Secret(draft.alerts.webhook) if draft.alerts.webhook else None,
     )
 
 

@@ -52,6 +52,11 @@ Zone = Annotated[
     BeforeValidator(units.zone),
     WithJsonSchema({"type": "string", "examples": ["UTC", "Europe/Paris"]}),
 ]
+Webhook = Annotated[
+    str,
+    BeforeValidator(units.webhook),
+    WithJsonSchema({"type": "string", "examples": ["${ALERT_WEBHOOK:-}"], "writeOnly": True}),
+]
 NanoUsd = Annotated[
     int,
     BeforeValidator(units.nano_usd),
@@ -265,8 +270,8 @@ class LimitPart(Part):
 class AlertsPart(Part):
     """Where alerts go besides the log and the ledger."""
 
-    webhook: Literal[""] = ""
-    """Empty: nowhere else."""
+    webhook: Annotated[Webhook, Field(repr=False)] = ""
+    """Each alert is posted there as a small JSON document; empty: nowhere else."""
 
 
 class PrivacyPart(Part):

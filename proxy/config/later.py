@@ -53,7 +53,6 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
     Later("limits.*.every", ("second",), "write minute, hour, day, week or month"),
-    Later("alerts.webhook", FILLED, "leave it empty"),
     Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
     Later("privacy.retention", ANY, LEAVE_OUT),
     Later("models", FILLED, "write {}"),

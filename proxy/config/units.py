@@ -113,6 +113,26 @@ def base_url(value: Any) -> str:
     return value.rstrip("/")
 
 
+def webhook(value: Any) -> str:
+    """An `https` address, with whatever secrets it holds; `http` only on this machine."""
+    remedy = "write an https:// address, such as ${ALERT_WEBHOOK:-}"
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-\[\]-~]{1,2048}", value):
+        raise wrong("not an https address", remedy)
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        private = Address(host, parts.port).private
+    except ValueError:
+        raise wrong("not an https address", remedy) from None
+    if not host or parts.username is not None or "#" in value:
+        raise wrong("an address without a host, or with credentials or a fragment", remedy)
+    if parts.scheme != "https" and not (parts.scheme == "http" and private):
+        raise wrong("not an https address", f"{remedy}; http only for this machine")
+    return value
+
+
 def nano_usd(value: Any) -> int:
     """Dollars, exact to a nano-dollar, as an integer number of them."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
