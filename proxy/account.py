@@ -7,10 +7,15 @@ nothing: that a target's own limit is spent is told to the plan, which passes th
 
 from collections.abc import Awaitable
 
-from proxy.book import Book, Ending
+from proxy.book import Book, Ending, OpenAttempt
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
 from proxy.ports import Claim, Clock, Granted, Ledger, Observer, Spent
+
+NOTE_S = 2.0
+"""A stream's progress is noted no more often than this,"""
+NOTE_TOKENS = 32
+"""and not for fewer tokens than these: it is for the case of a crash, and settling is for all others."""
 
 
 class Account:
@@ -21,6 +26,9 @@ class Account:
         self._ledger = ledger
         self._clock = clock
         self._observers = observers
+        self._noted = 0
+        self.note_due = clock.mono() + NOTE_S
+        """When the story should next say how far its stream has got (monotonic seconds)."""
 
     async def open(self) -> None:
         """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
@@ -48,6 +56,16 @@ class Account:
             return answer
         self._book.claims += claims
         return None
+
+    def note(self, attempt: OpenAttempt, now: float) -> None:
+        """Have the ledger remember what of a stream has been seen, should this process die."""
+        self.note_due = now + NOTE_S
+        if attempt.reader is None:
+            return
+        usage = attempt.reader.usage
+        if usage.total >= self._noted + NOTE_TOKENS:
+            self._noted = usage.total
+            self._ledger.note(self._book.progress(attempt.candidate.target, usage))
 
     def close(self, ending: Ending) -> Awaitable[None] | None:
         """Queue the settlement (no await may come first), then tell the observers."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.table import Unit, Upstream
+from proxy.usage import Usage
 
 
 class Clock(Protocol):
@@ -202,6 +203,19 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call under way has got: what it would come to if it ended now."""
+
+    call_id: str
+    usage: Usage
+    nano_usd: int
+    upstream: str
+    """Who is answering."""
+    upstream_model: str
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """A counter crossed a mark, told once a window."""
 
@@ -220,7 +234,7 @@ class Alert:
 
 
 class Ledger(Protocol):
-    """Two-phase, durable, append-only. Every method that returns has been flushed to disk."""
+    """Two-phase, durable, append-only. What is awaited has been flushed to disk."""
 
     async def reserve(self, hold: Hold) -> Granted | Spent:
         """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
@@ -236,6 +250,14 @@ class Ledger(Protocol):
 
     def release(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to nothing used; otherwise like `commit`."""
+        ...
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far an open call has got, should this process die before it settles.
+
+        Waits for nothing and costs no flush of its own; the last note of a call is worth as much as
+        the disk had of it.
+        """
         ...
 
 

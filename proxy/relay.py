@@ -296,9 +296,11 @@ class _Story:
         self._rest(attempt, watch)
 
     def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
-        """Something came: the idle time starts anew."""
-        idle = self._desk.clock.mono() + attempt.candidate.timeouts.idle_s
-        watch.move(min(idle, attempt.last))
+        """Something came: the idle time starts anew, and now and then it is noted how much."""
+        now = self._desk.clock.mono()
+        watch.move(min(now + attempt.candidate.timeouts.idle_s, attempt.last))
+        if now >= self.account.note_due:
+            self.account.note(attempt, now)
 
     async def _write(self, data: bytes) -> None:
         pending = self._caller.write(data)

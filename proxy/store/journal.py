@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.ports import Alert, Balance, Claim, Granted, Hold, Settlement, Spent
+from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.store import entries
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
@@ -38,6 +38,8 @@ SET held = held + excluded.held, ceiling = excluded.ceiling, marks = excluded.ma
 WHERE ?8 OR used + held + excluded.held <= excluded.ceiling
 RETURNING used, held
 """
+
+OPENED = "INSERT INTO open_calls (call_id, epoch, seq, claims) VALUES (?, ?, ?, ?)"
 
 GIVE = """
 UPDATE balances SET used = used + ?1, held = held - ?2 WHERE scope = ?3 AND window_start = ?4
@@ -103,7 +105,7 @@ class Journal:
             raise Misuse(f"{hold.call_id} was reserved before") from error
         seq = self.tail().seq
         opened = (hold.call_id, self.epoch, seq, claims)
-        self.connection.execute("INSERT INTO open_calls VALUES (?, ?, ?, ?)", opened)
+        self.connection.execute(OPENED, opened)
         self._tell_shadows(taken, row)
         return taken
 
@@ -165,18 +167,33 @@ class Journal:
     def expire(self, at_us: int) -> int:
         """Settle what dead processes left open, before anything new is admitted; how many there were.
 
-        Nobody saw how far those calls got. Their prompts surely went out, so the upper bound of the
-        input is charged, as an estimate, and the row says so.
+        A call whose progress was noted comes to that, as observed. Of the others nobody saw how far they
+        got: their prompts surely went out, so the upper bound of the input is charged, as an estimate.
         """
         left = self.connection.execute(f"{OPEN} WHERE o.epoch < ? ORDER BY o.seq", (self.epoch,)).fetchall()
         for held in map(read, left):
-            share = {claim.counter: held.prompt_share(claim.unit, claim.amount) for claim in held.summed()}
-            usage, cost = Usage(held.input_tokens), held.prompt_cost()
+            seen = held.progress()
+            charged = {(charge.scope, charge.window): charge.amount for charge in seen.charges}
             row = Row(
-                "expire", at_us, held.call_id, held.identity, held.model, "[]", usage, cost, CRASH_RESULT
+                kind="expire",
+                at_us=at_us,
+                call_id=held.call_id,
+                identity=held.identity,
+                model=held.model,
+                entries="[]",
+                usage=seen.usage,
+                nano_usd=max(0, seen.nano_usd),
+                result=CRASH_RESULT,
+                upstream=seen.upstream or None,
+                upstream_model=seen.upstream_model or None,
             )
-            self._resolve(held, row, share)
+            self._resolve(held, row, charged)
         return len(left)
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far a call has got; nothing, if it is settled already."""
+        seen = (entries.dump_progress(progress), progress.call_id)
+        self.connection.execute("UPDATE open_calls SET seen = ? WHERE call_id = ?", seen)
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the disk takes writes again."""

@@ -14,7 +14,7 @@ from typing import cast
 
 import apsw
 
-from proxy.ports import Alert, Claim, Clock, Granted, Hold, Settlement, Spent
+from proxy.ports import Alert, Claim, Clock, Granted, Hold, Progress, Settlement, Spent
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
@@ -68,6 +68,10 @@ class SqliteLedger:
     def release(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to what its charges say, as a call that came to nothing."""
         return self._settle("release", settlement)
+
+    def note(self, progress: Progress) -> None:
+        """Written with the next batch; alone, and not flushed, if none comes soon."""
+        self._writer.note(progress.call_id, lambda journal: journal.note(progress))
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)

@@ -71,6 +71,9 @@ class QuietLedger:
 
     release = commit
 
+    def note(self, progress) -> None:
+        return None
+
 
 class Tally:
     """A profiler that counts what the package calls."""

@@ -14,7 +14,7 @@ import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.policy.health import Health
-from proxy.ports import Alert, Balance, Claim, Granted, Hold, Settlement, Spent
+from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall
@@ -203,6 +203,7 @@ class MemoryLedger:
         self.held: dict[tuple[str, int], int] = {}
         self.open: dict[str, tuple[Claim, ...]] = {}
         self.settled: list[tuple[str, Settlement]] = []
+        self.notes: list[Progress] = []
 
     async def reserve(self, hold: Hold) -> Granted | Spent:
         assert hold.call_id not in self.open, "reserved twice"
@@ -243,6 +244,10 @@ class MemoryLedger:
         durable = asyncio.get_running_loop().create_future()
         durable.set_result(None)
         return durable
+
+    def note(self, progress: Progress) -> None:
+        assert progress.call_id in self.open, "noted when not open"
+        self.notes.append(progress)
 
     def commit(self, settlement: Settlement):
         return self._settle("commit", settlement)

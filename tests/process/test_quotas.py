@@ -68,6 +68,33 @@ def test_a_call_at_once_is_free_again_after_a_kill_and_is_each_persons_own(tmp_p
         assert check(built.folder / "ledger.db") == ()
 
 
+TOKENS = "\nlimits:\n  - {per: tenant, tokens: 1_000_000, every: month}\n"
+
+
+def test_a_stream_that_a_kill_cuts_off_is_charged_what_was_seen_of_it(tmp_path):
+    async def story(built) -> int:
+        async with asking(built) as ask, ask(stream=True, tokens=5000) as running:
+            seen = 0
+            while (seen := seen + 1) < 5000 and await running.content.readline():
+                if seen % 20 == 0 and rows(built, "SELECT 1 FROM open_calls WHERE seen IS NOT NULL"):
+                    break
+            await asyncio.to_thread(built.kill, "proxy")
+        await asyncio.to_thread(built.serve)
+        return seen
+
+    with house(tmp_path, extra=TOKENS) as built:
+        built.script("{first: [{do: {tokens: 5000, chunk_delay: 20ms}}]}")
+        lines = asyncio.run(story(built))
+        built.kill("proxy", how=15)
+        sql = "SELECT result, source, upstream, input_tokens, output_tokens FROM rows WHERE kind = 'expire'"
+        ((result, source, upstream, prompt, output),) = rows(built, sql)
+        ((used, held),) = rows(built, "SELECT used, held FROM balances")
+        assert check(built.folder / "ledger.db") == ()
+    assert (result, source, upstream) == ("crash_settled", "observed", "first")
+    assert 32 <= output <= 4 * lines, "neither nothing nor the worst case"
+    assert (used, held) == (prompt + output, 0)
+
+
 @contextmanager
 def receiver():
     """An address that takes what is posted to it; (its port, what came, an event for each)."""

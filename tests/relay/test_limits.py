@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 
 import pytest
 
@@ -10,6 +11,7 @@ from proxy.ports import Spent
 from proxy.relay import answer
 from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (
+    DONE,
     REFUSED,
     RESET,
     STALL,
@@ -23,6 +25,7 @@ from tests.kit.scripted_ports import (
     fails,
     stream,
     table,
+    usage_event,
     whole,
 )
 from tests.kit.virtual import play
@@ -143,3 +146,55 @@ def test_observers_hear_of_every_refusal_also_of_one_that_only_skips():
     refused = [(each.claim.upstream, each.used) for each in play(story()) if isinstance(each, Spent)]
     assert refused.count((None, 3)) == 1
     assert ("a", 1) in refused
+
+
+def spoken(words, pause):
+    """A stream that says `words` with a pause after each."""
+    steps = [step for word in words for step in (event({"content": word}), Pause(pause))]
+    return Says(steps=[*steps, event(finish="stop"), usage_event(5, len(words)), DONE])
+
+
+def test_a_long_streams_progress_is_noted_now_and_then_as_it_would_be_charged():
+    limits = (
+        Limit(Unit.TOKENS, 10**9, Every.DAY, per=Per.TENANT),
+        Limit(Unit.REQUESTS, 5, Every.DAY, upstream="b"),
+        AT_ONCE,
+    )
+
+    async def story():
+        at = desk(
+            table("a", "b", limits=limits),
+            ScriptedUpstreams(a=[fails(500)], b=[spoken(["word "] * 600, 0.05)]),
+        )
+        await answer(at, RecordingCaller(), call())
+        return at.ledger
+
+    ledger = play(story())
+    notes = ledger.notes
+    assert 10 <= len(notes) <= 15, "30 s of stream, noted every 2 s"
+    assert all(two.usage.output >= one.usage.output + 32 for one, two in itertools.pairwise(notes))
+    last = notes[-1]
+    assert (last.call_id, last.upstream, last.upstream_model) == ("req_1", "b", "m")
+    amounts = {one.scope: one.amount for one in last.charges}
+    assert amounts == {
+        "tenant=acme/tokens/day": last.usage.total,
+        "upstream=b/requests/day": 1,
+        "tenant=acme/streams": 0,
+    }
+    assert last.nano_usd == last.usage.input * 1000 + last.usage.output * 2000
+    assert ledger.outcome.usage.total == 605, "noting changes nothing of what is settled"
+    assert ledger.outcome.nano_usd == 5 * 1000 + 600 * 2000
+
+
+@pytest.mark.parametrize(
+    "script",
+    [spoken(["word "] * 30, 0.05), spoken(["word "] * 20, 3), whole()],
+    ids=["a short stream", "a slow one of few tokens", "a whole answer"],
+)
+def test_what_is_short_is_not_noted(script):
+    async def story():
+        at = desk(table("a"), ScriptedUpstreams(a=[script]))
+        await answer(at, RecordingCaller(), call(stream=script.headers["content-type"] != "application/json"))
+        return at.ledger.notes
+
+    assert len(play(story())) <= 1

@@ -11,9 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
-from proxy.ports import Granted
+from proxy.ports import Granted, Progress
 from proxy.store import open_ledger
 from proxy.store.journal import Journal
+from proxy.usage import Usage
 from tests.store.making import StillClock, charge, claim, hold, settlement
 
 CALLERS = 64
@@ -32,6 +33,9 @@ async def caller(ledger, name, dice):
         if dice.random() < 0.2:
             await asyncio.sleep(0)
         used = dice.randrange(10)
+        if dice.random() < 0.3:
+            charges = (charge(used),)
+            ledger.note(Progress(call_id, Usage(1, used), 0, "vllm", "m", charges))
         if dice.random() < 0.8:
             await ledger.commit(settlement(call_id, charge(used)))
             told(f"commit {call_id}")
