@@ -159,6 +159,16 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """The most tokens that a model counts for what is not text."""
+
+    image: int = 50_000
+    """One picture. The default is beyond the dearest that is known."""
+    context: int = 1_050_000
+    """All that it reads at once: what documents, moving pictures and the unknown may come to together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """An upstream plus the model's name there."""
 
@@ -168,6 +178,8 @@ class Target:
     """None: unknown; such a target counts as free in `usage`, and is a fault under a USD limit."""
     facts: ModelFacts = field(default=ModelFacts(), compare=False)
     """What the model takes and can do."""
+    media: Media = field(default=Media(), compare=False)
+    """What it counts pictures and documents as, at most; `facts.context` is believed before it."""
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"

@@ -15,6 +15,7 @@ from proxy.config.checks import SIMULATED
 from proxy.config.draft import Draft, split
 from proxy.config.grammar import CapabilitiesPart, LimitPart, RoutePart, TimeoutsPart, UpstreamPart
 from proxy.config.limits import zone_of
+from proxy.config.media import media_of
 from proxy.config.settings import Settings
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
@@ -138,7 +139,8 @@ def _targets(draft: Draft, part: RoutePart) -> list[Target]:
 
 def _target(draft: Draft, text: str) -> Target:
     name, model = split(text)
-    return Target(name, model, draft.price(text), facts_of(draft.upstreams[name].dialect, model))
+    dialect = draft.upstreams[name].dialect
+    return Target(name, model, draft.price(text), facts_of(dialect, model), media_of(dialect, model))
 
 
 def _route(part: RoutePart, targets: Iterable[Target]) -> Route:

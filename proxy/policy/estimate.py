@@ -1,7 +1,10 @@
 """The most that a call can use, known before anything is sent.
 
-`relay.py` asks once for each call. The estimate is an upper bound, never a guess, and the same
-wherever the call is answered: no tokenizer is asked, no vendor's manners are assumed.
+`relay.py` asks once for each call. The estimate is an upper bound, never a guess, and holds wherever on
+its route the call is answered. No tokenizer is asked: text and sound make no more tokens than bytes, what
+pictures and documents may come to is a bound of each target (`table.Media`), and what models think
+counts inside the maximum. Where an upstream heeds no maximum, what it used beyond is recorded when the call
+settles, and the limit is overdrawn by that.
 """
 
 import math
@@ -10,16 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.call import Call
-from proxy.table import Route
+from proxy.table import Route, Target
 
 BASE_TOKENS = 32
 """What a chat template adds around the whole prompt."""
 MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
-IMAGE_TOKENS = 50_000
-"""The most that one image is counted as by a known model (gpt-4o-mini at high detail: 48 169)."""
-_BYTES = frozenset({"type", "text", "refusal", "input_audio"})
-"""Members of a content part that is no image."""
+_BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})
+"""Kinds of content part that are text, or sound, which makes fewer tokens than bytes however dense it is."""
+_PICTURE = frozenset({"image_url", "detail", "uuid"})
+"""Members of a part that does not say its kind but is a picture and nothing else."""
+_ANYONE = Target("", "")
+"""Of a route without targets, which no table has."""
 TOKENS_MAX = 10**12
 """No limit is anywhere near; it keeps absurd requests inside a ledger's 64-bit integers."""
 
@@ -40,38 +45,85 @@ class Estimate:
 def estimate(call: Call, route: Route) -> Estimate:
     """The most tokens that `call` can use on `route`, wherever it is answered.
 
-    No tokenizer makes more tokens than bytes; what the bytes do not show (templates, images, tools
-    printed anew) is added.
+    No tokenizer makes more tokens than bytes; what the bytes do not show (templates, media, tools printed
+    anew, tokens that were predicted and then thrown away) is added.
     """
-    defaults = route.defaults
-    added = len(repr(dict(defaults)).encode()) if defaults else 0
-    around = BASE_TOKENS + sum(_message_tokens(message) for message in _list(call.body.get("messages")))
-    prompt = call.prompt_bytes + added + around + _tool_tokens(call.body)
-    output = _choices(call.body, defaults) * _cap(call.body, route)
+    body, defaults = call.body, route.defaults
+    added = _printed(dict(defaults)) if defaults else 0
+    tally = _Tally(BASE_TOKENS)
+    for message in _list(body.get("messages")):
+        _count_message(message, tally)
+    prompt = call.prompt_bytes + added + tally.around + _tool_tokens(body) + _media_tokens(tally, route)
+    output = _choices(body, defaults) * (_cap(body, route) + _printed(body.get("prediction")))
     return Estimate(prompt, min(output, TOKENS_MAX))
 
 
-def _message_tokens(message: Any) -> int:
+@dataclass(slots=True)
+class _Tally:
+    """What the messages hold besides their bytes."""
+
+    around: int
+    """Tokens of the template."""
+    pictures: int = 0
+    documents: int = 0
+    """And all else that is no text."""
+
+
+def _count_message(message: Any, tally: _Tally) -> None:
+    tally.around += MESSAGE_TOKENS
     content = message.get("content") if isinstance(message, Mapping) else None
-    if not isinstance(content, list):
-        return MESSAGE_TOKENS
-    images = sum(1 for part in content if _may_be_image(part))
-    return MESSAGE_TOKENS * (1 + len(content)) + IMAGE_TOKENS * images
+    for part in _list(content):
+        tally.around += MESSAGE_TOKENS
+        if isinstance(part, Mapping):
+            _count_part(part, tally)
 
 
-def _may_be_image(part: Any) -> bool:
-    """Some upstreams need no `type`, or have more of them; text and sound cost no more than their bytes."""
-    return isinstance(part, Mapping) and not _BYTES.issuperset(part)
+def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
+    """Some upstreams need no `type`, or have more of them: what is not known to be harmless is a document."""
+    kind = part.get("type")
+    if kind is None:
+        kind = "text" if _BYTES.issuperset(part) else "image_url" if _PICTURE.issuperset(part) else ""
+    if not isinstance(kind, str) or kind not in _BYTES:
+        if kind == "image_url":
+            tally.pictures += 1
+        elif kind != "file" or not _is_text(part.get("file")):
+            tally.documents += 1
+
+
+def _is_text(file: Any) -> bool:
+    """Whether a file says it is text, and has its data here: no more tokens than bytes."""
+    data = file.get("file_data") if isinstance(file, Mapping) else None
+    return isinstance(data, str) and data[:10].lower() == "data:text/"
+
+
+def _media_tokens(tally: _Tally, route: Route) -> int:
+    """What pictures and documents come to, at most, at the target that counts most for them.
+
+    However many there are, they cannot be more than a model reads; of documents nothing else is known.
+    """
+    if not tally.pictures and not tally.documents:
+        return 0
+    most = 0
+    for target in route.targets or (_ANYONE,):
+        context = target.facts.context or target.media.context
+        most = max(most, context if tally.documents else min(context, tally.pictures * target.media.image))
+    return most
 
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:
     """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
     tools = _list(body.get("tools")) + _list(body.get("functions"))
-    return len(repr(tools).encode()) + MESSAGE_TOKENS * len(tools) if tools else 0
+    return _printed(tools) + MESSAGE_TOKENS * len(tools) if tools else 0
+
+
+def _printed(value: Any) -> int:
+    """Bytes of a value written out with spaces: no fewer than tokens of it, however it is written."""
+    return len(repr(value).encode(errors="replace")) if value else 0
 
 
 def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
-    return _count(body.get("n", defaults.get("n"))) or 1
+    """Answers that are made; of some only the best are shown, but all are counted."""
+    return max(1, *(_count(body.get(name, defaults.get(name))) for name in ("n", "best_of")))
 
 
 def _cap(body: Mapping[str, Any], route: Route) -> int:

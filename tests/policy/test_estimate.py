@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.call import Call, Identity
 from proxy.policy.estimate import estimate
-from proxy.table import Route
+from proxy.table import Media, ModelFacts, Route, Target
 
 ROUTE = Route("chat", (), max_output_tokens=4096)
 
@@ -59,24 +59,107 @@ def test_input_is_bound_by_the_bytes_and_what_templates_add(texts):
     assert found.total == found.input_tokens + found.output_tokens
 
 
-def test_what_bytes_do_not_show_is_added():
-    bare = estimate(call({}), ROUTE).input_tokens
-    url = {"url": "https://x/y.png"}
-    for part in (
-        {"type": "image_url", "image_url": url},
-        {"image_url": url},
-        {"type": "video_url", "video_url": url},
-    ):
-        image = estimate(call({"messages": [{"role": "user", "content": [part]}]}), ROUTE)
-        assert image.input_tokens >= bare + 48_169
-    text = {"role": "user", "content": [{"type": "text", "text": "x"}]}
-    assert estimate(call({"messages": [text]}), ROUTE).input_tokens < bare + 100
-    function = {"name": "f" * 500}
-    assert (
-        estimate(call({"tools": [{"type": "function", "function": function}]}), ROUTE).input_tokens
-        >= bare + 500
-    )
-    assert estimate(call({"functions": [function]}), ROUTE).input_tokens >= bare + 500
+def saying(*parts):
+    return call({"messages": [{"role": "user", "content": list(parts)}]})
+
+
+BARE = estimate(saying({"type": "text", "text": "x"}), ROUTE).input_tokens
+URL = {"url": "https://x/y.png"}
+PICTURE = {"type": "image_url", "image_url": URL}
+PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
+
+
+def route(*medias, **facts):
+    known = ModelFacts(**facts)
+    return replace(ROUTE, targets=tuple(Target("u", "m", media=media, facts=known) for media in medias))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
+        {"text": "x"},
+        {"type": "refusal", "refusal": "x"},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxi", "filename": "a.csv"}},
+        {"type": "file", "file": {"file_data": "DATA:TEXT/plain,hello"}},
+    ],
+    ids=str,
+)
+def test_text_and_sound_are_bound_by_their_bytes(part):
+    assert estimate(saying(part), ROUTE).input_tokens == BARE
+
+
+@pytest.mark.parametrize(
+    "part",
+    [PICTURE, {"image_url": URL}, {**PICTURE, "cache_control": {}}, {"image_url": URL, "detail": "low"}],
+    ids=str,
+)
+def test_a_picture_is_bound_by_what_the_dearest_target_counts_for_one(part):
+    two = route(Media(1445, 128_000), Media(48_169, 128_000))
+    assert estimate(saying(part), two).input_tokens == BARE + 48_169
+    assert estimate(saying(part, part), two).input_tokens >= BARE + 2 * 48_169
+    assert estimate(saying(part), route(Media())).input_tokens == BARE + 50_000
+
+
+def test_pictures_cannot_be_more_than_a_model_reads():
+    many = estimate(saying(*[PICTURE] * 100), route(Media(50_000, 128_000))).input_tokens
+    assert 128_000 < many < 128_000 + 3000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        PDF,
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "file": {"file_data": "JVBERi0="}},
+        {"type": "file", "file": None},
+        {"type": "video_url", "video_url": URL},
+        {"video_url": URL},
+        {"image_url": URL, "video_url": URL},
+        {"type": "never heard of"},
+        {"type": ["text"], "text": "x"},
+        {"type": 5},
+    ],
+    ids=str,
+)
+def test_a_document_may_fill_the_context_and_no_more(part):
+    two = route(Media(1445, 128_000), Media(1000, 200_000))
+    assert estimate(saying(part), two).input_tokens == BARE + 200_000
+    with_more = estimate(saying(part, PDF, PICTURE), two).input_tokens
+    assert BARE + 200_000 <= with_more < BARE + 200_000 + 100
+
+
+def test_what_the_table_says_of_a_context_is_believed_first():
+    assert estimate(saying(PDF), route(Media(), context=32_000)).input_tokens == BARE + 32_000
+
+
+def test_tools_are_printed_anew():
+    bare, function = estimate(call({}), ROUTE).input_tokens, {"name": "f" * 500}
+    for body in ({"tools": [{"type": "function", "function": function}]}, {"functions": [function]}):
+        assert estimate(call(body), ROUTE).input_tokens >= bare + 500
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"reasoning_effort": "high"},
+        {"thinking": {"type": "enabled", "budget_tokens": 9000}},
+        {"reasoning": {"max_tokens": 9000}},
+    ],
+    ids=str,
+)
+def test_what_a_model_thinks_counts_inside_the_maximum(members):
+    assert estimate(call({"max_completion_tokens": 100, **members}), ROUTE).output_tokens == 100
+
+
+def test_answers_that_are_made_and_not_shown_are_counted():
+    assert estimate(call({"n": 2, "best_of": 5, "max_tokens": 10}), ROUTE).output_tokens == 50
+
+
+def test_a_prediction_may_be_thrown_away_and_paid_for():
+    guess = {"type": "content", "content": "x" * 1000}
+    assert estimate(call({"prediction": guess, "max_tokens": 10}), ROUTE).output_tokens >= 1010
 
 
 @pytest.mark.parametrize("body", [{"messages": "no"}, {"messages": [1, None, "x"]}, {"tools": {}}])

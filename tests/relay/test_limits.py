@@ -3,15 +3,22 @@
 import asyncio
 import contextlib
 import itertools
+import json
+from dataclasses import replace
 
 import pytest
 
 from proxy.errors import Failure
+from proxy.facts.models import facts_of
+from proxy.policy.estimate import estimate
 from proxy.ports import Spent
 from proxy.relay import answer
-from proxy.table import Every, Limit, Per, Unit
+from proxy.table import Every, Limit, Per, Route, Target, Unit, Upstream
+from proxy.usage import Price
+from proxy.wire import DIALECTS
 from tests.kit.scripted_ports import (
     DONE,
+    PRICE,
     REFUSED,
     RESET,
     STALL,
@@ -198,3 +205,74 @@ def test_what_is_short_is_not_noted(script):
         return at.ledger.notes
 
     assert len(play(story())) <= 1
+
+
+def test_a_dearer_target_further_down_is_held_from_the_start_and_an_answer_there_overdraws_nothing():
+    limit = Limit(Unit.NANO_USD, 10**12, Every.DAY, per=Per.TENANT)
+    book = table("cheap", "dear", limits=(limit,), max_output_tokens=100)
+    cheap, dear = book.routes[0].targets
+    dear = replace(dear, price=Price(100 * PRICE.input, 100 * PRICE.output))
+    book = replace(book, routes=(replace(book.routes[0], targets=(cheap, dear)),))
+
+    async def story():
+        at = desk(book, ScriptedUpstreams(cheap=[fails(500)], dear=[stream("x", "y")]))
+        await answer(at, RecordingCaller(), call())
+        return at
+
+    at = play(story())
+    (granted, *_) = at.observers[0].reservations
+    outcome = at.ledger.outcome
+    assert outcome.upstream == "dear"
+    assert granted.balances[0].claim.amount >= 100 * (5 * 1000 + 100 * 2000) > outcome.nano_usd
+
+
+def test_what_an_upstream_says_beyond_its_maximum_is_recorded_and_overdraws_the_limit():
+    limit = Limit(Unit.TOKENS, 500, Every.DAY, per=Per.TENANT)
+
+    async def story():
+        chatty = Says(steps=[event({"content": "x"}), event(finish="stop"), usage_event(5, 9_000), DONE])
+        at = desk(table("a", limits=(limit,)), ScriptedUpstreams(a=[chatty]))
+        await answer(at, RecordingCaller(), call(1, max_completion_tokens=10))
+        with pytest.raises(Failure) as refused:
+            await answer(at, RecordingCaller(), call(2, max_completion_tokens=10))
+        return at, refused.value.told
+
+    at, told = play(story())
+    assert at.ledger.used["tenant=acme/tokens/day", 1_767_225_600] == 9_005
+    assert "used 9005" in told.message
+
+
+BOUNDED = {
+    "openai": ("openai", "gpt-5", ("max_completion_tokens", "max_tokens")),
+    "vllm": ("vllm", "m", ("max_completion_tokens", "max_tokens")),
+    "claude with budgets": ("anthropic", "claude-sonnet-4-5", ("max_tokens",)),
+    "claude of today": ("anthropic", "claude-opus-5", ("max_tokens",)),
+    "gemini": ("gemini", "gemini-2.5-pro", ("maxOutputTokens",)),
+}
+
+
+@pytest.mark.parametrize("dialect", BOUNDED.values(), ids=BOUNDED.keys())
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"max_tokens": 5000},
+        {"max_completion_tokens": 5000, "reasoning_effort": "high"},
+        {"max_completion_tokens": 5000, "thinking": {"type": "enabled", "budget_tokens": 4000}},
+        {"reasoning_effort": "high"},
+    ],
+    ids=str,
+)
+def test_no_dialect_asks_for_more_than_is_held(dialect, members):
+    """The maximum that goes upstream, thinking included, is at most what the estimate says."""
+    name, model, spellings = dialect
+    asked = replace(call(**members), output_cap=4096)
+    upstream = Upstream("u", name, "http://u")
+    request = DIALECTS[name].request(asked, Target("u", model, facts=facts_of(name, model)), upstream, {})
+    sent = json.loads(request.body)
+    limits = {**sent, **sent.get("generationConfig", {})}
+    maxima = [limits[spelling] for spelling in spellings if spelling in limits]
+    held = estimate(asked, Route("chat", (), max_output_tokens=4096)).output_tokens
+    assert maxima
+    assert max(maxima) <= held
+    assert limits.get("thinking", {}).get("budget_tokens", 0) < max(maxima)
