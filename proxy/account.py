@@ -13,9 +13,9 @@ from proxy.policy.selection import Candidate
 from proxy.ports import Claim, Clock, Granted, Ledger, Observer, Spent
 
 NOTE_S = 2.0
-"""A stream's progress is noted no more often than this,"""
+"""A stream's progress is noted no more often than this: it matters only in a crash."""
 NOTE_TOKENS = 32
-"""and not for fewer tokens than these: it is for the case of a crash, and settling is for all others."""
+"""Nor is it noted for fewer new tokens than these."""
 
 
 class Account:

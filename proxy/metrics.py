@@ -19,6 +19,7 @@ from proxy.usage import Usage
 OTHER = "other"
 NOBODY = "none"
 LABEL_VALUES_MAX = 200
+NEVER_S = 2**40
 
 FIRST_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 WHOLE_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
@@ -167,15 +168,15 @@ class _Counters(Collector):
     def __init__(self, wall_us: Callable[[], int]) -> None:
         self._wall_us = wall_us
         self._seen: dict[str, Balance] = {}
+        self._full_until = 0
+        """Unix seconds until which the list is known to stay full."""
 
     def keep(self, balance: Balance) -> None:
         scope = balance.claim.scope
         if scope not in self._seen:
             if "/user=" in f"/{scope}":
                 return
-            if len(self._seen) >= LABEL_VALUES_MAX:
-                self._drop_ended()
-            if len(self._seen) >= LABEL_VALUES_MAX:
+            if len(self._seen) >= LABEL_VALUES_MAX and not self._made_room():
                 return
         self._seen[scope] = balance
 
@@ -191,6 +192,17 @@ class _Counters(Collector):
             amount = balance.held if claim.window_end == 0 else balance.used
             family.add_metric((scope,), amount / claim.ceiling)
         yield family
+
+    def _made_room(self) -> bool:
+        """Whether some window has ended; looked for only when one can have, for every call asks."""
+        if self._wall_us() < self._full_until * 1_000_000:
+            return False
+        self._drop_ended()
+        if len(self._seen) < LABEL_VALUES_MAX:
+            return True
+        ends = (balance.claim.window_end for balance in self._seen.values())
+        self._full_until = min(filter(None, ends), default=NEVER_S)
+        return False
 
     def _drop_ended(self) -> None:
         now_s = self._wall_us() // 1_000_000

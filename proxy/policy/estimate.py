@@ -71,8 +71,11 @@ class _Tally:
 
 def _count_message(message: Any, tally: _Tally) -> None:
     tally.around += MESSAGE_TOKENS
-    content = message.get("content") if isinstance(message, Mapping) else None
-    for part in _list(content):
+    if not isinstance(message, Mapping):
+        return
+    if message.get("audio"):  # an earlier answer that was spoken, named here and kept elsewhere
+        tally.documents += 1
+    for part in _list(message.get("content")):
         tally.around += MESSAGE_TOKENS
         if isinstance(part, Mapping):
             _count_part(part, tally)
@@ -82,7 +85,8 @@ def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
     """Some upstreams need no `type`, or have more of them: what is not known to be harmless is a document."""
     kind = part.get("type")
     if kind is None:
-        kind = "text" if _BYTES.issuperset(part) else "image_url" if _PICTURE.issuperset(part) else ""
+        members = part.keys() - {"type"}
+        kind = "text" if members <= _BYTES else "image_url" if members <= _PICTURE else ""
     if not isinstance(kind, str) or kind not in _BYTES:
         if kind == "image_url":
             tally.pictures += 1

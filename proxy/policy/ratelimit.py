@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.errors import Refused, Told
-from proxy.policy.periods import MICRO, MINUTE_S
+from proxy.policy.periods import HOUR_S, MICRO
 from proxy.policy.retry import RETRY_AFTER_MAX_S
 from proxy.ports import Balance, Claim, Spent
 from proxy.table import Unit
@@ -41,12 +41,12 @@ def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
 
 
 def refusal(spent: Spent, now_us: int) -> Refused:
-    """429 with limit, used, remaining and reset; `insufficient_quota` where only a new day helps."""
+    """429 with limit, used, remaining and reset; `insufficient_quota` where an hour's wait is not enough."""
     claim = spent.claim
     if claim.unit is Unit.STREAMS:
         return _too_many_at_once(spent)
     wait_s = _wait_s(claim, now_us)
-    soon = claim.window_end - claim.window <= MINUTE_S
+    soon = claim.window_end - claim.window <= HOUR_S
     possible = claim.amount <= claim.ceiling
     told = Told(
         429,

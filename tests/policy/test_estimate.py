@@ -79,6 +79,7 @@ def route(*medias, **facts):
     [
         {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}},
         {"text": "x"},
+        {"type": None, "text": "x"},
         {"type": "refusal", "refusal": "x"},
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
         {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxi", "filename": "a.csv"}},
@@ -128,6 +129,12 @@ def test_a_document_may_fill_the_context_and_no_more(part):
     assert estimate(saying(part), two).input_tokens == BARE + 200_000
     with_more = estimate(saying(part, PDF, PICTURE), two).input_tokens
     assert BARE + 200_000 <= with_more < BARE + 200_000 + 100
+
+
+def test_an_earlier_answer_that_was_spoken_is_a_document():
+    spoken = {"role": "assistant", "audio": {"id": "audio-1"}}
+    bare = estimate(call({"messages": [{"role": "assistant", "audio": None}]}), ROUTE).input_tokens
+    assert estimate(call({"messages": [spoken]}), route(Media(1, 9_000))).input_tokens == bare + 9_000
 
 
 def test_what_the_table_says_of_a_context_is_believed_first():

@@ -37,6 +37,12 @@ def test_a_days_refusal_is_insufficient_quota_and_stops_retries():
     )
 
 
+def test_an_hours_refusal_is_a_rate_and_no_lack_of_credit():
+    one = Claim("tenant=acme/tokens/hour", 0, 3600, Unit.TOKENS, 1500, 50_000, ())
+    told = ratelimit.refusal(Spent(one, 50_000, 0), 0).told
+    assert (told.type, told.code, told.should_retry) == ("tokens", "rate_limit_exceeded", False)
+
+
 def test_the_last_two_minutes_of_a_day_may_be_waited_out():
     one = Claim("tenant=acme/tokens/day", 0, 86_400, Unit.TOKENS, 1500, 50_000, ())
     assert ratelimit.refusal(Spent(one, 50_000, 0), (86_400 - 120) * 1_000_000).told.should_retry is True
