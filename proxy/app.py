@@ -24,6 +24,7 @@ from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.supervisor import Duty, supervised
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
+from proxy.notify.webhook import open_webhook
 from proxy.ports import Alert
 from proxy.relay import Desk
 from proxy.server.gate import Gate
@@ -119,8 +120,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     simulator = await stack.enter_async_context(_simulator(orders))
     place = partial(_placed, base=simulator)
     table = place(orders.loaded.table)
-    metrics = Metrics(lambda model: model in standing.models)
-    observers = (metrics, LogAlerts())
+    metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
+    webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
+    observers = (metrics, LogAlerts(), webhook)
 
     def alerted(alert: Alert) -> None:
         for observer in observers:
@@ -152,7 +154,10 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep))]
+    duties = [
+        Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),
+        Duty("post alerts", webhook.deliver),
+    ]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))

@@ -7,12 +7,13 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
-from proxy.policy import quota
+from proxy.policy import quota, ratelimit
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded
+from proxy.policy.estimate import Estimate
 from proxy.policy.selection import Candidate, Selection
-from proxy.ports import Charge, Claim, Hold, Settlement
-from proxy.table import Route, Table
+from proxy.ports import Balance, Charge, Claim, Hold, Progress, Settlement
+from proxy.table import Route, Table, Target
 from proxy.usage import FREE, Usage
 from proxy.wire.dialect import Dialect, Reader
 
@@ -105,11 +106,13 @@ class Book:
     table: Table
     route: Route
     selection: Selection
-    estimate: quota.Estimate
+    estimate: Estimate
     """Upper bound of what the call can use."""
     started_us: int
     claims: tuple[Claim, ...] = ()
     """All claims held so far."""
+    balances: tuple[Balance, ...] = ()
+    """The counters as the reservation left them."""
     holding: bool = False
     """Whether the ledger may hold a reservation that must be settled."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -156,20 +159,35 @@ class Book:
         wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
         return tuple(claim for claim in wanted if claim.scope not in held)
 
+    def standing(self) -> dict[str, str]:
+        """Headers that say how much is left of the caller's limits, as of the reservation."""
+        return ratelimit.standing(self.balances, self.started_us)
+
     def tried(self, attempt: Attempt, candidate: Candidate) -> None:
         """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""
         self.attempts.append(attempt)
-        if attempt.usage is None:
-            return
-        cost = (candidate.target.price or FREE).cost(attempt.usage)
-        before, spent = self.by_upstream.get(attempt.upstream, (NOTHING, 0))
-        self.by_upstream[attempt.upstream] = (_sum(before, attempt.usage), spent + cost)
-        self.paid = _sum(self.paid, attempt.usage)
+        if attempt.usage is not None:
+            self.charge(candidate.target, attempt.usage)
+
+    def progress(self, target: Target, usage: Usage) -> Progress:
+        """What the call would come to if it ended now, `target` having used so much."""
+        ahead = replace(self, by_upstream=dict(self.by_upstream))
+        ahead.charge(target, usage)
+        return Progress(
+            self.call.id, ahead.paid, ahead.nano_usd, target.upstream, target.model, ahead.charges()
+        )
+
+    def charge(self, target: Target, usage: Usage) -> None:
+        """Add what `target` used to what the call has come to."""
+        cost = (target.price or FREE).cost(usage)
+        before, spent = self.by_upstream.get(target.upstream, (NOTHING, 0))
+        self.by_upstream[target.upstream] = (_sum(before, usage), spent + cost)
+        self.paid = _sum(self.paid, usage)
         self.nano_usd += cost
 
     def settle(self, ending: Ending, ended_us: int) -> Settlement:
         """The one resolution of this call."""
-        return Settlement(self.outcome(ending, ended_us), ended_us, self._charges())
+        return Settlement(self.outcome(ending, ended_us), ended_us, self.charges())
 
     def outcome(self, ending: Ending, ended_us: int) -> Outcome:
         """What observers and the ledger may know."""
@@ -196,7 +214,8 @@ class Book:
         """Whether anything was used that somebody has to pay for."""
         return any(attempt.billed is not Billed.NO and attempt.usage for attempt in self.attempts)
 
-    def _charges(self) -> tuple[Charge, ...]:
+    def charges(self) -> tuple[Charge, ...]:
+        """What each claim has come to."""
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
 
 

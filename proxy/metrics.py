@@ -6,17 +6,20 @@ label value that callers can choose is shown only if the table knows it, and no 
 a fixed number of values: nobody outside can make this room grow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from proxy.call import Attempt, Outcome
-from proxy.ports import Alert
+from proxy.ports import Alert, Balance, Granted, Spent
 from proxy.usage import Usage
 
 OTHER = "other"
 NOBODY = "none"
 LABEL_VALUES_MAX = 200
+NEVER_S = 2**40
 
 FIRST_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 WHOLE_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
@@ -26,7 +29,7 @@ BREAKER_STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 class Metrics:
     """The `Observer` that Prometheus can read."""
 
-    def __init__(self, known_model: Callable[[str], bool]) -> None:
+    def __init__(self, known_model: Callable[[str], bool], wall_us: Callable[[], int]) -> None:
         self._known_model = known_model
         self._models, self._results, self._upstreams = _Bounded(), _Bounded(), _Bounded()
         self._registry = registry = CollectorRegistry()
@@ -65,9 +68,7 @@ class Metrics:
         self._breakers = Gauge(
             "fallthrough_breaker_state", "0 closed, 1 half open, 2 open.", ("upstream",), registry=registry
         )
-        self._alerts = Counter(
-            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
-        )
+        self._limits = _Limits(registry, wall_us)
         self._reloads = Counter(
             "fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",), registry=registry
         )
@@ -101,11 +102,14 @@ class Metrics:
         upstream, result = self._upstreams.keep(attempt.upstream), self._results.keep(attempt.result)
         self._attempts.labels(upstream, result).inc()
 
+    def reserved(self, answer: Granted | Spent) -> None:
+        self._limits.reserved(answer)
+
     def breaker(self, upstream: str, state: str) -> None:
         self._breakers.labels(self._upstreams.keep(upstream)).set(BREAKER_STATES.get(state, -1))
 
     def alerted(self, alert: Alert) -> None:
-        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
+        self._limits.alerted(alert)
 
     def _count_tokens(self, usage: Usage, upstream: str, model: str) -> None:
         kinds = (
@@ -118,6 +122,95 @@ class Metrics:
         for kind, count in kinds:
             if count:
                 self._tokens.labels(kind, usage.source.value, upstream, model).inc(count)
+
+
+class _Limits:
+    """What limits did: marks crossed, reservations refused, and how much is used."""
+
+    def __init__(self, registry: CollectorRegistry, wall_us: Callable[[], int]) -> None:
+        self._alerts = Counter(
+            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
+        )
+        self._refusals = Counter(
+            "fallthrough_limit_refusals",
+            "Reservations that a limit refused, or would have, were it no shadow.",
+            ("unit", "of", "shadow"),
+            registry=registry,
+        )
+        self._counters = _Counters(wall_us)
+        registry.register(self._counters)
+
+    def alerted(self, alert: Alert) -> None:
+        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        if isinstance(answer, Spent):
+            self._refused(answer)
+            return
+        for balance in answer.balances:
+            self._counters.keep(balance)
+            if balance.claim.shadow and balance.over:
+                self._refused(balance)
+
+    def _refused(self, by: Balance | Spent) -> None:
+        claim = by.claim
+        whose = "caller" if claim.upstream is None else "upstream"
+        self._refusals.labels(claim.unit.value, whose, str(claim.shadow).lower()).inc()
+
+
+class _Counters(Collector):
+    """How much of each limit is used, by counter, as of the last reservation in a window that still runs.
+
+    Counters of end persons are left out, for they are about people and their number has no end; so is
+    any newcomer while the list is full.
+    """
+
+    def __init__(self, wall_us: Callable[[], int]) -> None:
+        self._wall_us = wall_us
+        self._seen: dict[str, Balance] = {}
+        self._full_until = 0
+        """Unix seconds until which the list is known to stay full."""
+
+    def keep(self, balance: Balance) -> None:
+        scope = balance.claim.scope
+        if scope not in self._seen:
+            if "/user=" in f"/{scope}":
+                return
+            if len(self._seen) >= LABEL_VALUES_MAX and not self._made_room():
+                return
+        self._seen[scope] = balance
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        self._drop_ended()
+        family = GaugeMetricFamily(
+            "fallthrough_limit_used_ratio",
+            "Part of a limit that is used; of calls at once, held.",
+            labels=("scope",),
+        )
+        for scope, balance in self._seen.items():
+            claim = balance.claim
+            amount = balance.held if claim.window_end == 0 else balance.used
+            family.add_metric((scope,), amount / claim.ceiling)
+        yield family
+
+    def _made_room(self) -> bool:
+        """Whether some window has ended; looked for only when one can have, for every call asks."""
+        if self._wall_us() < self._full_until * 1_000_000:
+            return False
+        self._drop_ended()
+        if len(self._seen) < LABEL_VALUES_MAX:
+            return True
+        ends = (balance.claim.window_end for balance in self._seen.values())
+        self._full_until = min(filter(None, ends), default=NEVER_S)
+        return False
+
+    def _drop_ended(self) -> None:
+        now_s = self._wall_us() // 1_000_000
+        self._seen = {
+            scope: balance
+            for scope, balance in self._seen.items()
+            if balance.claim.window_end == 0 or balance.claim.window_end > now_s
+        }
 
 
 class _Bounded:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.table import Unit, Upstream
+from proxy.usage import Usage
 
 
 class Clock(Protocol):
@@ -109,6 +110,10 @@ class Upstreams(Protocol):
         ...
 
 
+SHADOW = "/shadow"
+"""What the names of counters end in that never refuse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A part of a reservation: so much of one counter in one window."""
@@ -116,7 +121,8 @@ class Claim:
     scope: str
     """The counter's stable name, such as `tenant=acme/tokens/day`."""
     window: int
-    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window."""
+    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window. Calls at
+    once have no window: 0, like its end."""
     window_end: int
     unit: Unit
     amount: int
@@ -125,6 +131,8 @@ class Claim:
     marks: tuple[int, ...]
     upstream: str | None = None
     """Set for a limit of an upstream: spent, that upstream is skipped."""
+    shadow: bool = False
+    """Held whether there is room or not; its counter is told apart by `SHADOW` at the end of its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,29 @@ class Hold:
     """Upper bound on completion tokens."""
     nano_usd: int
     claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A counter as a granted reservation left it."""
+
+    claim: Claim
+    used: int
+    held: int
+    """By all calls in progress, this claim included."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the call would have been refused, were this no shadow."""
+        return self.used + self.held > self.claim.ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Everything asked for is held."""
+
+    balances: tuple[Balance, ...]
+    """One for each claim, in the order asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +203,19 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call under way has got: what it would come to if it ended now."""
+
+    call_id: str
+    usage: Usage
+    nano_usd: int
+    upstream: str
+    """Who is answering."""
+    upstream_model: str
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """A counter crossed a mark, told once a window."""
 
@@ -183,15 +227,20 @@ class Alert:
     ceiling: int
     unit: Unit
 
+    @property
+    def shadow(self) -> bool:
+        """Whether nobody is refused for it."""
+        return self.scope.endswith(SHADOW)
+
 
 class Ledger(Protocol):
-    """Two-phase, durable, append-only. Every method that returns has been flushed to disk."""
+    """Two-phase, durable, append-only. What is awaited has been flushed to disk."""
 
-    async def reserve(self, hold: Hold) -> Spent | None:
-        """Hold every claim or none; None: granted. Raises `Refused` 503 when it cannot write."""
+    async def reserve(self, hold: Hold) -> Granted | Spent:
+        """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
         ...
 
-    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         """Add claims to an open reservation (a later target's own limits), all or none."""
         ...
 
@@ -201,6 +250,14 @@ class Ledger(Protocol):
 
     def release(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to nothing used; otherwise like `commit`."""
+        ...
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far an open call has got, should this process die before it settles.
+
+        Waits for nothing and costs no flush of its own; the last note of a call is worth as much as
+        the disk had of it.
+        """
         ...
 
 
@@ -261,6 +318,10 @@ class Observer(Protocol):
 
     def attempted(self, attempt: Attempt) -> None:
         """An attempt has ended."""
+        ...
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        """A reservation was asked for, or more of one: what its counters hold, or which of them refused."""
         ...
 
     def breaker(self, upstream: str, state: str) -> None:

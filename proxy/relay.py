@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
@@ -25,6 +26,7 @@ from proxy.policy import fit, matching, quota, selection
 from proxy.policy.classify import classify
 from proxy.policy.degrade import degrade
 from proxy.policy.ending import nobody_able
+from proxy.policy.estimate import estimate
 from proxy.policy.plan import (
     Answered,
     Broke,
@@ -85,7 +87,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     story = _Story(desk, caller, _open_book(desk, call))
     ending = Ending(500, "internal_error")
     try:
-        await story.reserve()
+        await story.account.open()
         failure = await story.drive()
         ending = _ending(failure, begun=story.begun)
     except Failure as refused:
@@ -119,7 +121,7 @@ def _open_book(desk: Desk, call: Call) -> Book:
     chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
     if not chosen.candidates:
         raise nobody_able(chosen.passed_over)
-    return Book(call, table, route, chosen, quota.estimate(call, route), desk.clock.wall_us())
+    return Book(call, table, route, chosen, estimate(call, route), desk.clock.wall_us())
 
 
 def _ending(failure: Failure | None, *, begun: bool) -> Ending:
@@ -147,41 +149,19 @@ class _Story:
         self._deadline = deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._try: OpenAttempt | None = None
+        self.account = Account(book, desk.ledger, desk.clock, desk.observers)
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
 
-    # ── reserve and settle ────────────────────────────────────────────────────────────────────────
-
-    async def reserve(self) -> None:
-        """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
-        book, ledger = self._book, self._desk.ledger
-        mine = book.caller_claims()
-        first = book.target_claims(book.candidates[0])
-        book.holding, book.claims = True, mine + first
-        spent = await ledger.reserve(book.hold(book.claims))
-        if spent is not None and spent.claim.upstream is not None:
-            # The first target's own limit is spent: it will be skipped, the caller is not refused.
-            book.claims = mine
-            spent = await ledger.reserve(book.hold(mine))
-        if spent is not None:
-            book.holding, book.claims = False, ()
-            raise quota.refusal(spent, self._desk.clock.wall_us())
+    # ── the one exit ──────────────────────────────────────────────────────────────────────────────
 
     def settle(self, ending: Ending) -> Awaitable[None] | None:
-        """The one exit: queue the settlement (no await may come first), then tell the observers."""
-        desk, book = self._desk, self._book
+        """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         if self._try is not None:  # cut short: note how far it had got
             self._note(self._try, ending.result)
-        self._plan.on(CallerGone(), desk.clock.mono())
+        self._plan.on(CallerGone(), self._desk.clock.mono())
         self._announce()
-        settlement = book.settle(ending, desk.clock.wall_us())
-        settled = None
-        if book.holding:
-            close = desk.ledger.commit if book.spent else desk.ledger.release
-            settled = close(settlement)
-        for observer in desk.observers:
-            observer.settled(settlement.outcome)
-        return settled
+        return self.account.close(ending)
 
     def interrupted(self) -> Ending:
         """The task was cancelled: because the caller left, or else the caller is told why."""
@@ -230,11 +210,9 @@ class _Story:
         request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
-        if claims := self._book.target_claims(candidate):
-            spent = await self._desk.ledger.move(self._call.id, claims)
-            if spent is not None:
-                return Skipped("limit spent", self._mono_of(spent.claim.window_end))
-            self._book.claims += claims
+        spent = await self.account.add(candidate)
+        if spent is not None:
+            return Skipped("limit spent", self._mono_of(spent.claim.window_end))
         attempt = OpenAttempt(candidate, dialect, degraded, request, self._desk.clock.mono())
         self._try = attempt
         tell = self._stream if self._call.stream else self._whole
@@ -327,9 +305,11 @@ class _Story:
         self._rest(attempt, watch)
 
     def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
-        """Something came: the idle time starts anew."""
-        idle = self._desk.clock.mono() + attempt.candidate.timeouts.idle_s
-        watch.move(min(idle, attempt.last))
+        """Something came: the idle time starts anew, and now and then it is noted how much."""
+        now = self._desk.clock.mono()
+        watch.move(min(now + attempt.candidate.timeouts.idle_s, attempt.last))
+        if now >= self.account.note_due:
+            self.account.note(attempt, now)
 
     async def _write(self, data: bytes) -> None:
         pending = self._caller.write(data)
@@ -344,6 +324,7 @@ class _Story:
             "x-fallthrough-upstream": target.upstream,
             "x-fallthrough-model": target.model,
             "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
+            **self._book.standing(),
         }
         if losses := attempt.losses:
             headers["x-fallthrough-degraded"] = named(losses)

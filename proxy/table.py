@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 from proxy.usage import Price
 
@@ -203,6 +204,16 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Media:
+    """The most tokens that a model counts for what is not text."""
+
+    image: int = 50_000
+    """One picture. The default is beyond the dearest that is known."""
+    context: int = 1_050_000
+    """All that it reads at once: what documents, moving pictures and the unknown may come to together."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """An upstream plus the model's name there."""
 
@@ -214,6 +225,8 @@ class Target:
     """What the model takes and can do."""
     packaged_price: bool = field(default=False, compare=False)
     """Whether `price` is from the packaged tables and not the file's own."""
+    media: Media = field(default=Media(), compare=False)
+    """What it counts pictures and documents as, at most; `facts.context` is believed before it."""
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"
@@ -248,13 +261,18 @@ class Unit(StrEnum):
     TOKENS = "tokens"
     REQUESTS = "requests"
     NANO_USD = "nano_usd"
+    STREAMS = "streams"
+    """Calls under way at once: held while a call runs, never used up."""
 
 
 class Every(StrEnum):
-    """The calendar window of a limit, in UTC."""
+    """The calendar window of a limit."""
 
     MINUTE = "minute"
+    HOUR = "hour"
     DAY = "day"
+    WEEK = "week"
+    """From Monday."""
     MONTH = "month"
 
 
@@ -262,31 +280,43 @@ class Per(StrEnum):
     """Whose counter it is: one for each of these."""
 
     TENANT = "tenant"
+    USER = "user"
     KEY = "key"
     MODEL = "model"
+    ROUTE = "route"
     UPSTREAM = "upstream"
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A ceiling on what may be used in a window.
+    """A ceiling on what may be used in a window, or on how many calls may run at once.
 
-    With `per` each tenant, key, model or upstream has a counter of its own; the filters narrow
-    which calls count. A limit that names an upstream (by `per` or filter) makes the plan skip that
-    upstream when spent; any other refuses the caller.
+    With `per` each tenant, user, key, model, route or upstream has a counter of its own; the filters
+    narrow which calls count. A limit that names an upstream (by `per` or filter) makes the plan skip
+    that upstream when spent; any other refuses the caller.
     """
 
     unit: Unit
     ceiling: int
-    """Tokens, requests, or nano-dollars."""
-    every: Every
+    """Tokens, requests, nano-dollars, or calls at once."""
+    every: Every | None
+    """None exactly for calls at once, which need no window."""
     per: Per | None = None
     tenant: str | None = None
+    user: str | None = None
+    """An end person's pseudonym, as the ledger has it."""
     key: str | None = None
     model: str | None = None
+    """A name, or a glob of names, that callers ask for."""
+    route: str | None = None
+    """A route by its own `model`, as the table writes it."""
     upstream: str | None = None
     marks: tuple[int, ...] = (75, 90)
     """Percentages that raise an alert once a window; 100 is always one."""
+    zone: ZoneInfo | None = None
+    """Where the midnights are at which its windows begin; None: in UTC."""
+    shadow: bool = False
+    """Counted and told, but nobody is refused and nothing skipped."""
 
     @property
     def of_upstream(self) -> bool:
@@ -305,3 +335,5 @@ class Table:
     limits: tuple[Limit, ...] = ()
     off: Mapping[str, str] = field(default_factory=dict)
     """Upstreams that are off, by name, with the reason."""
+    webhook: Secret | None = None
+    """Where alerts are posted; its path or query often is a credential."""

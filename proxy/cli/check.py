@@ -19,6 +19,7 @@ from proxy.table import Limit, ModelFacts, Route, Table, Target, Unit, Upstream
 from proxy.usage import Price
 
 NANO = 1_000_000_000
+FILTERS = ("tenant", "user", "key", "model", "route", "upstream")
 
 
 @click.command()
@@ -57,6 +58,7 @@ def _tree(title: str, loaded: Loaded) -> Tree:
         _add_route(routes, route)
     _add_targets(tree, table)
     _add_limits(tree, table)
+    tree.add(f"[bold]alerts[/bold] to log, metric and ledger{', and a webhook' if table.webhook else ''}")
     return tree
 
 
@@ -120,8 +122,13 @@ def _limit(limit: Limit) -> str:
         f"${limit.ceiling / NANO:g}" if limit.unit is Unit.NANO_USD else f"{limit.ceiling:,} {limit.unit}"
     )
     per = f" for each {limit.per}" if limit.per else ""
-    filters = {"tenant": limit.tenant, "key": limit.key, "model": limit.model, "upstream": limit.upstream}
-    of = "".join(f", {name} {value}" for name, value in filters.items() if value is not None)
+    named = ((name, getattr(limit, name)) for name in FILTERS)
+    of = "".join(f", {name} {value}" for name, value in named if value is not None)
     spent = "the upstream is skipped" if limit.of_upstream else "the caller is refused"
+    if limit.shadow:
+        spent = "nothing happens: it is a shadow"
+    if limit.every is None:
+        return f"{limit.ceiling:,} calls at once{per}{of}; then {spent}"
     marks = ", ".join(f"{mark} %" for mark in (*limit.marks, 100))
-    return f"{amount} a {limit.every}{per}{of}; told at {marks}; then {spent}"
+    where = f" in {limit.zone.key}" if limit.zone else ""
+    return f"{amount} a {limit.every}{where}{per}{of}; told at {marks}; then {spent}"

@@ -4,7 +4,7 @@ import re
 
 import click
 
-from proxy.config.grammar import NAME
+from proxy.config.forms import NAME
 
 
 def tenant_name(_context: click.Context, _option: click.Parameter, value: str) -> str:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from proxy.config.checks import SIMULATED
 from proxy.config.draft import Draft, address, split
+from proxy.config.forms import EFFORTS
 from proxy.config.grammar import (
-    EFFORTS,
     CapabilitiesPart,
     LimitPart,
     ModelPart,
@@ -21,8 +22,10 @@ from proxy.config.grammar import (
     TimeoutsPart,
     UpstreamPart,
 )
+from proxy.config.limits import zone_of
 from proxy.config.settings import Settings
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
+from proxy.facts.media import media_of
 from proxy.facts.models import facts_of
 from proxy.table import (
     BreakerRules,
@@ -43,6 +46,8 @@ SIMULATOR_URL = "http://simulator.invalid"
 
 _JOINED = frozenset({"like", "accept", "strip", "refuse", "rename", "efforts"})
 """Keys of `capabilities` that are more than a value in place of the known one."""
+UTC = "UTC"
+"""The zone in which windows need no calendar but Unix time."""
 
 OPEN_MAX_S = BreakerRules().open_max_s
 
@@ -79,8 +84,9 @@ def table(draft: Draft) -> Table:
     return Table(
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
-        limits=tuple(_limit(part) for part in draft.limits.values()),
+        limits=tuple(_limit(part, draft.settings.tz) for part in draft.limits.values()),
         off=MappingProxyType(dict(draft.off)),
+        webhook=Secret(draft.alerts.webhook) if draft.alerts.webhook else None,
     )
 
 
@@ -151,6 +157,7 @@ def _target(draft: Draft, text: str) -> Target:
         price=draft.price(text),
         facts=_corrected(facts_of(part.dialect, model, address(part)), draft.model(text)),
         packaged_price=draft.written_price(text) is None,
+        media=media_of(part.dialect, model),
     )
 
 
@@ -179,11 +186,12 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
     )
 
 
-def _limit(part: LimitPart) -> Limit:
+def _limit(part: LimitPart, tz: str) -> Limit:
     units: Mapping[Unit, int | None] = {
         Unit.TOKENS: part.tokens,
         Unit.REQUESTS: part.requests,
         Unit.NANO_USD: part.usd,
+        Unit.STREAMS: part.streams,
     }
     unit, ceiling = next((unit, amount) for unit, amount in units.items() if amount is not None)
     return Limit(
@@ -192,11 +200,19 @@ def _limit(part: LimitPart) -> Limit:
         every=part.every,
         per=part.per,
         tenant=part.tenant,
+        user=part.user,
         key=part.key,
         model=part.model,
+        route=part.route,
         upstream=part.upstream,
         marks=tuple(sorted(set(part.alert) - {100})),
+        zone=_zone(zone_of(part, tz)),
+        shadow=part.shadow,
     )
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    return None if name in {None, UTC} else ZoneInfo(str(name))
 
 
 def notices(draft: Draft, built: Table) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import re
 
 from proxy.config.draft import Draft, pairs, split
 from proxy.config.faults import Path, suggest
+from proxy.config.forms import NAME
 from proxy.config.globs import covers
-from proxy.config.grammar import NAME, RoutePart, UpstreamPart
+from proxy.config.grammar import RoutePart, UpstreamPart
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import NEVER
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from proxy.config.faults import Path, plain
 from proxy.config.globs import covers
 from proxy.config.grammar import (
+    AlertsPart,
     LimitPart,
     ModelPart,
     PricePart,
@@ -34,6 +35,7 @@ class Draft:
     routes: Mapping[int, RoutePart]
     """By position in the file, so that faults find their line."""
     limits: Mapping[int, LimitPart]
+    alerts: AlertsPart
     prices: Mapping[str, PricePart]
     models: Mapping[str, ModelPart]
     declared: frozenset[str]

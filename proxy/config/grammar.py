@@ -7,55 +7,31 @@ what the program runs on is the `Table` and the `Settings`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field
 
-from proxy.config import units
+from proxy.config.forms import (
+    HEADER_NAME,
+    BaseUrl,
+    Count,
+    Duration,
+    Effort,
+    LedgerFile,
+    Listener,
+    Member,
+    ModelGlob,
+    Name,
+    NanoUsd,
+    Part,
+    UpstreamName,
+    Way,
+    Webhook,
+    Whole,
+    Zone,
+)
 from proxy.config.settings import Address
 from proxy.table import DialectName, Every, Per, ReasoningField
-
-NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
-UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
-MODEL_GLOB = r"^[A-Za-z0-9._:/@+*?-]{1,128}$"
-HEADER_NAME = r"^[A-Za-z0-9-]{1,64}$"
-MEMBER = r"^[A-Za-z0-9_.-]{1,64}$"
-
-Name = Annotated[str, Field(pattern=NAME)]
-UpstreamName = Annotated[str, Field(pattern=UPSTREAM_NAME)]
-ModelGlob = Annotated[str, Field(pattern=MODEL_GLOB)]
-Member = Annotated[str, Field(pattern=MEMBER)]
-Whole = Annotated[int, BeforeValidator(units.whole)]
-Count = Annotated[Whole, Field(gt=0, le=10**15)]
-Duration = Annotated[
-    float,
-    BeforeValidator(units.duration),
-    WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["250ms", "2s", "5m"]}),
-]
-Listener = Annotated[
-    Address | None,
-    BeforeValidator(units.address),
-    WithJsonSchema(
-        {"type": ["string", "boolean"], "examples": ["127.0.0.1:8080", "unix:/run/f.sock", "off"]}
-    ),
-]
-LedgerFile = Annotated[
-    Path,
-    BeforeValidator(units.ledger),
-    WithJsonSchema({"type": "string", "pattern": "^sqlite:///.", "examples": ["sqlite:///var/ledger.db"]}),
-]
-BaseUrl = Annotated[
-    str, BeforeValidator(units.base_url), WithJsonSchema({"type": "string", "examples": ["https://HOST/v1"]})
-]
-NanoUsd = Annotated[
-    int,
-    BeforeValidator(units.nano_usd),
-    WithJsonSchema({"type": "number", "minimum": 0}),
-]
-Way = Literal["adaptive", "enabled", "disabled", "between_tools", "level", "budget"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-EFFORTS: tuple[str, ...] = get_args(Effort)
-"""Rising."""
 
 
 def _off_is_a_word(value: Any) -> Any:
@@ -68,21 +44,6 @@ def _target(value: Any) -> Any:
 
 def _record(value: Any) -> Any:
     return {"like": value} if isinstance(value, str) else value
-
-
-class Part(BaseModel):
-    """A mapping of the file. A known key without a value counts as not written."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nothing(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {key: item for key, item in value.items() if item is not None or key not in cls.model_fields}
 
 
 class SettingsPart(Part):
@@ -102,6 +63,8 @@ class SettingsPart(Part):
     """Who may call: holders of a key, or anybody (none: only where `listen` is loopback or unix)."""
     drain: Duration = 30.0
     """How long running calls may finish after SIGTERM."""
+    tz: Zone = "UTC"
+    """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 
 
 class TimeoutsPart(Part):
@@ -265,16 +228,20 @@ class RoutePart(Part):
 
 
 class LimitPart(Part):
-    """A ceiling on what may be used in a window: one of tokens, requests, usd."""
+    """A ceiling on one of tokens, requests, usd in a window, or on streams at once."""
 
     per: Per | None = None
-    """A counter for each tenant, key, model or upstream."""
+    """A counter for each tenant, user, key, model, route or upstream."""
     tenant: Name | None = None
     """Only calls of this tenant."""
+    user: Name | None = None
+    """Only calls for this end person, by pseudonym, as the ledger has it."""
     key: Name | None = None
     """Only calls with this key's id."""
     model: Name | None = None
     """Only calls for this public model name."""
+    route: ModelGlob | None = None
+    """Only calls of this route: its `model` as written there."""
     upstream: UpstreamName | None = None
     """Only calls answered by this upstream; spent, it is skipped instead of the caller refused."""
     tokens: Count | None = None
@@ -283,17 +250,23 @@ class LimitPart(Part):
     """Calls."""
     usd: NanoUsd | None = None
     """Dollars, by the prices below."""
-    every: Every
-    """The calendar window, in UTC: minute, day or month."""
+    streams: Count | None = None
+    """Calls under way at once, streamed or not; without `every`."""
+    every: Every | None = None
+    """The calendar window; all but streams need one. Weeks begin on Monday."""
+    tz: Zone | None = None
+    """Where its days, weeks or months begin; default: settings.tz."""
     alert: Annotated[list[Annotated[Whole, Field(ge=1, le=100)]], Field(max_length=10)] = [75, 90]
     """Percentages told once a window; 100 always is."""
+    shadow: bool = False
+    """Counted and told, by a counter of its own, but nobody is refused."""
 
 
 class AlertsPart(Part):
     """Where alerts go besides the log and the ledger."""
 
-    webhook: Literal[""] = ""
-    """Empty: nowhere else."""
+    webhook: Annotated[Webhook, Field(repr=False)] = ""
+    """Each alert is posted there as a small JSON document; empty: nowhere else."""
 
 
 class PrivacyPart(Part):

@@ -14,7 +14,16 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.draft import Draft
 from proxy.config.faults import Path, plain, suggest
-from proxy.config.grammar import File, LimitPart, ModelPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.grammar import (
+    AlertsPart,
+    File,
+    LimitPart,
+    ModelPart,
+    PricePart,
+    RoutePart,
+    SettingsPart,
+    UpstreamPart,
+)
 from proxy.config.source import Document
 
 P = TypeVar("P", bound=BaseModel)
@@ -62,12 +71,14 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
     root = document.value if isinstance(document.value, dict) else {}
     upstreams = _entries(root.get("upstreams"))
     settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
+    alerts = _salvage(AlertsPart, root.get("alerts") or {}, bad[("alerts",)])
     return Draft(
         document=document,
         settings=settings or SettingsPart(),
         upstreams={str(key): part for key, part in _pieces(UpstreamPart, root, "upstreams", bad)},
         routes={int(key): part for key, part in _pieces(RoutePart, root, "routes", bad)},
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
+        alerts=alerts or AlertsPart(),
         prices={str(key): part for key, part in _pieces(PricePart, root, "prices", bad)},
         models={str(key): part for key, part in _pieces(ModelPart, root, "models", bad)},
         declared=frozenset(map(str, upstreams)),

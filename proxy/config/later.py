@@ -40,7 +40,6 @@ LEAVE_OUT = "leave it out"
 LATER: tuple[Later, ...] = (
     Later("settings.auth", ("jwt",), "write keys"),
     Later("settings.ledger", ("postgresql:…", "postgres:…"), "write sqlite:///var/ledger.db"),
-    Later("settings.tz", ANY, LEAVE_OUT),
     Later("upstreams.*.streams", ANY, LEAVE_OUT),
     Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
     Later("routes.*.when", ANY, LEAVE_OUT),
@@ -51,14 +50,7 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.cache", ANY, LEAVE_OUT),
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
-    Later("limits.*.streams", ANY, "limit tokens, requests or usd"),
-    Later("limits.*.shadow", ANY, LEAVE_OUT),
-    Later("limits.*.user", ANY, "limit a tenant, key, model or upstream"),
-    Later("limits.*.route", ANY, "limit a tenant, key, model or upstream"),
-    Later("limits.*.tz", ANY, "leave it out: windows are UTC"),
-    Later("limits.*.per", ("user", "route"), "write tenant, key, model or upstream"),
-    Later("limits.*.every", ("second", "hour", "week"), "write minute, day or month"),
-    Later("alerts.webhook", FILLED, "leave it empty"),
+    Later("limits.*.every", ("second",), "write minute, hour, day, week or month"),
     Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
     Later("privacy.retention", ANY, LEAVE_OUT),
 )

@@ -11,9 +11,18 @@ from proxy.config.draft import Draft, pairs, split
 from proxy.config.faults import Path, plain, suggest
 from proxy.config.globs import covers
 from proxy.config.grammar import LimitPart, RoutePart
+from proxy.table import Every, Per
 from proxy.usage import Price
 
-_UNITS = ("tokens", "requests", "usd")
+_UNITS = ("tokens", "requests", "usd", "streams")
+_WINDOWS = "minute, hour, day, week or month"
+_DATED = frozenset({Every.DAY, Every.WEEK, Every.MONTH})
+"""Windows that begin at some midnight."""
+
+
+def zone_of(limit: LimitPart, default: str) -> str | None:
+    """The name of the zone in which a limit's windows begin; None: the same in every zone."""
+    return (limit.tz or default) if limit.every in _DATED else None
 
 
 def check_prices(draft: Draft) -> None:
@@ -56,7 +65,7 @@ def _check_globs(draft: Draft, section: str, globs: Iterable[str]) -> None:
 
 
 def check_limits(draft: Draft) -> None:
-    """Each limit counts one thing, some call can meet it, and dollars have prices."""
+    """Each limit counts one thing in a window that suits it, some call can meet it, dollars have prices."""
     kinds: dict[LimitPart, int] = {}
     for index, limit in draft.limits.items():
         path: Path = ("limits", index)
@@ -66,28 +75,55 @@ def check_limits(draft: Draft) -> None:
         if len(written) != 1:
             what = " and ".join(written) if written else "nothing"
             draft.document.fault(
-                path, f"a limit counts one thing (was {what})", "write one of tokens, requests, usd"
+                path, f"a limit counts one thing (was {what})", f"write one of {', '.join(_UNITS)}"
             )
             continue
-        if not _names_exist(draft, index, limit):
+        if not _window_suits(draft, index, limit) or not _names_exist(draft, index, limit):
             continue
-        erased = {"tokens": None, "requests": None, "usd": None, written[0]: 1, "alert": ()}
+        zone = zone_of(limit, draft.settings.tz)
+        erased = {**dict.fromkeys(_UNITS), written[0]: 1, "alert": (), "tz": zone}
         first = kinds.setdefault(limit.model_copy(update=erased), index)
         if first != index:
             draft.document.fault(path, f"the same counter as limits[{first}]", "keep the narrower one")
         _check_ceiling(draft, index, limit)
 
 
+def _window_suits(draft: Draft, index: int, limit: LimitPart) -> bool:
+    """Whether what is used up has a window, and what is only held has none and nothing that needs one."""
+    path: Path = ("limits", index)
+    if limit.tz is not None and limit.every not in _DATED:
+        remedy = "leave it out, or write every: day, week or month"
+        draft.document.fault((*path, "tz"), "only days, weeks and months begin somewhere", remedy)
+    if limit.streams is None:
+        if limit.every is None:
+            draft.document.fault((*path, "every"), "this key is missing", f"write `every:` with {_WINDOWS}")
+        return limit.every is not None
+    if limit.every is not None:
+        draft.document.fault((*path, "every"), "calls at once have no window", "leave it out")
+    if "alert" in limit.model_fields_set:
+        draft.document.fault((*path, "alert"), "calls at once are never used up", "leave it out")
+    of_upstream = limit.upstream is not None or limit.per is Per.UPSTREAM
+    if of_upstream:
+        key = "per" if limit.per is Per.UPSTREAM else "upstream"
+        remedy = "limit a tenant, user, key, model or route"
+        draft.document.fault((*path, key), "calls at once are counted for callers only", remedy)
+    return limit.every is None and "alert" not in limit.model_fields_set and not of_upstream
+
+
 def _names_exist(draft: Draft, index: int, limit: LimitPart) -> bool:
-    """Whether the upstream and the model a limit names can be counted at all."""
+    """Whether the upstream, the model and the route a limit names can be counted at all."""
     if limit.upstream is not None and limit.upstream not in draft.declared:
         path: Path = ("limits", index, "upstream")
         problem = f"no upstream is named `{draft.document.word(path, limit.upstream)}`"
         draft.document.fault(path, problem, suggest(limit.upstream, draft.declared))
         return False
+    known = [draft.document.word(("routes", at, "model"), route.model) for at, route in draft.routes.items()]
+    if limit.route is not None and all(route.model != limit.route for route in draft.routes.values()):
+        path = ("limits", index, "route")
+        problem = f"no route is written `{draft.document.word(path, limit.route)}`"
+        draft.document.fault(path, problem, suggest(limit.route, known))
+        return False
     if limit.model is not None and not any(covers(r.model, limit.model) for r in draft.routes.values()):
-        routes = draft.routes.items()
-        known = [draft.document.word(("routes", at, "model"), route.model) for at, route in routes]
         path = ("limits", index, "model")
         problem = f"no route serves the model `{draft.document.word(path, limit.model)}`"
         draft.document.fault(path, problem, suggest(limit.model, known))
@@ -148,6 +184,8 @@ def _counted(draft: Draft, limit: LimitPart) -> Iterator[tuple[RoutePart, list[s
     """The routes whose calls a limit counts, each with the targets that it counts there."""
     for route in draft.routes.values():
         if limit.model is not None and not covers(route.model, limit.model):
+            continue
+        if limit.route not in {None, route.model}:
             continue
         names = [
             f"{upstream}/{model}"

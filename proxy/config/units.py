@@ -1,4 +1,4 @@
-"""Words with units → numbers: durations, addresses, URLs, money.
+"""Words with units → numbers: durations, addresses, URLs, zones, money.
 
 Pure readers used by `grammar.py`. Each raises `PydanticCustomError`, whose `remedy` says what to
 write; units are always written, so a bare number of seconds is a fault.
@@ -10,9 +10,11 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic_core import PydanticCustomError
 
+from proxy.config.faults import nearest
 from proxy.config.settings import Address
 
 NANO = 1_000_000_000
@@ -49,6 +51,18 @@ def duration(value: Any) -> float:
     if not 0 < seconds <= _LONGEST_S:
         raise wrong("a duration out of range", "write more than 0 and at most 366d")
     return seconds
+
+
+def zone(value: Any) -> str:
+    """The name of a time zone that this machine knows, such as `Europe/Paris`."""
+    remedy = "write a name such as UTC or Europe/Paris"
+    if not isinstance(value, str):
+        raise wrong("not a time zone", remedy)
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        close = nearest(value, available_timezones())
+        raise wrong("not a time zone", f"did you mean `{close}`?" if close else remedy) from None
 
 
 def address(value: Any) -> Address | None:
@@ -97,6 +111,26 @@ def base_url(value: Any) -> str:
     if not host or port == 0:
         raise wrong("a URL without a host", "write http://HOST:PORT/v1 or https://HOST/v1")
     return value.rstrip("/")
+
+
+def webhook(value: Any) -> str:
+    """An `https` address, with whatever secrets it holds; `http` only on this machine."""
+    remedy = "write an https:// address, such as ${ALERT_WEBHOOK:-}"
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not re.fullmatch(r"[!-\[\]-~]{1,2048}", value):
+        raise wrong("not an https address", remedy)
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        private = Address(host, parts.port).private
+    except ValueError:
+        raise wrong("not an https address", remedy) from None
+    if not host or parts.username is not None or "#" in value:
+        raise wrong("an address without a host, or with credentials or a fragment", remedy)
+    if parts.scheme != "https" and not (parts.scheme == "http" and private):
+        raise wrong("not an https address", f"{remedy}; http only for this machine")
+    return value
 
 
 def nano_usd(value: Any) -> int:

@@ -7,13 +7,13 @@ never blocks longer than a log handler does; a record holds a counter's name and
 import logging
 
 from proxy.call import Attempt, Outcome
-from proxy.ports import Alert
+from proxy.ports import Alert, Granted, Spent
 
 log = logging.getLogger("proxy.alert")
 
 
 class LogAlerts:
-    """An observer that cares for alerts only: a warning each, or an error once the limit is spent."""
+    """An observer that cares for alerts only: a warning each, an error for a spent limit that refuses."""
 
     def settled(self, outcome: Outcome) -> None:
         """Nothing to say: the ledger has it."""
@@ -21,11 +21,14 @@ class LogAlerts:
     def attempted(self, attempt: Attempt) -> None:
         """Nothing to say: the ledger has it."""
 
+    def reserved(self, answer: Granted | Spent) -> None:
+        """Nothing to say: the caller was told, and a mark once a window is enough."""
+
     def breaker(self, upstream: str, state: str) -> None:
         """Nothing to say: metrics have it."""
 
     def alerted(self, alert: Alert) -> None:
-        level = logging.ERROR if alert.mark >= 100 else logging.WARNING
+        level = logging.ERROR if alert.mark >= 100 and not alert.shadow else logging.WARNING
         facts = {
             "scope": alert.scope,
             "window": alert.window,
@@ -33,5 +36,6 @@ class LogAlerts:
             "used": alert.used,
             "ceiling": alert.ceiling,
             "unit": alert.unit.value,
+            "shadow": alert.shadow,
         }
         log.log(level, "limit mark crossed", extra=facts)

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from proxy.call import Attempt
-from proxy.ports import Claim
+from proxy.ports import Charge, Claim, Progress
 from proxy.table import Unit
-from proxy.usage import Usage
+from proxy.usage import Source, Usage
 
 DETAIL_MAX = 200
 
@@ -43,6 +43,26 @@ def dump(entries: Iterable[Entry]) -> str:
 
 def load(text: str) -> list[Entry]:
     return [Entry(scope, window, Unit(unit), amount) for scope, window, unit, amount in orjson.loads(text)]
+
+
+def dump_progress(progress: Progress) -> str:
+    charges = [[charge.scope, charge.window, charge.amount] for charge in progress.charges]
+    told = {
+        "usage": _usage(progress.usage),
+        "nano_usd": progress.nano_usd,
+        "upstream": progress.upstream,
+        "upstream_model": progress.upstream_model,
+        "charges": charges,
+    }
+    return orjson.dumps(told).decode()
+
+
+def load_progress(call_id: str, text: str) -> Progress:
+    """As noted; its counts are what was observed, whoever said so at the time."""
+    told = orjson.loads(text)
+    usage = Usage(**{**told["usage"], "source": Source.OBSERVED})
+    charges = tuple(Charge(scope, window, amount) for scope, window, amount in told["charges"])
+    return Progress(call_id, usage, told["nano_usd"], told["upstream"], told["upstream_model"], charges)
 
 
 def dump_attempts(attempts: Iterable[Attempt]) -> str:

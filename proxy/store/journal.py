@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.ports import Alert, Claim, Hold, Settlement, Spent
+from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.store import entries
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
@@ -29,14 +29,17 @@ AMOUNT_MAX = 2**53
 TOLD_MAX = 10_000
 """Alerts remembered to spare the file a question; the `alerts` table is the truth."""
 
-# One statement admits: the row appears or grows only if the claim fits beneath the ceiling.
+# One statement admits: the row appears or grows only if the claim fits beneath the ceiling, or is a shadow.
 TAKE = """
 INSERT INTO balances (scope, window_start, window_end, unit, used, held, ceiling, marks)
-SELECT ?1, ?2, ?3, ?4, 0, ?5, ?6, ?7 WHERE ?5 <= ?6
+SELECT ?1, ?2, ?3, ?4, 0, ?5, ?6, ?7 WHERE ?8 OR ?5 <= ?6
 ON CONFLICT (scope, window_start) DO UPDATE
 SET held = held + excluded.held, ceiling = excluded.ceiling, marks = excluded.marks
-WHERE used + held + excluded.held <= excluded.ceiling
+WHERE ?8 OR used + held + excluded.held <= excluded.ceiling
+RETURNING used, held
 """
+
+OPENED = "INSERT INTO open_calls (call_id, epoch, seq, claims) VALUES (?, ?, ?, ?)"
 
 GIVE = """
 UPDATE balances SET used = used + ?1, held = held - ?2 WHERE scope = ?3 AND window_start = ?4
@@ -45,10 +48,13 @@ RETURNING used, ceiling, marks
 
 LOOK = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
 
-Answer = Spent | None | Exception
-"""What came of one request: granted or done, refused, or a defect of whoever asked."""
+Result = Granted | Spent | None
+"""Of a request that was carried out: granted, refused; None where there was nothing to ask."""
 
-Work = Callable[["Journal"], Spent | None]
+Answer = Result | Exception
+"""What came of one request, or the defect of whoever asked."""
+
+Work = Callable[["Journal"], Result]
 """One request, to be carried out on the writer's thread."""
 
 
@@ -82,41 +88,43 @@ class Journal:
         self.connection.execute("RELEASE request")
         return answer
 
-    def reserve(self, hold: Hold) -> Spent | None:
+    def reserve(self, hold: Hold) -> Granted | Spent:
         """Hold every claim or none."""
         claims = entries.dump(entries.of_claims(hold.claims))
         worst = Usage(hold.input_tokens, hold.output_tokens)
         row = Row(
             "reserve", hold.at_us, hold.call_id, hold.identity, hold.model, claims, worst, hold.nano_usd
         )
-        spent = self._take(hold.claims)
-        if spent is not None:
-            self._tell_refusal(spent, row)
-            return spent
+        taken = self._take(hold.claims)
+        if isinstance(taken, Spent):
+            self._tell_refusal(taken, row)
+            return taken
         try:
             self._append(row)
         except apsw.ConstraintError as error:
             raise Misuse(f"{hold.call_id} was reserved before") from error
         seq = self.tail().seq
         opened = (hold.call_id, self.epoch, seq, claims)
-        self.connection.execute("INSERT INTO open_calls VALUES (?, ?, ?, ?)", opened)
-        return None
+        self.connection.execute(OPENED, opened)
+        self._tell_shadows(taken, row)
+        return taken
 
-    def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Spent | None:
+    def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Granted | Spent:
         """Add claims to an open reservation, all or none; a row of its own, so that a replay agrees."""
         held = self._find(call_id)
         if held is None:
             raise Misuse(f"{call_id} is not open, so nothing can be added to it")
         added = entries.of_claims(claims)
         row = Row("move", at_us, call_id, held.identity, held.model, entries.dump(added))
-        spent = self._take(claims)
-        if spent is not None:
-            self._tell_refusal(spent, row)
-            return spent
+        taken = self._take(claims)
+        if isinstance(taken, Spent):
+            self._tell_refusal(taken, row)
+            return taken
         self._append(row)
         both = entries.dump([*held.claims, *added])
         self.connection.execute("UPDATE open_calls SET claims = ? WHERE call_id = ?", (both, call_id))
-        return None
+        self._tell_shadows(taken, row)
+        return taken
 
     def settle(self, kind: str, settlement: Settlement) -> None:
         """Resolve a reservation as `commit` or `release`.
@@ -159,18 +167,33 @@ class Journal:
     def expire(self, at_us: int) -> int:
         """Settle what dead processes left open, before anything new is admitted; how many there were.
 
-        Nobody saw how far those calls got. Their prompts surely went out, so the upper bound of the
-        input is charged, as an estimate, and the row says so.
+        A call whose progress was noted comes to that, as observed. Of the others nobody saw how far they
+        got: their prompts surely went out, so the upper bound of the input is charged, as an estimate.
         """
         left = self.connection.execute(f"{OPEN} WHERE o.epoch < ? ORDER BY o.seq", (self.epoch,)).fetchall()
         for held in map(read, left):
-            share = {claim.counter: held.prompt_share(claim.unit, claim.amount) for claim in held.summed()}
-            usage, cost = Usage(held.input_tokens), held.prompt_cost()
+            seen = held.progress()
+            charged = {(charge.scope, charge.window): charge.amount for charge in seen.charges}
             row = Row(
-                "expire", at_us, held.call_id, held.identity, held.model, "[]", usage, cost, CRASH_RESULT
+                kind="expire",
+                at_us=at_us,
+                call_id=held.call_id,
+                identity=held.identity,
+                model=held.model,
+                entries="[]",
+                usage=seen.usage,
+                nano_usd=max(0, seen.nano_usd),
+                result=CRASH_RESULT,
+                upstream=seen.upstream or None,
+                upstream_model=seen.upstream_model or None,
             )
-            self._resolve(held, row, share)
+            self._resolve(held, row, charged)
         return len(left)
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far a call has got; nothing, if it is settled already."""
+        seen = (entries.dump_progress(progress), progress.call_id)
+        self.connection.execute("UPDATE open_calls SET seen = ? WHERE call_id = ?", seen)
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the disk takes writes again."""
@@ -209,22 +232,23 @@ class Journal:
         found = self.connection.execute(f"{OPEN} WHERE o.call_id = ?", (call_id,)).fetchone()
         return None if found is None else read(found)
 
-    def _take(self, claims: tuple[Claim, ...]) -> Spent | None:
-        for index, claim in enumerate(claims):
+    def _take(self, claims: tuple[Claim, ...]) -> Granted | Spent:
+        balances: list[Balance] = []
+        for claim in claims:
             if claim.amount < 0:
                 raise Misuse(f"a claim on {claim.scope} is negative")
             marks = orjson.dumps(claim.marks).decode()
-            self.connection.execute(
-                TAKE,
-                (claim.scope, claim.window, claim.window_end, claim.unit, claim.amount, claim.ceiling, marks),
-            )
-            if self.connection.changes() == 0:
-                for taken in claims[:index]:
-                    self._give(taken.scope, taken.window, 0, taken.amount)
-                found = self.connection.execute(LOOK, (claim.scope, claim.window)).fetchone()
-                used, held = found or (0, 0)
+            start, end, held = claim.window, claim.window_end, claim.amount
+            asked = (claim.scope, start, end, claim.unit, held, claim.ceiling, marks, claim.shadow)
+            found: list[tuple[Any, ...]] = self.connection.execute(TAKE, asked).fetchall()
+            if not found:
+                for taken in balances:
+                    self._give(taken.claim.scope, taken.claim.window, 0, taken.claim.amount)
+                looked = self.connection.execute(LOOK, (claim.scope, claim.window)).fetchone()
+                used, held = looked or (0, 0)
                 return Spent(claim, used, held)
-        return None
+            balances.append(Balance(claim, *found[0]))
+        return Granted(tuple(balances))
 
     def _give(self, scope: str, window: int, used: int, freed: int) -> tuple[int, int, str]:
         row: tuple[Any, ...] = self.connection.execute(GIVE, (used, freed, scope, window)).fetchall()[0]
@@ -257,6 +281,11 @@ class Journal:
         claim = spent.claim
         if claim.amount <= claim.ceiling < spent.used + claim.amount:
             self._tell(Alert(claim.scope, claim.window, 100, spent.used, claim.ceiling, claim.unit), row)
+
+    def _tell_shadows(self, taken: Granted, row: Row) -> None:
+        for balance in taken.balances:
+            if balance.claim.shadow and balance.over:
+                self._tell_refusal(Spent(balance.claim, balance.used, balance.held), row)
 
     def _tell(self, alert: Alert, cause: Row) -> None:
         key = (alert.scope, alert.window, alert.mark)

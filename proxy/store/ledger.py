@@ -14,7 +14,7 @@ from typing import cast
 
 import apsw
 
-from proxy.ports import Alert, Claim, Clock, Hold, Settlement, Spent
+from proxy.ports import Alert, Claim, Clock, Granted, Hold, Progress, Settlement, Spent
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
@@ -39,25 +39,27 @@ class SqliteLedger:
         """Why nothing can be reserved just now, or None; for readiness."""
         return self._writer.trouble
 
-    async def reserve(self, hold: Hold) -> Spent | None:
-        """Hold every claim or none; None: granted.
+    async def reserve(self, hold: Hold) -> Granted | Spent:
+        """Hold every claim or none.
 
         Queued before the first suspension. If the awaiter is cancelled the reservation may still be
         granted: `release` it all the same, which queues behind and is harmless if it was refused.
         """
         at_us = hold.at_us
-        return await self._writer.submit(
+        answer = self._writer.submit(
             lambda journal: journal.reserve(hold),
             void=lambda journal: journal.void(hold.call_id, at_us),
         )
+        return await cast(Awaitable[Granted | Spent], answer)
 
-    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         """Add claims to an open reservation, all or none."""
         at_us = self._clock.wall_us()
-        return await self._writer.submit(
+        answer = self._writer.submit(
             lambda journal: journal.move(call_id, claims, at_us),
             void=lambda journal: journal.touch(),
         )
+        return await cast(Awaitable[Granted | Spent], answer)
 
     def commit(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to what was used. While the disk refuses, the await lasts; cancelling it loses nothing."""
@@ -66,6 +68,10 @@ class SqliteLedger:
     def release(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to what its charges say, as a call that came to nothing."""
         return self._settle("release", settlement)
+
+    def note(self, progress: Progress) -> None:
+        """Written with the next batch; alone, and not flushed, if none comes soon."""
+        self._writer.note(progress.call_id, lambda journal: journal.note(progress))
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)

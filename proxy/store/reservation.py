@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.call import Identity
+from proxy.ports import Charge, Progress
 from proxy.store import entries
 from proxy.store.entries import Entry
 from proxy.table import Unit
+from proxy.usage import Usage
 
 OPEN = """
 SELECT o.call_id, o.claims, r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens,
-    r.output_tokens, r.nano_usd
+    r.output_tokens, r.nano_usd, o.seen
 FROM open_calls AS o JOIN rows AS r ON r.seq = o.seq
 """
 
@@ -29,6 +31,8 @@ class Reservation:
     input_tokens: int
     output_tokens: int
     nano_usd: int
+    seen: str | None = None
+    """How far the call had got when that was last noted (`entries.py`)."""
 
     def summed(self) -> list[Entry]:
         """One entry a counter, even if a counter was claimed twice."""
@@ -38,16 +42,26 @@ class Reservation:
             sums[claim.counter] = Entry(claim.scope, claim.window, claim.unit, before + claim.amount)
         return list(sums.values())
 
-    def prompt_share(self, unit: Unit, amount: int) -> int:
+    def progress(self) -> Progress:
+        """What the call comes to if its process died: what was noted, else what its prompt may have cost."""
+        if self.seen is not None:
+            return entries.load_progress(self.call_id, self.seen)
+        share = tuple(
+            Charge(claim.scope, claim.window, self._prompt_share(claim.unit, claim.amount))
+            for claim in self.summed()
+        )
+        cost = self._part_of_money(self.nano_usd)
+        return Progress(self.call_id, Usage(self.input_tokens), cost, "", "", share)
+
+    def _prompt_share(self, unit: Unit, amount: int) -> int:
         """What the prompt alone comes to, at most, of `amount` held for the whole call."""
+        if unit is Unit.STREAMS:
+            return 0  # a dead process runs no call
         if unit is Unit.REQUESTS:
             return amount
         if unit is Unit.TOKENS:
             return min(amount, self.input_tokens)
         return self._part_of_money(amount)
-
-    def prompt_cost(self) -> int:
-        return self._part_of_money(self.nano_usd)
 
     def _part_of_money(self, amount: int) -> int:
         # By share of tokens, rounded up: no less than the prompt's price wherever output is at
@@ -58,6 +72,6 @@ class Reservation:
 
 def read(found: tuple[Any, ...]) -> Reservation:
     """A row of the query `OPEN`."""
-    call_id, claims, tenant, key_id, user, model, input_tokens, output_tokens, nano_usd = found
+    call_id, claims, tenant, key_id, user, model, *worst_and_seen = found
     identity = Identity(tenant, key_id, user)
-    return Reservation(call_id, entries.load(claims), identity, model, input_tokens, output_tokens, nano_usd)
+    return Reservation(call_id, entries.load(claims), identity, model, *worst_and_seen)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import apsw
 
-from proxy.ports import Alert, Spent
+from proxy.ports import Alert
 from proxy.store.anchor import Anchor, Cadence
 from proxy.store.database import RESTORE, connect
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
-from proxy.store.journal import Answer, Journal, Work
+from proxy.store.journal import Answer, Journal, Result, Work
 
 log = logging.getLogger("proxy.ledger")
 
@@ -42,6 +42,8 @@ class Pace:
     """How long a foreign lock on the file is waited out."""
     retry_s: float = 0.25
     """Between tries while the file cannot be written."""
+    note_s: float = 0.25
+    """How long a note of progress waits for a batch to go with, before it is written without a flush."""
     idle_s: float = 1.0
     """Quiet time after which the WAL is copied into the file."""
     wal_pages: int = 16_384
@@ -51,12 +53,15 @@ class Pace:
     heads: Cadence = field(default_factory=Cadence)
 
 
+Note = Callable[[Journal], None]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One request and who waits for it."""
 
     work: Work
-    future: asyncio.Future[Spent | None] | None
+    future: asyncio.Future[Result] | None
     void: Work | None
     """For what may be refused: how to undo it should it be on disk after all. None: it is kept."""
 
@@ -90,6 +95,8 @@ class Writer:
         self._wake = threading.Condition()
         self._batch: list[Job] = []
         """Taken from the queue and not yet answered or put back."""
+        self._notes: dict[str, Note] = {}
+        """The latest of each call that is still to be written: no more than there are calls under way."""
         self._closing = False
         self._ended = False
         self._sound = True
@@ -110,7 +117,7 @@ class Writer:
         self._journal.alerts.clear()
         self._thread.start()
 
-    def submit(self, work: Work, void: Work | None) -> asyncio.Future[Spent | None]:
+    def submit(self, work: Work, void: Work | None) -> asyncio.Future[Result]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
         with self._wake:
             if self._ended:
@@ -119,10 +126,17 @@ class Writer:
                 raise cannot_write()
             if void is not None and len(self._queue) >= self._pace.queue:
                 raise too_busy()
-            future: asyncio.Future[Spent | None] = self._loop.create_future()
+            future: asyncio.Future[Result] = self._loop.create_future()
             self._queue.append(Job(work, future, void))
             self._wake.notify()
         return future
+
+    def note(self, call_id: str, note: Note) -> None:
+        """Have a note written when that costs little; it may be lost, and is of no use once closing."""
+        with self._wake:
+            if not self._notes:
+                self._wake.notify()
+            self._notes[call_id] = note
 
     def close(self) -> None:
         """Write all that is queued, fold the WAL into the file and close it. Blocks."""
@@ -162,7 +176,7 @@ class Writer:
             while not self._queue:
                 if self._closing:
                     return None
-                if not self._wake.wait(self._pace.idle_s if self._restless() else None):
+                if not self._wake.wait(self._patience()):
                     return []
             self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.batch))]
             return self._batch
@@ -173,6 +187,7 @@ class Writer:
             self._reopen_if_suspect()
             self._refuse_foreign_rows(self._journal.begin().seq)
             answers = [self._journal.attempt(job.work) for job in batch]
+            self._write_notes()
             tail = self._journal.tail()
             committing = True
             self._journal.connection.execute("COMMIT")
@@ -250,7 +265,42 @@ class Writer:
             journal = self._journal
             self._file.anchor.tell(journal.connection, journal.tail(), journal.epoch)
 
-    # -- when it is quiet: heads and the WAL ------------------------------------------------------------
+    # -- when it is quiet: notes, heads and the WAL -----------------------------------------------------
+
+    def _patience(self) -> float | None:
+        """How long to wait for the next request before doing something else; None: there is nothing else."""
+        if self._notes:
+            return self._pace.note_s
+        return self._pace.idle_s if self._restless() else None
+
+    def _write_notes(self) -> None:
+        with self._wake:
+            notes, self._notes = self._notes, {}
+        for note in notes.values():
+            note(self._journal)
+
+    def _write_notes_alone(self) -> None:
+        """In a transaction that is not flushed: a killed process loses none of it, a power failure may.
+
+        (The first after the WAL began anew flushes its header; SQLite would have it so.) It must not look
+        like work for the WAL's sake, for copying the WAL flushes. If it fails the notes are lost, and the
+        next batch learns whether the ledger can be written.
+        """
+        connection, pages = self._journal.connection, self._wal_pages
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            self._refuse_foreign_rows(self._journal.begin().seq)
+            self._write_notes()
+            connection.execute("COMMIT")
+        except (apsw.Error, StoreRefused) as error:
+            log.warning("progress of calls could not be noted: %s", error)
+            self._undo(error)
+        if self._wal_pages < self._cut_at:
+            self._wal_pages = pages
+        try:
+            connection.execute("PRAGMA synchronous = FULL")
+        except apsw.Error:
+            self._sound = False  # a new handle is FULL from the start
 
     def _restless(self) -> bool:
         """Whether a quiet while would be of use."""
@@ -259,7 +309,10 @@ class Writer:
         )
 
     def _rest(self) -> None:
-        if self._wal_pages:
+        if self._notes:
+            if self._sound and self.trouble is None:
+                self._write_notes_alone()
+        elif self._wal_pages:
             self._checkpoint("PASSIVE")
         if self.trouble is None and self._file.anchor.due(self._journal.tail()):
             self._tell_head()
@@ -307,7 +360,7 @@ class Writer:
 
     def _tell(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Spent | None], Answer]],
+        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
         alerts: tuple[Alert, ...],
     ) -> None:
         try:
@@ -317,7 +370,7 @@ class Writer:
 
     def _deliver(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Spent | None], Answer]],
+        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
         alerts: tuple[Alert, ...],
     ) -> None:
         for future, answer in pairs:

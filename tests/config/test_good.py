@@ -1,6 +1,7 @@
 """What a right file becomes."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -169,6 +170,31 @@ def test_limits_become_integers_of_their_unit(read):
     assert loaded.table.routes[0].targets[0].price == Price(
         150_000_000, 600_000_000, 75_000_000, 1_000_000_000
     )
+
+
+def test_a_limits_windows_begin_where_it_says_or_else_the_settings(read):
+    limits = (
+        "limits:\n"
+        "  - {per: tenant, tokens: 50_000, every: day}\n"
+        "  - {per: tenant, tokens: 50_000, every: week, tz: UTC}\n"
+        "  - {per: tenant, tokens: 50_000, every: month, tz: Asia/Tokyo}\n"
+        "  - {per: tenant, requests: 50_000, every: hour}\n"
+        "  - {per: user, streams: 4}\n"
+    )
+    for head, first in (("", None), ("settings: {tz: Europe/Paris}\n", ZoneInfo("Europe/Paris"))):
+        table = read(head + SMALL + limits).table
+        assert [limit.zone for limit in table.limits] == [first, None, ZoneInfo("Asia/Tokyo"), None, None]
+
+
+def test_a_shadow_may_stand_beside_the_limit_it_tries(read):
+    limits = "limits:\n  - {per: tenant, tokens: 50_000, every: day}\n"
+    limits += "  - {per: tenant, tokens: 40_000, every: day, shadow: true}\n"
+    assert [limit.shadow for limit in read(SMALL + limits).table.limits] == [False, True]
+
+
+def test_calls_at_once_have_no_window(read):
+    (limit,) = read(SMALL + "limits:\n  - {per: user, route: gpt-4o, streams: 4}\n").table.limits
+    assert limit == Limit(Unit.STREAMS, 4, None, Per.USER, route="gpt-4o")
 
 
 def test_the_first_price_that_matches_holds(read):

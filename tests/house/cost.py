@@ -16,7 +16,7 @@ from pathlib import Path
 
 import proxy
 from proxy.call import Call
-from proxy.ports import Spent
+from proxy.ports import Balance, Granted
 from proxy.relay import Desk, answer
 from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (
@@ -60,16 +60,19 @@ class QuietCaller:
 class QuietLedger:
     """The Ledger port that grants everything and keeps nothing."""
 
-    async def reserve(self, hold) -> Spent | None:
-        return None
+    async def reserve(self, hold) -> Granted:
+        return Granted(tuple(Balance(claim, 0, claim.amount) for claim in hold.claims))
 
-    async def move(self, call_id, claims) -> Spent | None:
-        return None
+    async def move(self, call_id, claims) -> Granted:
+        return Granted(tuple(Balance(claim, 0, claim.amount) for claim in claims))
 
     def commit(self, settlement):
         return asyncio.sleep(0)
 
     release = commit
+
+    def note(self, progress) -> None:
+        return None
 
 
 class Tally:

@@ -14,7 +14,7 @@ import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.policy.health import Health
-from proxy.ports import Alert, Claim, Hold, Settlement, Spent
+from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall
@@ -203,32 +203,35 @@ class MemoryLedger:
         self.held: dict[tuple[str, int], int] = {}
         self.open: dict[str, tuple[Claim, ...]] = {}
         self.settled: list[tuple[str, Settlement]] = []
+        self.notes: list[Progress] = []
 
-    async def reserve(self, hold: Hold) -> Spent | None:
+    async def reserve(self, hold: Hold) -> Granted | Spent:
         assert hold.call_id not in self.open, "reserved twice"
-        spent = self._admit(hold.claims)
-        if spent is None:
+        answer = self._admit(hold.claims)
+        if isinstance(answer, Granted):
             self.open[hold.call_id] = hold.claims
         await asyncio.sleep(0)
-        return spent
+        return answer
 
-    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Spent | None:
-        spent = self._admit(claims)
-        if spent is None:
+    async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
+        answer = self._admit(claims)
+        if isinstance(answer, Granted):
             self.open[call_id] += claims
         await asyncio.sleep(0)
-        return spent
+        return answer
 
-    def _admit(self, claims: tuple[Claim, ...]) -> Spent | None:
+    def _admit(self, claims: tuple[Claim, ...]) -> Granted | Spent:
         for claim in claims:
             key = (claim.scope, claim.window)
             used, held = self.used.get(key, 0), self.held.get(key, 0)
-            if used + held + claim.amount > claim.ceiling:
+            if used + held + claim.amount > claim.ceiling and not claim.shadow:
                 return Spent(claim, used, held)
+        balances = []
         for claim in claims:
             key = (claim.scope, claim.window)
-            self.held[key] = self.held.get(key, 0) + claim.amount
-        return None
+            held = self.held[key] = self.held.get(key, 0) + claim.amount
+            balances.append(Balance(claim, self.used.get(key, 0), held))
+        return Granted(tuple(balances))
 
     def _settle(self, kind: str, settlement: Settlement):
         self.settled.append((kind, settlement))
@@ -241,6 +244,10 @@ class MemoryLedger:
         durable = asyncio.get_running_loop().create_future()
         durable.set_result(None)
         return durable
+
+    def note(self, progress: Progress) -> None:
+        assert progress.call_id in self.open, "noted when not open"
+        self.notes.append(progress)
 
     def commit(self, settlement: Settlement):
         return self._settle("commit", settlement)
@@ -263,6 +270,7 @@ class Notes:
         self.outcomes: list[Outcome] = []
         self.attempts: list[Attempt] = []
         self.breakers: list[tuple[str, str]] = []
+        self.reservations: list[Granted | Spent] = []
 
     def settled(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
@@ -272,6 +280,9 @@ class Notes:
 
     def breaker(self, upstream: str, state: str) -> None:
         self.breakers.append((upstream, state))
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        self.reservations.append(answer)
 
     def alerted(self, alert: Alert) -> None:
         raise AssertionError("the story raises no alerts")

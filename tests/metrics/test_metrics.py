@@ -4,13 +4,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.metrics import LABEL_VALUES_MAX, Metrics
-from proxy.ports import Alert
+from proxy.ports import Alert, Balance, Claim, Granted, Spent
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 
 
 def known(model):
     return True
+
+
+def wall_us():
+    return 1_000_000_000
 
 
 USAGE = Usage(input=100, output=20, cached=40, reasoning=5, source=Source.REPORTED)
@@ -50,7 +54,7 @@ def value(metrics, name, **labels):
 
 
 def test_a_settled_call_is_counted_with_its_tokens_money_and_times():
-    metrics = Metrics(known)
+    metrics = Metrics(known, wall_us)
     metrics.settled(outcome())
     metrics.settled(outcome())
     where = {"upstream": "openai", "model": "gpt-4o"}
@@ -71,14 +75,14 @@ def test_a_settled_call_is_counted_with_its_tokens_money_and_times():
 
 
 def test_a_call_without_content_has_no_first_token_and_one_without_upstream_says_none():
-    metrics = Metrics(known)
+    metrics = Metrics(known, wall_us)
     metrics.settled(outcome(result="draining", upstream=None, first_ms=None))
     assert value(metrics, "calls_total", result="draining", upstream="none", model="gpt-4o") == 1
     assert not any("first_token" in name and "count" in name for name, _ in samples(metrics))
 
 
 def test_attempts_breakers_and_alerts_are_counted():
-    metrics = Metrics(known)
+    metrics = Metrics(known, wall_us)
     metrics.attempted(Attempt("openai", "gpt-4o", "overload", 503, "headers", 0, None, 9, Billed.NO))
     for state, number in (("open", 2), ("half_open", 1), ("closed", 0)):
         metrics.breaker("openai", state)
@@ -90,14 +94,14 @@ def test_attempts_breakers_and_alerts_are_counted():
 
 
 def test_calls_in_flight_are_asked_for_at_each_scrape():
-    metrics, live = Metrics(known), [3, 4]
+    metrics, live = Metrics(known, wall_us), [3, 4]
     metrics.watch_in_flight(lambda: live.pop(0))
     assert value(metrics, "calls_in_flight") == 3
     assert value(metrics, "calls_in_flight") == 4
 
 
 def test_a_model_that_the_table_does_not_name_is_other():
-    metrics = Metrics(lambda model: model == "gpt-4o")
+    metrics = Metrics(lambda model: model == "gpt-4o", wall_us)
     for number in range(10_000):
         metrics.settled(outcome(model=f"canary-{number}"))
     assert value(metrics, "calls_total", result="ok", upstream="openai", model="other") == 10_000
@@ -105,7 +109,7 @@ def test_a_model_that_the_table_does_not_name_is_other():
 
 
 def test_no_label_takes_more_than_its_share_of_values():
-    metrics = Metrics(known)
+    metrics = Metrics(known, wall_us)
     for number in range(LABEL_VALUES_MAX * 3):
         metrics.settled(outcome(model=f"m{number}", result=f"r{number}", upstream=f"u{number}"))
     calls = [labels for name, labels in samples(metrics) if name == "fallthrough_calls_total"]
@@ -113,6 +117,52 @@ def test_no_label_takes_more_than_its_share_of_values():
 
 
 def test_two_of_them_do_not_share_a_registry():
-    first, second = Metrics(known), Metrics(known)
+    first, second = Metrics(known, wall_us), Metrics(known, wall_us)
     first.settled(outcome())
     assert b"gpt-4o" not in second.render()
+
+
+def balance(used, held=10, scope="tenant=acme/tokens/day", end=2_000, **claim):
+    return Balance(Claim(scope, 0, end, Unit.TOKENS, 10, 100, (), **claim), used, held)
+
+
+def test_a_refusal_is_counted_and_so_is_one_that_a_shadow_would_have_made():
+    metrics = Metrics(known, wall_us)
+    metrics.reserved(Spent(balance(95).claim, 95, 0))
+    metrics.reserved(Spent(balance(95, upstream="openai").claim, 95, 0))
+    over, beneath = balance(95, scope="s/shadow", shadow=True), balance(5, scope="t/shadow", shadow=True)
+    metrics.reserved(Granted((balance(90), over, beneath)))
+    counted = {
+        ("caller", "false"): 1,
+        ("upstream", "false"): 1,
+        ("caller", "true"): 1,
+    }
+    for (of, shadow), number in counted.items():
+        assert value(metrics, "limit_refusals_total", unit="tokens", of=of, shadow=shadow) == number
+
+
+def test_what_is_used_of_a_limit_is_shown_while_its_window_runs():
+    metrics = Metrics(known, wall_us)
+    ended = balance(50, scope="tenant=acme/tokens/minute", end=1_000)
+    at_once = Balance(Claim("key=k/streams", 0, 0, Unit.STREAMS, 1, 4, ()), 0, 1)
+    metrics.reserved(Granted((balance(20), ended, at_once)))
+    metrics.reserved(Granted((balance(30),)))
+    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/day") == 0.3
+    assert value(metrics, "limit_used_ratio", scope="key=k/streams") == 0.25
+    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/minute") is None
+
+
+def test_counters_of_people_are_not_shown_and_no_number_of_counters_makes_it_grow():
+    metrics = Metrics(known, wall_us)
+    for number in range(LABEL_VALUES_MAX * 3):
+        metrics.reserved(Granted((balance(20, scope=f"tenant=acme/user=canary{number}/tokens/day"),)))
+        metrics.reserved(Granted((balance(20, scope=f"user=canary{number}/tokens/day"),)))
+    assert b"canary" not in metrics.render()
+    for number in range(LABEL_VALUES_MAX * 3):
+        metrics.reserved(Granted((balance(20, scope=f"tenant=t{number}/tokens/minute", end=1_000),)))
+    metrics.reserved(Granted((balance(20),)))
+    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/day") == 0.2
+    for number in range(LABEL_VALUES_MAX * 3):
+        metrics.reserved(Granted((balance(20, scope=f"tenant=t{number}/tokens/day"),)))
+    shown = [labels for name, labels in samples(metrics) if name == "fallthrough_limit_used_ratio"]
+    assert len(shown) == LABEL_VALUES_MAX

@@ -19,3 +19,10 @@ def test_an_alert_is_one_record_with_its_numbers(caplog, mark, level):
     assert record.levelno == level
     told = (record.scope, record.window, record.mark, record.used, record.ceiling, record.unit)
     assert told == ("tenant=acme/tokens/day", 1_767_225_600, mark, 76, 100, "tokens")
+
+
+def test_a_spent_shadow_is_no_error_and_says_that_it_is_one(caplog):
+    with caplog.at_level(logging.INFO, "proxy.alert"):
+        LogAlerts().alerted(Alert("tenant=acme/tokens/day/shadow", 0, 100, 100, 100, Unit.TOKENS))
+    (record,) = caplog.records
+    assert (record.levelno, record.shadow) == (logging.WARNING, True)

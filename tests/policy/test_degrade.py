@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy import quota
 from proxy.policy.degrade import BY_SCHEMA, can_drop, degrade
+from proxy.policy.estimate import estimate
 from proxy.policy.fit import Ability, lacks, needs_of
 from proxy.table import ModelFacts, Route
 from proxy.wire.body import check
@@ -227,4 +227,4 @@ def _prompt(asked):
 def test_what_was_held_covers_the_instruction_that_stands_in_for_a_schema(members):
     given = call(**{**members, "response_format": FORMAT})
     found = degrade(given, lacks(needs_of(given), ModelFacts(schemas=False)))
-    assert _prompt(found.call) <= quota.estimate(given, Route("chat", ())).input_tokens
+    assert _prompt(found.call) <= estimate(given, Route("chat", ())).input_tokens

@@ -1,22 +1,23 @@
-"""Windows, upper bounds, counters, charges, and the refusal that names them."""
+"""Which counters hold a call, how much, and what each is charged."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.call import Call, Identity
+from proxy.call import Identity
 from proxy.policy import quota
+from proxy.policy.estimate import Estimate
+from proxy.policy.periods import window
 from proxy.policy.selection import Candidate
-from proxy.ports import Claim, Spent
-from proxy.table import Every, Limit, Per, Route, Table, Target, Timeouts, Unit, Upstream
+from proxy.ports import Claim
+from proxy.table import Every, Limit, Per, Table, Target, Timeouts, Unit, Upstream
 from proxy.usage import Price, Usage
 
-ACME = Identity("acme", "key_1")
+ACME = Identity("acme", "key_1", "p1")
 CHAT = quota.Asker(ACME, "chat", "chat")
-ROUTE = Route("chat", (), max_output_tokens=4096)
 USD = 1_000_000_000
 
 
@@ -24,108 +25,7 @@ def micros(text):
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1_000_000)
 
 
-@pytest.mark.parametrize(
-    ("every", "at", "start", "end"),
-    [
-        ("minute", "2026-11-21T10:15:59.999999", "2026-11-21T10:15", "2026-11-21T10:16"),
-        ("minute", "2026-11-21T10:16", "2026-11-21T10:16", "2026-11-21T10:17"),
-        ("day", "2026-11-21T23:59:59.999999", "2026-11-21", "2026-11-22"),
-        ("day", "2026-11-22", "2026-11-22", "2026-11-23"),
-        ("day", "2028-02-29T12:00", "2028-02-29", "2028-03-01"),
-        ("month", "2026-12-31T23:59:59.999999", "2026-12-01", "2027-01-01"),
-        ("month", "2027-01-01", "2027-01-01", "2027-02-01"),
-        ("month", "2028-02-29T23:59", "2028-02-01", "2028-03-01"),
-        ("month", "2027-02-28T23:59", "2027-02-01", "2027-03-01"),
-        ("month", "2026-01-31T12:00", "2026-01-01", "2026-02-01"),
-        ("month", "2100-02-28T23:59", "2100-02-01", "2100-03-01"),
-        ("month", "2038-01-19T03:14:08", "2038-01-01", "2038-02-01"),
-    ],
-)
-def test_windows_are_utc_calendar_windows(every, at, start, end):
-    found = quota.window(Every(every), micros(at))
-    assert found == (micros(start) // 1_000_000, micros(end) // 1_000_000)
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.sampled_from(Every), st.integers(0, 4_000_000_000_000_000))
-def test_every_moment_is_in_its_window_and_windows_meet(every, wall_us):
-    start, end = quota.window(every, wall_us)
-    assert start * 1_000_000 <= wall_us < end * 1_000_000
-    assert quota.window(every, end * 1_000_000)[0] == end
-
-
-def call(body, size=100):
-    return Call("req_1", 0, ACME, "chat", body, size, stream=False, include_usage=False)
-
-
-@pytest.mark.parametrize(
-    ("body", "output"),
-    [
-        ({}, 4096),
-        ({"max_tokens": 10}, 10),
-        ({"max_completion_tokens": 20}, 20),
-        ({"max_tokens": 10, "max_completion_tokens": 20}, 20),
-        ({"max_tokens": 10, "n": 3}, 30),
-        ({"n": 3}, 3 * 4096),
-        ({"n": None, "max_tokens": None}, 4096),
-        ({"n": 0, "max_tokens": 0}, 4096),
-        ({"n": -2, "max_tokens": -5}, 4096),
-        ({"n": [2], "max_tokens": True}, 4096),
-        ({"max_tokens": 1e5}, 100_000),
-        ({"max_tokens": 10.5}, 11),
-        ({"n": "2", "max_tokens": "100_000"}, 200_000),
-        ({"max_tokens": "lots"}, 4096),
-        ({"max_tokens": float("nan")}, 4096),
-        ({"max_tokens": float("inf")}, 4096),
-        ({"n": 2**62, "max_tokens": 2**62}, 10**12),
-    ],
-)
-def test_output_is_bound_by_the_caller_or_the_route_for_each_choice(body, output):
-    assert quota.estimate(call(body), ROUTE).output_tokens == output
-
-
-def test_a_routes_default_maximum_counts():
-    route = replace(ROUTE, defaults={"max_tokens": 7, "n": 2})
-    assert quota.estimate(call({}), route).output_tokens == 14
-    assert quota.estimate(call({"max_tokens": 9, "n": 1}), route).output_tokens == 9
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.lists(st.text(max_size=200), max_size=20))
-def test_input_is_bound_by_the_bytes_and_what_templates_add(texts):
-    messages = [{"role": "user", "content": text} for text in texts]
-    size = sum(len(text.encode()) for text in texts)
-    found = quota.estimate(call({"messages": messages}, size), ROUTE)
-    assert found.input_tokens >= size + 8 * len(messages)
-    assert found.total == found.input_tokens + found.output_tokens
-
-
-def test_what_bytes_do_not_show_is_added():
-    bare = quota.estimate(call({}), ROUTE).input_tokens
-    url = {"url": "https://x/y.png"}
-    for part in (
-        {"type": "image_url", "image_url": url},
-        {"image_url": url},
-        {"type": "video_url", "video_url": url},
-    ):
-        image = quota.estimate(call({"messages": [{"role": "user", "content": [part]}]}), ROUTE)
-        assert image.input_tokens >= bare + 48_169
-    text = {"role": "user", "content": [{"type": "text", "text": "x"}]}
-    assert quota.estimate(call({"messages": [text]}), ROUTE).input_tokens < bare + 100
-    function = {"name": "f" * 500}
-    assert (
-        quota.estimate(call({"tools": [{"type": "function", "function": function}]}), ROUTE).input_tokens
-        >= bare + 500
-    )
-    assert quota.estimate(call({"functions": [function]}), ROUTE).input_tokens >= bare + 500
-
-
-@pytest.mark.parametrize("body", [{"messages": "no"}, {"messages": [1, None, "x"]}, {"tools": {}}])
-def test_odd_bodies_are_still_estimated(body):
-    assert quota.estimate(call(body), ROUTE).input_tokens >= 100
-
-
-ESTIMATE = quota.Estimate(1000, 500)
+ESTIMATE = Estimate(1000, 500)
 AT = micros("2026-11-21T10:15:30")
 
 
@@ -144,12 +44,22 @@ def table(*limits):
         (limit(per=Per.TENANT), "tenant=acme/tokens/day"),
         (limit(per=Per.KEY, unit=Unit.REQUESTS, every=Every.MINUTE), "key=key_1/requests/minute"),
         (limit(per=Per.MODEL), "model=chat/tokens/day"),
+        (limit(per=Per.ROUTE), "route=chat/tokens/day"),
+        (limit(per=Per.USER), "tenant=acme/user=p1/tokens/day"),
+        (limit(per=Per.USER, model="chat"), "tenant=acme/user=p1/model=chat/tokens/day"),
+        (limit(user="p1"), "user=p1/tokens/day"),
+        (limit(route="chat"), "route=chat/tokens/day"),
+        (limit(Unit.STREAMS, 4, None, per=Per.USER), "tenant=acme/user=p1/streams"),
+        (limit(Unit.STREAMS, 4, None), "all/streams"),
         (limit(tenant="acme"), "tenant=acme/tokens/day"),
         (limit(per=Per.KEY, tenant="acme", model="ch*"), "tenant=acme/key=key_1/model=ch*/tokens/day"),
         (limit(unit=Unit.NANO_USD, every=Every.MONTH), "all/nano_usd/month"),
+        (limit(every=Every.WEEK, zone=ZoneInfo("Europe/Paris")), "all/tokens/week@Europe%2FParis"),
         (limit(tenant="globex"), None),
         (limit(key="key_2"), None),
+        (limit(user="p2"), None),
         (limit(model="gpt-*"), None),
+        (limit(route="ch*"), None),
         (limit(upstream="openai"), None),
         (limit(per=Per.UPSTREAM), None),
     ],
@@ -158,6 +68,35 @@ def test_scopes_of_the_callers_limits(one, scope):
     claims = quota.caller_claims(table(one), CHAT, Price(0, 0), ESTIMATE, AT)
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream is None for claim in claims)
+
+
+def test_calls_that_name_nobody_share_their_tenants_counter():
+    """To leave the user out is no way around a limit, and no way into another tenant's counter."""
+
+    def scope(tenant, user):
+        asker = quota.Asker(Identity(tenant, "k", user), "chat", "chat")
+        (found,) = quota.caller_claims(table(limit(per=Per.USER)), asker, None, ESTIMATE, AT)
+        return found.scope
+
+    assert scope("acme", None) == "tenant=acme/user=/tokens/day"
+    assert len({scope("acme", None), scope("globex", None), scope("acme", "p1"), scope("acme", "p2")}) == 4
+
+
+def test_a_call_that_names_nobody_is_none_of_a_named_users():
+    asker = quota.Asker(Identity("acme", "k"), "chat", "chat")
+    assert quota.caller_claims(table(limit(user="p1")), asker, None, ESTIMATE, AT) == ()
+
+
+def test_a_route_is_counted_by_its_own_name_whatever_was_asked_for():
+    asker = quota.Asker(ACME, "gpt-9", "gpt-*")
+    limits = table(limit(per=Per.ROUTE), limit(route="gpt-*"), limit(route="gpt-9"))
+    scopes = {claim.scope for claim in quota.caller_claims(limits, asker, None, ESTIMATE, AT)}
+    assert scopes == {"route=gpt-*/tokens/day"}
+
+
+def test_calls_at_once_hold_one_each_in_no_window():
+    (claim,) = quota.caller_claims(table(limit(Unit.STREAMS, 4, None)), CHAT, None, ESTIMATE, AT)
+    assert (claim.amount, claim.ceiling, claim.window, claim.window_end) == (1, 4, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +143,24 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
         "all/nano_usd/month": 2_500_000 + 5_000_000,
     }
     day = next(claim for claim in claims if claim.unit is Unit.TOKENS)
-    assert (day.window, day.window_end) == quota.window(Every.DAY, AT)
+    assert (day.window, day.window_end) == window(Every.DAY, AT)
     assert (day.ceiling, day.marks) == (50_000, (50,))
+
+
+def test_a_shadow_has_a_counter_of_its_own_and_cannot_overflow_a_ledger():
+    limits = table(limit(Unit.NANO_USD), limit(Unit.NANO_USD, 5, shadow=True))
+    claims = quota.caller_claims(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0), AT)
+    assert [(claim.scope, claim.shadow) for claim in claims] == [
+        ("all/nano_usd/day/shadow", True),
+        ("all/nano_usd/day", False),
+    ]
+    assert claims[0].amount * 1000 < 2**63
+
+
+def test_a_limits_zone_decides_where_its_day_begins():
+    limits = table(limit(zone=ZoneInfo("Asia/Tokyo")))
+    (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)
+    assert claim.window == micros("2026-11-20T15:00") // 1_000_000
 
 
 def test_two_limits_on_one_counter_are_held_once_at_the_lower_ceiling():
@@ -216,13 +171,13 @@ def test_two_limits_on_one_counter_are_held_once_at_the_lower_ceiling():
 
 def test_money_is_rounded_up():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, CHAT, Price(1, 0), quota.Estimate(1, 0), AT)
+    (claim,) = quota.caller_claims(limits, CHAT, Price(1, 0), Estimate(1, 0), AT)
     assert claim.amount == 1
 
 
 def test_absurd_amounts_stay_inside_64_bits():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, CHAT, Price(10**15, 0), quota.Estimate(10**12, 0), AT)
+    (claim,) = quota.caller_claims(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0), AT)
     assert claim.amount == 2**60
 
 
@@ -254,6 +209,7 @@ def test_no_candidate_costs_more_than_the_dearest_whatever_the_usage(found, inpu
         (limit(), True),
         (limit(Unit.NANO_USD), True),
         (limit(Unit.REQUESTS), False),
+        (limit(Unit.STREAMS, 4, None), False),
         (limit(tenant="globex"), False),
         (limit(upstream="openai"), True),
     ],
@@ -271,6 +227,7 @@ CLAIMS = (
     claim("t", Unit.TOKENS),
     claim("r", Unit.REQUESTS),
     claim("m", Unit.NANO_USD),
+    claim("s", Unit.STREAMS),
     claim("ut", Unit.TOKENS, "openai"),
     claim("ur", Unit.REQUESTS, "openai"),
     claim("vt", Unit.TOKENS, "vllm"),
@@ -285,12 +242,12 @@ def amounts(paid, nano_usd, by_upstream):
 def test_each_claim_is_charged_what_its_own_scope_used():
     by_upstream = {"openai": (Usage(10, 1), 5)}
     assert amounts(Usage(30, 4), 7, by_upstream) == {
-        "t": 34, "r": 1, "m": 7, "ut": 11, "ur": 1, "vt": 0, "vr": 0,
+        "t": 34, "r": 1, "m": 7, "s": 0, "ut": 11, "ur": 1, "vt": 0, "vr": 0,
     }  # fmt: skip
 
 
 def test_nothing_used_charges_nothing_but_resolves_every_claim():
-    assert amounts(Usage(), 0, {}) == dict.fromkeys(("t", "r", "m", "ut", "ur", "vt", "vr"), 0)
+    assert amounts(Usage(), 0, {}) == dict.fromkeys(("t", "r", "m", "s", "ut", "ur", "vt", "vr"), 0)
 
 
 def test_an_answer_without_tokens_is_still_a_request():
@@ -303,65 +260,6 @@ def test_an_answer_without_tokens_is_still_a_request():
 def test_a_charge_is_never_negative(inputs, outputs, cost):
     usage = Usage(inputs, outputs)
     assert min(amounts(usage, cost, {"openai": (usage, cost)}).values()) >= 0
-
-
-def test_a_minutes_refusal_gives_the_numbers_and_invites_a_retry():
-    one = Claim("key=key_1/requests/minute", 600, 660, Unit.REQUESTS, 1, 60, ())
-    told = quota.refusal(Spent(one, 58, 2), 629_500_000).told
-    assert (told.status, told.type, told.code) == (429, "requests", "rate_limit_exceeded")
-    assert told.message == (
-        "Limit key=key_1/requests/minute reached: limit 60, used 58, held by calls in progress 2, "
-        "remaining 0; this call may need 1. The limit resets at 1970-01-01T00:11:00Z (in 30.5s)."
-    )
-    assert (told.retry_after_s, told.should_retry) == (30.5, True)
-    assert told.headers == (
-        ("x-ratelimit-limit-requests", "60"),
-        ("x-ratelimit-remaining-requests", "0"),
-        ("x-ratelimit-reset-requests", "30.5s"),
-    )
-
-
-def test_a_days_refusal_is_insufficient_quota_and_stops_retries():
-    one = Claim("tenant=acme/tokens/day", 0, 86_400, Unit.TOKENS, 1500, 50_000, ())
-    told = quota.refusal(Spent(one, 49_000, 100), 3_600_000_000).told
-    assert (told.type, told.code, told.should_retry) == ("insufficient_quota", "insufficient_quota", False)
-    assert told.retry_after_s == 82_800.0
-    assert "remaining 900; this call may need 1500." in told.message
-    assert told.headers[1:] == (
-        ("x-ratelimit-remaining-tokens", "900"),
-        ("x-ratelimit-reset-tokens", "23h0m0s"),
-    )
-
-
-def test_the_last_two_minutes_of_a_day_may_be_waited_out():
-    one = Claim("tenant=acme/tokens/day", 0, 86_400, Unit.TOKENS, 1500, 50_000, ())
-    assert quota.refusal(Spent(one, 50_000, 0), (86_400 - 120) * 1_000_000).told.should_retry is True
-    assert quota.refusal(Spent(one, 50_000, 0), 90_000_000_000).told.retry_after_s == 0.0
-
-
-def test_a_call_that_no_window_can_hold_is_told_so_and_not_invited_back():
-    one = Claim("tenant=acme/tokens/minute", 0, 60, Unit.TOKENS, 1500, 1000, ())
-    told = quota.refusal(Spent(one, 0, 0), 0).told
-    assert "more than the limit ever allows" in told.message
-    assert told.should_retry is False
-
-
-def test_money_is_shown_in_dollars_and_has_no_header():
-    one = Claim("tenant=acme/nano_usd/month", 0, 86_400, Unit.NANO_USD, 7_500_000, 20 * USD, ())
-    told = quota.refusal(Spent(one, 19_999_999_999, 0), 0).told
-    assert "limit USD 20.000000, used USD 19.999999," in told.message
-    assert told.headers == ()
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (-1, "0ms"), (0, "0ms"), (0.012, "12ms"), (0.9996, "1s"), (6, "6s"), (90.5, "1m30.5s"),
-        (3600, "1h0m0s"), (86_399.9, "23h59m59.9s"), (59.9999, "1m0s"),
-    ],
-)  # fmt: skip
-def test_durations_are_written_as_openai_writes_them(seconds, shown):
-    assert quota.duration(seconds) == shown
 
 
 def test_names_made_up_under_a_glob_share_one_counter():

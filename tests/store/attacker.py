@@ -101,7 +101,7 @@ def mend(path):
         for call_id, left in seen.open.items():
             claims = orjson.dumps(left.claims).decode()
             connection.execute(
-                "INSERT INTO open_calls VALUES (?, ?, ?, ?)", (call_id, left.epoch, left.seq, claims)
+                "INSERT INTO open_calls VALUES (?, ?, ?, ?, NULL)", (call_id, left.epoch, left.seq, claims)
             )
         connection.execute("DELETE FROM alerts")
         connection.executemany("INSERT INTO alerts VALUES (?, ?, ?)", sorted(seen.alerts))

@@ -10,9 +10,11 @@ import random
 import sys
 from pathlib import Path
 
+from proxy.ports import Granted, Progress
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.writer import Pace
+from proxy.usage import Usage
 from tests.store.failpoints import arm
 from tests.store.making import StillClock, charge, claim, hold, settlement
 
@@ -31,11 +33,14 @@ async def caller(ledger, name, dice, turns):
     turn = 0
     while turn != turns:
         call_id, turn = f"{name}-{turn}", turn + 1
-        assert await ledger.reserve(hold(call_id, claim(10, 10**12))) is None
+        assert isinstance(await ledger.reserve(hold(call_id, claim(10, 10**12))), Granted)
         told(f"reserve {call_id}")
         if dice.random() < 0.2:
             await asyncio.sleep(0)
         used = dice.randrange(10)
+        if dice.random() < 0.3:
+            charges = (charge(used),)
+            ledger.note(Progress(call_id, Usage(1, used), 0, "vllm", "m", charges))
         if dice.random() < 0.8:
             await ledger.commit(settlement(call_id, charge(used)))
             told(f"commit {call_id}")

@@ -1,5 +1,7 @@
 """Holds, claims and settlements in few words, for every test of a store."""
 
+from dataclasses import replace
+
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.table import Unit
@@ -27,6 +29,10 @@ def claim(
     amount=10, ceiling=1000, *, scope="tenant=acme/tokens/day", unit=Unit.TOKENS, window=DAY, marks=(75, 90)
 ):
     return Claim(scope, window, window + 86_400, unit, amount, ceiling, marks)
+
+
+def shadow(amount, ceiling, *, scope="tenant=acme/tokens/day/shadow", marks=()):
+    return replace(claim(amount, ceiling, scope=scope, marks=marks), shadow=True)
 
 
 def hold(call_id, *claims, input_tokens=4, output_tokens=6, nano_usd=1000):

@@ -4,22 +4,37 @@ import asyncio
 
 import pytest
 
-from proxy.ports import Alert, Spent
+from proxy.ports import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.table import Unit
 from proxy.usage import Source, Usage
-from tests.store.making import DAY, charge, claim, hold, settlement
+from tests.store.making import DAY, charge, claim, hold, settlement, shadow
 
 USD = "tenant=acme/nano_usd/month"
 
 
 async def test_a_granted_reservation_is_held_and_its_commit_is_used(store):
     async with store.open() as ledger:
-        assert await ledger.reserve(hold("c1", claim(10))) is None
+        assert isinstance(await ledger.reserve(hold("c1", claim(10))), Granted)
         assert store.balance() == (0, 10)
         await ledger.commit(settlement("c1", charge(8)))
         assert store.balance() == (8, 0)
     assert store.kinds("c1") == ["reserve", "commit"]
+
+
+async def test_a_grant_tells_each_counter_as_it_left_it(store):
+    async with store.open() as ledger:
+        day, minute = claim(10), claim(1, 60, scope="requests", unit=Unit.REQUESTS, window=60)
+        both = Granted((Balance(day, 0, 10), Balance(minute, 0, 1)))
+        assert await ledger.reserve(hold("c1", day, minute)) == both
+        await ledger.commit(settlement("c1", charge(8), charge(1, scope="requests", window=60)))
+        assert await ledger.reserve(hold("c2", day)) == Granted((Balance(day, 8, 10),))
+        assert await ledger.reserve(hold("c3", day)) == Granted((Balance(day, 8, 20),))
+        upstream = claim(10, scope="upstream=vllm")
+        assert await ledger.move("c3", (upstream,)) == Granted((Balance(upstream, 0, 10),))
+        assert await ledger.reserve(hold("c4")) == Granted(())
+        for name in ("c2", "c3", "c4"):
+            await ledger.release(settlement(name))
 
 
 async def test_a_release_frees_all(store):
@@ -32,15 +47,15 @@ async def test_a_release_frees_all(store):
 
 async def test_a_claim_that_fits_exactly_is_granted_and_one_more_token_is_not(store):
     async with store.open() as ledger:
-        assert await ledger.reserve(hold("c1", claim(60, 100))) is None
-        assert await ledger.reserve(hold("c2", claim(40, 100))) is None
+        assert isinstance(await ledger.reserve(hold("c1", claim(60, 100))), Granted)
+        assert isinstance(await ledger.reserve(hold("c2", claim(40, 100))), Granted)
         refused = claim(1, 100)
         assert await ledger.reserve(hold("c3", refused)) == Spent(refused, used=0, held=100)
         await ledger.commit(settlement("c1", charge(50)))
         await ledger.commit(settlement("c2", charge(40)))
         refused = claim(11, 100)
         assert await ledger.reserve(hold("c4", refused)) == Spent(refused, used=90, held=0)
-        assert await ledger.reserve(hold("c5", claim(10, 100))) is None
+        assert isinstance(await ledger.reserve(hold("c5", claim(10, 100))), Granted)
         await ledger.release(settlement("c5"))
 
 
@@ -58,7 +73,7 @@ async def test_all_claims_or_none_and_the_first_that_cannot_is_told(store):
         assert store.balance() == (0, 0)
         assert store.kinds("c1") == []
         # A refusal leaves nothing: the same call may ask again for less.
-        assert await ledger.reserve(hold("c1", claim(10))) is None
+        assert isinstance(await ledger.reserve(hold("c1", claim(10))), Granted)
         await ledger.release(settlement("c1"))
 
 
@@ -68,7 +83,7 @@ async def test_a_move_adds_claims_all_or_none_and_settling_frees_them_too(store)
         upstream, broke = claim(10, 20, scope="upstream=vllm"), claim(2, 1, scope=USD, unit=Unit.NANO_USD)
         assert await ledger.move("c1", (upstream, broke)) == Spent(broke, 0, 0)
         assert store.balance("upstream=vllm") == (0, 0)
-        assert await ledger.move("c1", (upstream,)) is None
+        assert isinstance(await ledger.move("c1", (upstream,)), Granted)
         assert store.balance("upstream=vllm") == (0, 10)
         await ledger.commit(settlement("c1", charge(8), charge(8, scope="upstream=vllm")))
         assert store.balance("upstream=vllm") == (8, 0)
@@ -141,7 +156,7 @@ async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
     async with store.open() as ledger:
         asked = (hold("c1", claim(10)), hold("c2", claim(-1)), hold("c1", claim(10)), hold("c3", claim(10)))
         done = await asyncio.gather(*(ledger.reserve(each) for each in asked), return_exceptions=True)
-        assert [type(each) for each in done] == [type(None), Misuse, Misuse, type(None)]
+        assert [type(each) for each in done] == [Granted, Misuse, Misuse, Granted]
         assert store.balance() == (0, 20)
 
 
@@ -157,7 +172,7 @@ async def test_a_clock_set_back_finds_the_old_window_as_it_was_left(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(90, 100)))
         await ledger.commit(settlement("c1", charge(90)))
-        assert await ledger.reserve(hold("c2", claim(90, 100, window=DAY + 86_400))) is None
+        assert isinstance(await ledger.reserve(hold("c2", claim(90, 100, window=DAY + 86_400))), Granted)
         refused = claim(20, 100)
         assert await ledger.reserve(hold("c3", refused)) == Spent(refused, 90, 0)
 
@@ -165,7 +180,7 @@ async def test_a_clock_set_back_finds_the_old_window_as_it_was_left(store):
 async def test_marks_are_told_once_a_window_with_a_row_each(store):
     async with store.open() as ledger:
         for number, used in enumerate((70, 6, 1, 20, 3)):
-            assert await ledger.reserve(hold(f"c{number}", claim(used, 100))) is None
+            assert isinstance(await ledger.reserve(hold(f"c{number}", claim(used, 100))), Granted)
             await ledger.commit(settlement(f"c{number}", charge(used)))
         await asyncio.sleep(0)
     told = [(alert.mark, alert.used) for alert in store.alerts]
@@ -198,10 +213,11 @@ async def test_64_callers_never_overshoot_and_use_the_limit_up(store):
         async def caller(name):
             for turn in range(40):
                 call_id = f"{name}-{turn}"
-                spent = await ledger.reserve(hold(call_id, claim(need, ceiling)))
-                if spent is not None:
-                    seen.append(spent.used + spent.held)
+                answer = await ledger.reserve(hold(call_id, claim(need, ceiling)))
+                if isinstance(answer, Spent):
+                    seen.append(answer.used + answer.held)
                     return
+                seen.extend(balance.used + balance.held for balance in answer.balances)
                 await ledger.commit(settlement(call_id, charge(need)))
 
         await asyncio.gather(*(caller(name) for name in range(64)))
@@ -274,3 +290,43 @@ async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(s
         ("crash_settled", "estimated", 4, 0, 401)
     ]
     assert store.kinds("c1") == ["reserve", "expire"]
+
+
+async def test_calls_at_once_are_given_back_however_they_end_and_by_a_crash(store):
+    at_once = claim(1, 2, scope="tenant=acme/streams", unit=Unit.STREAMS, window=0)
+    async with store.open() as ledger:
+        for number in range(2):
+            assert isinstance(await ledger.reserve(hold(f"c{number}", at_once)), Granted)
+        assert await ledger.reserve(hold("c2", at_once)) == Spent(at_once, 0, 2)
+        await ledger.commit(settlement("c0", charge(0, scope="tenant=acme/streams", window=0)))
+        assert isinstance(await ledger.reserve(hold("c3", at_once)), Granted)
+        await ledger.release(settlement("c1"))
+        assert store.balance("tenant=acme/streams") == (0, 1)
+    async with store.open() as ledger:  # the process that ran c3 is gone
+        assert store.balance("tenant=acme/streams") == (0, 0)
+        assert isinstance(await ledger.reserve(hold("c4", at_once)), Granted)
+        await ledger.release(settlement("c4"))
+    assert store.alerts == []
+
+
+async def test_a_shadow_holds_and_counts_beyond_its_ceiling_and_is_told_once(store):
+    asked = shadow(60, 100, marks=(75,))
+    scope = asked.scope
+    async with store.open() as ledger:
+        for number in range(3):
+            granted = await ledger.reserve(hold(f"c{number}", asked))
+            assert granted == Granted((Balance(asked, 0, 60 * (number + 1)),))
+            assert granted.balances[0].over is (number > 0)
+        for number in range(3):
+            await ledger.commit(settlement(f"c{number}", charge(55, scope=scope)))
+        assert store.balance(scope) == (165, 0)
+        assert isinstance(await ledger.reserve(hold("c9", claim(10), asked)), Granted)
+        await ledger.release(settlement("c9"))
+    assert [(alert.mark, alert.shadow) for alert in store.alerts] == [(75, True), (100, True)]
+
+
+async def test_a_shadow_larger_than_its_ceiling_is_granted_too(store):
+    async with store.open() as ledger:
+        asked = shadow(500, 100)
+        assert await ledger.reserve(hold("c1", asked)) == Granted((Balance(asked, 0, 500),))
+        await ledger.release(settlement("c1"))

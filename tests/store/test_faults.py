@@ -6,6 +6,7 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
+from proxy.ports import Granted
 from proxy.store import StoreRefused, database, open_ledger
 from proxy.store.database import APPLICATION_ID
 from proxy.store.verify import verify
@@ -88,7 +89,7 @@ async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
         disk.full = False
         await asyncio.gather(*settling)
         await until_well(ledger)
-        assert await ledger.reserve(hold("after", claim(1))) is None
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
     assert all(file.kinds(call_id) == ["reserve", "commit"] for call_id in calls)
     assert file.kinds("while full") == []
     assert file.balance() == (400, 1)
@@ -103,7 +104,7 @@ async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
                 await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
         disk.full = False
         await until_well(ledger)
-        assert await ledger.reserve(hold("after", claim(1))) is None
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
 
 
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
@@ -121,7 +122,7 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
         intruder.close()
         await settling
         await until_well(ledger)
-        assert await ledger.reserve(hold("c3", claim(10))) is None
+        assert isinstance(await ledger.reserve(hold("c3", claim(10))), Granted)
     assert file.kinds("c1") == ["reserve", "commit"]
     assert file.kinds("c2") == []
 
@@ -138,7 +139,7 @@ async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, 
         await settling
         assert journal_of(ledger).connection is not suspect
         await until_well(ledger)
-        assert await ledger.reserve(hold("c2", claim(10))) is None
+        assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
     assert file.balance() == (8, 10)
 
 
@@ -211,8 +212,9 @@ async def test_too_many_waiting_are_shed_never_dropped_and_settlements_always_en
         settling = ledger.commit(settlement("open", charge(1)))
         done = await asyncio.gather(*asked, return_exceptions=True)
         await settling
-    assert {type(each) for each in done} == {type(None), Refused}
-    assert len(file.query("SELECT 1 FROM open_calls")) == done.count(None)
+    assert {type(each) for each in done} == {Granted, Refused}
+    granted = [each for each in done if isinstance(each, Granted)]
+    assert len(file.query("SELECT 1 FROM open_calls")) == len(granted)
 
 
 async def test_a_quiet_ledger_folds_its_wal_into_the_file(file):
@@ -240,7 +242,7 @@ async def refused(path):
 async def test_a_second_writer_is_refused_and_the_first_goes_on(file):
     async with file.open() as ledger:
         assert "another process writes this ledger" in await refused(file.path)
-        assert await ledger.reserve(hold("c1", claim(10))) is None
+        assert isinstance(await ledger.reserve(hold("c1", claim(10))), Granted)
     async with file.open():
         pass
 
@@ -303,7 +305,7 @@ async def test_a_large_file_is_looked_at_where_the_next_call_writes(tmp_path, mo
         assert await refused(path), table
     path.write_bytes(sound[:81920] + bytes(4096) + sound[86016:])
     async with open_ledger(path, clock=StillClock(), on_alert=print) as ledger:
-        assert await ledger.reserve(hold("more", claim(1))) is None
+        assert isinstance(await ledger.reserve(hold("more", claim(1))), Granted)
     assert verify(path).faults
 
 
@@ -316,7 +318,7 @@ async def test_a_wal_without_its_ledger_is_refused(tmp_path):
 async def test_a_kill_while_creating_leaves_nothing_in_the_way(tmp_path):
     (tmp_path / "ledger.db.new").write_bytes(b"half")
     async with SqliteStore(tmp_path).open() as ledger:
-        assert await ledger.reserve(hold("c1", claim(1))) is None
+        assert isinstance(await ledger.reserve(hold("c1", claim(1))), Granted)
 
 
 async def test_rows_can_be_neither_changed_nor_deleted(file):

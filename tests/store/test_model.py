@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from proxy.ports import Spent
+from proxy.ports import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from tests.store.making import charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -49,7 +49,12 @@ class LedgerMachine(RuleBasedStateMachine):
         for scope, amount in claims.items():
             if self.used[scope] + self.held(scope) + amount > CEILING:
                 return Spent(claim(amount, CEILING, scope=scope), self.used[scope], self.held(scope))
-        return None
+        return Granted(
+            tuple(
+                Balance(claim(amount, CEILING, scope=scope), self.used[scope], self.held(scope) + amount)
+                for scope, amount in claims.items()
+            )
+        )
 
     def ask(self, asked, claims, call_id, allowed):
         async def answer():
@@ -60,13 +65,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
         expected = self.expected(claims)
         got = self.runner.run(answer())
-        if expected is None and not allowed:
+        if isinstance(expected, Granted) and not allowed:
             assert got is Misuse
         elif not allowed:
             assert got in (Misuse, expected)
         else:
             assert got == expected
-        if expected is None and allowed:
+        if isinstance(expected, Granted) and allowed:
             self.known.add(call_id)
             self.open.setdefault(call_id, []).extend(claims.items())
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import pytest
 
+from proxy.ports import Granted
 from proxy.store import StoreRefused, database, open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.database import open_file
@@ -29,7 +30,7 @@ async def work(recorder, calls, seed):
     dice = random.Random(seed)
 
     async def one(ledger, call_id):
-        assert await ledger.reserve(hold(call_id, claim(10, 10**9))) is None
+        assert isinstance(await ledger.reserve(hold(call_id, claim(10, 10**9))), Granted)
         recorder.heard("reserve", call_id)
         fate = dice.random()
         if fate < 0.7:

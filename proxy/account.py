@@ -1,0 +1,87 @@
+"""The account of one call at the ledger: what is held before anything is sent, and the one settlement.
+
+`relay.py` opens one for each call and closes it however the call ends. What to hold and to charge is
+the book's word (`book.py`); this file asks the ledger for it and tells the observers. It routes
+nothing: that a target's own limit is spent is told to the plan, which passes the target over.
+"""
+
+from collections.abc import Awaitable
+
+from proxy.book import Book, Ending, OpenAttempt
+from proxy.policy import ratelimit
+from proxy.policy.selection import Candidate
+from proxy.ports import Claim, Clock, Granted, Ledger, Observer, Spent
+
+NOTE_S = 2.0
+"""A stream's progress is noted no more often than this: it matters only in a crash."""
+NOTE_TOKENS = 32
+"""Nor is it noted for fewer new tokens than these."""
+
+
+class Account:
+    """What one call holds. Lives as long as the call."""
+
+    def __init__(self, book: Book, ledger: Ledger, clock: Clock, observers: tuple[Observer, ...]) -> None:
+        self._book = book
+        self._ledger = ledger
+        self._clock = clock
+        self._observers = observers
+        self._noted = 0
+        self.note_due = clock.mono() + NOTE_S
+        """When the story should next say how far its stream has got (monotonic seconds)."""
+
+    async def open(self) -> None:
+        """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
+        book = self._book
+        mine = book.caller_claims()
+        first = book.target_claims(book.candidates[0])
+        book.holding, book.claims = True, mine + first
+        answer = await self._ask(book.claims)
+        if isinstance(answer, Spent) and answer.claim.upstream is not None:
+            # The first target's own limit is spent: it will be skipped, the caller is not refused.
+            book.claims = mine
+            answer = await self._ask(mine)
+        if isinstance(answer, Spent):
+            book.holding, book.claims = False, ()
+            raise ratelimit.refusal(answer, self._clock.wall_us())
+        book.balances = answer.balances
+
+    async def add(self, candidate: Candidate) -> Spent | None:
+        """Hold what this target's own limits demand and do not hold yet; or which of them is spent."""
+        claims = self._book.target_claims(candidate)
+        if not claims:
+            return None
+        answer = self._told(await self._ledger.move(self._book.call.id, claims))
+        if isinstance(answer, Spent):
+            return answer
+        self._book.claims += claims
+        return None
+
+    def note(self, attempt: OpenAttempt, now: float) -> None:
+        """Have the ledger remember what of a stream has been seen, should this process die."""
+        self.note_due = now + NOTE_S
+        if attempt.reader is None:
+            return
+        usage = attempt.reader.usage
+        if usage.total >= self._noted + NOTE_TOKENS:
+            self._noted = usage.total
+            self._ledger.note(self._book.progress(attempt.candidate.target, usage))
+
+    def close(self, ending: Ending) -> Awaitable[None] | None:
+        """Queue the settlement (no await may come first), then tell the observers."""
+        settlement = self._book.settle(ending, self._clock.wall_us())
+        settled = None
+        if self._book.holding:
+            resolve = self._ledger.commit if self._book.spent else self._ledger.release
+            settled = resolve(settlement)
+        for observer in self._observers:
+            observer.settled(settlement.outcome)
+        return settled
+
+    async def _ask(self, claims: tuple[Claim, ...]) -> Granted | Spent:
+        return self._told(await self._ledger.reserve(self._book.hold(claims)))
+
+    def _told(self, answer: Granted | Spent) -> Granted | Spent:
+        for observer in self._observers:
+            observer.reserved(answer)
+        return answer

@@ -1,0 +1,154 @@
+"""The most that a call can use, known before anything is sent.
+
+`relay.py` asks once for each call. The estimate is an upper bound, never a guess, and holds wherever on
+its route the call is answered. No tokenizer is asked: text and sound make no more tokens than bytes, what
+pictures and documents may come to is a bound of each target (`table.Media`), and what models think
+counts inside the maximum. Where an upstream heeds no maximum, what it used beyond is recorded when the call
+settles, and the limit is overdrawn by that.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.call import Call
+from proxy.table import Route, Target
+
+BASE_TOKENS = 32
+"""What a chat template adds around the whole prompt."""
+MESSAGE_TOKENS = 16
+"""What it adds around one message or tool."""
+_BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})
+"""Kinds of content part that are text, or sound, which makes fewer tokens than bytes however dense it is."""
+_PICTURE = frozenset({"image_url", "detail", "uuid"})
+"""Members of a part that does not say its kind but is a picture and nothing else."""
+_ANYONE = Target("", "")
+"""Of a route without targets, which no table has."""
+TOKENS_MAX = 10**12
+"""No limit is anywhere near; it keeps absurd requests inside a ledger's 64-bit integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Upper bounds on what a call can use."""
+
+    input_tokens: int
+    output_tokens: int
+
+    @property
+    def total(self) -> int:
+        """What token limits hold."""
+        return self.input_tokens + self.output_tokens
+
+
+def estimate(call: Call, route: Route) -> Estimate:
+    """The most tokens that `call` can use on `route`, wherever it is answered.
+
+    No tokenizer makes more tokens than bytes; what the bytes do not show (templates, media, tools printed
+    anew, tokens that were predicted and then thrown away) is added.
+    """
+    body, defaults = call.body, route.defaults
+    added = _printed(dict(defaults)) if defaults else 0
+    tally = _Tally(BASE_TOKENS)
+    for message in _list(body.get("messages")):
+        _count_message(message, tally)
+    prompt = call.prompt_bytes + added + tally.around + _tool_tokens(body) + _media_tokens(tally, route)
+    output = _choices(body, defaults) * (_cap(body, route) + _printed(body.get("prediction")))
+    return Estimate(prompt, min(output, TOKENS_MAX))
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the messages hold besides their bytes."""
+
+    around: int
+    """Tokens of the template."""
+    pictures: int = 0
+    documents: int = 0
+    """And all else that is no text."""
+
+
+def _count_message(message: Any, tally: _Tally) -> None:
+    tally.around += MESSAGE_TOKENS
+    if not isinstance(message, Mapping):
+        return
+    if message.get("audio"):  # an earlier answer that was spoken, named here and kept elsewhere
+        tally.documents += 1
+    for part in _list(message.get("content")):
+        tally.around += MESSAGE_TOKENS
+        if isinstance(part, Mapping):
+            _count_part(part, tally)
+
+
+def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
+    """Some upstreams need no `type`, or have more of them: what is not known to be harmless is a document."""
+    kind = part.get("type")
+    if kind is None:
+        members = part.keys() - {"type"}
+        kind = "text" if members <= _BYTES else "image_url" if members <= _PICTURE else ""
+    if not isinstance(kind, str) or kind not in _BYTES:
+        if kind == "image_url":
+            tally.pictures += 1
+        elif kind != "file" or not _is_text(part.get("file")):
+            tally.documents += 1
+
+
+def _is_text(file: Any) -> bool:
+    """Whether a file says it is text, and has its data here: no more tokens than bytes."""
+    data = file.get("file_data") if isinstance(file, Mapping) else None
+    return isinstance(data, str) and data[:10].lower() == "data:text/"
+
+
+def _media_tokens(tally: _Tally, route: Route) -> int:
+    """What pictures and documents come to, at most, at the target that counts most for them.
+
+    However many there are, they cannot be more than a model reads; of documents nothing else is known.
+    """
+    if not tally.pictures and not tally.documents:
+        return 0
+    most = 0
+    for target in route.targets or (_ANYONE,):
+        context = target.facts.context or target.media.context
+        most = max(most, context if tally.documents else min(context, tally.pictures * target.media.image))
+    return most
+
+
+def _tool_tokens(body: Mapping[str, Any]) -> int:
+    """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
+    tools = _list(body.get("tools")) + _list(body.get("functions"))
+    return _printed(tools) + MESSAGE_TOKENS * len(tools) if tools else 0
+
+
+def _printed(value: Any) -> int:
+    """Bytes of a value written out with spaces: no fewer than tokens of it, however it is written."""
+    return len(repr(value).encode(errors="replace")) if value else 0
+
+
+def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
+    """Answers that are made; of some only the best are shown, but all are counted."""
+    return max(1, *(_count(body.get(name, defaults.get(name))) for name in ("n", "best_of")))
+
+
+def _cap(body: Mapping[str, Any], route: Route) -> int:
+    """The larger one if both spellings are given: which of them is sent depends on the upstream."""
+    for members in (body, route.defaults):
+        named = max(_count(members.get(name)) for name in ("max_completion_tokens", "max_tokens"))
+        if named:
+            return named
+    return route.max_output_tokens
+
+
+def _count(value: Any) -> int:
+    """A number as lenient upstreams read it: `1e5` and `"100_000"` pass for integers there."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0
+    try:
+        number = value if isinstance(value, int) else math.ceil(float(value))
+    except (ValueError, OverflowError):
+        return 0
+    return max(0, number)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,129 @@
+"""What a caller is told of its limits, in OpenAI's words and headers: what is left, and the refusal.
+
+`book.py` puts the `standing` on every answer; `relay.py` raises the `refusal` when a reservation was
+not granted. Numbers only: a counter's name may hold a pseudonym, never a person's id.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from proxy.errors import Refused, Told
+from proxy.policy.periods import HOUR_S, MICRO
+from proxy.policy.retry import RETRY_AFTER_MAX_S
+from proxy.ports import Balance, Claim, Spent
+from proxy.table import Unit
+
+NANO = 1_000_000_000
+SHOWN = frozenset({Unit.TOKENS, Unit.REQUESTS})
+"""Units that have headers."""
+AT_ONCE_S = 1.0
+"""Whoever has too many calls under way may ask again after so long: nobody knows when one ends."""
+
+
+def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
+    """What is left, in OpenAI's headers, for an answer that was given all the same.
+
+    Of several limits that count requests (or tokens) the one with the least left is told. Limits of
+    upstreams and shadows are the operator's affair, and money has no header.
+    """
+    tightest: dict[Unit, Balance] = {}
+    for balance in balances:
+        claim = balance.claim
+        if claim.unit not in SHOWN or claim.upstream is not None or claim.shadow:
+            continue
+        known = tightest.get(claim.unit)
+        if known is None or _left(balance) < _left(known):
+            tightest[claim.unit] = balance
+    headers: dict[str, str] = {}
+    for balance in tightest.values():
+        headers.update(_headers(balance.claim, _left(balance), _wait_s(balance.claim, now_us)))
+    return headers
+
+
+def refusal(spent: Spent, now_us: int) -> Refused:
+    """429 with limit, used, remaining and reset; `insufficient_quota` where an hour's wait is not enough."""
+    claim = spent.claim
+    if claim.unit is Unit.STREAMS:
+        return _too_many_at_once(spent)
+    wait_s = _wait_s(claim, now_us)
+    soon = claim.window_end - claim.window <= HOUR_S
+    possible = claim.amount <= claim.ceiling
+    told = Told(
+        429,
+        _message(spent, wait_s),
+        str(claim.unit) if soon and claim.unit is not Unit.NANO_USD else "insufficient_quota",
+        "rate_limit_exceeded" if soon else "insufficient_quota",
+        retry_after_s=wait_s,
+        should_retry=possible and wait_s <= RETRY_AFTER_MAX_S,
+        headers=_headers(claim, _left(spent), wait_s),
+    )
+    return Refused(told)
+
+
+def _too_many_at_once(spent: Spent) -> Refused:
+    message = (
+        f"Limit {spent.claim.scope} reached: at most {spent.claim.ceiling} calls at once, "
+        f"{spent.held} are in progress. One may start when another has ended."
+    )
+    told = Told(
+        429,
+        message,
+        "requests",
+        "rate_limit_exceeded",
+        retry_after_s=AT_ONCE_S,
+        should_retry=True,
+    )
+    return Refused(told)
+
+
+def duration(seconds: float) -> str:
+    """As OpenAI's reset headers write it: `12ms`, `6s`, `1m30.5s`, `3h0m1s`."""
+    milliseconds = max(0, round(seconds * 1000))
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    tail = f"{rest / 1000:g}s"
+    if hours:
+        return f"{hours}h{minutes}m{tail}"
+    return f"{minutes}m{tail}" if minutes else tail
+
+
+def _left(found: Balance | Spent) -> int:
+    return max(0, found.claim.ceiling - found.used - found.held)
+
+
+def _wait_s(claim: Claim, now_us: int) -> float:
+    """Until the window ends."""
+    return max(0.0, (claim.window_end * MICRO - now_us) / MICRO)
+
+
+def _message(spent: Spent, wait_s: float) -> str:
+    claim = spent.claim
+    reset = datetime.fromtimestamp(claim.window_end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    too_big = " It is more than the limit ever allows." if claim.amount > claim.ceiling else ""
+    return (
+        f"Limit {claim.scope} reached: limit {_shown(claim.unit, claim.ceiling)}, "
+        f"used {_shown(claim.unit, spent.used)}, held by calls in progress {_shown(claim.unit, spent.held)}, "
+        f"remaining {_shown(claim.unit, _left(spent))}; "
+        f"this call may need {_shown(claim.unit, claim.amount)}.{too_big} "
+        f"The limit resets at {reset} (in {duration(wait_s)})."
+    )
+
+
+def _shown(unit: Unit, amount: int) -> str:
+    """Money to the micro-dollar, cut not rounded: exact in the ledger, readable here."""
+    if unit is not Unit.NANO_USD:
+        return str(amount)
+    return f"USD {amount // NANO}.{amount % NANO // 1000:06d}"
+
+
+def _headers(claim: Claim, remaining: int, wait_s: float) -> tuple[tuple[str, str], ...]:
+    """OpenAI has these for requests and tokens only."""
+    if claim.unit not in SHOWN:
+        return ()
+    return (
+        (f"x-ratelimit-limit-{claim.unit}", str(claim.ceiling)),
+        (f"x-ratelimit-remaining-{claim.unit}", str(remaining)),
+        (f"x-ratelimit-reset-{claim.unit}", duration(wait_s)),
+    )
