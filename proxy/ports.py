@@ -219,8 +219,11 @@ class Keys(Protocol):
         """The grant behind the SHA-256 digest of a presented key, or None if unknown or revoked."""
         ...
 
-    def pseudonym(self, tenant: str, user: str) -> str:
-        """The keyed pseudonym that stands for an end person in the ledger."""
+    async def pseudonym(self, tenant: str, user: str) -> str:
+        """The pseudonym that stands for an end person in the ledger, from a key of that person's own.
+
+        Durable when it returns, so that no row names a person whose key was lost. Raises `Refused` 503.
+        """
         ...
 
 

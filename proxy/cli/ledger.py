@@ -14,7 +14,7 @@ import orjson
 from proxy.cli.place import ledger_path
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
-from proxy.store.keys import read_seal
+from proxy.store.keyfile import read_seal
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 

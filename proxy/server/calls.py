@@ -63,7 +63,7 @@ class ChatCompletions:
         return Call(
             id=visit.id,
             created=created,
-            identity=_with_user(visit.identity, body, service.keys),
+            identity=await _with_user(visit.identity, body, service.keys),
             model=body["model"],
             body=body,
             prompt_bytes=len(data),
@@ -108,12 +108,12 @@ def _refused(status: int, message: str, code: str) -> CallerFault:
     return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
 
 
-def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
+async def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
     """The identity with its end person, known from here on only by pseudonym."""
     user = body.get("safety_identifier") or body.get("user")
     if not isinstance(user, str) or not user:
         return identity
-    return replace(identity, user=keys.pseudonym(identity.tenant, user))
+    return replace(identity, user=await keys.pseudonym(identity.tenant, user))
 
 
 def _preferred(request: web.BaseRequest) -> str | None:

@@ -33,8 +33,8 @@ async def test_a_user_is_known_by_pseudonym_only(house):
     await house.send(chat({"safety_identifier": "s-1", "user": "anna"}))
     await house.send(chat({"user": "anna"}))
     first, second = house.calls
-    assert first.identity.user == house.keys.pseudonym("acme", "s-1")
-    assert second.identity.user == house.keys.pseudonym("acme", "anna")
+    assert first.identity.user == await house.keys.pseudonym("acme", "s-1")
+    assert second.identity.user == await house.keys.pseudonym("acme", "anna")
 
 
 @pytest.mark.parametrize(
