@@ -19,6 +19,7 @@ from pathlib import Path
 
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
+from proxy.duties.acts import Office, answer_letters
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.supervisor import Duty, supervised
@@ -152,7 +153,11 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep))]
+    office = Office(ledger, keys, recall)
+    duties = [
+        Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),
+        Duty("answer letters", partial(answer_letters, keys.mailbox, office, clock, asyncio.sleep)),
+    ]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))

@@ -7,7 +7,7 @@ tests wire scripted ones. Changing what a port promises is changing the design.
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.table import Unit, Upstream
@@ -205,6 +205,35 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Something that a person does to the ledger, other than call."""
+
+    id: str
+    """Names its audit row: an act that is asked for twice is written once."""
+    at_us: int
+    who: str
+    """`os:NAME` of whoever asked, or the duty that did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An act that another process asks for."""
+
+    act: Act
+    kind: str
+    detail: Mapping[str, Any]
+    """What the act is about; JSON."""
+
+
+class Steward(Protocol):
+    """What people ask of a ledger beside its calls. Each act leaves one audit row: who did it, and when."""
+
+    async def erased(self, act: Act, tenant: str) -> None:
+        """Note that a person of `tenant` was erased; the row does not say who."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What a key allows."""
 
@@ -224,6 +253,10 @@ class Keys(Protocol):
 
         Durable when it returns, so that no row names a person whose key was lost. Raises `Refused` 503.
         """
+        ...
+
+    def forget(self, pseudonym: str) -> None:
+        """Drop from memory whose key was destroyed: the next call of the same id is a new person's."""
         ...
 
 
@@ -251,7 +284,7 @@ class Recall(Protocol):
         ...
 
     def forget(self, tenant: str, user: str) -> None:
-        """Forget everything kept for an end person, known by pseudonym."""
+        """Forget everything kept for an end person, known by pseudonym, and keep nothing more for them."""
         ...
 
 

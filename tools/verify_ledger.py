@@ -96,6 +96,8 @@ class Replay:
             if kind == "alert":
                 [[scope, window, _, _, mark, _]] = json.loads(text)
                 self.alerts.add((scope, window, mark))
+            elif kind == "erase":
+                continue
             elif (kind == "reserve") == (call in self.opened):
                 self.faults.append(f"row {seq}: {kind} of {call} is out of place")
             elif kind == "reserve":

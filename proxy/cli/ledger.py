@@ -1,20 +1,26 @@
-"""`fallthrough ledger`: whether the ledger is what it was, row by row, and agrees with itself.
+"""`fallthrough ledger`: whether the ledger is what it was, and what the law lets people ask of it.
 
-Reads beside a running proxy; changes nothing. Exit status 0: whole; 1: not, or there is none to read.
+`verify` and `check` read beside a running proxy and change nothing; exit status 0: whole; 1: not, or
+there is none to read. `erase` is carried out by the running proxy, or here if none runs.
 """
 
 import re
 import sys
+from collections.abc import Awaitable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import orjson
 
-from proxy.cli.place import ledger_path
+from proxy.cli.asking import ask
+from proxy.cli.place import existing_ledger, ledger_path
+from proxy.cli.words import person, tenant_name
+from proxy.ports import Act
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
 from proxy.store.keyfile import read_seal
+from proxy.store.keys import SqliteKeys
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 
@@ -31,7 +37,7 @@ def link(_context: click.Context, _option: click.Parameter, value: str | None) -
 
 @click.group()
 def ledger() -> None:
-    """Prove that the ledger is whole."""
+    """Prove that the ledger is whole; erase a person."""
 
 
 @ledger.command()
@@ -62,6 +68,26 @@ def check(as_json: bool, path: Path | None, config: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     _tell(faults, as_json, {"faults": faults}, ())
     sys.exit(1 if faults else 0)
+
+
+@ledger.command()
+@click.option(
+    "--user", required=True, callback=person, help="The id that calls carry; - reads it from stdin."
+)
+@click.option("--tenant", required=True, callback=tenant_name, help="Whose calls carry it.")
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> None:
+    """Destroy a person's key for ever: the rows stay and are nobody's, the next call is a new person's."""
+
+    def post(keys: SqliteKeys, act: Act) -> Awaitable[bool]:
+        return keys.mailbox.post_erasure(act, tenant, user)
+
+    if ask(existing_ledger(path, config), "erase", post) is None:
+        raise click.ClickException(f"nobody of this id is known in tenant {tenant}")
+    click.echo(
+        "Erased: the key is destroyed, and what the ledger holds of this person is nobody's.", err=True
+    )
 
 
 def _found(verdict: Verdict) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from proxy.store.fault import StoreRefused
+from proxy.store.fault import Owned, StoreRefused
 
 APPLICATION_ID = 0x46544C47
 """`FTLG`: how `file` and we tell a ledger from any other SQLite file."""
@@ -58,7 +58,7 @@ def take_lock(path: Path) -> int:
     except BlockingIOError:
         os.close(handle)
         remedy = "stop it, or give this one a ledger of its own"
-        raise StoreRefused(path, "another process writes this ledger", remedy) from None
+        raise Owned(path, "another process writes this ledger", remedy) from None
     return handle
 
 

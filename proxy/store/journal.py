@@ -43,6 +43,8 @@ UPDATE balances SET used = used + ?1, held = held - ?2 WHERE scope = ?3 AND wind
 RETURNING used, ceiling, marks
 """
 
+NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'prune')"
+
 LOOK = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
 
 Answer = Spent | None | Exception
@@ -171,6 +173,13 @@ class Journal:
             )
             self._resolve(held, row, share)
         return len(left)
+
+    def note(self, row: Row) -> bool:
+        """Append the row of an act, once; False if it is there: somebody was killed before the answer."""
+        if self.connection.execute(NOTED, (row.call_id,)).fetchone() is not None:
+            return False
+        self._append(row)
+        return True
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the disk takes writes again."""

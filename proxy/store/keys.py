@@ -18,6 +18,7 @@ from pathlib import Path
 
 from proxy.ports import Clock, Grant
 from proxy.store.keyfile import KeyFile, number, open_key_file, unreadable
+from proxy.store.mailbox import Mailbox
 from proxy.store.subjects import Subjects
 
 log = logging.getLogger("proxy.keys")
@@ -71,6 +72,7 @@ class SqliteKeys:
         self.seal = file.seal
         """What the ledger's heads are signed with."""
         self.subjects = Subjects(file.path, file.lookup)
+        self.mailbox = Mailbox(file.path, file.connection, file.lookup)
         self._live: dict[bytes, _Live] = {}
         self._seen: int | None = None
 
@@ -82,6 +84,9 @@ class SqliteKeys:
 
     async def pseudonym(self, tenant: str, user: str) -> str:
         return await self.subjects.pseudonym(tenant, user)
+
+    def forget(self, pseudonym: str) -> None:
+        self.subjects.forget(pseudonym)
 
     async def refresh(self) -> bool:
         """Take in what other processes changed; whether anything was read. Costs one tiny question.

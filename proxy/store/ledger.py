@@ -14,7 +14,8 @@ from typing import cast
 
 import apsw
 
-from proxy.ports import Alert, Claim, Clock, Hold, Settlement, Spent
+from proxy.ports import Act, Alert, Claim, Clock, Hold, Settlement, Spent
+from proxy.store import acts
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
@@ -66,6 +67,10 @@ class SqliteLedger:
     def release(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to what its charges say, as a call that came to nothing."""
         return self._settle("release", settlement)
+
+    async def erased(self, act: Act, tenant: str) -> None:
+        """Note an erasure. Kept and tried again while the disk refuses, like a settlement."""
+        await self._writer.submit(lambda journal: acts.note_erasure(journal, act, tenant), void=None)
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)

@@ -64,6 +64,8 @@ class Replay:
         if kind == "alert":
             scope, window, _, _, mark, _ = entered[0]
             self.alerts.add((scope, window, mark))
+        elif kind == "erase":
+            return
         elif kind == "reserve":
             if call_id in self.open:
                 self.faults.append(f"row {seq}: {call_id} is reserved twice")

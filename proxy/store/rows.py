@@ -28,10 +28,10 @@ class Row:
     """What is written; the writer adds its epoch and SQLite the next number."""
 
     kind: str
-    """`reserve`, `move`, `commit`, `release`, `expire` or `alert`."""
+    """`reserve`, `move`, `commit`, `release`, `expire`, `alert`; of acts `erase`, `reset`, `prune`."""
     at_us: int
     call_id: str
-    """For an alert: the call that crossed the mark."""
+    """For an alert: the call that crossed the mark; for an act: its id."""
     identity: Identity
     model: str
     entries: str

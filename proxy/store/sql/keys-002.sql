@@ -7,3 +7,13 @@ CREATE TABLE subjects (
 
 -- One key for all of them could not be destroyed for one. Rows written with it are nobody's from here on.
 DELETE FROM secrets WHERE name = 'pseudonym';
+
+-- What the command line asks of whoever owns the ledger; a line lives for as long as that takes.
+CREATE TABLE letters (
+    id     TEXT PRIMARY KEY,              -- names the audit row too, so that none is written twice
+    at_us  INTEGER NOT NULL,
+    who    TEXT NOT NULL,                 -- who asks
+    kind   TEXT NOT NULL,
+    detail TEXT NOT NULL,                 -- JSON; emptied with the answer
+    answer TEXT                           -- JSON; NULL: not done yet
+) STRICT, WITHOUT ROWID;

@@ -13,10 +13,11 @@ CREATE TABLE rows (
     seq                INTEGER PRIMARY KEY,   -- contiguous from 1: only one writer, and no row is ever deleted
     at_us              INTEGER NOT NULL,      -- wall time, Unix microseconds, as the story told it
     epoch              INTEGER NOT NULL,
-    kind               TEXT NOT NULL CHECK (kind IN ('reserve', 'move', 'commit', 'release', 'expire', 'alert')),
-    call_id            TEXT NOT NULL,
-    tenant             TEXT NOT NULL,
-    key_id             TEXT NOT NULL,
+    kind               TEXT NOT NULL CHECK (kind IN
+        ('reserve', 'move', 'commit', 'release', 'expire', 'alert', 'erase', 'reset', 'prune')),
+    call_id            TEXT NOT NULL,         -- of an act of people (the last three kinds) its own name
+    tenant             TEXT NOT NULL,         -- '-' where it is no one's, like model
+    key_id             TEXT NOT NULL,         -- of an act: who did it
     user_pseudonym     TEXT,
     model              TEXT NOT NULL,
     entries            TEXT NOT NULL,         -- JSON [[scope, window_start, unit, amount], ...]; in an alert also mark and ceiling
@@ -41,6 +42,7 @@ CREATE TABLE rows (
 
 CREATE UNIQUE INDEX rows_reserved_once ON rows (call_id) WHERE kind = 'reserve';
 CREATE UNIQUE INDEX rows_resolved_once ON rows (call_id) WHERE kind IN ('commit', 'release', 'expire');
+CREATE UNIQUE INDEX rows_noted_once ON rows (call_id) WHERE kind IN ('erase', 'reset', 'prune');
 
 CREATE TRIGGER rows_never_change BEFORE UPDATE ON rows
 BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END;
