@@ -14,6 +14,7 @@ import click
 import orjson
 
 from proxy.cli.asking import ask
+from proxy.cli.export import export
 from proxy.cli.place import existing_ledger, ledger_path
 from proxy.cli.words import person, tenant_name
 from proxy.ports import Act
@@ -37,7 +38,7 @@ def link(_context: click.Context, _option: click.Parameter, value: str | None) -
 
 @click.group()
 def ledger() -> None:
-    """Prove that the ledger is whole; erase a person."""
+    """Prove that the ledger is whole; tell or erase what it holds of a person."""
 
 
 @ledger.command()
@@ -88,6 +89,9 @@ def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> Non
     click.echo(
         "Erased: the key is destroyed, and what the ledger holds of this person is nobody's.", err=True
     )
+
+
+ledger.add_command(export)
 
 
 def _found(verdict: Verdict) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from proxy.errors import Refused, unavailable
@@ -149,6 +149,15 @@ class Subjects:
             self._known.popitem(last=False)
         self._working = False
         self._work_on()
+
+
+def find_pseudonym(path: Path, tenant: str, user: str) -> str | None:
+    """The pseudonym of a person, for who only reads the file; None: nobody of this id is known."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        (lookup,) = connection.execute("SELECT value FROM secrets WHERE name = 'subjects'").fetchone()
+        digest = digest_of(lookup, tenant, user)
+        found = connection.execute("SELECT key FROM subjects WHERE digest = ?", (digest,)).fetchone()
+    return None if found is None else pseudonym_of(found[0])
 
 
 def cannot_note() -> Refused:

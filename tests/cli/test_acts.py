@@ -1,13 +1,18 @@
-"""`fallthrough ledger erase`, as an operator types it where no proxy runs."""
+"""`fallthrough ledger erase` and `export`, as an operator types them where no proxy runs."""
 
 import asyncio
+import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from proxy.cli import cli
 from proxy.store import open_keys
-from tests.store.making import StillClock, claim, hold, settlement
+from tests.kit.second import TOOLS
+from tests.store.making import ACME, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 ALICE = "alice@example.com"
@@ -18,8 +23,8 @@ async def used(store):
         open_keys(store.path.with_name("keys.db"), clock=StillClock()) as keys,
         store.open(seal=keys.seal) as ledger,
     ):
-        await keys.pseudonym("acme", ALICE)
-        await ledger.reserve(hold("req_1", claim(10)))
+        alice = replace(ACME, user=await keys.pseudonym("acme", ALICE))
+        await ledger.reserve(replace(hold("req_1", claim(10)), identity=alice))
         await ledger.commit(settlement("req_1"))
 
 
@@ -65,3 +70,46 @@ def test_where_there_is_no_ledger_none_is_made(tmp_path):
     assert told.exit_code == 1
     assert "there is no ledger here" in told.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def second(*words):
+    command = [sys.executable, "-I", str(TOOLS / "verify_export.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_an_export_to_a_folder_is_read_and_proved_by_a_program_that_is_not_ours(store, tmp_path):
+    folder, keys = tmp_path / "given" / "alice", tmp_path / "keys.db"
+    told = run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE, "--to", str(folder))
+    assert (told.exit_code, told.stdout) == (0, "")
+    assert "2 rows, 0 with a proof of their own" in told.stderr
+    rows = [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert [row["kind"] for row in rows] == ["reserve", "commit"]
+    assert set(rows[0]) == set(manifest["columns"]), "every column is explained"
+    assert (folder / "rows.jsonl").stat().st_mode & 0o777 == 0o600
+    judged = second(folder, "--keys", keys, "--ledger", store.path, "--head", json.dumps(manifest["head"]))
+    assert (judged.returncode, judged.stdout, judged.stderr) == (0, "holds\n", "")
+    (folder / "rows.jsonl").write_text("")
+    assert second(folder).returncode == 1
+
+
+def test_an_export_to_standard_output_ends_with_its_manifest(store, tmp_path):
+    told = run(store, "ledger", "export", "--tenant", "acme")
+    assert told.exit_code == 0
+    assert json.loads(told.stdout.splitlines()[-1])["manifest"]["rows"] == 2
+    (tmp_path / "export.jsonl").write_text(told.stdout)
+    assert second(tmp_path / "export.jsonl", "--ledger", store.path).stdout == "holds\n"
+
+
+def test_an_export_never_writes_over_a_folder_and_knows_whom_it_does_not_know(store, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    told = run(store, "ledger", "export", "--tenant", "acme", "--to", str(tmp_path))
+    assert (told.exit_code, "File exists" in told.stderr) == (1, True)
+    told = run(store, "ledger", "export", "--tenant", "globex", "--user", ALICE)
+    assert (told.exit_code, "nobody of this id is known" in told.stderr) == (1, True)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_erased_person_has_nothing_left_to_export(store):
+    assert erase(store, ALICE).exit_code == 0
+    assert run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE).exit_code == 1
