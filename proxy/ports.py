@@ -225,11 +225,23 @@ class Letter:
     """What the act is about; JSON."""
 
 
+class Declined(Exception):
+    """An act that cannot be done, in words for whoever asked."""
+
+
 class Steward(Protocol):
     """What people ask of a ledger beside its calls. Each act leaves one audit row: who did it, and when."""
 
     async def erased(self, act: Act, tenant: str) -> None:
         """Note that a person of `tenant` was erased; the row does not say who."""
+        ...
+
+    async def prune(self, act: Act, before_us: int) -> int:
+        """Take away rows that are all older than a moment, as far as the rest can still be proved; how many.
+
+        Sums that limits and reports need stay. Where there is nothing to take there is no audit row either.
+        Raises `Declined` where a row is not what was written: nothing is taken then.
+        """
         ...
 
 

@@ -245,6 +245,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Privacy:
+    """What is owed to the people whose calls these are."""
+
+    retention_s: float | None = None
+    """How long audit rows are kept; None: for ever."""
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Everything a call is judged by, apart from live health."""
 
@@ -253,5 +261,6 @@ class Table:
     routes: tuple[Route, ...]
     """First match wins."""
     limits: tuple[Limit, ...] = ()
+    privacy: Privacy = Privacy()
     off: Mapping[str, str] = field(default_factory=dict)
     """Upstreams that are off, by name, with the reason."""

@@ -21,6 +21,7 @@ from proxy.table import (
     BreakerRules,
     Capabilities,
     Limit,
+    Privacy,
     Route,
     Secret,
     Table,
@@ -69,6 +70,7 @@ def table(draft: Draft) -> Table:
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
         limits=tuple(_limit(part) for part in draft.limits.values()),
+        privacy=Privacy(draft.privacy.retention),
         off=MappingProxyType(dict(draft.off)),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proxy.config.faults import Path, plain
 from proxy.config.globs import covers
-from proxy.config.grammar import LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.grammar import LimitPart, PricePart, PrivacyPart, RoutePart, SettingsPart, UpstreamPart
 from proxy.config.source import Document
 from proxy.usage import Price
 
@@ -24,6 +24,7 @@ class Draft:
     routes: Mapping[int, RoutePart]
     """By position in the file, so that faults find their line."""
     limits: Mapping[int, LimitPart]
+    privacy: PrivacyPart
     prices: Mapping[str, PricePart]
     declared: frozenset[str]
     """Every upstream the file names, well formed or not."""

@@ -32,6 +32,11 @@ Duration = Annotated[
     BeforeValidator(units.duration),
     WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["250ms", "2s", "5m"]}),
 ]
+Retention = Annotated[
+    float,
+    BeforeValidator(units.retention),
+    WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["90d", "400d"]}),
+]
 Listener = Annotated[
     Address | None,
     BeforeValidator(units.address),
@@ -253,10 +258,12 @@ class AlertsPart(Part):
 
 
 class PrivacyPart(Part):
-    """What callers consent to."""
+    """What callers consent to, and how long rows are kept."""
 
     consent: Literal["optional"] = "optional"
     """optional: every upstream may answer every call."""
+    retention: Retention | None = None
+    """How long audit rows are kept, 1d to 3660d; then they go and sums stay. Default: for ever."""
 
 
 class PricePart(Part):
@@ -286,7 +293,7 @@ class File(Part):
     alerts: AlertsPart = AlertsPart()
     """Where alerts go."""
     privacy: PrivacyPart = PrivacyPart()
-    """What callers consent to."""
+    """What callers consent to, and how long rows are kept."""
     prices: dict[ModelGlob, PricePart] = {}
     """By UPSTREAM/MODEL, or a glob of it; first match wins."""
     models: Annotated[dict[str, Any], Field(max_length=0)] = {}

@@ -14,7 +14,15 @@ from pydantic_core import ErrorDetails
 
 from proxy.config.draft import Draft
 from proxy.config.faults import Path, plain, suggest
-from proxy.config.grammar import File, LimitPart, PricePart, RoutePart, SettingsPart, UpstreamPart
+from proxy.config.grammar import (
+    File,
+    LimitPart,
+    PricePart,
+    PrivacyPart,
+    RoutePart,
+    SettingsPart,
+    UpstreamPart,
+)
 from proxy.config.source import Document
 
 P = TypeVar("P", bound=BaseModel)
@@ -60,12 +68,14 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
     root = document.value if isinstance(document.value, dict) else {}
     upstreams = _entries(root.get("upstreams"))
     settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
+    privacy = _salvage(PrivacyPart, root.get("privacy") or {}, bad[("privacy",)])
     return Draft(
         document=document,
         settings=settings or SettingsPart(),
         upstreams={str(key): part for key, part in _pieces(UpstreamPart, root, "upstreams", bad)},
         routes={int(key): part for key, part in _pieces(RoutePart, root, "routes", bad)},
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
+        privacy=privacy or PrivacyPart(),
         prices={str(key): part for key, part in _pieces(PricePart, root, "prices", bad)},
         declared=frozenset(map(str, upstreams)),
         all_prices=not bad[("prices",)],

@@ -62,7 +62,6 @@ LATER: tuple[Later, ...] = (
     Later("limits.*.every", ("second", "hour", "week"), "write minute, day or month"),
     Later("alerts.webhook", FILLED, "leave it empty"),
     Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
-    Later("privacy.retention", ANY, LEAVE_OUT),
     Later("models", FILLED, "write {}"),
 )
 

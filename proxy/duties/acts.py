@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.duties.supervisor import Sleep
-from proxy.ports import Clock, Keys, Letter, Recall, Steward
+from proxy.ports import Clock, Declined, Keys, Letter, Recall, Steward
 
 EVERY_S = 0.25
 KEPT_US = 60_000_000
@@ -45,10 +45,16 @@ class Office:
 
     async def carry_out(self, letter: Letter) -> Answer:
         """Do what a letter asks, and say what came of it."""
-        acts: Mapping[str, Callable[[Letter], Awaitable[Answer]]] = {"erase": self._erase}
+        acts: Mapping[str, Callable[[Letter], Awaitable[Answer]]] = {
+            "erase": self._erase,
+            "prune": self._prune,
+        }
         if letter.kind not in acts:
             return {"problem": f"the running proxy does not know what `{letter.kind}` is"}
-        return await acts[letter.kind](letter)
+        try:
+            return await acts[letter.kind](letter)
+        except Declined as declined:
+            return {"problem": str(declined)}
 
     async def _erase(self, letter: Letter) -> Answer:
         if not letter.detail:  # somebody was killed after the row and before the answer
@@ -58,6 +64,9 @@ class Office:
         self.recall.forget(tenant, pseudonym)
         await self.steward.erased(letter.act, tenant)
         return {}
+
+    async def _prune(self, letter: Letter) -> Answer:
+        return {"rows": await self.steward.prune(letter.act, letter.detail["before_us"])}
 
 
 async def answer_letters(letters: Letters, office: Office, clock: Clock, sleep: Sleep) -> None:

@@ -16,8 +16,8 @@ NOBODY = "-"
 
 def note_erasure(journal: Journal, act: Act, tenant: str) -> None:
     """A person of a tenant was erased. No id, no pseudonym: with the day of the act it would name them."""
-    journal.note(_row("erase", act, tenant))
+    journal.note(row_of("erase", act, tenant))
 
 
-def _row(kind: str, act: Act, tenant: str = NOBODY, entries: str = "[]") -> Row:
+def row_of(kind: str, act: Act, tenant: str = NOBODY, entries: str = "[]") -> Row:
     return Row(kind, act.at_us, act.id, Identity(tenant, act.who), NOBODY, entries)

@@ -23,6 +23,7 @@ from proxy.store.database import RESTORE, open_reader
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
 from proxy.store.rows import MEMBERS, last
+from proxy.store.stub import read_stub
 
 FORMAT = "fallthrough-export/1"
 
@@ -84,15 +85,19 @@ class Export:
         self._seqs: list[int] = []
         self._proved = 0
         self._end = Link(0, b"")
+        self._pruned = 0
 
     def rows(self) -> Iterator[bytes]:
         """Each row as a line of JSON. Raises `StoreRefused` where the ledger is not what it was."""
         with closing(open_reader(self._path)) as connection:
             try:
-                self._end = last(connection)
+                self._end, stub = last(connection), read_stub(connection)
+                self._pruned = stub.size if stub else 0
                 proof = _Proof(connection, self._path, self._head)
-                for start in range(0, self._end.seq, SEGMENT_ROWS):
+                for start in range(self._pruned, self._end.seq, SEGMENT_ROWS):
                     yield from self._segment(connection, proof, start)
+                if read_stub(connection) != stub:
+                    raise StoreRefused(self._path, "rows were pruned while they were read", "export again")
             except apsw.Error as error:
                 raise StoreRefused(self._path, f"SQLite cannot read it ({error})", RESTORE) from error
 
@@ -109,7 +114,7 @@ class Export:
             "kinds": dict(sorted(self._kinds.items())),
             "proved_rows": self._proved,
             "sha256": self._digest.hexdigest(),
-            "ledger": {"rows": self._end.seq, "hash": self._end.hash.hex()},
+            "ledger": {"rows": self._end.seq, "pruned": self._pruned, "hash": self._end.hash.hex()},
             "tree_rows": _covered(head),
             "head": None if head is None else asdict(head),
             "columns": dict(MEANINGS),

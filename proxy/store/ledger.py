@@ -10,15 +10,15 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import apsw
 
-from proxy.ports import Act, Alert, Claim, Clock, Hold, Settlement, Spent
-from proxy.store import acts
+from proxy.ports import Act, Alert, Claim, Clock, Declined, Hold, Settlement, Spent
+from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
-from proxy.store.fault import StoreRefused
+from proxy.store.fault import Misuse, StoreRefused
 from proxy.store.heads import Seal
 from proxy.store.journal import Journal
 from proxy.store.writer import OwnedFile, Pace, Writer
@@ -27,13 +27,18 @@ log = logging.getLogger("proxy.ledger")
 
 DEFAULT_PACE = Pace()
 
+T = TypeVar("T")
+
 
 class SqliteLedger:
     """Two-phase and durable: what returns has been flushed to disk."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, path: Path, writer: Writer, clock: Clock, seal: Seal | None) -> None:
+        self._path = path
         self._writer = writer
         self._clock = clock
+        self._seal = seal
+        self._pruning = asyncio.Lock()
 
     @property
     def trouble(self) -> str | None:
@@ -70,7 +75,28 @@ class SqliteLedger:
 
     async def erased(self, act: Act, tenant: str) -> None:
         """Note an erasure. Kept and tried again while the disk refuses, like a settlement."""
-        await self._writer.submit(lambda journal: acts.note_erasure(journal, act, tenant), void=None)
+        await self._act(lambda journal: acts.note_erasure(journal, act, tenant))
+
+    async def prune(self, act: Act, before_us: int) -> int:
+        """Take away whole segments of old rows, and what a pruning that was killed left of them."""
+        async with self._pruning:
+            try:
+                planned = await asyncio.to_thread(retention.plan, self._path, act, before_us)
+                if planned is not None:
+                    await self._act(lambda journal: retention.settle_stub(journal, planned, act, self._seal))
+            except (StoreRefused, Misuse) as error:
+                raise Declined(str(error)) from error
+            while await self._act(retention.drop):
+                pass
+            self._writer.fold()
+            await self._act(lambda journal: journal.touch())
+        return 0 if planned is None else planned.rows
+
+    async def _act(self, work: Callable[[Journal], T]) -> T:
+        """Have the writer do something for people. Never refused: it waits for the disk like a settlement."""
+        done: list[T] = []
+        await self._writer.submit(lambda journal: done.append(work(journal)), void=None)
+        return done[-1]  # tried more than once if the disk refused: the last counts
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)
@@ -97,7 +123,7 @@ async def open_ledger(
     writer = await asyncio.to_thread(_own, path, anchor, clock.wall_us(), pace, on_alert, loop)
     writer.start()
     try:
-        yield SqliteLedger(writer, clock)
+        yield SqliteLedger(path, writer, clock, seal)
     finally:
         await asyncio.to_thread(writer.close)  # cancelled or not, the thread ends its work and the lock
 

@@ -50,6 +50,12 @@ def test_everything_has_a_default_but_upstreams_and_routes(read):
     assert loaded.notices == ()
 
 
+def test_rows_are_kept_for_ever_or_as_long_as_the_table_says(read):
+    assert read(SMALL).table.privacy.retention_s is None
+    for written, seconds in (("90d", 90 * 86_400), ("3660d", 3660 * 86_400), ("36h", 36 * 3600)):
+        assert read(f"{SMALL}privacy: {{retention: {written}}}").table.privacy.retention_s == seconds
+
+
 def test_proxy_yaml_shows_what_works_and_is_right():
     environ = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "DEEPSEEK_API_KEY"), "k") | {
         "OTHER_API_KEY": "k",

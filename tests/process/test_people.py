@@ -4,8 +4,6 @@ import contextlib
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 
@@ -14,6 +12,7 @@ import pytest
 from openai import OpenAI
 
 from proxy.store.subjects import DIGITS, digest_of
+from tests.kit.killed import run_killed
 from tests.kit.processes import calls, house
 from tests.kit.second import second_verifier
 
@@ -154,8 +153,7 @@ def test_an_erasure_killed_at_any_step_is_not_begun_or_is_ended_by_the_next_star
     alice, found = say(ALICE), subject(built, ALICE)
     built.kill("proxy")
     words = ("ledger", "erase", "--config", str(built.config), "--tenant", "acme", "--user", ALICE)
-    killed = subprocess.run([sys.executable, "-m", "tests.kit.killed", step, *words], check=False, timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    assert run_killed(step, *words) == -signal.SIGKILL
     built.serve()
     if step == "proxy.store.mailbox._destroy:before":
         assert say(ALICE) == alice
