@@ -1,9 +1,12 @@
 """What the law lets people ask for, as an operator does it beside a running proxy."""
 
+import asyncio
 import contextlib
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 
@@ -11,10 +14,13 @@ import apsw
 import pytest
 from openai import OpenAI
 
+from proxy.store import open_keys
 from proxy.store.subjects import DIGITS, digest_of
 from tests.kit.killed import run_killed
 from tests.kit.processes import calls, house
 from tests.kit.second import second_verifier
+from tests.store.making import StillClock
+from tests.store.stores import SqliteStore
 
 ASK = [{"role": "user", "content": "hello"}]
 ALICE, BOB = "alice-4711@example.org", "bob-0815@example.org"
@@ -59,9 +65,9 @@ def pseudonyms(built) -> dict[str, str]:
     return dict(query(built, "SELECT call_id, user_pseudonym FROM rows WHERE kind = 'commit'"))
 
 
-def subject(built, user: str) -> tuple[bytes, bytes] | None:
+def subject(folder, user: str) -> tuple[bytes, bytes] | None:
     """Digest and key of a person, as the key file has them."""
-    with closing(sqlite3.connect(built.folder / "keys.db")) as keys:
+    with closing(sqlite3.connect(folder / "keys.db")) as keys:
         (lookup,) = keys.execute("SELECT value FROM secrets WHERE name = 'subjects'").fetchone()
         sql = "SELECT digest, key FROM subjects WHERE digest = ?"
         return keys.execute(sql, (digest_of(lookup, "acme", user),)).fetchone()
@@ -91,7 +97,7 @@ def test_an_erasure_beside_a_running_proxy_leaves_no_trace_and_spares_everybody_
     crowd = [say(f"somebody-{number}") for number in range(40)]
     assert say(ALICE) == alice
     assert len({alice, bob, *crowd}) == 42
-    digest, key = subject(built, ALICE)
+    digest, key = subject(built.folder, ALICE)
     used, calls_before = query(built, "SELECT used FROM balances"), len(calls(built, 1000))
     assert traces(built, digest)
     ledger(built, "erase", "--tenant", "acme", "--user", ALICE)
@@ -123,10 +129,10 @@ def test_who_is_not_known_is_said_and_nothing_is_written(built, say):
 
 def test_without_a_proxy_the_command_does_it_all(built, say):
     say(ALICE)
-    found = subject(built, ALICE)
+    found = subject(built.folder, ALICE)
     built.kill("proxy")
     ledger(built, "erase", "--tenant", "acme", "--user", ALICE)
-    assert subject(built, ALICE) is None
+    assert subject(built.folder, ALICE) is None
     assert traces_at_rest(built, *found) == []
     assert len(query(built, "SELECT 1 FROM rows WHERE kind = 'erase'")) == 1
     whole(built)
@@ -148,26 +154,28 @@ STEPS = (
 )
 
 
+async def met(folder):
+    """Two persons known, without a proxy; what their pseudonyms are."""
+    store = SqliteStore(folder)
+    async with open_keys(folder / "keys.db", clock=StillClock()) as keys, store.open(seal=keys.seal):
+        return store, [await keys.pseudonym("acme", user) for user in (ALICE, BOB)]
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_an_erasure_killed_at_any_step_is_not_begun_or_is_ended_by_the_next_start(built, say, step):
-    alice, found = say(ALICE), subject(built, ALICE)
-    built.kill("proxy")
-    words = ("ledger", "erase", "--config", str(built.config), "--tenant", "acme", "--user", ALICE)
-    assert run_killed(step, *words) == -signal.SIGKILL
-    built.serve()
-    if step == "proxy.store.mailbox._destroy:before":
-        assert say(ALICE) == alice
-        return
-    eventually(lambda: open_letters(built) == [])
-    assert traces_at_rest(built, *found, ALICE.encode()) == []
-    assert len(query(built, "SELECT 1 FROM rows WHERE kind = 'erase'")) == 1
-    assert say(ALICE) != alice
-    whole(built)
-
-
-def open_letters(built) -> list[tuple]:
-    with closing(sqlite3.connect(built.folder / "keys.db")) as keys:
-        return keys.execute("SELECT * FROM letters WHERE answer IS NULL").fetchall()
+def test_an_erasure_killed_at_any_step_is_not_begun_or_is_ended_by_the_next_owner(tmp_path, step):
+    store, (alice, bob) = asyncio.run(met(tmp_path))
+    found = subject(tmp_path, ALICE)
+    words = ("ledger", "erase", "--ledger", str(store.path), "--tenant", "acme", "--user")
+    assert run_killed(step, *words, ALICE) == -signal.SIGKILL
+    subprocess.run([sys.executable, "-m", "proxy", *words, BOB], check=True, capture_output=True)
+    erased = 1 if step == "proxy.store.mailbox._destroy:before" else 2
+    assert len(store.query("SELECT 1 FROM rows WHERE kind = 'erase'")) == erased
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    left = [path.name for path in files if any(each in path.read_bytes() for each in found)]
+    assert left == ([] if erased == 2 else ["keys.db"])
+    _, (alice_now, bob_now) = asyncio.run(met(tmp_path))
+    assert (alice_now == alice, bob_now == bob) == (erased == 1, False)
+    assert store.faults() == ()
 
 
 def test_erased_twice_is_unknown_the_second_time(built, say):
