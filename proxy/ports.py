@@ -141,6 +141,8 @@ class Hold:
     """Upper bound on completion tokens."""
     nano_usd: int
     claims: tuple[Claim, ...]
+    consent: bool | None = None
+    """What the caller said of the end person's consent."""
 
 
 @dataclass(frozen=True, slots=True)

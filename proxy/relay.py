@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import matching, quota, selection
+from proxy.policy import matching, privacy, quota, selection
 from proxy.policy.classify import classify
 from proxy.policy.plan import (
     Answered,
@@ -110,7 +110,8 @@ def _open_book(desk: Desk, call: Call) -> Book:
         call = replace(call, body={**route.defaults, **call.body})
     if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
         call = replace(call, output_cap=route.max_output_tokens)
-    candidates = selection.order(table, route, call.preferred)
+    ordered = selection.order(table, route, call.preferred)
+    candidates = privacy.permitted(table.privacy.consent, ordered, given=call.consent)
     return Book(call, table, route, candidates, quota.estimate(call, route), desk.clock.wall_us())
 
 

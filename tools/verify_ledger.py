@@ -22,7 +22,7 @@ from typing import Any
 
 COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
     stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts"""
+    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
 

@@ -70,7 +70,7 @@ def table(draft: Draft) -> Table:
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
         limits=tuple(_limit(part) for part in draft.limits.values()),
-        privacy=Privacy(draft.privacy.retention),
+        privacy=Privacy(draft.privacy.consent, draft.privacy.retention),
         off=MappingProxyType(dict(draft.off)),
     )
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from proxy.config import units
 from proxy.config.settings import Address
-from proxy.table import DialectName, Every, Per
+from proxy.table import Consent, DialectName, Every, Per
 
 NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
@@ -260,8 +260,9 @@ class AlertsPart(Part):
 class PrivacyPart(Part):
     """What callers consent to, and how long rows are kept."""
 
-    consent: Literal["optional"] = "optional"
-    """optional: every upstream may answer every call."""
+    consent: Consent = Consent.OPTIONAL
+    """For calls without `x-user-consent: true`. optional: every upstream may answer; required: they are
+    refused; self_hosted_without: only upstreams tagged self-hosted may answer."""
     retention: Retention | None = None
     """How long audit rows are kept, 1d to 3660d; then they go and sums stay. Default: for ever."""
 

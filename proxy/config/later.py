@@ -61,7 +61,6 @@ LATER: tuple[Later, ...] = (
     Later("limits.*.per", ("user", "route"), "write tenant, key, model or upstream"),
     Later("limits.*.every", ("second", "hour", "week"), "write minute, day or month"),
     Later("alerts.webhook", FILLED, "leave it empty"),
-    Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
     Later("models", FILLED, "write {}"),
 )
 

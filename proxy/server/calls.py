@@ -27,6 +27,7 @@ INLINE_PARSE_BYTES = 256 * 1024
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
 SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -54,6 +55,7 @@ class ChatCompletions:
         created = service.clock.wall_us() // 1_000_000
         patience_s = _patience(visit.request)
         preferred = _preferred(visit.request)
+        consent = _consent(visit.request)
         data = await _read(visit.request, service.limits)
         if len(data) <= INLINE_PARSE_BYTES:
             body = wire_body.parse(data)
@@ -71,6 +73,7 @@ class ChatCompletions:
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             preferred=preferred,
             patience_s=patience_s,
+            consent=consent,
         )
 
 
@@ -123,6 +126,16 @@ def _preferred(request: web.BaseRequest) -> str | None:
     if UPSTREAM_NAME.fullmatch(given) is None:
         raise bad_request("x-preferred-upstream is not the name of an upstream.", code="bad_header")
     return given
+
+
+def _consent(request: web.BaseRequest) -> bool | None:
+    """What is said of consent, in one way only: whoever has it must not be in doubt of having said so."""
+    given = request.headers.getall("x-user-consent", [])
+    if not given:
+        return None
+    if len(given) > 1 or given[0] not in CONSENT:
+        raise bad_request("x-user-consent must be true or false, once.", code="bad_header")
+    return CONSENT[given[0]]
 
 
 def _patience(request: web.BaseRequest) -> float | None:

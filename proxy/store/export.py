@@ -58,6 +58,7 @@ MEANINGS: Mapping[str, str] = {
     "first_ms": "until the first content",
     "total_ms": "until the end",
     "attempts": "JSON list of every upstream that was tried",
+    "consent": "what the caller said of the end person's consent: given, withheld, or nothing",
     "prev": "hash of the row before, whosever it is",
     "hash": "SHA-256 of prev and of every column above",
     "path": "hashes from this row's up to the root in the head; null: no head covers it yet",

@@ -89,7 +89,15 @@ class Journal:
         claims = entries.dump(entries.of_claims(hold.claims))
         worst = Usage(hold.input_tokens, hold.output_tokens)
         row = Row(
-            "reserve", hold.at_us, hold.call_id, hold.identity, hold.model, claims, worst, hold.nano_usd
+            "reserve",
+            hold.at_us,
+            hold.call_id,
+            hold.identity,
+            hold.model,
+            claims,
+            worst,
+            hold.nano_usd,
+            consent=hold.consent,
         )
         spent = self._take(hold.claims)
         if spent is not None:

@@ -5,7 +5,7 @@ that changes a row once it is written (triggers in the schema refuse it too). Wh
 is what stands in it: a pseudonym, never an id, so that destroying a subject's key breaks no hash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import apsw
@@ -19,6 +19,8 @@ _NAMES = ", ".join((*COLUMNS, "prev", "hash"))
 APPEND = f"INSERT INTO rows ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"  # noqa: S608 - our own names
 
 MEMBERS = "SELECT hash FROM rows WHERE seq > ? ORDER BY seq"
+
+CONSENT: Mapping[bool | None, str | None] = {True: "given", False: "withheld", None: None}
 
 LAST = "SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1"
 
@@ -48,6 +50,8 @@ class Row:
     total_ms: int | None = None
     attempts: str | None = None
     """JSON, only in a settlement."""
+    consent: bool | None = None
+    """Only in a reservation; None: nothing was said."""
 
 
 def last(connection: apsw.Connection) -> Link:
@@ -78,7 +82,7 @@ def _values(seq: int, epoch: int, row: Row) -> tuple[Value, ...]:
         *(who.tenant, who.key_id, who.user, row.model, row.entries),
         *(row.result, row.status, stream, row.upstream, row.upstream_model),
         *_counts(row.usage),
-        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts),
+        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts, CONSENT[row.consent]),
     )
 
 

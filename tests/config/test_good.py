@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config import Address, ConfigError, load
 from proxy.facts.capabilities import MISTRAL, NEVER, VLLM
-from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit
+from proxy.table import BreakerRules, Consent, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,13 @@ def test_rows_are_kept_for_ever_or_as_long_as_the_table_says(read):
     assert read(SMALL).table.privacy.retention_s is None
     for written, seconds in (("90d", 90 * 86_400), ("3660d", 3660 * 86_400), ("36h", 36 * 3600)):
         assert read(f"{SMALL}privacy: {{retention: {written}}}").table.privacy.retention_s == seconds
+
+
+@pytest.mark.parametrize("word", list(Consent))
+def test_consent_is_one_of_three_words(read, word):
+    tagged = SMALL.replace('{api_key: "${KEY:-sk-x}"}', '{api_key: "${KEY:-sk-x}", tags: [self-hosted]}')
+    assert read(SMALL).table.privacy.consent is Consent.OPTIONAL
+    assert read(f"{tagged}privacy: {{consent: {word}}}").table.privacy.consent is word
 
 
 def test_proxy_yaml_shows_what_works_and_is_right():

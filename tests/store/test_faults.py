@@ -300,7 +300,7 @@ async def test_rows_can_be_neither_changed_nor_deleted(file):
         await ledger.reserve(hold("c1", claim(1)))
     connection = apsw.Connection(str(file.path))
     for sql in ("UPDATE rows SET nano_usd = 0", "DELETE FROM rows"):
-        with pytest.raises(apsw.ConstraintError, match="audit rows are never"):
+        with pytest.raises(apsw.ConstraintError, match="audit rows are (never changed|deleted only)"):
             connection.execute(sql)
     connection.close()
 
@@ -311,7 +311,7 @@ async def test_no_column_could_hold_a_prompt_or_an_answer(file):
         pass
     columns = {name for (name,) in file.query("SELECT name FROM pragma_table_info('rows')")}
     who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
-    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts"}
+    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts", "consent"}
     tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
     assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms", "prev", "hash"}
 

@@ -37,6 +37,7 @@ CREATE TABLE rows (
     first_ms           INTEGER,
     total_ms           INTEGER,
     attempts           TEXT,                  -- JSON; only in the row that settles
+    consent            TEXT CHECK (consent IN ('given', 'withheld')),   -- only in a reservation; NULL: nothing was said
     prev               BLOB NOT NULL,         -- hash of row seq - 1, zeros before the first
     hash               BLOB NOT NULL CHECK (length(hash) = 32)   -- SHA-256 over prev and every column above
 ) STRICT;
