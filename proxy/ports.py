@@ -227,6 +227,16 @@ class Letter:
     """What the act is about; JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A counter that was set back to nothing."""
+
+    scope: str
+    window: int
+    used: int
+    """What it stood at; what calls under way hold stays held."""
+
+
 class Declined(Exception):
     """An act that cannot be done, in words for whoever asked."""
 
@@ -236,6 +246,13 @@ class Steward(Protocol):
 
     async def erased(self, act: Act, tenant: str) -> None:
         """Note that a person of `tenant` was erased; the row does not say who."""
+        ...
+
+    async def reset(self, act: Act, scope: str) -> tuple[Reset, ...]:
+        """Set a counter back to nothing, in every window of it that is not over; its marks are told anew.
+
+        Raises `Declined` where there is no such counter.
+        """
         ...
 
     async def prune(self, act: Act, before_us: int) -> int:

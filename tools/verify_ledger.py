@@ -128,13 +128,8 @@ class Replay:
             (stub[0] if stub else 0,),
         ):
             self.epoch = max(self.epoch, epoch)
-            if kind == "alert":
-                [[scope, window, _, _, mark, _]] = json.loads(text)
-                self.alerts.add((scope, window, mark))
-            elif kind == "erase":
-                continue
-            elif kind == "prune":
-                self.pruned = json.loads(text)[0]
+            if kind in ("alert", "erase", "reset", "prune"):
+                self.act(kind, json.loads(text))
             elif (kind == "reserve") == (call in self.opened):
                 self.faults.append(f"row {seq}: {kind} of {call} is out of place")
             elif kind == "reserve":
@@ -145,6 +140,18 @@ class Replay:
                 self.settle(seq, call, json.loads(text))
         if self.pruned != stub:
             self.faults.append("stub: not what the last prune row says of it")
+
+    def act(self, kind: str, entries: list[Any]) -> None:
+        """Rows that are no call's: a mark that was told, and what people did."""
+        for entry in entries:
+            if kind == "alert":
+                self.alerts.add((entry[0], entry[1], entry[4]))
+            elif kind == "prune":
+                self.pruned = entry
+            else:
+                scope, window, _, amount = entry
+                self.used[scope, window] += amount
+                self.alerts = {alert for alert in self.alerts if alert[:2] != (scope, window)}
 
     def carry(self, database: sqlite3.Connection) -> list[Any] | None:
         """Begin with what is kept of the rows that a stub stands for."""

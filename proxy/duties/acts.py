@@ -48,6 +48,7 @@ class Office:
         acts: Mapping[str, Callable[[Letter], Awaitable[Answer]]] = {
             "erase": self._erase,
             "prune": self._prune,
+            "reset": self._reset,
         }
         if letter.kind not in acts:
             return {"problem": f"the running proxy does not know what `{letter.kind}` is"}
@@ -67,6 +68,10 @@ class Office:
 
     async def _prune(self, letter: Letter) -> Answer:
         return {"rows": await self.steward.prune(letter.act, letter.detail["before_us"])}
+
+    async def _reset(self, letter: Letter) -> Answer:
+        counters = await self.steward.reset(letter.act, letter.detail["scope"])
+        return {"counters": [[each.scope, each.window, each.used] for each in counters]}
 
 
 async def answer_letters(letters: Letters, office: Office, clock: Clock, sleep: Sleep) -> None:

@@ -43,6 +43,8 @@ UPDATE balances SET used = used + ?1, held = held - ?2 WHERE scope = ?3 AND wind
 RETURNING used, ceiling, marks
 """
 
+RENEW = "UPDATE balances SET used = 0 WHERE scope = ? AND window_start = ?"
+
 NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'prune')"
 
 LOOK = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
@@ -188,6 +190,12 @@ class Journal:
             return False
         self._append(row)
         return True
+
+    def renew(self, scope: str, window: int) -> None:
+        """Set a counter back to nothing; its marks are told again."""
+        self.connection.execute(RENEW, (scope, window))
+        self.connection.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", (scope, window))
+        self._told.clear()
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the disk takes writes again."""

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 import apsw
 
-from proxy.ports import Act, Alert, Claim, Clock, Declined, Hold, Settlement, Spent
+from proxy.ports import Act, Alert, Claim, Clock, Declined, Hold, Reset, Settlement, Spent
 from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
@@ -76,6 +76,10 @@ class SqliteLedger:
     async def erased(self, act: Act, tenant: str) -> None:
         """Note an erasure. Kept and tried again while the disk refuses, like a settlement."""
         await self._act(lambda journal: acts.note_erasure(journal, act, tenant))
+
+    async def reset(self, act: Act, scope: str) -> tuple[Reset, ...]:
+        """Set a counter back to nothing."""
+        return await self._act(lambda journal: acts.reset(journal, act, scope))
 
     async def prune(self, act: Act, before_us: int) -> int:
         """Take away whole segments of old rows, and what a pruning that was killed left of them."""

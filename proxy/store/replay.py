@@ -83,6 +83,10 @@ class Replay:
             self.alerts.add((scope, window, mark))
         elif kind == "erase":
             return
+        elif kind == "reset":
+            for scope, window, _, amount in entered:
+                self.used[scope, window] += amount
+                self.alerts = {alert for alert in self.alerts if alert[:2] != (scope, window)}
         elif kind == "prune":
             self.pruned = orjson.dumps(entered).decode()
         elif kind == "reserve":

@@ -41,6 +41,11 @@ SELECT seq, kind, at_us, call_id, tenant, key_id, user_pseudonym, model, result,
 FROM rows WHERE {ASKED} ORDER BY seq DESC LIMIT ?3
 """  # noqa: S608 - our own words
 
+COUNTERS = """
+SELECT scope, window_start, window_end, unit, used, held, ceiling FROM balances
+WHERE window_end > ? ORDER BY scope, window_start
+"""
+
 Key = tuple[str, str, str]
 """Tenant, model and who answered."""
 
@@ -92,6 +97,27 @@ class PastCall:
     first_ms: int | None
     total_ms: int | None
     attempts: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One limit's counter in one window."""
+
+    scope: str
+    window: int
+    window_end: int
+    unit: str
+    used: int
+    held: int
+    ceiling: int
+    """As last claimed against."""
+
+
+def counters(path: Path, *, now_us: int) -> tuple[Counter, ...]:
+    """Every counter whose window is not over."""
+    with _reading(path) as connection:
+        found: list[tuple[Any, ...]] = connection.execute(COUNTERS, (now_us // 1_000_000,)).fetchall()
+    return tuple(Counter(*row) for row in found)
 
 
 def sums(path: Path, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:

@@ -75,7 +75,7 @@ def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> No
     if seal is not None:
         stub = replace(stub, key_id=seal.key_id)
         stub = replace(stub, mac=stub.mac_by(seal))
-    if not journal.note(row_of("prune", act, entries=stub.entries())):
+    if not journal.note(row_of("prune", act, told=stub.entries())):
         return
     values = (stub.size, stub.hash, stub.root, stub.before_us, stub.at_us, stub.digest, stub.key_id, stub.mac)
     connection.execute("INSERT OR REPLACE INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", values)

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.call import Identity, Memory
 from proxy.duties.acts import KEPT_US, Office, answer_letters
-from proxy.ports import Act, Letter, Origin
+from proxy.ports import Act, Declined, Letter, Origin
 from proxy.store.recall import MemoryRecall
 from tests.duties.test_supervisor import Clock
 
@@ -48,6 +48,12 @@ class Witness:
         kept = self.recall.find(Identity("acme", "k"), ORIGIN, ["call_1"])
         self.told.append(("erased", act.id, tenant, dict(kept)))
 
+    async def reset(self, act, scope):
+        raise Declined(f"no such counter: {scope}")
+
+    async def prune(self, act, before_us):
+        return before_us
+
 
 def letter(kind="erase", name="erase_1", **detail):
     return Letter(Act(name, 7, "os:me"), kind, detail)
@@ -74,6 +80,11 @@ async def test_an_erasure_whose_answer_alone_was_lost_is_answered_and_not_done_a
     told, box = await play(letter())
     assert told == []
     assert box.answers == {"erase_1": {}}
+
+
+async def test_an_act_that_is_declined_is_answered_with_the_problem():
+    _, box = await play(letter("reset", "reset_1", scope="nobody's"), letter("prune", "prune_1", before_us=5))
+    assert box.answers == {"reset_1": {"problem": "no such counter: nobody's"}, "prune_1": {"rows": 5}}
 
 
 async def test_what_is_not_known_is_answered_with_the_problem():

@@ -34,7 +34,9 @@ async def play(books, looks, edits):
     table = [Table({}, ())]
 
     def now():
-        table[0] = replace(table[0], privacy=Privacy(edits.get(len(seen), table[0].privacy.retention_s)))
+        table[0] = replace(
+            table[0], privacy=Privacy(retention_s=edits.get(len(seen), table[0].privacy.retention_s))
+        )
         seen.append(clock.mono())
         if len(seen) > looks:
             raise asyncio.CancelledError

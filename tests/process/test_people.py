@@ -12,12 +12,12 @@ from contextlib import closing
 
 import apsw
 import pytest
-from openai import OpenAI
+from openai import OpenAI, PermissionDeniedError, RateLimitError
 
 from proxy.store import open_keys
 from proxy.store.subjects import DIGITS, digest_of
 from tests.kit.killed import run_killed
-from tests.kit.processes import calls, house
+from tests.kit.processes import TABLE, calls, house
 from tests.kit.second import second_verifier
 from tests.store.making import StillClock
 from tests.store.stores import SqliteStore
@@ -184,3 +184,42 @@ def test_erased_twice_is_unknown_the_second_time(built, say):
     with pytest.raises(AssertionError, match="nobody of this id is known"):
         ledger(built, "erase", "--tenant", "acme", "--user", ALICE)
     assert json.loads(ledger(built, "verify", "--json"))["whole"]
+
+
+def test_a_limit_that_was_reset_beside_a_running_proxy_lets_callers_in_again(tmp_path):
+    limits = "\nlimits:\n  - {per: tenant, requests: 1, every: month}\n"
+    with (
+        house(tmp_path, extra=limits) as built,
+        OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0) as client,
+    ):
+        client.chat.completions.create(model="chat", messages=ASK)
+        with pytest.raises(RateLimitError):
+            client.chat.completions.create(model="chat", messages=ASK)
+        [counter] = json.loads(built.run("limits", "list", "--json", "--config", str(built.config)))
+        assert (counter["used"], counter["ceiling"]) == (1, 1)
+        built.run("limits", "reset", counter["scope"], "--config", str(built.config))
+        client.chat.completions.create(model="chat", messages=ASK)
+        whole(built)
+
+
+def test_without_consent_only_the_house_answers_and_a_call_that_nobody_may_answer_costs_nothing(tmp_path):
+    table = TABLE.replace("    dialect: vllm\n", "    dialect: vllm\n    tags: [self-hosted]\n")
+    routes = "  - model: abroad\n    targets: [first/gpt-4o]\nprices:"
+    extra = "\nprivacy: {consent: self_hosted_without}\n"
+    with (
+        house(tmp_path, table=table.replace("prices:", routes), extra=extra) as built,
+        OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0) as client,
+    ):
+
+        def ask(model: str, **headers: str):
+            return client.chat.completions.with_raw_response.create(
+                model=model, messages=ASK, extra_headers=headers
+            )
+
+        assert ask("chat").headers["x-fallthrough-upstream"] == "vllm"
+        assert ask("chat", **{"x-user-consent": "true"}).headers["x-fallthrough-upstream"] == "first"
+        with pytest.raises(PermissionDeniedError) as caught:
+            ask("abroad", **{"x-user-consent": "false"})
+        assert caught.value.code == "consent_required"
+        found = query(built, "SELECT model, consent FROM rows WHERE kind = 'reserve' ORDER BY seq")
+        assert found == [("chat", None), ("chat", "given")]

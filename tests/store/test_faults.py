@@ -300,7 +300,7 @@ async def test_rows_can_be_neither_changed_nor_deleted(file):
         await ledger.reserve(hold("c1", claim(1)))
     connection = apsw.Connection(str(file.path))
     for sql in ("UPDATE rows SET nano_usd = 0", "DELETE FROM rows"):
-        with pytest.raises(apsw.ConstraintError, match="audit rows are (never changed|deleted only)"):
+        with pytest.raises(apsw.ConstraintError, match=r"audit rows are (never changed|deleted only)"):
             connection.execute(sql)
     connection.close()
 

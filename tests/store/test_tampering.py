@@ -24,7 +24,7 @@ from tests.store.stores import SqliteStore
 
 FLIPS = 200
 SEAL = Seal(b"k" * 32)
-KINDS = ("reserve", "move", "commit", "release", "expire", "alert", "erase")
+KINDS = ("reserve", "move", "commit", "release", "expire", "alert", "erase", "reset")
 
 
 SECOND = second_verifier()
@@ -50,6 +50,9 @@ async def work(store, first, count):
         await ledger.move(f"moved{first}", (claim(5, 5000, scope="upstream=vllm/tokens/day"),))
         await ledger.release(settlement(f"moved{first}"))
         await ledger.erased(act(f"erase_{first}"), "acme")
+        await ledger.reserve(hold(f"other{first}", claim(10, 5000, scope="other")))
+        await ledger.commit(settlement(f"other{first}", charge(8, scope="other")))
+        await ledger.reset(act(f"reset_{first}"), "other")
         await ledger.reserve(hold(f"left{first}", claim(10, 5000)))
 
 
