@@ -24,6 +24,8 @@ from proxy.store.keys import SqliteKeys
 from proxy.store.recall import MemoryRecall
 
 LOOK_S = 0.05
+PATIENT_LOOKS = 100
+"""After so many the operator is told what is waited for."""
 
 Post = Callable[[SqliteKeys, Act], Awaitable[bool]]
 """Writes the letter; False: there is nothing to ask for."""
@@ -59,7 +61,11 @@ async def _ask(place: Path, act: Act, post: Post, clock: ProcessClock) -> Answer
         await keys.mailbox.clear(act.at_us - KEPT_US)
         if not await post(keys, act):
             return None
+        looks = 0
         while (answer := await keys.mailbox.answer_to(act.id)) is None:
+            looks += 1
+            if looks == PATIENT_LOOKS:
+                click.echo("waiting for the process that owns the ledger", err=True)
             try:
                 await _answer_here(place, keys, clock)
             except Owned:

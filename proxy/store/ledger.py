@@ -14,13 +14,14 @@ from typing import TypeVar, cast
 
 import apsw
 
+from proxy.errors import Refused
 from proxy.ports import Act, Alert, Claim, Clock, Declined, Hold, Reset, Settlement, Spent
 from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
-from proxy.store.fault import Misuse, StoreRefused
+from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
-from proxy.store.journal import Journal
+from proxy.store.journal import Journal, Work
 from proxy.store.writer import OwnedFile, Pace, Writer
 
 log = logging.getLogger("proxy.ledger")
@@ -74,8 +75,8 @@ class SqliteLedger:
         return self._settle("release", settlement)
 
     async def erased(self, act: Act, tenant: str) -> None:
-        """Note an erasure. Kept and tried again while the disk refuses, like a settlement."""
-        await self._act(lambda journal: acts.note_erasure(journal, act, tenant))
+        """Note an erasure. It was done already, so that it waits for the disk like a settlement."""
+        await self._act(lambda journal: acts.note_erasure(journal, act, tenant), void=None)
 
     async def reset(self, act: Act, scope: str) -> tuple[Reset, ...]:
         """Set a counter back to nothing."""
@@ -86,20 +87,23 @@ class SqliteLedger:
         async with self._pruning:
             try:
                 planned = await asyncio.to_thread(retention.plan, self._path, act, before_us)
-                if planned is not None:
-                    await self._act(lambda journal: retention.settle_stub(journal, planned, act, self._seal))
-            except (StoreRefused, Misuse) as error:
+            except StoreRefused as error:
                 raise Declined(str(error)) from error
+            if planned is not None:
+                await self._act(lambda journal: retention.settle_stub(journal, planned, act, self._seal))
             while await self._act(retention.drop):
                 pass
             self._writer.fold()
             await self._act(lambda journal: journal.touch())
         return 0 if planned is None else planned.rows
 
-    async def _act(self, work: Callable[[Journal], T]) -> T:
-        """Have the writer do something for people. Never refused: it waits for the disk like a settlement."""
+    async def _act(self, work: Callable[[Journal], T], void: Work | None = Journal.touch) -> T:
+        """Have the writer do something for people. Raises `Declined` where it cannot be done now."""
         done: list[T] = []
-        await self._writer.submit(lambda journal: done.append(work(journal)), void=None)
+        try:
+            await self._writer.submit(lambda journal: done.append(work(journal)), void)
+        except Refused as refused:
+            raise Declined(str(refused)) from refused
         return done[-1]  # tried more than once if the disk refused: the last counts
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:

@@ -15,12 +15,12 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.ports import Act
+from proxy.ports import Act, Declined
 from proxy.store import heads
 from proxy.store.acts import row_of
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf, segment_root
 from proxy.store.database import RESTORE, open_reader
-from proxy.store.fault import Misuse, StoreRefused
+from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
 from proxy.store.journal import Journal
 from proxy.store.replay import Replay
@@ -87,7 +87,7 @@ def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> No
             (scope, window, used),
         )
         if connection.changes() != 1:
-            raise Misuse(f"{scope} of {window} was over and is in use again: prune once more")
+            raise Declined(f"{scope} of {window} was over and is in use again; prune once more")
         connection.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", (scope, window))
 
 

@@ -62,7 +62,7 @@ async def test_marks_are_told_again_after_a_reset(store):
     assert store.query("SELECT count(*) FROM alerts") == [(0,)]
 
 
-async def test_a_counter_that_is_not_there_or_over_is_declined(store):
+async def test_a_counter_that_is_not_there_or_over_is_declined(store, caplog):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10, window=DAY - 86_400)))
         await ledger.release(settlement("c1"))
@@ -70,3 +70,4 @@ async def test_a_counter_that_is_not_there_or_over_is_declined(store):
             with pytest.raises(Declined, match="no counter in force is named"):
                 await ledger.reset(act("reset_1"), scope)
     assert store.query("SELECT 1 FROM rows WHERE kind = 'reset'") == []
+    assert caplog.text == "", "nothing of the proxy's went wrong"

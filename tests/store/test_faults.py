@@ -6,10 +6,11 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
+from proxy.ports import Declined
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.database import APPLICATION_ID
 from proxy.store.writer import Pace
-from tests.store.making import StillClock, charge, claim, hold, settlement
+from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 HASTY = Pace(retry_s=0.001, busy_ms=1, idle_s=0.001)
@@ -103,6 +104,23 @@ async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
         disk.full = False
         await until_well(ledger)
         assert await ledger.reserve(hold("after", claim(1))) is None
+
+
+async def test_acts_that_meet_a_full_disk_are_declined_but_for_what_is_done_already(file):
+    async with file.open(HASTY) as ledger:
+        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        await ledger.reserve(hold("c1", claim(10)))
+        disk.full = True
+        with pytest.raises(Declined):
+            for number in range(100):
+                await ledger.reset(act("reset_" + "x" * 400 + str(number)), "tenant=acme/tokens/day")
+        noting = asyncio.ensure_future(ledger.erased(act("erase_1"), "acme"))
+        await asyncio.sleep(0)
+        disk.full = False
+        await noting
+        await until_well(ledger)
+        await ledger.commit(settlement("c1", charge(8)))
+    assert file.query("SELECT count(*) FROM rows WHERE kind = 'erase'") == [(1,)]
 
 
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
