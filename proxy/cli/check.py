@@ -56,10 +56,9 @@ def _tree(title: str, loaded: Loaded) -> Tree:
     for route in table.routes:
         _add_route(routes, route)
     _add_limits(tree, table)
-    kept = table.privacy.retention_s
-    tree.add(
-        f"[bold]privacy[/bold]: rows are kept {'for ever' if kept is None else f'{kept / 86_400:g} days'}"
-    )
+    privacy = table.privacy
+    kept = "for ever" if privacy.retention_s is None else f"{privacy.retention_s / 86_400:g} days"
+    tree.add(f"[bold]privacy[/bold]: consent {privacy.consent} · rows are kept {kept}")
     return tree
 
 

@@ -5,7 +5,6 @@ standard output the rows, and as its last line the manifest.
 """
 
 import os
-import sqlite3
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,7 +41,7 @@ def export(
             _print(told)
         else:
             _write(told, folder)
-    except (StoreRefused, sqlite3.Error) as error:
+    except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{folder or 'standard output'}: {error.strerror}") from error

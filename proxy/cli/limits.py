@@ -45,7 +45,7 @@ def list_(as_json: bool, path: Path | None, config: Path | None) -> None:
         click.echo(orjson.dumps([asdict(each) for each in found], option=orjson.OPT_INDENT_2))
         return
     table = Table("counter", "until (UTC)")
-    for heading in ("used", "held", "ceiling", "used"):
+    for heading in ("used", "held", "ceiling", "share"):
         table.add_column(heading, justify="right")
     for each in found:
         amounts = (_amount(each.unit, amount) for amount in (each.used, each.held, each.ceiling))

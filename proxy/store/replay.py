@@ -51,16 +51,22 @@ class Replay:
 
     def carry(self, past: Iterable[list[Any]]) -> None:
         """Begin with what the rows came to that a stub stands for."""
-        for word, *values in past:
-            if word == "used":
-                scope, window, amount = values
-                self.used[scope, window] += amount
-            elif word == "open":
-                call_id, seq, epoch, claims = values
-                self.open[call_id] = Open(seq, epoch, claims)
-            elif word == "alert":
-                scope, window, mark = values
-                self.alerts.add((scope, window, mark))
+        try:
+            for word, *values in past:
+                self._carry(word, values)
+        except (ValueError, TypeError, LookupError):
+            self.faults.append("what is kept of pruned rows cannot be read")
+
+    def _carry(self, word: str, values: list[Any]) -> None:
+        if word == "used":
+            scope, window, amount = values
+            self.used[scope, window] += amount
+        elif word == "open":
+            call_id, seq, epoch, claims = values
+            self.open[call_id] = Open(seq, epoch, claims)
+        elif word == "alert":
+            scope, window, mark = values
+            self.alerts.add((scope, window, mark))
 
     def held(self) -> Counter[Counted]:
         held: Counter[Counted] = Counter()

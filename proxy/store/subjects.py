@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from proxy.errors import Refused, unavailable
-from proxy.store.keyfile import connect
+from proxy.store.keyfile import connect, unreadable
 
 log = logging.getLogger("proxy.keys")
 
@@ -153,10 +153,13 @@ class Subjects:
 
 def find_pseudonym(path: Path, tenant: str, user: str) -> str | None:
     """The pseudonym of a person, for who only reads the file; None: nobody of this id is known."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        (lookup,) = connection.execute("SELECT value FROM secrets WHERE name = 'subjects'").fetchone()
-        digest = digest_of(lookup, tenant, user)
-        found = connection.execute("SELECT key FROM subjects WHERE digest = ?", (digest,)).fetchone()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            secret = connection.execute("SELECT value FROM secrets WHERE name = 'subjects'").fetchone()
+            digest = digest_of(secret[0] if secret else b"", tenant, user)
+            found = connection.execute("SELECT key FROM subjects WHERE digest = ?", (digest,)).fetchone()
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
     return None if found is None else pseudonym_of(found[0])
 
 

@@ -218,10 +218,7 @@ def _begin(connection: apsw.Connection, trace: Trace, replay: Replay, seal: Seal
     if stub is not None:
         sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
         trace.begin(stub, [root for (root,) in connection.execute(sql, (stub.size // SEGMENT_ROWS,))], seal)
-        try:
-            replay.carry(read_past(connection))
-        except (ValueError, TypeError, LookupError):
-            trace.fault("what is kept of pruned rows cannot be read")
+        replay.carry(read_past(connection))
     connection.execute("COMMIT")
     return stub
 

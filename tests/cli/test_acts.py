@@ -110,6 +110,13 @@ def test_an_export_never_writes_over_a_folder_and_knows_whom_it_does_not_know(st
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_without_keys_a_person_cannot_be_found_and_that_is_a_sentence(store, tmp_path):
+    (tmp_path / "keys.db").unlink()
+    told = run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE)
+    assert told.exit_code == 1
+    assert "keys.db: SQLite cannot open it" in told.stderr
+
+
 def test_an_erased_person_has_nothing_left_to_export(store):
     assert erase(store, ALICE).exit_code == 0
     assert run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE).exit_code == 1

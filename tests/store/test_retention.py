@@ -217,6 +217,10 @@ def past_changed(connection):
     connection.execute('UPDATE past SET what = \'["used","x",1,1]\' WHERE line = 1')
 
 
+def past_scribbled(connection):
+    connection.execute("UPDATE past SET what = 'no list' WHERE line = 1")
+
+
 def past_removed(connection):
     connection.execute("DELETE FROM past")
 
@@ -246,7 +250,17 @@ def live_balance_removed(connection):
 
 
 CHANGES = (
-    *(moved, rehashed, rooted, removed, past_changed, past_removed, old_root_changed, old_root_removed),
+    *(
+        moved,
+        rehashed,
+        rooted,
+        removed,
+        past_changed,
+        past_scribbled,
+        past_removed,
+        old_root_changed,
+        old_root_removed,
+    ),
     *(first_row_removed, row_changed, balance_changed, live_balance_removed),
 )
 
