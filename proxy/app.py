@@ -19,8 +19,10 @@ from pathlib import Path
 
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
+from proxy.duties.acts import Office, answer_letters
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
+from proxy.duties.retention import keep_retention
 from proxy.duties.supervisor import Duty, supervised
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
@@ -32,6 +34,8 @@ from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
+from proxy.store.keys import SqliteKeys
+from proxy.store.ledger import SqliteLedger
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
@@ -154,14 +158,25 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [
-        Duty("refresh keys", partial(refresh_keys, keys, asyncio.sleep)),
-        Duty("post alerts", webhook.deliver),
-    ]
+    duties = [*_for_people(standing, keys, ledger), Duty("post alerts", webhook.deliver)]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _for_people(standing: Standing, keys: SqliteKeys, ledger: SqliteLedger) -> list[Duty]:
+    """What is owed to people: keys taken back, acts that are asked for, rows that go."""
+    desk, sleep = standing.desk, asyncio.sleep
+    office = Office(ledger, keys, desk.recall)
+    return [
+        Duty("refresh keys", partial(refresh_keys, keys, sleep)),
+        Duty("answer letters", partial(answer_letters, keys.mailbox, office, desk.clock, sleep)),
+        Duty(
+            "keep retention",
+            partial(keep_retention, lambda: standing.table, ledger, desk.clock, desk.dice, sleep),
+        ),
+    ]
 
 
 def _reloading(config: Path, standing: Standing, metrics: Metrics) -> Callable[[], Awaitable[None]]:

@@ -146,6 +146,7 @@ class Book:
             estimate.output_tokens,
             worst.worst(estimate.input_tokens, estimate.output_tokens),
             claims,
+            self.call.consent,
         )
 
     def caller_claims(self) -> tuple[Claim, ...]:

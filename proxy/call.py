@@ -47,6 +47,8 @@ class Call:
     """Upstream to try first (`x-preferred-upstream`)."""
     patience_s: float | None = None
     """How long the caller will wait (`x-request-timeout`), seconds."""
+    consent: bool | None = None
+    """Whether the end person agreed (`x-user-consent`); None: nothing was said, which is not a yes."""
     output_cap: int | None = None
     """Sent as the maximum when the caller names none; None: nothing is added."""
     drop_params: bool = False

@@ -7,7 +7,7 @@ tests wire scripted ones. Changing what a port promises is changing the design.
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.table import Unit, Upstream
@@ -149,6 +149,8 @@ class Hold:
     """Upper bound on completion tokens."""
     nano_usd: int
     claims: tuple[Claim, ...]
+    consent: bool | None = None
+    """What the caller said of the end person's consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +264,64 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """Something that a person does to the ledger, other than call."""
+
+    id: str
+    """Names its audit row: an act that is asked for twice is written once."""
+    at_us: int
+    who: str
+    """`os:NAME` of whoever asked, or the duty that did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An act that another process asks for."""
+
+    act: Act
+    kind: str
+    detail: Mapping[str, Any]
+    """What the act is about; JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A counter that was set back to nothing."""
+
+    scope: str
+    window: int
+    used: int
+    """What it stood at; what calls under way hold stays held."""
+
+
+class Declined(Exception):
+    """An act that cannot be done, in words for whoever asked."""
+
+
+class Steward(Protocol):
+    """What people ask of a ledger beside its calls. Each act leaves one audit row: who did it, and when."""
+
+    async def erased(self, act: Act, tenant: str) -> None:
+        """Note that a person of `tenant` was erased; the row does not say who."""
+        ...
+
+    async def reset(self, act: Act, scope: str) -> tuple[Reset, ...]:
+        """Set a counter back to nothing, in every window of it that is not over; its marks are told anew.
+
+        Raises `Declined` where there is no such counter.
+        """
+        ...
+
+    async def prune(self, act: Act, before_us: int) -> int:
+        """Take away rows that are all older than a moment, as far as the rest can still be proved; how many.
+
+        Sums that limits and reports need stay. Where there is nothing to take there is no audit row either.
+        Raises `Declined` where a row is not what was written: nothing is taken then.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What a key allows."""
 
@@ -276,8 +336,15 @@ class Keys(Protocol):
         """The grant behind the SHA-256 digest of a presented key, or None if unknown or revoked."""
         ...
 
-    def pseudonym(self, tenant: str, user: str) -> str:
-        """The keyed pseudonym that stands for an end person in the ledger."""
+    async def pseudonym(self, tenant: str, user: str) -> str:
+        """The pseudonym that stands for an end person in the ledger, from a key of that person's own.
+
+        Durable when it returns, so that no row names a person whose key was lost. Raises `Refused` 503.
+        """
+        ...
+
+    def forget(self, pseudonym: str) -> None:
+        """Drop from memory whose key was destroyed: the next call of the same id is a new person's."""
         ...
 
 
@@ -305,7 +372,7 @@ class Recall(Protocol):
         ...
 
     def forget(self, tenant: str, user: str) -> None:
-        """Forget everything kept for an end person, known by pseudonym."""
+        """Forget everything kept for an end person, known by pseudonym, and keep nothing more for them."""
         ...
 
 

@@ -22,7 +22,7 @@ from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import fit, matching, quota, selection
+from proxy.policy import fit, matching, privacy, quota, selection
 from proxy.policy.classify import classify
 from proxy.policy.degrade import degrade
 from proxy.policy.ending import nobody_able
@@ -121,6 +121,8 @@ def _open_book(desk: Desk, call: Call) -> Book:
     chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
     if not chosen.candidates:
         raise nobody_able(chosen.passed_over)
+    permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
+    chosen = replace(chosen, candidates=permitted)
     return Book(call, table, route, chosen, estimate(call, route), desk.clock.wall_us())
 
 

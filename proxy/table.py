@@ -324,6 +324,26 @@ class Limit:
         return self.upstream is not None or self.per is Per.UPSTREAM
 
 
+class Consent(StrEnum):
+    """What a call needs an end person's consent for."""
+
+    OPTIONAL = "optional"
+    """For nothing: every upstream may answer."""
+    REQUIRED = "required"
+    """To be answered at all."""
+    SELF_HOSTED_WITHOUT = "self_hosted_without"
+    """To be answered by an upstream that is not tagged `self-hosted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What is owed to the people whose calls these are."""
+
+    consent: Consent = Consent.OPTIONAL
+    retention_s: float | None = None
+    """How long audit rows are kept; None: for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Everything a call is judged by, apart from live health."""
@@ -333,6 +353,7 @@ class Table:
     routes: tuple[Route, ...]
     """First match wins."""
     limits: tuple[Limit, ...] = ()
+    privacy: Privacy = Privacy()
     off: Mapping[str, str] = field(default_factory=dict)
     """Upstreams that are off, by name, with the reason."""
     webhook: Secret | None = None

@@ -3,7 +3,8 @@
     python tools/verify_ledger.py LEDGER [--head SIZE:HASH] [--keys KEYS_DB]
 
 Recomputes the chain, the segments' roots, the heads beside the file, and the sums, from the format that
-docs/decisions/0008-chain-and-heads.md describes. Prints every fault; exit status 0: whole, 1: not.
+docs/decisions/0008-chain-and-heads.md and 0014-people.md describe. Prints every fault; exit status 0:
+whole, 1: not.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 
 COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
     stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts"""
+    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
 
@@ -47,23 +48,52 @@ def merkle(hashes: list[bytes]) -> bytes:
     return sha(b"\x01", merkle(hashes[:half]), merkle(hashes[half:]))
 
 
-def chain(database: sqlite3.Connection) -> tuple[list[bytes], list[bytes], list[str]]:
-    """Every row's hash, every segment's root, and what is wrong with them."""
-    hashes: list[bytes] = []
-    roots, faults, before = [], [], bytes(32)
-    for *row, prev, own in database.execute(f"SELECT {COLUMNS}, prev, hash FROM rows ORDER BY seq"):
-        if (row[0], prev, own) != (len(hashes) + 1, before, sha(b"\x00", prev, encoded(row))):
-            faults.append(f"row {row[0]}: not what was written, or not where")
-        before = own
-        hashes.append(own)
-        if len(hashes) % SEGMENT == 0:
-            roots.append(merkle(hashes[-SEGMENT:]))
-    if dict(enumerate(roots, 1)) != dict(database.execute("SELECT number, root FROM segments")):
-        faults.append("segments: the roots kept are not those of the rows")
-    return hashes, roots, faults
+class Chain:
+    """Hashes of rows by number, roots of segments, and what is wrong with them."""
+
+    def __init__(self, database: sqlite3.Connection, key: bytes | None) -> None:
+        self.faults: list[str] = []
+        self.roots: list[bytes] = []
+        self.hashes: dict[int, bytes] = {}
+        self.first = 0
+        """How many rows a stub stands for."""
+        kept = dict(database.execute("SELECT number, root FROM segments ORDER BY number"))
+        stub = database.execute(
+            "SELECT size, hash, root, before_us, at_us, digest, key_id, mac FROM stub"
+        ).fetchone()
+        before = self.begin(stub, kept, key) if stub else bytes(32)
+        seq = self.first
+        for *row, prev, own in database.execute(
+            f"SELECT {COLUMNS}, prev, hash FROM rows WHERE seq > ? ORDER BY seq", (seq,)
+        ):
+            seq += 1
+            if (row[0], prev, own) != (seq, before, sha(b"\x00", prev, encoded(row))):
+                self.faults.append(f"row {row[0]}: not what was written, or not where")
+            before = self.hashes[seq] = own
+            if seq % SEGMENT == 0:
+                self.roots.append(merkle([self.hashes[each] for each in range(seq - SEGMENT + 1, seq + 1)]))
+        if dict(enumerate(self.roots, 1)) != kept:
+            self.faults.append("segments: the roots kept are not those of the rows")
+
+    def begin(self, stub: tuple[Any, ...], kept: dict[int, bytes], key: bytes | None) -> bytes:
+        """Start where the stub ends: its segments' roots must be what it stands for."""
+        self.first, own, root, *others, mac = stub
+        size, (before_us, at_us, digest, key_id) = self.first, others
+        self.roots = [kept[number] for number in range(1, size // SEGMENT + 1)]
+        if size % SEGMENT or merkle(self.roots) != root:
+            self.faults.append("stub: not the root of the segments that it stands for")
+        told = [size, own.hex(), root.hex(), before_us, at_us, digest.hex(), key_id]
+        if key and mac != hmac.new(key, b"\x03" + encoded(told), "sha256").hexdigest():
+            self.faults.append("stub: not signed by this key")
+        self.hashes[size] = own
+        return own
+
+    def fits(self, size: int, own: str) -> bool:
+        """Whether that row is here, or is the last that the stub stands for, and has that hash."""
+        return size in self.hashes and self.hashes[size].hex() == own
 
 
-def anchors(lines: list[bytes], key: bytes | None, hashes: list[bytes], roots: list[bytes]) -> Iterator[str]:
+def anchors(lines: list[bytes], key: bytes | None, rows: Chain) -> Iterator[str]:
     """What is wrong with heads, or with the rows by what heads say."""
     size = 0
     for number, head in enumerate(map(json.loads, lines), 1):
@@ -73,9 +103,9 @@ def anchors(lines: list[bytes], key: bytes | None, hashes: list[bytes], roots: l
         if head["size"] < max(size, 1):
             yield f"head {number}: out of order"
         size = head["size"]
-        if [each.hex() for each in hashes[size - 1 : size]] != [head["hash"]]:
+        if size >= rows.first and not rows.fits(size, head["hash"]):
             yield f"head {number}: row {size} is missing or was rewritten"
-        whole = roots[: size // SEGMENT]
+        whole = rows.roots[: size // SEGMENT]
         if head["root"] != (merkle(whole).hex() if whole else None):
             yield f"head {number}: not the root that the segments have"
 
@@ -89,13 +119,17 @@ class Replay:
         self.alerts: set[tuple[str, int, int]] = set()
         self.faults: list[str] = []
         self.epoch = 0
+        self.over = 0
+        """A counter whose window began before this may have been let go."""
+        self.pruned: list[Any] | None = None
+        stub = self.carry(database)
         for seq, epoch, kind, call, text in database.execute(
-            "SELECT seq, epoch, kind, call_id, entries FROM rows ORDER BY seq"
+            "SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > ? ORDER BY seq",
+            (stub[0] if stub else 0,),
         ):
             self.epoch = max(self.epoch, epoch)
-            if kind == "alert":
-                [[scope, window, _, _, mark, _]] = json.loads(text)
-                self.alerts.add((scope, window, mark))
+            if kind in ("alert", "erase", "reset", "prune"):
+                self.act(kind, json.loads(text))
             elif (kind == "reserve") == (call in self.opened):
                 self.faults.append(f"row {seq}: {kind} of {call} is out of place")
             elif kind == "reserve":
@@ -104,6 +138,39 @@ class Replay:
                 self.opened[call][2].extend(json.loads(text))
             else:
                 self.settle(seq, call, json.loads(text))
+        if self.pruned != stub:
+            self.faults.append("stub: not what the last prune row says of it")
+
+    def act(self, kind: str, entries: list[Any]) -> None:
+        """Rows that are no call's: a mark that was told, and what people did."""
+        for entry in entries:
+            if kind == "alert":
+                self.alerts.add((entry[0], entry[1], entry[4]))
+            elif kind == "prune":
+                self.pruned = entry
+            else:
+                scope, window, _, amount = entry
+                self.used[scope, window] += amount
+                self.alerts = {alert for alert in self.alerts if alert[:2] != (scope, window)}
+
+    def carry(self, database: sqlite3.Connection) -> list[Any] | None:
+        """Begin with what is kept of the rows that a stub stands for."""
+        stub = database.execute("SELECT size, hash, root, before_us, digest FROM stub").fetchone()
+        if stub is None:
+            return None
+        size, own, root, before_us, digest = stub
+        lines = [line for (line,) in database.execute("SELECT what FROM past ORDER BY line")]
+        if sha(*(line.encode() + b"\n" for line in lines)) != digest:
+            self.faults.append("past: not what the stub says of it")
+        for word, *values in map(json.loads, lines):
+            if word == "used":
+                self.used[values[0], values[1]] += values[2]
+            elif word == "open":
+                self.opened[values[0]] = (values[1], values[2], values[3])
+            elif word == "alert":
+                self.alerts.add((values[0], values[1], values[2]))
+        self.over = before_us // 1_000_000 - 32 * 86_400
+        return [size, own.hex(), root.hex(), before_us, digest.hex()]
 
     def settle(self, seq: int, call: str, entries: list[Any]) -> None:
         claimed = {(scope, window) for scope, window, _, _ in self.opened.pop(call)[2]}
@@ -122,12 +189,17 @@ class Replay:
             "SELECT scope, window_start, used, held FROM balances"
         ):
             found[scope, window] = tuple(amounts)
-        if any(each != (self.used[counter], held[counter]) for counter, each in found.items()):
+        kept = {
+            (scope, window) for scope, window in database.execute("SELECT scope, window_start FROM balances")
+        }
+        wrong = [each for each, amounts in found.items() if amounts != (self.used[each], held[each])]
+        if any(each in kept or each[1] >= self.over or held[each] for each in wrong):
             yield "balances: not what the rows come to"
         calls = database.execute("SELECT call_id, seq, epoch, claims FROM open_calls")
         if {call: (seq, epoch, json.loads(text)) for call, seq, epoch, text in calls} != self.opened:
             yield "open_calls: not what the rows leave open"
-        if set(database.execute("SELECT scope, window_start, mark FROM alerts")) != self.alerts:
+        alerts = set(database.execute("SELECT scope, window_start, mark FROM alerts"))
+        if alerts - self.alerts or any(alert[1] >= self.over for alert in self.alerts - alerts):
             yield "alerts: not what the rows tell"
         if database.execute("SELECT epoch FROM state").fetchone()[0] < self.epoch:
             yield "state: an epoch before that of a row"
@@ -149,9 +221,9 @@ def verify(ledger: Path, head: tuple[int, str] | None = None, keys: Path | None 
             database.execute("BEGIN")
             if database.execute("PRAGMA application_id").fetchone()[0] != MAGIC:
                 return ["this is not a ledger"]
-            hashes, roots, faults = chain(database)
-            faults += anchors(lines, key, hashes, roots)
-            if head and [each.hex() for each in hashes[head[0] - 1 : head[0]]] != [head[1]]:
+            rows = Chain(database, key)
+            faults = [*rows.faults, *anchors(lines, key, rows)]
+            if head and not rows.fits(*head):
                 faults.append(f"row {head[0]} is missing, or does not have the hash of the head given")
             replay = Replay(database)
             return [*faults, *replay.faults, *replay.compare(database)]

@@ -6,6 +6,7 @@ from proxy.cli.check import check
 from proxy.cli.health import health
 from proxy.cli.keys import keys
 from proxy.cli.ledger import ledger
+from proxy.cli.limits import limits
 from proxy.cli.serve import serve
 from proxy.cli.simulate import simulate
 from proxy.cli.usage import usage
@@ -17,5 +18,5 @@ def cli() -> None:
     """An OpenAI-compatible proxy that falls through to whichever upstream answers."""
 
 
-for command in (serve, check, simulate, keys, usage, ledger, health):
+for command in (serve, check, simulate, keys, usage, limits, ledger, health):
     cli.add_command(command)

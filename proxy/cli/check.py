@@ -59,6 +59,9 @@ def _tree(title: str, loaded: Loaded) -> Tree:
     _add_targets(tree, table)
     _add_limits(tree, table)
     tree.add(f"[bold]alerts[/bold] to log, metric and ledger{', and a webhook' if table.webhook else ''}")
+    privacy = table.privacy
+    kept = "for ever" if privacy.retention_s is None else f"{privacy.retention_s / 86_400:g} days"
+    tree.add(f"[bold]privacy[/bold]: consent {privacy.consent} · rows are kept {kept}")
     return tree
 
 

@@ -1,20 +1,29 @@
-"""`fallthrough ledger`: whether the ledger is what it was, row by row, and agrees with itself.
+"""`fallthrough ledger`: whether the ledger is what it was, and what the law lets people ask of it.
 
-Reads beside a running proxy; changes nothing. Exit status 0: whole; 1: not, or there is none to read.
+`verify` and `check` read beside a running proxy and change nothing; exit status 0: whole; 1: not, or
+there is none to read. `erase` and `prune` are carried out by the proxy that runs, or here if none does.
 """
 
 import re
 import sys
+from collections.abc import Awaitable
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 
 import click
 import orjson
 
-from proxy.cli.place import ledger_path
+from proxy.cli.asking import ask
+from proxy.cli.export import export
+from proxy.cli.place import existing_ledger, ledger_path
+from proxy.cli.usage import moment
+from proxy.cli.words import person, tenant_name
+from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
-from proxy.store.keys import read_seal
+from proxy.store.keyfile import read_seal
+from proxy.store.keys import SqliteKeys
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 
@@ -31,7 +40,7 @@ def link(_context: click.Context, _option: click.Parameter, value: str | None) -
 
 @click.group()
 def ledger() -> None:
-    """Prove that the ledger is whole."""
+    """Prove that the ledger is whole; tell, erase or prune what it holds of people."""
 
 
 @ledger.command()
@@ -64,10 +73,54 @@ def check(as_json: bool, path: Path | None, config: Path | None) -> None:
     sys.exit(1 if faults else 0)
 
 
+@ledger.command()
+@click.option(
+    "--user", required=True, callback=person, help="The id that calls carry; - reads it from stdin."
+)
+@click.option("--tenant", required=True, callback=tenant_name, help="Whose calls carry it.")
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> None:
+    """Destroy a person's key for ever: the rows stay and are nobody's, the next call is a new person's."""
+
+    def post(keys: SqliteKeys, act: Act) -> Awaitable[bool]:
+        return keys.mailbox.post_erasure(act, tenant, user)
+
+    if ask(existing_ledger(path, config), "erase", post) is None:
+        raise click.ClickException(f"nobody of this id is known in tenant {tenant}")
+    click.echo(
+        "Erased: the key is destroyed, and what the ledger holds of this person is nobody's.", err=True
+    )
+
+
+@ledger.command()
+@click.option(
+    "--before", required=True, callback=moment, help="A span such as 90d, or a day: 2026-08-01 (UTC)."
+)
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def prune(before: datetime, path: Path | None, config: Path | None) -> None:
+    """Take away old rows, 1024 at a time; sums stay, and the rest can still be proved."""
+    before_us = int(before.timestamp() * 1_000_000)
+
+    async def post(keys: SqliteKeys, act: Act) -> bool:
+        if before_us > act.at_us:
+            raise click.BadParameter("that is in the future", param_hint="--before")
+        await keys.mailbox.post(Letter(act, "prune", {"before_us": before_us}))
+        return True
+
+    answer = ask(existing_ledger(path, config), "prune", post) or {}
+    click.echo(f"{answer.get('rows', 0):,} rows were taken away.", err=True)
+
+
+ledger.add_command(export)
+
+
 def _found(verdict: Verdict) -> tuple[str, ...]:
     heads = f"{verdict.heads:,} heads" if verdict.heads else "no heads: a file that was cut short looks whole"
     signatures = "" if verdict.signed or not verdict.heads else " (no key is here: signatures not checked)"
-    counts = f"{verdict.rows:,} rows, {verdict.segments:,} segments, {heads}{signatures}"
+    pruned = f" ({verdict.pruned:,} of them pruned)" if verdict.pruned else ""
+    counts = f"{verdict.rows:,} rows{pruned}, {verdict.segments:,} segments, {heads}{signatures}"
     more = (f"{verdict.more:,} more faults",) if verdict.more else ()
     return (*more, counts, f"head {verdict.rows}:{verdict.hash}")
 

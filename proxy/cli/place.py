@@ -23,5 +23,13 @@ def ledger_path(ledger: Path | None, config: Path | None) -> Path:
     return loaded.settings.ledger
 
 
+def existing_ledger(ledger: Path | None, config: Path | None) -> Path:
+    """The same, for who would not make one."""
+    place = ledger_path(ledger, config)
+    if not place.exists():
+        raise click.ClickException(f"{place}: there is no ledger here; name another file")
+    return place
+
+
 def keys_path(ledger: Path | None, config: Path | None) -> Path:
     return ledger_path(ledger, config).with_name("keys.db")

@@ -32,6 +32,7 @@ from proxy.table import (
     Capabilities,
     Limit,
     ModelFacts,
+    Privacy,
     Route,
     Secret,
     Table,
@@ -85,6 +86,7 @@ def table(draft: Draft) -> Table:
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
         limits=tuple(_limit(part, draft.settings.tz) for part in draft.limits.values()),
+        privacy=Privacy(draft.privacy.consent, draft.privacy.retention),
         off=MappingProxyType(dict(draft.off)),
         webhook=Secret(draft.alerts.webhook) if draft.alerts.webhook else None,
     )

@@ -13,6 +13,8 @@ from proxy.config.globs import covers
 from proxy.config.grammar import RoutePart, UpstreamPart
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import NEVER
+from proxy.policy.privacy import SELF_HOSTED
+from proxy.table import Consent
 
 SIMULATED = "simulated-"
 _OURS = frozenset(
@@ -62,6 +64,17 @@ def check_settings(draft: Draft) -> None:
             document.fault(
                 ("settings", name), f"the same address as `{first}` (was {address})", "choose another"
             )
+
+
+def check_privacy(draft: Draft) -> None:
+    """Whoever has not consented can be served somewhere, if that is what the table promises."""
+    tagged = any(SELF_HOSTED in part.tags for part in draft.upstreams.values())
+    if draft.privacy.consent is Consent.SELF_HOSTED_WITHOUT and not tagged:
+        draft.document.fault(
+            ("privacy", "consent"),
+            f"no upstream is tagged {SELF_HOSTED}, so this is as good as required",
+            f"write tags: [{SELF_HOSTED}] at an upstream, or consent: required",
+        )
 
 
 def check_upstreams(draft: Draft) -> None:

@@ -13,6 +13,7 @@ from proxy.config.grammar import (
     LimitPart,
     ModelPart,
     PricePart,
+    PrivacyPart,
     RoutePart,
     SettingsPart,
     TierPart,
@@ -36,6 +37,7 @@ class Draft:
     """By position in the file, so that faults find their line."""
     limits: Mapping[int, LimitPart]
     alerts: AlertsPart
+    privacy: PrivacyPart
     prices: Mapping[str, PricePart]
     models: Mapping[str, ModelPart]
     declared: frozenset[str]

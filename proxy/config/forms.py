@@ -28,6 +28,11 @@ Duration = Annotated[
     BeforeValidator(units.duration),
     WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["250ms", "2s", "5m"]}),
 ]
+Retention = Annotated[
+    float,
+    BeforeValidator(units.retention),
+    WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["90d", "400d"]}),
+]
 Listener = Annotated[
     Address | None,
     BeforeValidator(units.address),

@@ -24,6 +24,7 @@ from proxy.config.forms import (
     Name,
     NanoUsd,
     Part,
+    Retention,
     UpstreamName,
     Way,
     Webhook,
@@ -31,7 +32,7 @@ from proxy.config.forms import (
     Zone,
 )
 from proxy.config.settings import Address
-from proxy.table import DialectName, Every, Per, ReasoningField
+from proxy.table import Consent, DialectName, Every, Per, ReasoningField
 
 
 def _off_is_a_word(value: Any) -> Any:
@@ -270,10 +271,13 @@ class AlertsPart(Part):
 
 
 class PrivacyPart(Part):
-    """What callers consent to."""
+    """What callers consent to, and how long rows are kept."""
 
-    consent: Literal["optional"] = "optional"
-    """optional: every upstream may answer every call."""
+    consent: Consent = Consent.OPTIONAL
+    """For calls without `x-user-consent: true`. optional: every upstream may answer; required: they are
+    refused; self_hosted_without: only upstreams tagged self-hosted may answer."""
+    retention: Retention | None = None
+    """How long audit rows are kept, 1d to 3660d; then they go and sums stay. Default: for ever."""
 
 
 class TierPart(Part):
@@ -363,7 +367,7 @@ class File(Part):
     alerts: AlertsPart = AlertsPart()
     """Where alerts go."""
     privacy: PrivacyPart = PrivacyPart()
-    """What callers consent to."""
+    """What callers consent to, and how long rows are kept."""
     prices: dict[ModelGlob, PricePart] = {}
     """By UPSTREAM/MODEL, or a glob of it; first match wins. Well-known models have a packaged price."""
     models: dict[ModelGlob, ModelPart] = {}

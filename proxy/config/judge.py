@@ -20,6 +20,7 @@ from proxy.config.grammar import (
     LimitPart,
     ModelPart,
     PricePart,
+    PrivacyPart,
     RoutePart,
     SettingsPart,
     UpstreamPart,
@@ -72,6 +73,7 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
     upstreams = _entries(root.get("upstreams"))
     settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
     alerts = _salvage(AlertsPart, root.get("alerts") or {}, bad[("alerts",)])
+    privacy = _salvage(PrivacyPart, root.get("privacy") or {}, bad[("privacy",)])
     return Draft(
         document=document,
         settings=settings or SettingsPart(),
@@ -79,6 +81,7 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
         routes={int(key): part for key, part in _pieces(RoutePart, root, "routes", bad)},
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
         alerts=alerts or AlertsPart(),
+        privacy=privacy or PrivacyPart(),
         prices={str(key): part for key, part in _pieces(PricePart, root, "prices", bad)},
         models={str(key): part for key, part in _pieces(ModelPart, root, "models", bad)},
         declared=frozenset(map(str, upstreams)),

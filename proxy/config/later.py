@@ -51,8 +51,6 @@ LATER: tuple[Later, ...] = (
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),
     Later("routes.*.targets.*.last_resort", ANY, "put this target last"),
     Later("limits.*.every", ("second",), "write minute, hour, day, week or month"),
-    Later("privacy.consent", ("required", "self_hosted_without"), "write optional"),
-    Later("privacy.retention", ANY, LEAVE_OUT),
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.config import build, environment, source
-from proxy.config.checks import check_routes, check_settings, check_upstreams
+from proxy.config.checks import check_privacy, check_routes, check_settings, check_upstreams
 from proxy.config.expand import Expander
 from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
@@ -41,6 +41,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     draft = judge(document, _settle_unset(document))
     check_settings(draft)
     check_upstreams(draft)
+    check_privacy(draft)
     check_routes(draft)
     check_prices(draft)
     check_models(draft)

@@ -23,7 +23,8 @@ SQLITE = "sqlite:///"
 
 _SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
-_LONGEST_S = 366 * 86400.0
+_DAY_S = 86400.0
+_LONGEST_S = 366 * _DAY_S
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _MONEY_MAX = Decimal(1_000_000_000)
 
@@ -42,15 +43,27 @@ def whole(value: Any) -> Any:
 
 def duration(value: Any) -> float:
     """`250ms`, `2s`, `5m`, `1h`, `90d` in seconds."""
+    seconds = _seconds(value)
+    if not 0 < seconds <= _LONGEST_S:
+        raise wrong("a duration out of range", "write more than 0 and at most 366d")
+    return seconds
+
+
+def retention(value: Any) -> float:
+    """The same for how long rows are kept: from a day to ten years."""
+    seconds = _seconds(value)
+    if not _DAY_S <= seconds <= 3660 * _DAY_S:
+        raise wrong("a time to keep rows out of range", "write from 1d to 3660d")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
     if not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", str(value)):
         raise wrong("a duration without a unit", f"write {value}s, or ms, m, h, d")
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise wrong("not a duration", "write a number and a unit, such as 250ms, 2s, 5m, 1h or 90d")
-    seconds = float(found[1]) * _SECONDS[found[2]]
-    if not 0 < seconds <= _LONGEST_S:
-        raise wrong("a duration out of range", "write more than 0 and at most 366d")
-    return seconds
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def zone(value: Any) -> str:

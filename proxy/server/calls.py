@@ -26,6 +26,7 @@ INLINE_PARSE_BYTES = 256 * 1024
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
 SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -51,6 +52,7 @@ class ChatCompletions:
         created = service.clock.wall_us() // 1_000_000
         patience_s = _patience(visit.request)
         preferred = _preferred(visit.request)
+        consent = _consent(visit.request)
         data = await _read(visit.request, service.limits)
         if len(data) <= INLINE_PARSE_BYTES:
             body = wire_body.parse(data)
@@ -60,7 +62,7 @@ class ChatCompletions:
         return Call(
             id=visit.id,
             created=created,
-            identity=_with_user(visit.identity, body, service.keys),
+            identity=await _with_user(visit.identity, body, service.keys),
             model=body["model"],
             body=body,
             prompt_bytes=len(data),
@@ -68,6 +70,7 @@ class ChatCompletions:
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             preferred=preferred,
             patience_s=patience_s,
+            consent=consent,
         )
 
 
@@ -102,12 +105,12 @@ def _refused(status: int, message: str, code: str) -> CallerFault:
     return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
 
 
-def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
+async def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
     """The identity with its end person, known from here on only by pseudonym."""
     user = body.get("safety_identifier") or body.get("user")
     if not isinstance(user, str) or not user:
         return identity
-    return replace(identity, user=keys.pseudonym(identity.tenant, user))
+    return replace(identity, user=await keys.pseudonym(identity.tenant, user))
 
 
 def _preferred(request: Request) -> str | None:
@@ -117,6 +120,16 @@ def _preferred(request: Request) -> str | None:
     if UPSTREAM_NAME.fullmatch(given) is None:
         raise bad_request("x-preferred-upstream is not the name of an upstream.", code="bad_header")
     return given
+
+
+def _consent(request: Request) -> bool | None:
+    """What is said of consent, in one way only: whoever has it must not be in doubt of having said so."""
+    given = request.headers.all("x-user-consent")
+    if not given:
+        return None
+    if len(given) > 1 or given[0] not in CONSENT:
+        raise bad_request("x-user-consent must be true or false, once.", code="bad_header")
+    return CONSENT[given[0]]
 
 
 def _patience(request: Request) -> float | None:

@@ -20,7 +20,7 @@ class Headers:
 
     def add(self, name: bytes, value: bytes) -> None:
         """One line of the head; bytes that are not UTF-8 survive as surrogates."""
-        text = value.decode("utf-8", "surrogateescape")
+        text = value.decode("utf-8", "surrogateescape").strip(" \t")
         self._values.setdefault(name.decode("latin-1").lower(), []).append(text)
 
     def get(self, name: str) -> str | None:

@@ -21,7 +21,7 @@ COLUMNS = (
     *("seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model", "entries"),
     *("result", "status", "stream", "upstream", "upstream_model"),
     *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("source", "nano_usd", "first_ms", "total_ms", "attempts"),
+    *("source", "nano_usd", "first_ms", "total_ms", "attempts", "consent"),
 )
 """What a row's hash covers, in this order. New ones only at the end, and only such as may be NULL:
 the rows before them stay valid."""
@@ -108,3 +108,27 @@ class Frontier:
         for peak in reversed(self._peaks[:-1]):
             root = node(peak, root)
         return root
+
+
+class Tree:
+    """The Merkle tree of RFC 6962 over hashes, whole in memory: its root, and the way from a leaf to it."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = [list(leaves)]
+        while len(level := self._levels[-1]) > 1:
+            above = [node(*level[at : at + 2]) for at in range(0, len(level) - 1, 2)]
+            self._levels.append(above + level[len(level) & ~1 :])  # one without a neighbour goes up as it is
+
+    @property
+    def root(self) -> bytes | None:
+        """None where nothing is in it."""
+        return self._levels[-1][0] if self._levels[0] else None
+
+    def path(self, index: int) -> list[bytes]:
+        """The neighbours on the way up from a leaf, which with it give the root."""
+        found = []
+        for level in self._levels[:-1]:
+            if index ^ 1 < len(level):
+                found.append(level[index ^ 1])
+            index //= 2
+        return found

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-from proxy.store.fault import StoreRefused
+from proxy.store.fault import Owned, StoreRefused
 
 APPLICATION_ID = 0x46544C47
 """`FTLG`: how `file` and we tell a ledger from any other SQLite file."""
@@ -23,7 +23,7 @@ OLDEST_SQLITE = (3, 51, 3)
 LOOKED_THROUGH = 64 * 1024 * 1024
 """Up to this size a file is looked through as a whole when it is opened: about 0.2 s."""
 
-WORKING = ("state", "balances", "open_calls", "alerts", "segments")
+WORKING = ("state", "balances", "open_calls", "alerts", "segments", "stub", "past")
 """Tables that do not grow with every call."""
 
 RESTORE = "restore a backup or move the file away to start a new ledger"
@@ -33,6 +33,7 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA cell_size_check = ON",
     "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
 )
 
 
@@ -64,7 +65,7 @@ def take_lock(path: Path) -> int:
     except BlockingIOError:
         os.close(handle)
         remedy = "stop it, or give this one a ledger of its own"
-        raise StoreRefused(path, "another process writes this ledger", remedy) from None
+        raise Owned(path, "another process writes this ledger", remedy) from None
     return handle
 
 

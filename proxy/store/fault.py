@@ -20,6 +20,10 @@ class StoreRefused(Exception):
         self.path = path
 
 
+class Owned(StoreRefused):
+    """Another process owns the ledger."""
+
+
 class Misuse(Exception):
     """A call was reserved twice, or moved when it was not open."""
 

@@ -67,14 +67,17 @@ class Unread:
 
 
 class Seal:
-    """Signs heads, and knows its own signature."""
+    """Signs heads and stubs, and knows its own signature."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.key_id = sha256(b"fallthrough head key" + key).hexdigest()[:16]
 
+    def sign(self, data: bytes) -> str:
+        return hmac.new(self._key, data, sha256).hexdigest()
+
     def mac(self, head: Head) -> str:
-        return hmac.new(self._key, head.signed_bytes(), sha256).hexdigest()
+        return self.sign(head.signed_bytes())
 
     def signed(self, head: Head) -> bool:
         return head.mac is not None and hmac.compare_digest(head.mac, self.mac(head))

@@ -46,6 +46,10 @@ UPDATE balances SET used = used + ?1, held = held - ?2 WHERE scope = ?3 AND wind
 RETURNING used, ceiling, marks
 """
 
+RENEW = "UPDATE balances SET used = 0 WHERE scope = ? AND window_start = ?"
+
+NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'prune')"
+
 LOOK = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
 
 Result = Granted | Spent | None
@@ -93,7 +97,15 @@ class Journal:
         claims = entries.dump(entries.of_claims(hold.claims))
         worst = Usage(hold.input_tokens, hold.output_tokens)
         row = Row(
-            "reserve", hold.at_us, hold.call_id, hold.identity, hold.model, claims, worst, hold.nano_usd
+            "reserve",
+            hold.at_us,
+            hold.call_id,
+            hold.identity,
+            hold.model,
+            claims,
+            worst,
+            hold.nano_usd,
+            consent=hold.consent,
         )
         taken = self._take(hold.claims)
         if isinstance(taken, Spent):
@@ -190,10 +202,23 @@ class Journal:
             self._resolve(held, row, charged)
         return len(left)
 
-    def note(self, progress: Progress) -> None:
+    def progressed(self, progress: Progress) -> None:
         """Remember how far a call has got; nothing, if it is settled already."""
         seen = (entries.dump_progress(progress), progress.call_id)
         self.connection.execute("UPDATE open_calls SET seen = ? WHERE call_id = ?", seen)
+
+    def note(self, row: Row) -> bool:
+        """Append the row of an act, once; False if it is there: somebody was killed before the answer."""
+        if self.connection.execute(NOTED, (row.call_id,)).fetchone() is not None:
+            return False
+        self._append(row)
+        return True
+
+    def renew(self, scope: str, window: int) -> None:
+        """Set a counter back to nothing; its marks are told again."""
+        self.connection.execute(RENEW, (scope, window))
+        self.connection.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", (scope, window))
+        self._told.clear()
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the disk takes writes again."""

@@ -1,42 +1,30 @@
-"""Who may call: keys by digest, the secret behind end persons' pseudonyms, and the one that signs heads.
+"""Who may call, and for whom: keys by digest, end persons by pseudonym, and what signs heads.
 
-`keys.db` lies beside the ledger and any process may write it, so that a key revoked from the
-command line stops working in a running proxy within a second: a duty calls `refresh` twice a
-second. A key's text is shown once, when made; only its SHA-256 digest is kept. With 192 random bits
+`keys.db` lies beside the ledger and any process may write it (`keyfile.py`), so that a key revoked
+from the command line stops working in a running proxy within a second: a duty calls `refresh` twice
+a second. A key's text is shown once, when made; only its SHA-256 digest is kept. With 192 random bits
 a key cannot be guessed from its digest, so no slow hash is needed, and `find` stays off the disk.
 """
 
+import asyncio
 import hashlib
-import hmac
 import logging
-import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiosqlite
-
 from proxy.ports import Clock, Grant
-from proxy.store.database import RESTORE, migrations, open_or_make
-from proxy.store.fault import StoreRefused
-from proxy.store.heads import Seal
+from proxy.store.keyfile import KeyFile, number, open_key_file, unreadable
+from proxy.store.mailbox import Mailbox
+from proxy.store.subjects import Subjects
 
 log = logging.getLogger("proxy.keys")
 
-APPLICATION_ID = 0x46544B59
-"""`FTKY`."""
-
 PREFIX = "ft-"
 KEY_BYTES = 24
-SECRET_BYTES = 32
-SECRETS = ("pseudonym", "heads")
-"""Made with the file, or when first missed."""
-PSEUDONYM_DIGITS = 40
-"""160 bits: no two persons meet by chance."""
-BUSY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +66,13 @@ def digest_of(text: str) -> bytes:
 class SqliteKeys:
     """`proxy.ports.Keys` from memory, and the administration of keys in the file."""
 
-    def __init__(self, connection: aiosqlite.Connection, clock: Clock, private: Mapping[str, bytes]) -> None:
-        self._connection = connection
+    def __init__(self, file: KeyFile, clock: Clock) -> None:
+        self._connection = file.connection
         self._clock = clock
-        self._secret = private["pseudonym"]
-        self.seal = Seal(private["heads"])
+        self.seal = file.seal
         """What the ledger's heads are signed with."""
+        self.subjects = Subjects(file.path, file.lookup)
+        self.mailbox = Mailbox(file.path, file.connection, file.lookup)
         self._live: dict[bytes, _Live] = {}
         self._seen: int | None = None
 
@@ -93,10 +82,11 @@ class SqliteKeys:
             return None
         return live.grant
 
-    def pseudonym(self, tenant: str, user: str) -> str:
-        # The tenant's length keeps ("ab", "c") and ("a", "bc") apart.
-        message = f"{len(tenant)}:{tenant}{user}".encode("utf-8", "surrogatepass")
-        return hmac.new(self._secret, message, hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
+    async def pseudonym(self, tenant: str, user: str) -> str:
+        return await self.subjects.pseudonym(tenant, user)
+
+    def forget(self, pseudonym: str) -> None:
+        self.subjects.forget(pseudonym)
 
     async def refresh(self) -> bool:
         """Take in what other processes changed; whether anything was read. Costs one tiny question.
@@ -104,7 +94,7 @@ class SqliteKeys:
         A file that cannot be read just now leaves in force what is known, and is asked again.
         """
         try:
-            if await _number(self._connection, "PRAGMA data_version") == self._seen:
+            if await number(self._connection, "PRAGMA data_version") == self._seen:
                 return False
             await self.load()
         except sqlite3.Error as error:
@@ -115,7 +105,7 @@ class SqliteKeys:
     async def load(self) -> None:
         """Read every key that is in force."""
         # The version first: what changes in between is then read once more, not missed.
-        seen = await _number(self._connection, "PRAGMA data_version")
+        seen = await number(self._connection, "PRAGMA data_version")
         rows = await self._connection.execute_fetchall(
             "SELECT digest, key_id, tenant, expires_us FROM keys WHERE revoked_us IS NULL"
         )
@@ -169,72 +159,12 @@ def _fresh_text() -> str:
 @asynccontextmanager
 async def open_keys(path: Path, *, clock: Clock) -> AsyncIterator[SqliteKeys]:
     """The keys at `path`, created if missing, readable by its owner only. Raises `StoreRefused`."""
-    os.close(open_or_make(path))
-    async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_S) as connection:
+    async with open_key_file(path) as file:
+        keys = SqliteKeys(file, clock)
         try:
-            private = await _prepare(connection, path)
-            keys = SqliteKeys(connection, clock, private)
             await keys.load()
+            yield keys
         except sqlite3.Error as error:
-            raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
-        yield keys
-
-
-def read_seal(path: Path) -> Seal | None:
-    """What signs the heads of the ledger beside this file, for who only checks; None: no key is here."""
-    if not path.exists():
-        return None
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = connection.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()
-    except sqlite3.Error as error:
-        raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
-    return None if found is None else Seal(found[0])
-
-
-async def _prepare(connection: aiosqlite.Connection, path: Path) -> dict[str, bytes]:
-    """Check or create, in one transaction, because another process may be doing the same."""
-    await connection.execute("PRAGMA trusted_schema = OFF")
-    # No WAL here: the system's SQLite may be one that can corrupt it between two processes.
-    await connection.execute("PRAGMA synchronous = FULL")
-    await connection.execute("BEGIN IMMEDIATE")
-    try:
-        await _check_ours(connection, path)
-        version = await _number(connection, "PRAGMA user_version")
-        for number, script in migrations("keys"):
-            if number > version:
-                for statement in _statements(script):
-                    await connection.execute(statement)
-                await connection.execute(f"PRAGMA user_version = {number}")
-        for name in SECRETS:
-            fresh = (name, secrets.token_bytes(SECRET_BYTES))
-            await connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", fresh)
-        rows = await connection.execute_fetchall("SELECT name, value FROM secrets")
-        await connection.execute("COMMIT")
-    except BaseException:
-        await connection.execute("ROLLBACK")
-        raise
-    return {name: bytes(value) for name, value in rows}
-
-
-async def _check_ours(connection: aiosqlite.Connection, path: Path) -> None:
-    identity = await _number(connection, "PRAGMA application_id")
-    if identity == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema") == 0:
-        await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        return
-    if identity != APPLICATION_ID:
-        raise StoreRefused(path, "this is not a Fallthrough key file", "name another folder")
-    version, newest = await _number(connection, "PRAGMA user_version"), migrations("keys")[-1][0]
-    if version > newest:
-        problem = f"written by a newer Fallthrough (schema {version}, this one knows {newest})"
-        raise StoreRefused(path, problem, "run that version or newer")
-
-
-async def _number(connection: aiosqlite.Connection, sql: str) -> int:
-    rows = await connection.execute_fetchall(sql)
-    return int(next(iter(rows))[0])
-
-
-def _statements(script: str) -> list[str]:
-    # `executescript` would commit the transaction that we are in.
-    return [statement for statement in script.split(";") if statement.strip()]
+            raise unreadable(path, error) from error
+        finally:
+            await asyncio.to_thread(keys.subjects.close)

@@ -10,29 +10,36 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import apsw
 
-from proxy.ports import Alert, Claim, Clock, Granted, Hold, Progress, Settlement, Spent
+from proxy.errors import Refused
+from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
+from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
 from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
-from proxy.store.journal import Journal
+from proxy.store.journal import Journal, Work
 from proxy.store.writer import OwnedFile, Pace, Writer
 
 log = logging.getLogger("proxy.ledger")
 
 DEFAULT_PACE = Pace()
 
+T = TypeVar("T")
+
 
 class SqliteLedger:
     """Two-phase and durable: what returns has been flushed to disk."""
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
+    def __init__(self, path: Path, writer: Writer, clock: Clock, seal: Seal | None) -> None:
+        self._path = path
         self._writer = writer
         self._clock = clock
+        self._seal = seal
+        self._pruning = asyncio.Lock()
 
     @property
     def trouble(self) -> str | None:
@@ -71,7 +78,39 @@ class SqliteLedger:
 
     def note(self, progress: Progress) -> None:
         """Written with the next batch; alone, and not flushed, if none comes soon."""
-        self._writer.note(progress.call_id, lambda journal: journal.note(progress))
+        self._writer.note(progress.call_id, lambda journal: journal.progressed(progress))
+
+    async def erased(self, act: Act, tenant: str) -> None:
+        """Note an erasure. It was done already, so that it waits for the disk like a settlement."""
+        await self._act(lambda journal: acts.note_erasure(journal, act, tenant), void=None)
+
+    async def reset(self, act: Act, scope: str) -> tuple[Reset, ...]:
+        """Set a counter back to nothing."""
+        return await self._act(lambda journal: acts.reset(journal, act, scope))
+
+    async def prune(self, act: Act, before_us: int) -> int:
+        """Take away whole segments of old rows, and what a pruning that was killed left of them."""
+        async with self._pruning:
+            try:
+                planned = await asyncio.to_thread(retention.plan, self._path, act, before_us)
+            except StoreRefused as error:
+                raise Declined(str(error)) from error
+            if planned is not None:
+                await self._act(lambda journal: retention.settle_stub(journal, planned, act, self._seal))
+            while await self._act(retention.drop):
+                pass
+            self._writer.fold()
+            await self._act(lambda journal: journal.touch())
+        return 0 if planned is None else planned.rows
+
+    async def _act(self, work: Callable[[Journal], T], void: Work | None = Journal.touch) -> T:
+        """Have the writer do something for people. Raises `Declined` where it cannot be done now."""
+        done: list[T] = []
+        try:
+            await self._writer.submit(lambda journal: done.append(work(journal)), void)
+        except Refused as refused:
+            raise Declined(str(refused)) from refused
+        return done[-1]  # tried more than once if the disk refused: the last counts
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)
@@ -98,7 +137,7 @@ async def open_ledger(
     writer = await asyncio.to_thread(_own, path, anchor, clock.wall_us(), pace, on_alert, loop)
     writer.start()
     try:
-        yield SqliteLedger(writer, clock)
+        yield SqliteLedger(path, writer, clock, seal)
     finally:
         await asyncio.to_thread(writer.close)  # cancelled or not, the thread ends its work and the lock
 

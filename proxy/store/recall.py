@@ -49,6 +49,8 @@ class MemoryRecall:
         self._entries: OrderedDict[_Name, _Entry] = OrderedDict()
         """In the order in which they expire."""
         self._bytes = 0
+        self._forgotten: OrderedDict[_Name, float] = OrderedDict()
+        """Tenant and user of who was forgotten, and until when a call of theirs may still be under way."""
 
     @property
     def held_bytes(self) -> int:
@@ -57,7 +59,7 @@ class MemoryRecall:
 
     def keep(self, identity: Identity, origin: Origin, memory: Memory) -> None:
         """Remember it under each of its calls; state that is too large is not kept at all."""
-        if len(memory.state) > STATE_BYTES:
+        if len(memory.state) > STATE_BYTES or (identity.tenant, identity.user) in self._forgotten:
             return
         entry = _Entry(origin, identity.user, memory.state, self._clock.mono() + self._kept_s)
         for call in memory.calls:
@@ -78,7 +80,11 @@ class MemoryRecall:
         return found
 
     def forget(self, tenant: str, user: str) -> None:
-        """Forget what was kept for one end person of a tenant."""
+        """Forget what was kept for one end person of a tenant, and what their calls under way would add."""
+        now = self._clock.mono()
+        while self._forgotten and next(iter(self._forgotten.values())) <= now:
+            self._forgotten.popitem(last=False)
+        self._forgotten[(tenant, user)] = now + self._kept_s
         theirs = [name for name, entry in self._entries.items() if name[0] == tenant and entry.user == user]
         for name in theirs:
             self._drop(name)

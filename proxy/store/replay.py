@@ -1,10 +1,11 @@
-"""Whether the ledger agrees with itself: every row replayed from the first, against the working tables.
+"""Whether the ledger agrees with itself: every row replayed from the first or the stub, against the tables.
 
 Reads only. Tests and `fallthrough ledger check` call it, `verify.py` does the same beside the chain;
 a running proxy never has to.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import apsw
 import orjson
 
 from proxy.store.database import open_reader
+from proxy.store.stub import BEGIN, Stub, digest_kept, read_past, read_stub
 
-ROWS = "SELECT seq, epoch, kind, call_id, entries FROM rows ORDER BY seq"
+ROWS = f"SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > {BEGIN} ORDER BY seq"  # noqa: S608
 
 DAMAGED = (apsw.Error, UnicodeDecodeError)
 """What reading a damaged file raises."""
@@ -44,6 +46,27 @@ class Replay:
     alerts: set[tuple[str, int, int]] = field(default_factory=set)
     epoch: int = 0
     faults: list[str] = field(default_factory=list)
+    pruned: str | None = None
+    """What the last `prune` row says of the stub."""
+
+    def carry(self, past: Iterable[list[Any]]) -> None:
+        """Begin with what the rows came to that a stub stands for."""
+        try:
+            for word, *values in past:
+                self._carry(word, values)
+        except (ValueError, TypeError, LookupError):
+            self.faults.append("what is kept of pruned rows cannot be read")
+
+    def _carry(self, word: str, values: list[Any]) -> None:
+        if word == "used":
+            scope, window, amount = values
+            self.used[scope, window] += amount
+        elif word == "open":
+            call_id, seq, epoch, claims = values
+            self.open[call_id] = Open(seq, epoch, claims)
+        elif word == "alert":
+            scope, window, mark = values
+            self.alerts.add((scope, window, mark))
 
     def held(self) -> Counter[Counted]:
         held: Counter[Counted] = Counter()
@@ -64,6 +87,14 @@ class Replay:
         if kind == "alert":
             scope, window, _, _, mark, _ = entered[0]
             self.alerts.add((scope, window, mark))
+        elif kind == "erase":
+            return
+        elif kind == "reset":
+            for scope, window, _, amount in entered:
+                self.used[scope, window] += amount
+                self.alerts = {alert for alert in self.alerts if alert[:2] != (scope, window)}
+        elif kind == "prune":
+            self.pruned = orjson.dumps(entered).decode()
         elif kind == "reserve":
             if call_id in self.open:
                 self.faults.append(f"row {seq}: {call_id} is reserved twice")
@@ -89,6 +120,10 @@ def check(path: Path) -> tuple[str, ...]:
     replay, expected = Replay(), 0
     try:
         connection.execute("BEGIN")
+        stub = read_stub(connection)
+        if stub is not None:
+            expected = stub.size
+            replay.carry(read_past(connection))
         for seq, *rest in connection.execute(ROWS):
             expected += 1
             if seq != expected:
@@ -104,19 +139,25 @@ def check(path: Path) -> tuple[str, ...]:
 
 def tables(connection: apsw.Connection, replay: Replay) -> list[str]:
     """Where the working tables differ from what the rows come to."""
-    faults = _balances(connection, replay)
+    stub = read_stub(connection)
+    over_s = stub.over_s if stub else 0
+    faults = [*_stub(connection, replay, stub), *_balances(connection, replay, over_s)]
     found: dict[str, Any] = {
         call: (seq, epoch, text)
         for call, seq, epoch, text in connection.execute("SELECT call_id, seq, epoch, claims FROM open_calls")
     }
-    for call in sorted(found.keys() ^ replay.open.keys()):
-        faults.append(f"{call} is open in only one of rows and open_calls")
+    faults += [
+        f"{call} is open in only one of rows and open_calls"
+        for call in sorted(found.keys() ^ replay.open.keys())
+    ]
     for call in sorted(found.keys() & replay.open.keys()):
         told = replay.open[call]
         if found[call] != (told.seq, told.epoch, orjson.dumps(told.claims).decode()):
             faults.append(f"{call}: what open_calls says of it is not what its rows say")
     alerts = set(connection.execute("SELECT scope, window_start, mark FROM alerts"))
     for scope, window, mark in sorted(alerts ^ replay.alerts):
+        if window < over_s and (scope, window, mark) not in alerts:
+            continue
         faults.append(f"the alert of {scope} in {window} at {mark} % is in only one of rows and alerts")
     epoch: int = connection.execute("SELECT epoch FROM state").get
     if epoch < replay.epoch:
@@ -124,7 +165,15 @@ def tables(connection: apsw.Connection, replay: Replay) -> list[str]:
     return faults
 
 
-def _balances(connection: apsw.Connection, replay: Replay) -> list[str]:
+def _stub(connection: apsw.Connection, replay: Replay, stub: Stub | None) -> list[str]:
+    if (stub and stub.entries()) != replay.pruned:
+        return ["the stub is not what the last prune row says of it"]
+    if stub is not None and digest_kept(connection) != stub.digest:
+        return ["what is kept of pruned rows is not what the stub says"]
+    return []
+
+
+def _balances(connection: apsw.Connection, replay: Replay, over_s: int) -> list[str]:
     held, faults = replay.held(), []
     found = {
         (scope, window): (used, kept)
@@ -133,6 +182,8 @@ def _balances(connection: apsw.Connection, replay: Replay) -> list[str]:
         )
     }
     for counter in sorted({*found, *replay.used, *held}):
+        if counter not in found and counter[1] < over_s and not held[counter]:
+            continue
         told = (replay.used[counter], held[counter])
         if found.get(counter, (0, 0)) != told:
             faults.append(f"{counter}: rows say used and held {told}, the balance {found.get(counter)}")

@@ -15,29 +15,39 @@ import orjson
 
 from proxy.store.database import RESTORE, open_reader
 from proxy.store.fault import StoreRefused
+from proxy.store.stub import BEGIN, DAY_US, read_past
 
 # A fallback is an answer from another target than the first one tried: what failover bought.
-SUMS = """
-SELECT tenant, model, coalesce(upstream, '-'), count(*),
+MEASURES = """
+tenant, model, coalesce(upstream, '-'), count(*),
     sum(result = 'ok'),
     sum(result <> 'ok'),
-    sum(result = 'ok' AND (upstream <> json_extract(attempts, '$[0].upstream')
-        OR upstream_model <> json_extract(attempts, '$[0].model'))),
+    coalesce(sum(result = 'ok' AND (upstream <> json_extract(attempts, '$[0].upstream')
+        OR upstream_model <> json_extract(attempts, '$[0].model'))), 0),
     sum(source = 'estimated' AND input_tokens + output_tokens > 0),
     sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
     sum(nano_usd)
-FROM rows
-WHERE kind IN ('commit', 'release', 'expire') AND (?1 IS NULL OR tenant = ?1) AND at_us >= ?2
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 
-LAST = """
+SETTLED = "kind IN ('commit', 'release', 'expire')"
+
+ASKED = f"{SETTLED} AND seq > {BEGIN} AND (?1 IS NULL OR tenant = ?1) AND at_us >= ?2"
+
+SUMS = f"SELECT {MEASURES} FROM rows WHERE {ASKED} GROUP BY 1, 2, 3"  # noqa: S608 - our own words
+
+LAST = f"""
 SELECT seq, kind, at_us, call_id, tenant, key_id, user_pseudonym, model, result, status, stream,
     upstream, upstream_model, input_tokens, output_tokens, source, nano_usd, first_ms, total_ms, attempts
-FROM rows
-WHERE kind IN ('commit', 'release', 'expire') AND (?1 IS NULL OR tenant = ?1) AND at_us >= ?2
-ORDER BY seq DESC LIMIT ?3
+FROM rows WHERE {ASKED} ORDER BY seq DESC LIMIT ?3
+"""  # noqa: S608 - our own words
+
+COUNTERS = """
+SELECT scope, window_start, window_end, unit, used, held, ceiling FROM balances
+WHERE window_end > ? ORDER BY scope, window_start
 """
+
+Key = tuple[str, str, str]
+"""Tenant, model and who answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +99,40 @@ class PastCall:
     attempts: tuple[dict[str, Any], ...]
 
 
-def sums(path: Path, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:
-    """Calls, tokens and money since a moment."""
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One limit's counter in one window."""
+
+    scope: str
+    window: int
+    window_end: int
+    unit: str
+    used: int
+    held: int
+    ceiling: int
+    """As last claimed against."""
+
+
+def counters(path: Path, *, now_us: int) -> tuple[Counter, ...]:
+    """Every counter whose window is not over."""
     with _reading(path) as connection:
-        found: list[tuple[Any, ...]] = connection.execute(SUMS, (tenant, since_us)).fetchall()
-    return tuple(Sum(*row) for row in found)
+        found: list[tuple[Any, ...]] = connection.execute(COUNTERS, (now_us // 1_000_000,)).fetchall()
+    return tuple(Counter(*row) for row in found)
+
+
+def sums(path: Path, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:
+    """Calls, tokens and money since a moment. Of pruned rows a UTC day counts if it began since then."""
+    found: dict[Key, list[int]] = {}
+    with _reading(path) as connection:
+        connection.execute("BEGIN")  # what is pruned between the two would be counted twice, or not at all
+        rows: list[tuple[Any, ...]] = connection.execute(SUMS, (tenant, since_us)).fetchall()
+        for word, day, *told in read_past(connection):
+            if word == "usage" and tenant in (None, told[0]) and day * DAY_US >= since_us:
+                rows.append(tuple(told))
+    for whose, model, upstream, *measures in rows:
+        so_far = found.get((whose, model, upstream), [0] * len(measures))
+        found[whose, model, upstream] = [one + more for one, more in zip(so_far, measures, strict=True)]
+    return tuple(Sum(*key, *found[key]) for key in sorted(found))
 
 
 def last_calls(

@@ -5,7 +5,7 @@ that changes a row once it is written (triggers in the schema refuse it too). Wh
 is what stands in it: a pseudonym, never an id, so that destroying a subject's key breaks no hash.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import apsw
@@ -20,6 +20,8 @@ APPEND = f"INSERT INTO rows ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 
 
 MEMBERS = "SELECT hash FROM rows WHERE seq > ? ORDER BY seq"
 
+CONSENT: Mapping[bool | None, str | None] = {True: "given", False: "withheld", None: None}
+
 LAST = "SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1"
 
 
@@ -28,10 +30,10 @@ class Row:
     """What is written; the writer adds its epoch and SQLite the next number."""
 
     kind: str
-    """`reserve`, `move`, `commit`, `release`, `expire` or `alert`."""
+    """`reserve`, `move`, `commit`, `release`, `expire`, `alert`; of acts `erase`, `reset`, `prune`."""
     at_us: int
     call_id: str
-    """For an alert: the call that crossed the mark."""
+    """For an alert: the call that crossed the mark; for an act: its id."""
     identity: Identity
     model: str
     entries: str
@@ -48,6 +50,8 @@ class Row:
     total_ms: int | None = None
     attempts: str | None = None
     """JSON, only in a settlement."""
+    consent: bool | None = None
+    """Only in a reservation; None: nothing was said."""
 
 
 def last(connection: apsw.Connection) -> Link:
@@ -78,7 +82,7 @@ def _values(seq: int, epoch: int, row: Row) -> tuple[Value, ...]:
         *(who.tenant, who.key_id, who.user, row.model, row.entries),
         *(row.result, row.status, stream, row.upstream, row.upstream_model),
         *_counts(row.usage),
-        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts),
+        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts, CONSENT[row.consent]),
     )
 
 

@@ -1,8 +1,9 @@
 """Whether the ledger is what it was: every row against its hash, every hash against roots and heads.
 
 `fallthrough ledger verify` calls it, beside a running proxy too: rows are read a slice at a time, so
-that no long transaction holds up checkpoints, and the working tables with the last slice. Whoever
-wants it from another hand runs `tools/verify_ledger.py`, which shares no code with this.
+that no long transaction holds up checkpoints, and the working tables with the last slice. Where rows
+were pruned it begins with the stub, and begins anew if one is pruned meanwhile. Whoever wants it from
+another hand runs `tools/verify_ledger.py`, which shares no code with this.
 """
 
 from collections import deque
@@ -17,6 +18,7 @@ from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, le
 from proxy.store.database import open_reader
 from proxy.store.heads import Head, Seal, Unread
 from proxy.store.replay import DAMAGED, Replay, tables
+from proxy.store.stub import Stub, read_past, read_stub
 
 SLICE_ROWS = 20_000
 
@@ -33,6 +35,8 @@ class Verdict:
     """What was found. No faults: every row is what it was when it was written."""
 
     rows: int
+    pruned: int
+    """How many of them a stub stands for."""
     hash: str
     """Of the last row: with `rows` a head to keep elsewhere and ask for the next time."""
     segments: int
@@ -62,6 +66,26 @@ class Trace:
             self.faults.append(words)
         else:
             self.more += 1
+
+    def begin(self, stub: Stub, roots: list[bytes], seal: Seal | None) -> None:
+        """Start after a stub: its rows are gone, the roots of their segments are not."""
+        if seal and not stub.signed_by(seal):
+            self.fault("the stub is not signed by the key in keys.db")
+        for root in roots:
+            self._pass_old_heads(stub)
+            self._frontier.add(root)
+        self.link, self.segments = stub.link, len(roots)
+        if self._frontier.root() != stub.root or stub.size != len(roots) * SEGMENT_ROWS:
+            self.fault("the roots of the pruned segments are not those that the stub stands for")
+        self._pass_old_heads(stub)
+        if self._anchored and self._anchored.seq <= stub.size:
+            if self._anchored.seq < stub.size:
+                self.fault(
+                    f"row {self._anchored.seq}, which the head given is of, was pruned: give a later one"
+                )
+            elif self._anchored.hash != stub.hash:
+                self.fault(f"row {stub.size} did not have the hash of the head given: it was rewritten")
+            self._anchored = None
 
     def row(self, values: tuple[Any, ...], roots: dict[int, bytes]) -> None:
         """The next row; it is held to what it says of itself, so that one change is one fault."""
@@ -118,6 +142,19 @@ class Trace:
             elif head.root != (root.hex() if root else None):
                 self.fault(f"the head of row {head.size} has another root than the segments before it")
 
+    def _pass_old_heads(self, stub: Stub) -> None:
+        """Heads of rows that are gone: only their roots are left to compare, and the hash of the last."""
+        root = self._frontier.root()
+        while self._heads and self._heads[0].size // SEGMENT_ROWS <= self._frontier.count:
+            head = self._heads[0]
+            if head.size > stub.size:
+                return
+            self._heads.popleft()
+            if head.root != (root.hex() if root else None):
+                self.fault(f"the head of row {head.size} has another root than the segments before it")
+            elif head.size == stub.size and head.hash != stub.hash.hex():
+                self.fault(f"the head of row {head.size} has another hash than the stub")
+
     def _sound_heads(self, told: list[Head | Unread], seal: Seal | None) -> list[Head]:
         sound: list[Head] = []
         for number, head in enumerate(told, 1):
@@ -132,16 +169,29 @@ class Trace:
         return sound
 
 
+class _Moved(Exception):
+    """Rows were pruned while they were read."""
+
+
 def verify(path: Path, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
     """Read everything once. `anchored` is a head kept elsewhere; `seal` checks signatures.
 
     Raises `StoreRefused` where there is nothing of ours to read.
     """
+    while True:
+        try:
+            return _verify(path, seal, anchored)
+        except _Moved:
+            continue
+
+
+def _verify(path: Path, seal: Seal | None, anchored: Link | None) -> Verdict:
     told = heads.read(path)  # before the rows, so that none is ahead of them
-    trace, replay = Trace(told, anchored, seal), Replay()
+    trace, replay, stub = Trace(told, anchored, seal), Replay(), None
     connection = open_reader(path)
     try:
-        while _slice(connection, trace, replay):
+        stub = _begin(connection, trace, replay, seal)
+        while _slice(connection, trace, replay, stub):
             pass
         trace.end()
     except DAMAGED as error:
@@ -150,14 +200,34 @@ def verify(path: Path, *, seal: Seal | None = None, anchored: Link | None = None
         connection.close(True)
     for fault in replay.faults:
         trace.fault(fault)
-    signed = seal is not None and bool(told)
-    hash_ = trace.link.hash.hex()
-    return Verdict(trace.link.seq, hash_, trace.segments, len(told), signed, tuple(trace.faults), trace.more)
+    return Verdict(
+        rows=trace.link.seq,
+        pruned=stub.size if stub else 0,
+        hash=trace.link.hash.hex(),
+        segments=trace.segments,
+        heads=len(told),
+        signed=seal is not None and bool(told),
+        faults=tuple(trace.faults),
+        more=trace.more,
+    )
 
 
-def _slice(connection: apsw.Connection, trace: Trace, replay: Replay) -> bool:
+def _begin(connection: apsw.Connection, trace: Trace, replay: Replay, seal: Seal | None) -> Stub | None:
+    connection.execute("BEGIN")
+    stub = read_stub(connection)
+    if stub is not None:
+        sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
+        trace.begin(stub, [root for (root,) in connection.execute(sql, (stub.size // SEGMENT_ROWS,))], seal)
+        replay.carry(read_past(connection))
+    connection.execute("COMMIT")
+    return stub
+
+
+def _slice(connection: apsw.Connection, trace: Trace, replay: Replay, stub: Stub | None) -> bool:
     """Read on; the last slice ends with the working tables, as they were with its last row."""
     connection.execute("BEGIN")
+    if read_stub(connection) != stub:
+        raise _Moved
     after = trace.link.seq
     low, high = after // SEGMENT_ROWS, (after + SLICE_ROWS) // SEGMENT_ROWS + 1
     roots = dict(

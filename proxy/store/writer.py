@@ -138,6 +138,10 @@ class Writer:
                 self._wake.notify()
             self._notes[call_id] = note
 
+    def fold(self) -> None:
+        """Have the next batch fold the WAL into the file: what was deleted is in it still."""
+        self._cut_at = 0
+
     def close(self) -> None:
         """Write all that is queued, fold the WAL into the file and close it. Blocks."""
         with self._wake:

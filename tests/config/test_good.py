@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config import Address, ConfigError, load
 from proxy.facts.capabilities import DEEPSEEK, MISTRAL, NEVER, VLLM
-from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit
+from proxy.table import BreakerRules, Consent, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +49,19 @@ def test_everything_has_a_default_but_upstreams_and_routes(read):
         4096,
     )
     assert loaded.notices == ()
+
+
+def test_rows_are_kept_for_ever_or_as_long_as_the_table_says(read):
+    assert read(SMALL).table.privacy.retention_s is None
+    for written, seconds in (("90d", 90 * 86_400), ("3660d", 3660 * 86_400), ("36h", 36 * 3600)):
+        assert read(f"{SMALL}privacy: {{retention: {written}}}").table.privacy.retention_s == seconds
+
+
+@pytest.mark.parametrize("word", list(Consent))
+def test_consent_is_one_of_three_words(read, word):
+    tagged = SMALL.replace('{api_key: "${KEY:-sk-x}"}', '{api_key: "${KEY:-sk-x}", tags: [self-hosted]}')
+    assert read(SMALL).table.privacy.consent is Consent.OPTIONAL
+    assert read(f"{tagged}privacy: {{consent: {word}}}").table.privacy.consent is word
 
 
 def test_proxy_yaml_shows_what_works_and_is_right():
@@ -195,51 +208,6 @@ def test_a_shadow_may_stand_beside_the_limit_it_tries(read):
 def test_calls_at_once_have_no_window(read):
     (limit,) = read(SMALL + "limits:\n  - {per: user, route: gpt-4o, streams: 4}\n").table.limits
     assert limit == Limit(Unit.STREAMS, 4, None, Per.USER, route="gpt-4o")
-
-
-def test_the_first_price_that_matches_holds(read):
-    loaded = read(SMALL + "prices:\n  openai/gpt-4o: {input: 1, output: 2}\n  '*': {input: 3, output: 4}\n")
-    assert loaded.table.routes[0].targets[0].price == Price(10**9, 2 * 10**9)
-
-
-def test_a_price_may_have_tiers(read):
-    loaded = read(
-        SMALL + "prices:\n  openai/*:\n    input: 1\n    output: 2\n    above:\n"
-        "      - {tokens: 200_000, input: 2, cached: 0.5, output: 3}\n"
-    )
-    assert loaded.table.routes[0].targets[0].price == Price(
-        10**9, 2 * 10**9, above=((200_000, Price(2 * 10**9, 3 * 10**9, 500_000_000)),)
-    )
-
-
-def test_without_a_price_in_the_file_the_packaged_one_holds(read):
-    packaged = read(SMALL + "limits: [{per: tenant, usd: 5, every: day}]\n").table.routes[0].targets[0]
-    assert (packaged.price.input, packaged.packaged_price) == (2_500_000_000, True)
-    written = read(SMALL + "prices: {'*': {input: 0, output: 0}}\n").table.routes[0].targets[0]
-    assert (written.price, written.packaged_price) == (Price(0, 0), False)
-
-
-def test_a_packaged_price_is_only_for_the_vendors_own_address(read):
-    elsewhere = SMALL.replace("{api_key:", "{base_url: 'https://gateway.example.com/v1', api_key:")
-    assert read(elsewhere).table.routes[0].targets[0].price is None
-
-
-def test_the_first_correction_of_a_model_that_matches_holds(read):
-    loaded = read(
-        SMALL + "models:\n"
-        "  openai/gpt-4*: {context: 64_000, vision: no, thinking: [], efforts: [high, low],"
-        " thinks: yes, budget: [128, 32_768]}\n"
-        "  '*': {output: 1}\n"
-    )
-    facts = loaded.table.routes[0].targets[0].facts
-    assert (facts.context, facts.vision, facts.thinking, facts.efforts) == (
-        64_000,
-        False,
-        frozenset(),
-        ("low", "high"),
-    )
-    assert (facts.output, facts.tools) == (16_384, True)
-    assert (facts.thinks, facts.budget) == (True, (128, 32_768))
 
 
 def test_a_route_keeps_only_targets_that_are_on(read):

@@ -68,7 +68,7 @@ class FakeKeys:
             raise RuntimeError("canary-secret-in-error")
         return self.grants.get(digest)
 
-    def pseudonym(self, tenant, user):
+    async def pseudonym(self, tenant, user):
         return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
 
 

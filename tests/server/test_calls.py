@@ -33,8 +33,8 @@ async def test_a_user_is_known_by_pseudonym_only(house):
     await house.send(chat({"safety_identifier": "s-1", "user": "anna"}))
     await house.send(chat({"user": "anna"}))
     first, second = house.calls
-    assert first.identity.user == house.keys.pseudonym("acme", "s-1")
-    assert second.identity.user == house.keys.pseudonym("acme", "anna")
+    assert first.identity.user == await house.keys.pseudonym("acme", "s-1")
+    assert second.identity.user == await house.keys.pseudonym("acme", "anna")
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,27 @@ async def test_patience_is_given_in_seconds_or_with_a_unit(house, given, seconds
             for value in ("0", "-1", "soon", "1e9", "nan", "inf", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 40)
         ),
         *(("x-preferred-upstream", value) for value in ("", "http://evil/", "a b", "x" * 65)),
+        *(("x-user-consent", value) for value in ("", "yes", "1", "True", "true, true", "\xe9")),
     ],
 )
 async def test_a_header_that_makes_no_sense_is_400(house, header):
     reply = await house.send(chat(headers=[header]))
     assert (reply.status, reply.code) == (400, "bad_header")
     assert not house.calls
+
+
+@pytest.mark.parametrize(
+    ("given", "consent"), [((), None), (("true",), True), (("false",), False), ((" true ",), True)]
+)
+async def test_consent_is_said_in_two_words_or_not_at_all(house, given, consent):
+    await house.send(chat(headers=[("X-User-Consent", value) for value in given]))
+    assert house.calls[0].consent is consent
+
+
+async def test_consent_said_twice_is_400_even_if_it_is_the_same(house):
+    for second in ("true", "false"):
+        reply = await house.send(chat(headers=[("x-user-consent", "true"), ("x-user-consent", second)]))
+        assert (reply.status, reply.code) == (400, "bad_header")
 
 
 async def test_a_whole_answer_has_its_length(house):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from proxy.call import Attempt, Billed, Identity, Outcome
-from proxy.ports import Charge, Claim, Hold, Settlement
+from proxy.ports import Act, Charge, Claim, Hold, Settlement
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 
@@ -71,3 +71,7 @@ def attempt(upstream, result, status, usage=None):
 
 def charge(amount, *, scope="tenant=acme/tokens/day", window=DAY):
     return Charge(scope, window, amount)
+
+
+def act(name, at_us=WALL_US):
+    return Act(name, at_us, "os:operator")

@@ -1,6 +1,7 @@
 """What every ledger promises, whatever database is beneath it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -268,6 +269,16 @@ async def test_the_settling_row_says_what_happened_and_holds_the_attempts(store)
         "FROM rows WHERE kind = 'commit'"
     )
     assert (first, second) == ("overload", 50)
+
+
+async def test_a_reservation_s_row_says_what_was_said_of_consent(store):
+    async with store.open() as ledger:
+        for number, consent in enumerate((True, False, None)):
+            await ledger.reserve(replace(hold(f"c{number}"), consent=consent))
+            await ledger.commit(settlement(f"c{number}"))
+    found = store.query("SELECT kind, consent FROM rows ORDER BY seq")
+    assert found[::2] == [("reserve", "given"), ("reserve", "withheld"), ("reserve", None)]
+    assert found[1::2] == [("commit", None)] * 3
 
 
 async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(store):

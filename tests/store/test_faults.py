@@ -6,12 +6,12 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Granted
+from proxy.ports import Declined, Granted
 from proxy.store import StoreRefused, database, open_ledger
 from proxy.store.database import APPLICATION_ID
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
-from tests.store.making import StillClock, charge, claim, hold, settlement
+from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 HASTY = Pace(retry_s=0.001, busy_ms=1, idle_s=0.001)
@@ -105,6 +105,23 @@ async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
         disk.full = False
         await until_well(ledger)
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+
+
+async def test_acts_that_meet_a_full_disk_are_declined_but_for_what_is_done_already(file):
+    async with file.open(HASTY) as ledger:
+        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        await ledger.reserve(hold("c1", claim(10)))
+        disk.full = True
+        with pytest.raises(Declined):
+            for number in range(100):
+                await ledger.reset(act("reset_" + "x" * 400 + str(number)), "tenant=acme/tokens/day")
+        noting = asyncio.ensure_future(ledger.erased(act("erase_1"), "acme"))
+        await asyncio.sleep(0)
+        disk.full = False
+        await noting
+        await until_well(ledger)
+        await ledger.commit(settlement("c1", charge(8)))
+    assert file.query("SELECT count(*) FROM rows WHERE kind = 'erase'") == [(1,)]
 
 
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
@@ -326,7 +343,7 @@ async def test_rows_can_be_neither_changed_nor_deleted(file):
         await ledger.reserve(hold("c1", claim(1)))
     connection = apsw.Connection(str(file.path))
     for sql in ("UPDATE rows SET nano_usd = 0", "DELETE FROM rows"):
-        with pytest.raises(apsw.ConstraintError, match="audit rows are never"):
+        with pytest.raises(apsw.ConstraintError, match=r"audit rows are (never changed|deleted only)"):
             connection.execute(sql)
     connection.close()
 
@@ -337,7 +354,7 @@ async def test_no_column_could_hold_a_prompt_or_an_answer(file):
         pass
     columns = {name for (name,) in file.query("SELECT name FROM pragma_table_info('rows')")}
     who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
-    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts"}
+    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts", "consent"}
     tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
     assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms", "prev", "hash"}
 

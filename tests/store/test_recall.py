@@ -97,3 +97,12 @@ def test_a_person_is_forgotten_and_others_are_not(recall):
     assert not recall.find(ME, CLAUDE, ["call_1"])
     assert recall.find(ME, CLAUDE, ["call_2"])
     assert recall.find(Identity("globex", "k9"), CLAUDE, ["call_3"])
+
+
+def test_a_call_under_way_keeps_nothing_for_who_was_forgotten_meanwhile(recall, clock):
+    recall.forget("acme", "p1")
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"too late"))
+    assert not recall.find(ME, CLAUDE, ["call_1"])
+    clock.now += 2 * HOUR
+    recall.forget("acme", "p2")
+    assert list(recall._forgotten) == [("acme", "p2")], "nobody is remembered as forgotten for ever"

@@ -1,7 +1,6 @@
 """L8: whoever holds one earlier head sees every change to the file; two verifiers see it alike."""
 
 import asyncio
-import importlib.util
 import random
 import shutil
 import sqlite3
@@ -18,21 +17,14 @@ from proxy.store.database import open_reader
 from proxy.store.heads import Seal, heads_path
 from proxy.store.rows import last
 from proxy.store.verify import verify
+from tests.kit.second import second_verifier
 from tests.store import attacker
-from tests.store.making import charge, claim, hold, settlement
+from tests.store.making import act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 FLIPS = 200
 SEAL = Seal(b"k" * 32)
-KINDS = ("reserve", "move", "commit", "release", "expire", "alert")
-
-
-def second_verifier():
-    path = Path(__file__).parents[2] / "tools" / "verify_ledger.py"
-    spec = importlib.util.spec_from_file_location("verify_ledger", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+KINDS = ("reserve", "move", "commit", "release", "expire", "alert", "erase", "reset")
 
 
 SECOND = second_verifier()
@@ -57,6 +49,10 @@ async def work(store, first, count):
         await ledger.reserve(hold(f"moved{first}", claim(10, 5000)))
         await ledger.move(f"moved{first}", (claim(5, 5000, scope="upstream=vllm/tokens/day"),))
         await ledger.release(settlement(f"moved{first}"))
+        await ledger.erased(act(f"erase_{first}"), "acme")
+        await ledger.reserve(hold(f"other{first}", claim(10, 5000, scope="other")))
+        await ledger.commit(settlement(f"other{first}", charge(8, scope="other")))
+        await ledger.reset(act(f"reset_{first}"), "other")
         await ledger.reserve(hold(f"left{first}", claim(10, 5000)))
 
 

@@ -7,16 +7,18 @@ CREATE TABLE state (
 
 INSERT INTO state VALUES (1, 0);
 
--- What happened, in order; never changed, never removed. Content-free: there is no column that a
+-- What happened, in order; never changed, and removed only by whole segments from the beginning, which
+-- the stub then stands for. Content-free: there is no column that a
 -- prompt or an answer could be put in. Each row is chained to the one before (proxy/store/chain.py).
 CREATE TABLE rows (
-    seq                INTEGER PRIMARY KEY,   -- contiguous from 1: only one writer, and no row is ever deleted
+    seq                INTEGER PRIMARY KEY,   -- contiguous, from 1 or the stub's last: only one writer
     at_us              INTEGER NOT NULL,      -- wall time, Unix microseconds, as the story told it
     epoch              INTEGER NOT NULL,
-    kind               TEXT NOT NULL CHECK (kind IN ('reserve', 'move', 'commit', 'release', 'expire', 'alert')),
-    call_id            TEXT NOT NULL,
-    tenant             TEXT NOT NULL,
-    key_id             TEXT NOT NULL,
+    kind               TEXT NOT NULL CHECK (kind IN
+        ('reserve', 'move', 'commit', 'release', 'expire', 'alert', 'erase', 'reset', 'prune')),
+    call_id            TEXT NOT NULL,         -- of an act of people (the last three kinds) its own name
+    tenant             TEXT NOT NULL,         -- '-' where it is no one's, like model
+    key_id             TEXT NOT NULL,         -- of an act: who did it
     user_pseudonym     TEXT,
     model              TEXT NOT NULL,
     entries            TEXT NOT NULL,         -- JSON [[scope, window_start, unit, amount], ...]; in an alert also mark and ceiling
@@ -35,18 +37,39 @@ CREATE TABLE rows (
     first_ms           INTEGER,
     total_ms           INTEGER,
     attempts           TEXT,                  -- JSON; only in the row that settles
+    consent            TEXT CHECK (consent IN ('given', 'withheld')),   -- only in a reservation; NULL: nothing was said
     prev               BLOB NOT NULL,         -- hash of row seq - 1, zeros before the first
     hash               BLOB NOT NULL CHECK (length(hash) = 32)   -- SHA-256 over prev and every column above
 ) STRICT;
 
 CREATE UNIQUE INDEX rows_reserved_once ON rows (call_id) WHERE kind = 'reserve';
 CREATE UNIQUE INDEX rows_resolved_once ON rows (call_id) WHERE kind IN ('commit', 'release', 'expire');
+CREATE UNIQUE INDEX rows_noted_once ON rows (call_id) WHERE kind IN ('erase', 'reset', 'prune');
 
 CREATE TRIGGER rows_never_change BEFORE UPDATE ON rows
 BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END;
 
+-- What retention took away, with the state that the rows after it begin from (proxy/store/stub.py).
+CREATE TABLE stub (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    size      INTEGER NOT NULL,               -- rows 1 to this are gone, or going
+    hash      BLOB NOT NULL CHECK (length(hash) = 32),   -- of the last of them
+    root      BLOB NOT NULL CHECK (length(root) = 32),   -- Merkle root over their segments, whose own roots stay
+    before_us INTEGER NOT NULL,               -- all of them were older
+    at_us     INTEGER NOT NULL,
+    digest    BLOB NOT NULL CHECK (length(digest) = 32), -- SHA-256 over `past`
+    key_id    TEXT,
+    mac       TEXT                            -- over all of the above
+) STRICT;
+
+CREATE TABLE past (
+    line INTEGER PRIMARY KEY,
+    what TEXT NOT NULL                        -- JSON: a sum, or a call that was open, as of row `size`
+) STRICT;
+
 CREATE TRIGGER rows_never_go BEFORE DELETE ON rows
-BEGIN SELECT RAISE(ABORT, 'audit rows are never deleted'); END;
+WHEN OLD.seq > (SELECT coalesce(max(size), 0) FROM stub)
+BEGIN SELECT RAISE(ABORT, 'audit rows are deleted only where a stub stands for them'); END;
 
 -- The Merkle root over the hashes of 1024 rows, written with the last of them; never changed.
 CREATE TABLE segments (

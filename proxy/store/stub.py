@@ -1,0 +1,96 @@
+"""The stub: what is left of rows that retention took away, so that those after them can still be proved.
+
+It tells where the chain goes on (the last removed row and its hash), the Merkle root over the removed
+segments, and a digest of `past`: what the removed rows came to. `retention.py` writes it; whoever reads
+rows begins where it ends. It is signed like a head, and a `prune` row in the chain holds the same facts,
+so that neither the key nor the chain alone can move it.
+"""
+
+import hmac
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import apsw
+import orjson
+
+from proxy.store.chain import Link, canonical
+from proxy.store.heads import Seal
+
+SIGNED = b"\x03"
+"""Begins what is signed, so that no stub can pass for a head, a row or a node."""
+
+DAY_US = 86_400_000_000
+WINDOW_S = 32 * 86_400
+"""No limit's window is longer. A counter whose window began earlier than this before the moment that rows
+were pruned by is over, and need not be kept."""
+
+STUB = "SELECT size, hash, root, before_us, at_us, digest, key_id, mac FROM stub"
+PAST = "SELECT what FROM past ORDER BY line"
+
+BEGIN = "(SELECT coalesce(max(size), 0) FROM stub)"
+"""In SQL: the last row that is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """What stands for the rows from the first to `size`."""
+
+    size: int
+    hash: bytes
+    root: bytes
+    before_us: int
+    """All of them were older."""
+    at_us: int
+    digest: bytes
+    """Over the lines of `past`."""
+    key_id: str | None
+    mac: str | None = None
+
+    @property
+    def link(self) -> Link:
+        """Where the chain goes on."""
+        return Link(self.size, self.hash)
+
+    @property
+    def over_s(self) -> int:
+        """A counter whose window began before this need not have a balance any more."""
+        return self.before_us // 1_000_000 - WINDOW_S
+
+    def entries(self) -> str:
+        """The facts, as the `prune` row has them."""
+        facts = [self.size, self.hash.hex(), self.root.hex(), self.before_us, self.digest.hex()]
+        return orjson.dumps([facts]).decode()
+
+    def mac_by(self, seal: Seal) -> str:
+        """The signature that it must have."""
+        facts = (self.size, self.hash.hex(), self.root.hex(), self.before_us, self.at_us, self.digest.hex())
+        return seal.sign(SIGNED + canonical((*facts, self.key_id)))
+
+    def signed_by(self, seal: Seal) -> bool:
+        return self.mac is not None and hmac.compare_digest(self.mac, self.mac_by(seal))
+
+
+def read_stub(connection: apsw.Connection) -> Stub | None:
+    """None: every row from the first is here."""
+    found = connection.execute(STUB).fetchone()
+    return None if found is None else Stub(*found)
+
+
+def read_past(connection: apsw.Connection) -> Iterator[list[Any]]:
+    """What the removed rows came to: a word for its kind, and its values."""
+    for (text,) in connection.execute(PAST):
+        yield orjson.loads(text)
+
+
+def past_digest(lines: Iterable[str]) -> bytes:
+    whole = sha256()
+    for line in lines:
+        whole.update(line.encode() + b"\n")
+    return whole.digest()
+
+
+def digest_kept(connection: apsw.Connection) -> bytes:
+    """The digest of `past` as it is in the file."""
+    return past_digest(what for (what,) in connection.execute(PAST))

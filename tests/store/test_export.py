@@ -1,0 +1,188 @@
+"""Exports: all of one person's rows and nobody else's, provable without the ledger and without our code."""
+
+import asyncio
+import json
+import random
+from dataclasses import replace
+
+import pytest
+
+from proxy.store import StoreRefused, heads, open_keys
+from proxy.store.chain import SEGMENT_ROWS, Tree, node
+from proxy.store.export import Export, Wanted
+from proxy.store.subjects import find_pseudonym
+from tests.kit.second import second_verifier
+from tests.store import attacker
+from tests.store.making import ACME, StillClock, act, charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
+
+SECOND = second_verifier("verify_export")
+CALLS = 1300
+"""Two whole segments, and the beginning of a third that no head covers."""
+
+
+async def filled(store):
+    """Calls of forty persons of two tenants in turn."""
+    keys_path = store.path.with_name("keys.db")
+    async with open_keys(keys_path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+        who = [
+            replace(ACME, tenant=tenant, user=await keys.pseudonym(tenant, f"person-{number}"))
+            for number in range(20)
+            for tenant in ("acme", "globex")
+        ]
+        for number in range(CALLS):
+            call_id = f"c{number}"
+            asked = hold(call_id, claim(10, 10**6))
+            await ledger.reserve(replace(asked, identity=who[number % len(who)]))
+            await ledger.commit(settlement(call_id, charge(8)))
+        await ledger.erased(act("erase_1"), "acme")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    made = SqliteStore(tmp_path_factory.mktemp("export"))
+    asyncio.run(filled(made))
+    return made
+
+
+@pytest.fixture(scope="module")
+def alice(store):
+    return find_pseudonym(store.path.with_name("keys.db"), "acme", "person-7")
+
+
+def lines(store, wanted):
+    told = Export(store.path, wanted, None)
+    return [*told.rows(), json.dumps({"manifest": told.manifest()}).encode() + b"\n"]
+
+
+@pytest.fixture
+def exported(store, alice, tmp_path):
+    """Writes an export of one person, changed or not, and has the second reader judge it."""
+
+    def judged(change=None, **against):
+        *rows, last = map(json.loads, lines(store, Wanted("acme", alice)))
+        if change is not None:
+            change(rows, last["manifest"])
+        path = tmp_path / "export.jsonl"
+        encoded = [json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows]
+        path.write_bytes(b"".join(encoded) + json.dumps(last).encode() + b"\n")
+        return SECOND.verify(path, **against)
+
+    return judged
+
+
+def test_a_person_s_export_has_all_of_theirs_and_nothing_of_anybody_else(store, alice):
+    *rows, last = map(json.loads, lines(store, Wanted("acme", alice)))
+    wanted = store.query("SELECT seq FROM rows WHERE user_pseudonym = ? ORDER BY seq", alice)
+    assert [row["seq"] for row in rows] == [seq for (seq,) in wanted]
+    assert {(row["tenant"], row["user_pseudonym"]) for row in rows} == {("acme", alice)}
+    others = store.query("SELECT DISTINCT user_pseudonym FROM rows WHERE user_pseudonym <> ?", alice)
+    text = b"".join(lines(store, Wanted("acme", alice))).decode()
+    assert len(others) == 39
+    assert not any(other in text for (other,) in others)
+    manifest = last["manifest"]
+    assert manifest["rows"] == len(rows)
+    assert manifest["proved_rows"] == sum(row["seq"] <= 2 * SEGMENT_ROWS for row in rows) > 0
+    assert manifest["head"]["size"] == manifest["ledger"]["rows"] == 2 * CALLS + 1
+
+
+def test_the_same_ledger_gives_the_same_bytes(store, alice):
+    assert lines(store, Wanted("acme", alice)) == lines(store, Wanted("acme", alice))
+
+
+def test_a_tenant_s_export_has_all_persons_and_acts_of_that_tenant(store):
+    *rows, _ = map(json.loads, lines(store, Wanted("acme")))
+    assert len(rows) == CALLS + 1
+    assert {row["tenant"] for row in rows} == {"acme"}
+    assert rows[-1]["kind"] == "erase"
+
+
+def test_an_untouched_export_holds_against_head_key_and_ledger(store, exported):
+    head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
+    assert exported(kept=head, keys=store.path.with_name("keys.db"), ledger=store.path) == []
+
+
+def cheaper(rows, manifest):
+    rows[1]["nano_usd"] = 0
+
+
+def left_out(rows, manifest):
+    del rows[3]
+
+
+def left_out_and_counted(rows, manifest):
+    seq = rows.pop(3)
+    manifest["rows"] -= 1
+    manifest["kinds"][seq["kind"]] -= 1
+    manifest["proved_rows"] -= 1
+
+
+def path_bent(rows, manifest):
+    rows[0]["path"][5] = "00" * 32
+
+
+def path_cut(rows, manifest):
+    rows[0]["path"].pop()
+
+
+def path_left_out(rows, manifest):
+    rows[0]["path"] = None
+
+
+def root_changed(rows, manifest):
+    manifest["head"]["root"] = "00" * 32
+
+
+def another_head(rows, manifest):
+    manifest["head"]["at_us"] += 1
+
+
+def somebody_else(rows, manifest):
+    manifest["user_pseudonym"] = "0" * 40
+
+
+CHANGES = (cheaper, left_out, left_out_and_counted, path_bent, path_cut, path_left_out, root_changed)
+
+
+@pytest.mark.parametrize(
+    "change", [*CHANGES, another_head, somebody_else], ids=lambda change: change.__name__
+)
+def test_a_changed_export_is_seen(store, exported, change):
+    head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
+
+    def changed(rows, manifest):
+        change(rows, manifest)
+        body = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
+        manifest["sha256"] = SECOND.hashlib.sha256(body).hexdigest()
+
+    assert exported(changed, kept=head, keys=store.path.with_name("keys.db"), ledger=store.path) != []
+
+
+def test_a_ledger_that_was_changed_is_not_exported_as_if_nothing_were(store, alice, tmp_path):
+    for change in ("UPDATE rows SET nano_usd = 0", "UPDATE segments SET root = zeroblob(32)"):
+        copy = tmp_path / "ledger.db"
+        copy.write_bytes(store.path.read_bytes())
+        heads.heads_path(copy).write_bytes(heads.heads_path(store.path).read_bytes())
+        with attacker.breaking_in(copy) as connection:
+            connection.execute(change)
+        with pytest.raises(StoreRefused, match="run `fallthrough ledger verify`"):
+            list(Export(copy, Wanted("acme", alice), None).rows())
+
+
+@pytest.mark.parametrize("count", [*range(1, 20), 64, 100])
+def test_every_leaf_of_a_tree_of_any_size_leads_to_its_root(count):
+    dice = random.Random(count)
+    leaves = [dice.randbytes(32) for _ in range(count)]
+
+    def root(hashes):
+        if len(hashes) == 1:
+            return hashes[0]
+        half = 1 << (len(hashes) - 1).bit_length() - 1
+        return node(root(hashes[:half]), root(hashes[half:]))
+
+    tree = Tree(leaves)
+    assert tree.root == root(leaves)
+    for index, leaf in enumerate(leaves):
+        path = tree.path(index)
+        assert SECOND.climb(leaf, index, count, path) == tree.root
+        assert SECOND.climb(leaf, index, count, [*path, bytes(32)]) != tree.root

@@ -1,0 +1,337 @@
+"""L10: rows go by whole segments, and what is left can still be proved, by both verifiers; sums stay."""
+
+import asyncio
+import shutil
+from contextlib import closing
+from dataclasses import replace
+
+import apsw
+import pytest
+
+from proxy.ports import Declined
+from proxy.store import StoreRefused, heads, replay, report, retention
+from proxy.store.anchor import Cadence
+from proxy.store.chain import SEGMENT_ROWS, Link
+from proxy.store.database import open_reader
+from proxy.store.export import Export, Wanted
+from proxy.store.heads import Seal
+from proxy.store.rows import last
+from proxy.store.verify import verify
+from proxy.store.writer import Pace
+from tests.kit.second import second_verifier
+from tests.store import attacker
+from tests.store.making import ACME, DAY, WALL_US, act, charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
+
+SECOND = second_verifier()
+SEAL = Seal(b"k" * 32)
+PACE = Pace(heads=Cadence(rows=100))
+DAY_S = 86_400
+DAY_US = DAY_S * 1_000_000
+CALLS = 700
+MONTH = "tenant=acme/requests/month"
+
+
+async def day(ledger, number, calls=CALLS):
+    """A day's calls, all at once: each counts in a window of that day and in one that is still open."""
+    window, later, at_us = DAY + number * DAY_S, DAY + 90 * DAY_S, WALL_US + number * DAY_US
+
+    async def begun(turn):
+        claims = (claim(10, 10**6, window=window), claim(1, 10**6, scope=MONTH, window=later))
+        await ledger.reserve(replace(hold(f"d{number}-{turn}", *claims), at_us=at_us + turn))
+
+    async def ended(turn):
+        charges = (charge(8, window=window), charge(1, scope=MONTH, window=later))
+        told = settlement(f"d{number}-{turn}", *charges)
+        await ledger.commit(replace(told, ended_us=at_us + turn + 1))
+
+    await asyncio.gather(*map(begun, range(calls)))
+    await asyncio.gather(*map(ended, range(calls)))
+
+
+async def lived(store):
+    """Three days, ninety days apart from a fourth; one call bridges the first segment's end."""
+    async with store.open(PACE, seal=SEAL) as ledger:
+        await day(ledger, 0, 511)
+        bridging = claim(10, 10**6)
+        await ledger.reserve(replace(hold("bridge", bridging), at_us=WALL_US))
+        await day(ledger, 1)
+        await ledger.commit(replace(settlement("bridge", charge(8)), ended_us=WALL_US + DAY_US))
+        await day(ledger, 2)
+        await day(ledger, 90)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    store = SqliteStore(tmp_path_factory.mktemp("grown"))
+    asyncio.run(lived(store))
+    assert verify(store.path, seal=SEAL).faults == ()
+    return store
+
+
+@pytest.fixture
+def store(grown, tmp_path):
+    """A copy to be pruned."""
+    for path in (grown.path, heads.heads_path(grown.path)):
+        shutil.copy(path, tmp_path)
+    return SqliteStore(tmp_path)
+
+
+async def prune(store, number, name="prune_1"):
+    """Whatever is older than a day's beginning."""
+    async with store.open(PACE, seal=SEAL) as ledger:
+        return await ledger.prune(act(name, WALL_US + 95 * DAY_US), WALL_US + number * DAY_US)
+
+
+def judged(path, head=None, keys=None):
+    """Whether each of the verifiers finds it whole."""
+    first = verify(path, seal=SEAL if keys else None, anchored=head).faults
+    return not first, not SECOND.verify(path, (head.seq, head.hash.hex()) if head else None, keys)
+
+
+def head_of(store):
+    with closing(open_reader(store.path)) as connection:
+        return last(connection)
+
+
+def content(store, *tables):
+    return [store.query(f"SELECT * FROM {table}") for table in tables]
+
+
+async def test_whole_segments_of_older_rows_go_and_the_rest_is_proved(store):
+    head, rows = head_of(store), store.query("SELECT * FROM rows WHERE seq > ?", 2 * SEGMENT_ROWS)
+    assert await prune(store, 2) == 2 * SEGMENT_ROWS
+    assert store.query("SELECT min(seq) FROM rows") == [(2 * SEGMENT_ROWS + 1,)]
+    assert store.query("SELECT * FROM rows WHERE seq > ? AND seq <= ?", 2 * SEGMENT_ROWS, head.seq) == rows
+    assert judged(store.path) == (True, True)
+    assert judged(store.path, head) == (True, True), "the head kept from before"
+    verdict = verify(store.path, seal=SEAL)
+    assert (verdict.faults, verdict.pruned, verdict.signed) == ((), 2 * SEGMENT_ROWS, True)
+    assert replay.check(store.path) == ()
+    ((kind, who, call_id),) = store.query(
+        "SELECT kind, key_id, call_id FROM rows WHERE kind NOT IN ('reserve', 'commit')"
+    )
+    assert (kind, who, call_id) == ("prune", "os:operator", "prune_1")
+
+
+async def test_a_call_that_was_open_where_the_rows_end_is_settled_after_it(store):
+    kinds = store.query("SELECT kind FROM rows WHERE call_id = 'bridge' ORDER BY seq")
+    assert kinds == [("reserve",), ("commit",)]
+    assert await prune(store, 2, "prune_1") == 2 * SEGMENT_ROWS
+    lines = [what for (what,) in store.query("SELECT what FROM past") if what.startswith('["open"')]
+    assert lines[0].startswith('["open","bridge",1023,')
+    assert len(lines) > 100
+    assert store.query("SELECT kind FROM rows WHERE call_id = 'bridge'") == [("commit",)]
+    assert judged(store.path) == (True, True)
+
+
+async def test_it_goes_on_where_it_was_pruned_before_as_if_at_once(store, grown, tmp_path):
+    assert await prune(store, 1, "prune_1") == 0, "the first day fills no segment"
+    assert await prune(store, 2, "prune_2") == 2 * SEGMENT_ROWS
+    assert await prune(store, 2, "prune_3") == 0
+    assert await prune(store, 90, "prune_4") == SEGMENT_ROWS
+    assert judged(store.path) == (True, True)
+    twice = content(store, "past")
+    once_folder = tmp_path / "once"
+    once_folder.mkdir()
+    for path in (grown.path, heads.heads_path(grown.path)):
+        shutil.copy(path, once_folder)
+    once = SqliteStore(once_folder)
+    assert await prune(once, 90) == 3 * SEGMENT_ROWS
+    assert content(once, "past") == twice
+
+
+async def test_usage_and_limits_survive_as_sums(store):
+    sums, limits = report.sums(store.path), store.query("SELECT * FROM balances WHERE scope = ?", MONTH)
+    recent = report.sums(store.path, since_us=WALL_US + 90 * DAY_US)
+    assert await prune(store, 90) == 3 * SEGMENT_ROWS
+    assert report.sums(store.path) == sums
+    assert report.sums(store.path, since_us=WALL_US + 90 * DAY_US) == recent
+    assert report.sums(store.path, tenant="globex") == ()
+    since_second = report.sums(store.path, since_us=WALL_US + DAY_US)
+    assert since_second[0].calls == 3 * CALLS + 1, "a pruned day counts whole from its beginning on"
+    assert store.query("SELECT * FROM balances WHERE scope = ?", MONTH) == limits
+    assert store.query("SELECT used FROM balances WHERE window_start = ?", DAY) == [], "long over"
+    async with store.open(PACE, seal=SEAL) as ledger:
+        await day(ledger, 91, 3)
+    assert store.balance(MONTH) == (limits[0][4] + 3, 0)
+    assert judged(store.path) == (True, True)
+
+
+async def test_rows_are_gone_from_the_file_and_its_wal(store):
+    gone = b"d1-99"
+    async with store.open(PACE, seal=SEAL) as ledger:
+        assert gone in store.path.read_bytes()
+        await ledger.prune(act("prune_1"), WALL_US + 90 * DAY_US)
+        await day(ledger, 91, 1)
+        found = store.query("SELECT 1 FROM rows WHERE call_id LIKE 'd1-99%'")
+    assert found == []
+    with closing(apsw.Connection(str(store.path))) as connection:
+        connection.execute("VACUUM")
+    assert gone not in store.path.read_bytes()
+
+
+async def test_nothing_goes_that_the_next_start_looks_for_or_that_is_open(store):
+    async with store.open(PACE, seal=SEAL) as ledger:
+        await ledger.reserve(replace(hold("open", claim(1)), at_us=WALL_US + 91 * DAY_US))
+        assert await ledger.prune(act("prune_1"), WALL_US + 1000 * DAY_US) > 0
+        assert store.query("SELECT 1 FROM rows WHERE call_id = 'open'") == [(1,)]
+    async with store.open(PACE, seal=SEAL):
+        pass
+    assert judged(store.path) == (True, True)
+
+
+def test_without_a_head_nothing_shows_what_the_rows_were_so_none_goes(store):
+    assert retention.plan(store.path, act("prune_1"), WALL_US + 90 * DAY_US).rows == 3 * SEGMENT_ROWS
+    heads.heads_path(store.path).unlink()
+    assert retention.plan(store.path, act("prune_1"), WALL_US + 90 * DAY_US) is None
+
+
+async def test_rows_that_were_changed_are_not_laundered_by_pruning(store):
+    with attacker.breaking_in(store.path) as connection:
+        connection.execute("UPDATE rows SET nano_usd = 0 WHERE seq = 4")
+    before = store.query("SELECT count(*) FROM rows")
+    with pytest.raises(Declined, match="row 4 is not what was written; run `fallthrough ledger verify`"):
+        await prune(store, 90)
+    assert store.query("SELECT count(*) FROM rows") == before
+    assert store.query("SELECT * FROM stub") == []
+
+
+def moved(connection):
+    connection.execute("UPDATE stub SET before_us = before_us + 1")
+
+
+def rehashed(connection):
+    connection.execute("UPDATE stub SET hash = zeroblob(32)")
+
+
+def rooted(connection):
+    connection.execute("UPDATE stub SET root = zeroblob(32)")
+
+
+def removed(connection):
+    connection.execute("DELETE FROM stub")
+
+
+def past_changed(connection):
+    connection.execute('UPDATE past SET what = \'["used","x",1,1]\' WHERE line = 1')
+
+
+def past_scribbled(connection):
+    connection.execute("UPDATE past SET what = 'no list' WHERE line = 1")
+
+
+def past_removed(connection):
+    connection.execute("DELETE FROM past")
+
+
+def old_root_changed(connection):
+    connection.execute("UPDATE segments SET root = zeroblob(32) WHERE number = 1")
+
+
+def old_root_removed(connection):
+    connection.execute("DELETE FROM segments WHERE number = 2")
+
+
+def first_row_removed(connection):
+    connection.execute("DELETE FROM rows WHERE seq = ?", (2 * SEGMENT_ROWS + 1,))
+
+
+def row_changed(connection):
+    connection.execute("UPDATE rows SET nano_usd = 0 WHERE seq = ?", (2 * SEGMENT_ROWS + 7,))
+
+
+def balance_changed(connection):
+    connection.execute("UPDATE balances SET used = used - 1")
+
+
+def live_balance_removed(connection):
+    connection.execute("DELETE FROM balances WHERE scope = ?", (MONTH,))
+
+
+CHANGES = (
+    *(
+        moved,
+        rehashed,
+        rooted,
+        removed,
+        past_changed,
+        past_scribbled,
+        past_removed,
+        old_root_changed,
+        old_root_removed,
+    ),
+    *(first_row_removed, row_changed, balance_changed, live_balance_removed),
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+async def test_what_is_left_cannot_be_changed_unseen(store, change):
+    await prune(store, 2)
+    heads.heads_path(store.path).unlink()
+    assert judged(store.path) == (True, True)
+    with attacker.breaking_in(store.path) as connection:
+        change(connection)
+    assert judged(store.path) == (False, False)
+
+
+async def test_a_stub_made_up_by_who_has_no_key_is_seen(store, tmp_path):
+    keys = tmp_path / "keys.db"
+    with closing(apsw.Connection(str(keys))) as connection:
+        connection.execute("CREATE TABLE secrets (name, value)")
+        connection.execute("INSERT INTO secrets VALUES ('heads', ?)", (b"k" * 32,))
+    await prune(store, 2)
+    assert judged(store.path, keys=keys) == (True, True)
+    with attacker.breaking_in(store.path) as connection:
+        connection.execute("UPDATE stub SET mac = '00'")
+    assert judged(store.path, keys=keys) == (False, False)
+
+
+async def test_a_head_given_of_a_row_that_went_is_said_to_be_too_old(store):
+    (own,) = store.query("SELECT hash FROM rows WHERE seq = 100")[0]
+    edge = store.query("SELECT hash FROM rows WHERE seq = ?", 2 * SEGMENT_ROWS)[0][0]
+    await prune(store, 2)
+    (fault,) = verify(store.path, anchored=Link(100, own)).faults
+    assert fault == "row 100, which the head given is of, was pruned: give a later one"
+    assert judged(store.path, Link(2 * SEGMENT_ROWS, edge)) == (True, True)
+    assert judged(store.path, Link(2 * SEGMENT_ROWS, bytes(32))) == (False, False)
+
+
+async def test_an_export_of_a_pruned_ledger_is_proved_all_the_same(store, tmp_path):
+    await prune(store, 2)
+    told = Export(store.path, Wanted(ACME.tenant, ACME.user), SEAL)
+    lines = list(told.rows())
+    manifest = told.manifest()
+    assert manifest["ledger"]["pruned"] == 2 * SEGMENT_ROWS
+    assert manifest["first_seq"] == 2 * SEGMENT_ROWS + 1
+    assert manifest["proved_rows"] > SEGMENT_ROWS
+    path = tmp_path / "export.jsonl"
+    path.write_bytes(b"".join(lines) + replay.orjson.dumps({"manifest": manifest}) + b"\n")
+    assert second_verifier("verify_export").verify(path, ledger=store.path) == []
+
+
+async def test_a_row_is_deleted_only_where_a_stub_stands_for_it(store):
+    await prune(store, 2)
+    with closing(apsw.Connection(str(store.path))) as connection:
+        with pytest.raises(apsw.ConstraintError, match="only where a stub stands"):
+            connection.execute("DELETE FROM rows WHERE seq = ?", (2 * SEGMENT_ROWS + 1,))
+
+
+async def test_rows_go_while_calls_come_and_a_verifier_reads(store):
+    async with store.open(PACE, seal=SEAL) as ledger, asyncio.TaskGroup() as group:
+        calling = group.create_task(day(ledger, 91, 200))
+        pruning = group.create_task(ledger.prune(act("prune_1"), WALL_US + 90 * DAY_US))
+        verdicts = []
+        while not (calling.done() and pruning.done()):
+            verdicts.append(await asyncio.to_thread(verify, store.path, seal=SEAL))
+    assert pruning.result() == 3 * SEGMENT_ROWS
+    assert [verdict.faults for verdict in verdicts] == [()] * len(verdicts)
+    assert judged(store.path) == (True, True)
+
+
+async def test_a_start_on_a_stub_that_was_cut_short_is_refused(store):
+    await prune(store, 2)
+    with attacker.breaking_in(store.path) as connection:
+        connection.execute("DELETE FROM rows WHERE seq > ?", (2 * SEGMENT_ROWS + 50,))
+    with pytest.raises(StoreRefused, match="rolled back or cut short"):
+        await prune(store, 2)

@@ -1,0 +1,145 @@
+"""Subjects: a key for each end person, durable before the ledger knows of them, and no disk after that."""
+
+import asyncio
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from proxy.errors import Refused
+from proxy.store import open_keys
+from proxy.store.subjects import pseudonym_of
+from tests.store.making import StillClock
+from tests.store.stores import SqliteStore
+
+ALICE = "alice@example.com"
+KILLS = 12
+
+
+@pytest.fixture
+async def keys(tmp_path):
+    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as opened:
+        yield opened
+
+
+def rows(folder):
+    with closing(sqlite3.connect(folder / "keys.db")) as connection:
+        return connection.execute("SELECT digest, key FROM subjects").fetchall()
+
+
+async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path):
+    alice = await keys.pseudonym("acme", ALICE)
+    assert alice == await keys.pseudonym("acme", ALICE)
+    assert len(alice) * 4 >= 128
+    others = {await keys.pseudonym("globex", ALICE), await keys.pseudonym("acme", "bob"), alice}
+    assert len(others) == 3
+    assert await keys.pseudonym("ab", "c") != await keys.pseudonym("a", "bc")
+    assert await keys.pseudonym("acme", "\ud800") != alice
+    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as again:
+        assert await again.pseudonym("acme", ALICE) == alice
+    async with open_keys(tmp_path / "other" / "keys.db", clock=StillClock()) as elsewhere:
+        assert await elsewhere.pseudonym("acme", ALICE) != alice
+
+
+async def test_each_person_has_a_key_of_their_own_and_the_file_knows_no_id(keys, tmp_path):
+    made = {await keys.pseudonym("acme", user) for user in (ALICE, "bob")}
+    found = rows(tmp_path)
+    assert len({key for _, key in found}) == 2
+    assert {pseudonym_of(key) for _, key in found} == made
+    assert ALICE.encode() not in (tmp_path / "keys.db").read_bytes()
+
+
+@pytest.fixture
+def batches(keys, monkeypatch):
+    """How many persons each question to the file was about."""
+    asked, look_up = [], keys.subjects._look_up
+
+    def seen(batch):
+        asked.append(len(batch))
+        return look_up(batch)
+
+    monkeypatch.setattr(keys.subjects, "_look_up", seen)
+    return asked
+
+
+async def test_a_person_seen_before_costs_no_disk(keys, batches):
+    first = await keys.pseudonym("acme", ALICE)
+    assert await keys.pseudonym("acme", ALICE) == first
+    assert batches == [1]
+
+
+async def test_all_who_wait_together_share_one_transaction(keys, batches):
+    users = [f"person-{number % 500}" for number in range(1000)]
+    made = await asyncio.gather(*(keys.pseudonym("acme", user) for user in users))
+    assert len(set(made)) == 500
+    assert made[:500] == made[500:]
+    assert sum(batches) == 500
+    assert len(batches) <= 2
+
+
+async def test_two_processes_that_meet_the_same_person_make_one_subject(keys, tmp_path):
+    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as other:
+        for number in range(20):
+            ours, theirs = await asyncio.gather(
+                *(each.pseudonym("acme", f"person-{number}") for each in (keys, other))
+            )
+            assert ours == theirs
+    assert len(rows(tmp_path)) == 20
+
+
+async def test_a_caller_who_hangs_up_leaves_nothing_half_done(keys, tmp_path):
+    async with asyncio.TaskGroup() as group:
+        leaving = group.create_task(keys.pseudonym("acme", ALICE))
+        staying = group.create_task(keys.pseudonym("acme", ALICE))
+        await asyncio.sleep(0)
+        leaving.cancel()
+    assert pseudonym_of(rows(tmp_path)[0][1]) == await staying
+
+
+async def test_a_file_that_cannot_be_written_refuses_new_persons_and_serves_known_ones(
+    keys, tmp_path, caplog
+):
+    known = await keys.pseudonym("acme", ALICE)
+    (tmp_path / "keys.db").rename(tmp_path / "away.db")
+    keys.subjects._thread.submit(keys.subjects._part).result()  # it would go on with the file it has open
+    with pytest.raises(Refused) as caught:
+        await keys.pseudonym("acme", "bob")
+    assert (caught.value.told.status, caught.value.told.code) == (503, "keys_unavailable")
+    assert await keys.pseudonym("acme", ALICE) == known
+    assert ALICE not in caplog.text
+    (tmp_path / "away.db").rename(tmp_path / "keys.db")
+    assert await keys.pseudonym("acme", "bob") != known
+
+
+async def test_the_memory_of_pseudonyms_is_bounded(keys, monkeypatch):
+    monkeypatch.setattr("proxy.store.subjects.KNOWN_MAX", 3)
+    first = [await keys.pseudonym("acme", f"person-{number}") for number in range(5)]
+    assert len(keys.subjects._known) == 3
+    assert [await keys.pseudonym("acme", f"person-{number}") for number in range(5)] == first
+
+
+def run_and_kill(folder, run, after):
+    command = [sys.executable, "-m", "tests.store.subject_writer", str(folder), str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        told = [child.stdout.readline().split() for _ in range(after)]
+        child.kill()
+        told += [line.split() for line in child.stdout if line.endswith("\n")]
+    assert child.returncode == -signal.SIGKILL
+    return told
+
+
+@pytest.mark.timeout(120)
+def test_no_kill_leaves_a_pseudonym_without_its_key_or_a_person_with_two(tmp_path):
+    dice, told = random.Random(12), set()
+    for run in range(KILLS):
+        told |= set(map(tuple, run_and_kill(tmp_path, run, dice.randrange(1, 600))))
+    assert len(told) == len({user for user, _ in told}) == len({pseudonym for _, pseudonym in told})
+    keyed = {pseudonym_of(key) for _, key in rows(tmp_path)}
+    written = {each for (each,) in SqliteStore(tmp_path).query("SELECT DISTINCT user_pseudonym FROM rows")}
+    assert len(written) > 500
+    assert written <= keyed
+    assert {pseudonym for _, pseudonym in told} <= written

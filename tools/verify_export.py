@@ -1,0 +1,165 @@
+"""A second reader of exports: nothing but the standard library, and not a line shared with `proxy/`.
+
+    python tools/verify_export.py EXPORT [--head HEAD] [--keys KEYS_DB] [--ledger LEDGER]
+
+EXPORT is the folder that `fallthrough ledger export --to` made, or a file with what it printed. Checks that
+the rows are those that the manifest counts, each row by its hash, and each path by the root of the head.
+  --head    a head of that size kept elsewhere: a line of JSON as in the log or the heads file; - for stdin
+  --keys    the keys.db whose key signed the head
+  --ledger  the ledger it came from: every row of theirs is told, and told as it is there
+Prints every fault; exit status 0: it holds, 1: it does not. docs/decisions/0014-people.md has the format.
+"""
+
+import argparse
+import hashlib
+import hmac
+import json
+import sqlite3
+import struct
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+NOT_HASHED = ("prev", "hash", "path")
+HEAD = ("size", "hash", "root", "at_us", "epoch", "key_id")
+
+
+def encoded(values: list[Any]) -> bytes:
+    """Kinds, then integers and lengths of texts in 64 bits each, then texts."""
+    kinds = b"".join({int: b"i", str: b"t", type(None): b"-"}[type(value)] for value in values)
+    found = [value.encode() if isinstance(value, str) else value for value in values if value is not None]
+    numbers = [len(each) if isinstance(each, bytes) else each for each in found]
+    texts = b"".join(each for each in found if isinstance(each, bytes))
+    return kinds.rstrip(b"-") + b"\n" + struct.pack(f">{len(numbers)}q", *numbers) + texts
+
+
+def climb(own: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
+    """The root that a path leads to (RFC 9162, 2.1.3.2); None: it is no path of such a tree."""
+    last = size - 1
+    for other in path:
+        if last == 0:
+            return None
+        if index & 1 or index == last:
+            own = hashlib.sha256(b"\x01" + other + own).digest()
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            own = hashlib.sha256(b"\x01" + own + other).digest()
+        index, last = index >> 1, last >> 1
+    return own if last == 0 else None
+
+
+def read(place: Path) -> tuple[list[bytes], dict[str, Any]]:
+    """Lines of rows, and the manifest."""
+    if place.is_dir():
+        lines = (place / "rows.jsonl").read_bytes().splitlines(keepends=True)
+        return lines, json.loads((place / "manifest.json").read_bytes())
+    *lines, final = place.read_bytes().splitlines(keepends=True)
+    return lines, json.loads(final)["manifest"]
+
+
+def counted(lines: list[bytes], rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Iterator[str]:
+    """Where the manifest does not say what is there."""
+    seqs = [row["seq"] for row in rows]
+    if hashlib.sha256(b"".join(lines)).hexdigest() != manifest["sha256"]:
+        yield "manifest: not the digest of these rows"
+    if (len(rows), dict(Counter(row["kind"] for row in rows))) != (manifest["rows"], manifest["kinds"]):
+        yield "manifest: counts other rows"
+    if manifest["proved_rows"] != sum(row["path"] is not None for row in rows):
+        yield "manifest: counts other proofs"
+    if seqs != sorted(set(seqs)) or seqs[:1] + seqs[-1:] != [
+        each for each in (manifest["first_seq"], manifest["last_seq"]) if each is not None
+    ]:
+        yield "rows: out of order, or not from where to where the manifest says"
+
+
+def proved(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Iterator[str]:
+    """Rows that are not what was written, not in the head's tree, or another's."""
+    head, covered = manifest["head"] or {"root": None, "size": 0}, manifest["tree_rows"]
+    if covered != head["size"] // 1024 * 1024:
+        yield "manifest: the head covers other rows"
+    for row in rows:
+        values, seq = [value for name, value in row.items() if name not in NOT_HASHED], row["seq"]
+        own = hashlib.sha256(b"\x00" + bytes.fromhex(row["prev"]) + encoded(values)).digest()
+        if own.hex() != row["hash"]:
+            yield f"row {seq}: not what was written"
+        if row["tenant"] != manifest["tenant"] or manifest["user_pseudonym"] not in (
+            None,
+            row["user_pseudonym"],
+        ):
+            yield f"row {seq}: somebody else's"
+        if (row["path"] is None) != (seq > covered):
+            yield f"row {seq}: it has a path exactly if the head covers it"
+        elif row["path"] is not None:
+            root = climb(own, seq - 1, covered, [bytes.fromhex(each) for each in row["path"]])
+            if root is None or root.hex() != head["root"]:
+                yield f"row {seq}: its path does not lead to the head's root"
+
+
+def anchored(manifest: dict[str, Any], kept: dict[str, Any] | None, keys: Path | None) -> Iterator[str]:
+    """Whether the head is the one that was kept elsewhere, and whether this key signed it."""
+    head = manifest["head"]
+    if head is None:
+        if kept or keys:
+            yield "manifest: it has no head to compare"
+        return
+    if kept and [head[name] for name in HEAD] != [kept[name] for name in HEAD]:
+        yield "manifest: its head is not the one given"
+    if keys:
+        with reading(keys) as database:
+            key = database.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()[0]
+        signed = hmac.new(key, b"\x02" + encoded([head[name] for name in HEAD]), "sha256").hexdigest()
+        if head["mac"] != signed:
+            yield "manifest: its head is not signed by this key"
+
+
+def complete(rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: Path) -> Iterator[str]:
+    """Whether the ledger holds these rows, and no others of this person or tenant up to where it was read."""
+    end, user = manifest["ledger"], manifest["user_pseudonym"]
+    with reading(ledger) as database:
+        tail = database.execute("SELECT hash FROM rows WHERE seq = ?", (end["rows"],)).fetchone()
+        if end["rows"] and (tail is None or tail[0].hex() != end["hash"]):
+            yield f"ledger: row {end['rows']} is not the one that the export ended with"
+        found = database.execute(
+            "SELECT seq, hash FROM rows WHERE seq <= ? AND tenant = ? AND (? IS NULL OR user_pseudonym = ?)",
+            (end["rows"], manifest["tenant"], user, user),
+        )
+        if {seq: own.hex() for seq, own in found} != {row["seq"]: row["hash"] for row in rows}:
+            yield "ledger: it holds other rows of theirs than the export"
+
+
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+
+
+def verify(
+    place: Path, kept: dict[str, Any] | None = None, keys: Path | None = None, ledger: Path | None = None
+) -> list[str]:
+    """Every fault, in words."""
+    try:
+        lines, manifest = read(place)
+        rows = [json.loads(line) for line in lines]
+        faults = [*counted(lines, rows, manifest), *proved(rows, manifest), *anchored(manifest, kept, keys)]
+        return faults + (list(complete(rows, manifest, ledger)) if ledger else [])
+    except (OSError, sqlite3.Error, struct.error, ValueError, TypeError, LookupError) as error:
+        return [f"unreadable: {error!r}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Verify an export.")
+    parser.add_argument("export", type=Path)
+    parser.add_argument("--head", metavar="JSON|-", help="a head kept elsewhere")
+    parser.add_argument("--keys", type=Path, help="the keys.db whose key signed the head")
+    parser.add_argument("--ledger", type=Path, help="the ledger it came from")
+    told = parser.parse_args()
+    kept = json.loads(sys.stdin.read() if told.head == "-" else told.head) if told.head else None
+    faults = verify(told.export, kept, told.keys, told.ledger)
+    print("\n".join([*faults, "does NOT hold" if faults else "holds"]))
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()
