@@ -7,16 +7,18 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
-from proxy.policy import quota
+from proxy.errors import Failure, no_such_model
+from proxy.policy import fit, matching, quota, selection
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded
+from proxy.policy.ending import nobody_able
 from proxy.policy.selection import Candidate, Selection
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.table import Route, Table
-from proxy.usage import FREE, Usage
+from proxy.usage import FREE, NOTHING, Usage
 from proxy.wire.dialect import Dialect, Reader
-
-NOTHING = Usage()
+from proxy.wire.headers import named
+from proxy.wire.resuming import mendable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class Ending:
     """HTTP status as the caller saw it, or would have."""
     result: str
     """`ok`, or the word for what went wrong."""
+
+    @classmethod
+    def of(cls, failure: Failure | None, *, begun: bool) -> "Ending":
+        """How a call ends that came to `failure`, or to none."""
+        if failure is None:
+            return cls(200, "ok")
+        told = failure.told
+        return cls(200 if begun else told.status, "broken" if begun else told.code or told.type)
 
 
 @dataclass(slots=True)
@@ -61,6 +71,20 @@ class OpenAttempt:
     def losses(self) -> tuple[str, ...]:
         """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""
         return tuple(dict.fromkeys((*self.degraded.dropped, *self.request.degraded)))
+
+    def headers(self, number: int, content_type: str) -> dict[str, str]:
+        """What the answer says of itself, the `number`th that was asked for."""
+        target = self.candidate.target
+        headers = {
+            "content-type": content_type,
+            "x-request-id": self.call.id,
+            "x-fallthrough-upstream": target.upstream,
+            "x-fallthrough-model": target.model,
+            "x-fallthrough-attempts": str(number),
+        }
+        if losses := self.losses:
+            headers["x-fallthrough-degraded"] = named(losses)
+        return headers
 
     def close(self, result: str, call_began: float, now: float) -> Attempt:
         """The record of this try, which has ended with `result`."""
@@ -119,6 +143,39 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+    mends: bool = False
+    """Whether a stream of it that breaks may be gone on with: as much again is held for that."""
+
+    @classmethod
+    def opened(cls, table: Table, call: Call, started_us: int) -> "Book":
+        """Match `call` to a route and complete it by what the route and its limits demand.
+
+        Raises `CallerFault` if no route matches, or no target can serve it.
+        """
+        route = matching.match(table, call.model)
+        if route is None:
+            raise no_such_model(call.model)
+        if route.defaults:
+            call = replace(call, body={**route.defaults, **call.body})
+        if route.drop_params:
+            call = replace(call, drop_params=True)
+        if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
+            call = replace(call, output_cap=route.max_output_tokens)
+        chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
+        if not chosen.candidates:
+            raise nobody_able(chosen.passed_over)
+        estimate = quota.estimate(call, route)
+        mends = mendable(call, route.on_midstream)
+        if mends:
+            estimate = quota.Estimate(2 * estimate.input_tokens, 2 * estimate.output_tokens)
+        return cls(call, table, route, chosen, estimate, started_us, mends=mends)
+
+    @property
+    def covers_another(self) -> bool:
+        """Whether what is held pays for one more answer, after what was spent on those before it."""
+        estimate = self.estimate
+        worst = quota.dearest(self.candidates).worst(estimate.input_tokens, estimate.output_tokens)
+        return 2 * self.paid.total <= estimate.total and 2 * self.nano_usd <= worst
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -163,8 +220,8 @@ class Book:
             return
         cost = (candidate.target.price or FREE).cost(attempt.usage)
         before, spent = self.by_upstream.get(attempt.upstream, (NOTHING, 0))
-        self.by_upstream[attempt.upstream] = (_sum(before, attempt.usage), spent + cost)
-        self.paid = _sum(self.paid, attempt.usage)
+        self.by_upstream[attempt.upstream] = (before.plus(attempt.usage), spent + cost)
+        self.paid = self.paid.plus(attempt.usage)
         self.nano_usd += cost
 
     def settle(self, ending: Ending, ended_us: int) -> Settlement:
@@ -198,18 +255,3 @@ class Book:
 
     def _charges(self) -> tuple[Charge, ...]:
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    """Both together, as trustworthy as the less trustworthy (`reported` before `observed`)."""
-    if one is NOTHING:
-        return other
-    return replace(
-        other,
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cached=one.cached + other.cached,
-        cache_write=one.cache_write + other.cache_write,
-        reasoning=one.reasoning + other.reasoning,
-        source=max(one.source, other.source, key=("reported", "observed", "estimated").index),
-    )

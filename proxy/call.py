@@ -119,6 +119,8 @@ class Kind(StrEnum):
     """A success status with something else than an answer inside."""
     TRUNCATED = "truncated"
     """The answer stopped without saying that it was finished."""
+    STRAYED = "strayed"
+    """Asked to answer anew, it gave another answer than the one that the caller has the beginning of."""
     UNABLE = "unable"
     """This upstream cannot express the request (decided before anything was sent)."""
 

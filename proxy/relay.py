@@ -10,7 +10,8 @@ nothing: `policy/plan.py` says what to do next, and this file does it.
 
 Two commit points: nothing at all reaches the caller (C1, the status line) before the first content
 of a living answer (C2), so that any failure before it can be mended in silence. After C2 the stream
-belongs to one upstream; if it breaks, the caller gets an error event and never a `[DONE]`.
+belongs to one upstream; if it breaks, the caller gets an error event and never a `[DONE]`, unless its
+route has another target go on with exactly what was sent (`wire/sent.py`).
 """
 
 import asyncio
@@ -20,20 +21,22 @@ from dataclasses import dataclass, replace
 
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
-from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import fit, matching, quota, selection
+from proxy.errors import Failure, Told
+from proxy.policy import quota
 from proxy.policy.classify import classify
-from proxy.policy.degrade import degrade
-from proxy.policy.ending import nobody_able
+from proxy.policy.degrade import Degraded, degrade
 from proxy.policy.plan import (
     Answered,
     Broke,
     CallerGone,
+    Continue,
     Done,
     Event,
     Failed,
+    Order,
     Plan,
     PlanRules,
+    Restart,
     Skipped,
     Stop,
     Try,
@@ -43,12 +46,14 @@ from proxy.policy.plan import (
 from proxy.policy.selection import Candidate
 from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
 from proxy.snapshot import Snapshot
+from proxy.table import OnMidstream
 from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
 from proxy.wire.body import called
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
-from proxy.wire.headers import named
+from proxy.wire.resuming import resumed
+from proxy.wire.sent import Followed, Sent
 
 HOLD_MAX = 256 * 1024
 """Bytes held back before content; an upstream that talks so much without saying anything is broken."""
@@ -82,14 +87,14 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
     (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
     """
-    story = _Story(desk, caller, _open_book(desk, call))
+    story = _Story(desk, caller, Book.opened(desk.snapshot.table, call, desk.clock.wall_us()))
     ending = Ending(500, "internal_error")
     try:
         await story.reserve()
         failure = await story.drive()
-        ending = _ending(failure, begun=story.begun)
+        ending = Ending.of(failure, begun=story.begun)
     except Failure as refused:
-        ending = _ending(refused, begun=False)
+        ending = Ending.of(refused, begun=False)
         raise
     except asyncio.CancelledError:
         ending = story.interrupted()
@@ -100,31 +105,6 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
         await settled
     if failure is not None and not story.begun:
         raise failure
-
-
-def _open_book(desk: Desk, call: Call) -> Book:
-    """Match the call to a route and complete it by what the route and its limits demand."""
-    table = desk.snapshot.table
-    route = matching.match(table, call.model)
-    if route is None:
-        raise no_such_model(call.model)
-    if route.defaults:
-        call = replace(call, body={**route.defaults, **call.body})
-    if route.drop_params:
-        call = replace(call, drop_params=True)
-    if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
-        call = replace(call, output_cap=route.max_output_tokens)
-    chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
-    if not chosen.candidates:
-        raise nobody_able(chosen.passed_over)
-    return Book(call, table, route, chosen, quota.estimate(call, route), desk.clock.wall_us())
-
-
-def _ending(failure: Failure | None, *, begun: bool) -> Ending:
-    if failure is None:
-        return Ending(200, "ok")
-    told = failure.told
-    return Ending(200 if begun else told.status, "broken" if begun else told.code or told.type)
 
 
 _Tell = Callable[[OpenAttempt, UpstreamAnswer, Watch], Awaitable[Signal | None]]
@@ -141,10 +121,13 @@ class _Story:
         self._called = called(book.call.body)
         self._began = desk.clock.mono()
         deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
-        rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
+        route = book.route
+        rules = PlanRules(route.attempts, deadline, PATIENCE_S, route.on_midstream)
         self._deadline = deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._try: OpenAttempt | None = None
+        self._sent: Sent | None = None
+        """What the caller has, where a stream that breaks can be gone on with."""
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
 
@@ -199,8 +182,8 @@ class _Story:
         while True:
             self._announce()
             match step:
-                case Try(candidate, _):
-                    event = await self._attempt(candidate)
+                case Try() | Continue() | Restart():
+                    event = await self._attempt(step)
                 case Wait(until):
                     await asyncio.sleep(max(0.0, until - clock.mono()))
                     event = Woke()
@@ -220,11 +203,14 @@ class _Story:
 
     # ── one attempt ───────────────────────────────────────────────────────────────────────────────
 
-    async def _attempt(self, candidate: Candidate) -> Event:
+    async def _attempt(self, step: Order) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
+        candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
         recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
-        degraded = degrade(self._call, candidate.lacks)
+        degraded = self._asked(step)
+        if isinstance(degraded, Signal):
+            return Failed(degraded)
         request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
@@ -241,12 +227,26 @@ class _Story:
         if signal is None:
             self._note(attempt, "ok")
             return Answered()
-        if not self.begun and signal.phase is Phase.CONTENT:
+        if attempt.first is None and signal.phase is Phase.CONTENT:
             # The caller saw none of that content, so the call is still free to go elsewhere.
             signal = replace(signal, phase=Phase.HEADERS)
         attempt.signal = signal
         self._note(attempt, classify(signal).cls)
-        return Broke(signal) if self.begun else Failed(signal)
+        if attempt.first is None:
+            return Failed(signal)
+        return Broke(signal, self._sent is not None and self._sent.open and self._book.covers_another)
+
+    def _asked(self, step: Order) -> Degraded | Signal:
+        """The call as a target gets it: without what it lacks, and to go on from where another broke off."""
+        degraded = degrade(self._call, step.candidate.lacks)
+        if self._sent is None or not self.begun:
+            return degraded
+        spent = self._book.paid
+        self._sent.resume(spent, anew=isinstance(step, Restart))
+        if not isinstance(step, Continue):
+            return degraded
+        call = resumed(degraded.call, step.candidate.upstream.dialect, self._sent.text, spent.output)
+        return call if isinstance(call, Signal) else replace(degraded, call=call)
 
     async def _guarded(self, attempt: OpenAttempt, tell: _Tell) -> Signal | None:
         """Run one attempt under its deadlines; None: the caller has a whole answer."""
@@ -282,7 +282,7 @@ class _Story:
         """An answer event by event: held back until content, relayed as it comes from then on."""
         if not attempt.dialect.opens(reply.status, reply.headers):
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
-        reader = attempt.reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
+        reader = attempt.reader = self._follow(attempt)
         held = b""
         async with aclosing(_read(reader, reply)) as pieces:
             async for out in pieces:
@@ -301,23 +301,41 @@ class _Story:
             await self._caller.finish()
         return reader.failure
 
+    def _follow(self, attempt: OpenAttempt) -> Reader:
+        """The reader of an attempt; what it lets through is kept as long as that can be of use."""
+        reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
+        if not self._book.mends:
+            return reader
+        if self._sent is None or not self.begun:
+            self._sent = Sent(holds_space=self._book.route.on_midstream is OnMidstream.CONTINUE)
+        return Followed(reader, self._sent)
+
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
     async def _begin(self, attempt: OpenAttempt, content_type: str, data: bytes) -> None:
         """C1 and C2 at once: from here on this answer is the only one."""
         self.begun = True
+        first = self._spoke(attempt)
+        self._book.answered = attempt.candidate
+        self._book.first_ms = round((first - self._began) * 1000)
+        await self._caller.start(200, attempt.headers(len(self._book.attempts) + 1, content_type))
+        await self._write(data)
+
+    def _spoke(self, attempt: OpenAttempt) -> float:
+        """The first content of this attempt is for the caller: from now on it cannot be taken back."""
         attempt.phase = Phase.CONTENT
         attempt.first = self._desk.clock.mono()
         self._plan.began(attempt.first)
-        self._book.answered = attempt.candidate
-        self._book.first_ms = round((attempt.first - self._began) * 1000)
-        await self._caller.start(200, self._headers(attempt, content_type))
-        await self._write(data)
+        return attempt.first
 
     async def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> None:
         """Hand on what came; a slow caller stops the clock of the upstream."""
         if not data:
+            if self._sent is not None and self._sent.skipping:
+                self._rest(attempt, watch)
             return
+        if attempt.first is None:
+            self._spoke(attempt)
         pending = self._caller.write(data)
         if pending is not None:
             watch.move(NEVER)
@@ -333,19 +351,6 @@ class _Story:
         pending = self._caller.write(data)
         if pending is not None:
             await pending
-
-    def _headers(self, attempt: OpenAttempt, content_type: str) -> dict[str, str]:
-        target = attempt.candidate.target
-        headers = {
-            "content-type": content_type,
-            "x-request-id": self._call.id,
-            "x-fallthrough-upstream": target.upstream,
-            "x-fallthrough-model": target.model,
-            "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
-        }
-        if losses := attempt.losses:
-            headers["x-fallthrough-degraded"] = named(losses)
-        return headers
 
     # ── into memory and the book ────────────────────────────────────────────────────────────────────────
 

@@ -172,6 +172,17 @@ class Target:
         return f"{self.upstream}/{self.model}"
 
 
+class OnMidstream(StrEnum):
+    """What becomes of a stream that breaks after its first content."""
+
+    ERROR = "error"
+    """The caller is told in an error event."""
+    CONTINUE = "continue"
+    """A target that can goes on from where it broke."""
+    RESTART = "restart"
+    """A target answers anew; if it begins with what was sent already, the rest goes out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A match on the call and the targets that may answer it, in order."""
@@ -188,6 +199,7 @@ class Route:
     """Body members filled in where the caller is silent."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Fields of `Timeouts` that this route narrows, by field name."""
+    on_midstream: OnMidstream = OnMidstream.ERROR
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
 

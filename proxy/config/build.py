@@ -143,6 +143,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         max_output_tokens=part.max_output_tokens,
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
+        on_midstream=part.on_midstream,
         drop_params=part.drop_params,
     )
 

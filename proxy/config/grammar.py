@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from proxy.config import units
 from proxy.config.settings import Address
-from proxy.table import DialectName, Every, Per
+from proxy.table import DialectName, Every, OnMidstream, Per
 
 NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
@@ -208,8 +208,8 @@ class RoutePart(Part):
     """The order in which targets are tried: as written."""
     retry: RetryPart = RetryPart()
     """Tries at one target before the next."""
-    on_midstream: Literal["error"] = "error"
-    """What happens when a stream breaks after its first content: a typed error event."""
+    on_midstream: OnMidstream = OnMidstream.ERROR
+    """What mends a stream that breaks: nothing, a target that goes on exactly, or one that answers anew."""
     max_output_tokens: Annotated[Whole, Field(gt=0, le=10_000_000)] = 4096
     """Held against limits when the caller names no maximum."""
     drop_params: bool = False

@@ -8,8 +8,12 @@ on every path. It never sleeps, never sends, and starts nothing after the deadli
     todo = plan.start(now)              # Try(candidate, 1)
     todo = plan.on(Failed(signal), now) # Try the next | Wait | Stop
     todo = plan.on(Answered(), now)     # Done
+
+A stream that breaks in the caller's hands ends the call, unless its route has another target mend it:
+from then on only `Continue` or `Restart` is told, and whatever comes to nothing ends in that first break.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Kind, Phase, Signal
@@ -20,6 +24,7 @@ from proxy.policy.health import Health, Ticket
 from proxy.policy.selection import Candidate, PassedOver
 from proxy.policy.windows import Windows
 from proxy.ports import Dice
+from proxy.table import OnMidstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +36,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The attempt failed after content had reached the caller."""
+    """The attempt failed after content of it had reached the caller."""
 
     signal: Signal
+    mendable: bool = False
+    """Whether another target could go on from what the caller has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,22 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    """Have this candidate go on with the answer that broke."""
+
+    candidate: Candidate
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Have this candidate answer anew, and keep what the caller has not got yet."""
+
+    candidate: Candidate
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Sleep, then say `Woke`."""
 
@@ -93,7 +116,13 @@ class Done:
     """The call is over and nothing needs to be told."""
 
 
-Instruction = Try | Wait | Stop | Done
+Order = Try | Continue | Restart
+"""To make an attempt."""
+Instruction = Order | Wait | Stop | Done
+_ORDERS: Mapping[OnMidstream, type[Order]] = {
+    OnMidstream.CONTINUE: Continue,
+    OnMidstream.RESTART: Restart,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +135,7 @@ class PlanRules:
     """Monotonic seconds; no attempt starts at or after it."""
     wait_max_s: float
     """How long the call may wait, in all, for targets that are closed for a while."""
+    on_midstream: OnMidstream = OnMidstream.ERROR
 
 
 @dataclass(slots=True)
@@ -144,6 +174,8 @@ class Plan:
     _waited: float = field(default=0.0, init=False)
     _pinned: _Course | None = field(default=None, init=False)
     """Waited for in place: it goes before the others once."""
+    _broken: Failure | None = field(default=None, init=False)
+    """The break that is being mended."""
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
@@ -161,8 +193,8 @@ class Plan:
                 return self._failed(signal, now)
             case Skipped():
                 return self._skipped(event, now)
-            case Broke(signal):
-                return self._broke(signal, now)
+            case Broke():
+                return self._broke(event, now)
             case Answered():
                 self.health.answered(self._hand_back(), now)
                 return Done()
@@ -185,7 +217,7 @@ class Plan:
     def _next(self, now: float) -> Instruction:
         """Try whoever is free, those tried least first; else wait; else stop."""
         if self._late(now):
-            return Stop(self._trail.too_late())
+            return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
         for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
             if course.over or now < course.ready:
@@ -197,22 +229,27 @@ class Plan:
             self._trail.shut(course.candidate.target, door)
         return self._rest(now)
 
-    def _try(self, course: _Course, ticket: Ticket) -> Try:
+    def _try(self, course: _Course, ticket: Ticket) -> Order:
         self._course, self._ticket = course, ticket
         course.tries += 1
         self._number += 1
-        return Try(course.candidate, self._number)
+        order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
+        return order(course.candidate, self._number)
+
+    def _give_up(self, failure: Failure) -> Stop:
+        """A stream that could not be mended is told as what it is: broken."""
+        return Stop(self._broken or failure)
 
     def _rest(self, now: float) -> Instruction:
         """Nobody is free: wait for the first who will be, within the caller's patience."""
         waiting = [course for course in self._courses if not course.over]
         soonest = min(waiting, key=lambda course: course.ready, default=None)
         if soonest is None or self._late(soonest.ready):
-            return Stop(self._trail.failure(now))
+            return self._give_up(self._trail.failure(now))
         wait = soonest.ready - now
         if not soonest.brief:
             if self._waited + wait > self.rules.wait_max_s:
-                return Stop(self._trail.failure(now))
+                return self._give_up(self._trail.failure(now))
             self._waited += wait
         return Wait(soonest.ready)
 
@@ -226,7 +263,7 @@ class Plan:
         door = self.health.shut(course.candidate.target, now, last=course.last)
         until = None if door is None else door.until
         self._trail.failed(course.candidate.target, verdict, signal, until)
-        if not verdict.elsewhere:
+        if not verdict.elsewhere and self._broken is None:
             return Stop(ending.caller_fault(signal))
         if verdict.cls is Class.TOO_LONG:
             self._outgrown(course)
@@ -254,9 +291,11 @@ class Plan:
         if until is not None:
             course.ready, course.brief = until, False
         else:
-            pause = retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
-            course.ready, course.brief = now + pause, True
+            course.ready, course.brief = now + self._pause(course), True
         return self._next(now)
+
+    def _pause(self, course: _Course) -> float:
+        return retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
 
     def _skipped(self, event: Skipped, now: float) -> Instruction:
         course = self._current()
@@ -266,11 +305,19 @@ class Plan:
         course.ready, course.brief = event.until or now, False
         return self._next(now)
 
-    def _broke(self, signal: Signal, now: float) -> Instruction:
-        target = self._current().candidate.target
+    def _broke(self, event: Broke, now: float) -> Instruction:
+        course, signal = self._current(), event.signal
         verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
         self._report(verdict, signal, now)
-        return Stop(ending.broken(target, signal))
+        self._broken = ending.broken(course.candidate.target, signal)
+        if self.rules.on_midstream is OnMidstream.ERROR or not event.mendable:
+            return Stop(self._broken)
+        course.over = signal.kind is Kind.TIMEOUT or course.tries >= self.rules.attempts
+        course.ready, course.brief = now + self._pause(course), True
+        if self.rules.on_midstream is OnMidstream.CONTINUE:
+            for other in self._courses:
+                other.over = other.over or not other.candidate.goes_on
+        return self._next(now)
 
     def _report(self, verdict: Verdict, signal: Signal, now: float) -> None:
         """Hand the ticket back. An attempt cut short by the caller's own deadline blames nobody."""

@@ -23,6 +23,12 @@ class Candidate:
     lacks: tuple[Lack, ...] = ()
     """What must be left out of the call for this target; always empty unless the route allows it."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can go on with an answer that another began: its model's word, else its server's."""
+        prefill = self.target.facts.prefill
+        return self.upstream.capabilities.prefill if prefill is None else prefill
+
 
 @dataclass(frozen=True, slots=True)
 class PassedOver:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
+from proxy.facts.capabilities import KNOWN
 from proxy.policy.health import Health
 from proxy.ports import Alert, Claim, Hold, Settlement, Spent
 from proxy.relay import Desk
@@ -285,7 +286,11 @@ def table(*names: str, limits: tuple = (), timeouts: Timeouts | None = None, **r
     """A table of `names` in order behind the model `chat`."""
     upstreams = {
         name: Upstream(
-            name, "vllm" if "vllm" in name else "openai", "http://x/v1", timeouts=timeouts or Timeouts()
+            name,
+            "vllm" if "vllm" in name else "openai",
+            "http://x/v1",
+            timeouts=timeouts or Timeouts(),
+            capabilities=KNOWN["vllm" if "vllm" in name else "plain"],
         )
         for name in names
     }
