@@ -46,6 +46,8 @@ class Call:
     """Upstream to try first (`x-preferred-upstream`)."""
     patience_s: float | None = None
     """How long the caller will wait (`x-request-timeout`), seconds."""
+    retries: int = 0
+    """How often the caller's program has tried before (`x-stainless-retry-count`)."""
     output_cap: int | None = None
     """Sent as the maximum when the caller names none; None: nothing is added."""
     drop_params: bool = False

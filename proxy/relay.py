@@ -122,7 +122,7 @@ class _Story:
         self._began = desk.clock.mono()
         deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
         route = book.route
-        rules = PlanRules(route.attempts, deadline, PATIENCE_S, route.on_midstream)
+        rules = PlanRules(route.attempts, deadline, PATIENCE_S, route.on_midstream, book.call.retries > 0)
         self._deadline = deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._try: OpenAttempt | None = None

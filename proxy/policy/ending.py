@@ -77,6 +77,12 @@ class Trail:
         self._steps.append(f"{target} (context no larger)")
         self._marks.pop(target, None)
 
+    def spared(self, target: Target) -> None:
+        """A target gets no second try, because too many others have had one."""
+        step = f"{target} (retry budget spent)"
+        if step not in self._steps:
+            self._steps.append(step)
+
     def failure(self, now: float) -> Failure:
         """Nobody answered: the one error that says so."""
         if not self._marks:

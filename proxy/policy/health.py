@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from proxy.call import Kind, Signal
 from proxy.policy import retry
 from proxy.policy.breaker import Breaker, Pass, State
+from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
 from proxy.ports import Dice
 from proxy.table import BreakerRules, Target
@@ -21,6 +22,7 @@ ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
 COOLED_BY: Mapping[Kind, Class] = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
 """Kinds of trouble that may ask for a pause, and what the pause is then called."""
+RECOVERING = "recovering"
 RATE_FIRST_S = 1.0
 RATE_MAX_S = 60.0
 JITTER = 0.1
@@ -46,7 +48,7 @@ class Closed:
     until: float
     """When to ask again; always later than the `now` asked at."""
     why: str
-    """`open`, or the class that closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
+    """`open`, `recovering`, or what closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,21 @@ class _Cooling:
     strikes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Lasting:
+    """What a reload hands on."""
+
+    upstreams: dict[str, Breaker]
+    budgets: dict[str, RetryBudget]
+    cooling: dict[tuple[str, str], _Cooling]
+
+
 class Health:
     """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
 
     def __init__(self, rules: Mapping[str, BreakerRules]) -> None:
         self._upstreams = {name: Breaker(rule) for name, rule in rules.items()}
+        self._budgets = {name: RetryBudget() for name in rules}
         self._accounts = {name: Breaker(ACCOUNT_RULES) for name in rules}
         self._account_why: dict[str, Class] = {}
         self._models: dict[tuple[str, str], Breaker] = {}
@@ -77,15 +89,17 @@ class Health:
         The breakers are shared, so that calls still running on the old table count here too.
         Refused accounts and models are forgotten: the operator may just have mended them.
         """
-        kept, self._cooling = old.lasting
-        for name in self._upstreams.keys() & kept.keys():
-            kept[name].rules = self._upstreams[name].rules
-            self._upstreams[name] = kept[name]
+        kept = old.lasting
+        self._cooling = kept.cooling
+        for name in self._upstreams.keys() & kept.upstreams.keys():
+            kept.upstreams[name].rules = self._upstreams[name].rules
+            self._upstreams[name] = kept.upstreams[name]
+            self._budgets[name] = kept.budgets[name]
 
     @property
-    def lasting(self) -> tuple[dict[str, Breaker], dict[tuple[str, str], "_Cooling"]]:
+    def lasting(self) -> "_Lasting":
         """What outlives a reload; only for `adopt`."""
-        return self._upstreams, self._cooling
+        return _Lasting(self._upstreams, self._budgets, self._cooling)
 
     @property
     def outstanding(self) -> int:
@@ -98,6 +112,7 @@ class Health:
         cooling = self._cooling.get(_key(target))
         doors = (
             (upstream.closed_until(now, last=last), "open"),
+            (None if last else upstream.recovering_until(now), RECOVERING),
             (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
             (model.closed_until(now), Class.MODEL.value),
             (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
@@ -105,11 +120,18 @@ class Health:
         shut = [Closed(until, why) for until, why in doors if until is not None]
         return max(shut, key=lambda closed: closed.until, default=None)
 
-    def admit(self, target: Target, now: float, *, last: bool) -> Ticket | Closed:
-        """A ticket for `target`, or why and until when not. `last`: nothing is left behind it."""
+    def admit(self, target: Target, now: float, *, last: bool, again: bool = False) -> Ticket | Closed:
+        """A ticket for `target`, or why and until when not.
+
+        `last`: nothing is left behind it. `again`: the try counts as a second one.
+        """
         shut = self.shut(target, now, last=last)
         if shut is not None:
+            if shut.why == RECOVERING:
+                self._upstreams[target.upstream].knocked(now, let_in=False)
             return shut
+        self._upstreams[target.upstream].knocked(now, let_in=True)
+        self._budgets[target.upstream].tried(now, again=again)
         self._issued += 1
         self._out.add(self._issued)
         before = self._upstreams[target.upstream].state
@@ -122,6 +144,10 @@ class Health:
         )
         self._told(target.upstream, before)
         return ticket
+
+    def may_retry(self, target: Target, now: float) -> bool:
+        """Whether its upstream can bear a second try for one caller."""
+        return self._budgets[target.upstream].allows(now)
 
     def began(self, ticket: Ticket, now: float) -> Ticket:
         """Content has come: a probe need not run to its end to prove its point.

@@ -136,6 +136,8 @@ class PlanRules:
     wait_max_s: float
     """How long the call may wait, in all, for targets that are closed for a while."""
     on_midstream: OnMidstream = OnMidstream.ERROR
+    repeated: bool = False
+    """The caller's own program tries again: it gets no second tries of ours, and its first count as such."""
 
 
 @dataclass(slots=True)
@@ -220,9 +222,10 @@ class Plan:
             return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
         for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
-            if course.over or now < course.ready:
+            if course.over or now < course.ready or self._dear(course, now):
                 continue
-            door = self.health.admit(course.candidate.target, now, last=course.last)
+            again = course.tries > 0 or self.rules.repeated
+            door = self.health.admit(course.candidate.target, now, last=course.last, again=again)
             if isinstance(door, Ticket):
                 return self._try(course, door)
             course.ready, course.brief = door.until, False
@@ -267,7 +270,7 @@ class Plan:
             return Stop(ending.caller_fault(signal))
         if verdict.cls is Class.TOO_LONG:
             self._outgrown(course)
-        course.over = not verdict.again or course.tries >= self.rules.attempts
+        course.over = not verdict.again or self._tired(course) or self._dear(course, now)
         if course.over:
             return self._next(now)
         return self._again(course, signal, until, now)
@@ -301,7 +304,7 @@ class Plan:
         course = self._current()
         self.health.left(self._hand_back())
         self._trail.skipped(course.candidate.target, event.why, event.until)
-        course.over = event.until is None or course.tries >= self.rules.attempts
+        course.over = event.until is None or self._tired(course)
         course.ready, course.brief = event.until or now, False
         return self._next(now)
 
@@ -312,7 +315,7 @@ class Plan:
         self._broken = ending.broken(course.candidate.target, signal)
         if self.rules.on_midstream is OnMidstream.ERROR or not event.mendable:
             return Stop(self._broken)
-        course.over = signal.kind is Kind.TIMEOUT or course.tries >= self.rules.attempts
+        course.over = signal.kind is Kind.TIMEOUT or self._tired(course) or self._dear(course, now)
         course.ready, course.brief = now + self._pause(course), True
         if self.rules.on_midstream is OnMidstream.CONTINUE:
             for other in self._courses:
@@ -326,6 +329,19 @@ class Plan:
             self.health.left(ticket)
         else:
             self.health.failed(ticket, verdict, signal, now, self.dice)
+
+    def _tired(self, course: _Course) -> bool:
+        """Whether it has had all its tries."""
+        return course.tries >= (1 if self.rules.repeated else self.rules.attempts)
+
+    def _dear(self, course: _Course, now: float) -> bool:
+        """Whether it would be a second try that its upstream cannot bear; then it gets none."""
+        target = course.candidate.target
+        if course.tries == 0 or self.health.may_retry(target, now):
+            return False
+        course.over = True
+        self._trail.spared(target)
+        return True
 
     def _late(self, when: float) -> bool:
         return self.rules.deadline is not None and when >= self.rules.deadline

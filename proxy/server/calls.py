@@ -26,6 +26,7 @@ INLINE_PARSE_BYTES = 256 * 1024
 
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
 SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
+RETRIES = re.compile(r"[0-9]{1,4}")
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -68,6 +69,7 @@ class ChatCompletions:
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             preferred=preferred,
             patience_s=patience_s,
+            retries=_retries(visit.request),
         )
 
 
@@ -117,6 +119,12 @@ def _preferred(request: Request) -> str | None:
     if UPSTREAM_NAME.fullmatch(given) is None:
         raise bad_request("x-preferred-upstream is not the name of an upstream.", code="bad_header")
     return given
+
+
+def _retries(request: Request) -> int:
+    """What the official SDKs count; a word of theirs, not of the caller's, so that nonsense is no fault."""
+    given = request.headers.get("x-stainless-retry-count") or ""
+    return int(given) if RETRIES.fullmatch(given) else 0
 
 
 def _patience(request: Request) -> float | None:

@@ -63,11 +63,12 @@ class Dialogue:
     on_midstream: OnMidstream = OnMidstream.ERROR
     going_on: str = ""
     """Names of those who can go on with a partial answer."""
+    repeated: bool = False
     plan: Plan = field(init=False)
 
     def __post_init__(self):
         self.health = self.health or Health(dict.fromkeys("abc", RULES))
-        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s, self.on_midstream)
+        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s, self.on_midstream, self.repeated)
         listed = candidates(self.names, self.contexts, self.going_on)
         self.plan = Plan(listed, self.health, rules, FixedDice(self.roll), self.passed_over)
         self.failure = None

@@ -47,6 +47,15 @@ async def test_patience_is_given_in_seconds_or_with_a_unit(house, given, seconds
 
 
 @pytest.mark.parametrize(
+    ("given", "retries"), [(None, 0), ("0", 0), ("2", 2), ("-1", 0), ("two", 0), ("9" * 40, 0), ("٣", 0)]
+)
+async def test_what_the_sdk_tried_before_is_counted_and_nonsense_is_no_fault(house, given, retries):
+    headers = [] if given is None else [("x-stainless-retry-count", given)]
+    await house.send(chat(headers=headers))
+    assert house.calls[0].retries == retries
+
+
+@pytest.mark.parametrize(
     "header",
     [
         *(
