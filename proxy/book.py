@@ -50,6 +50,8 @@ class OpenAttempt:
     request: UpstreamRequest
     began: float
     """Monotonic seconds, like `first` and `last`."""
+    due: float = float("inf")
+    """When its first content must have come, for the caller's patience."""
     last: float = float("inf")
     """When the whole attempt must be over."""
     phase: Phase = Phase.SENT

@@ -46,6 +46,8 @@ class Call:
     """Upstream to try first (`x-preferred-upstream`)."""
     patience_s: float | None = None
     """How long the caller will wait (`x-request-timeout`), seconds."""
+    silence_s: float | None = None
+    """How long the caller's program bears to get nothing (`x-stainless-read-timeout`), seconds."""
     retries: int = 0
     """How often the caller's program has tried before (`x-stainless-retry-count`)."""
     output_cap: int | None = None

@@ -25,6 +25,7 @@ from proxy.errors import Failure, Told
 from proxy.policy import quota
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded, degrade
+from proxy.policy.patience import PlanRules
 from proxy.policy.plan import (
     Answered,
     Broke,
@@ -35,7 +36,6 @@ from proxy.policy.plan import (
     Failed,
     Order,
     Plan,
-    PlanRules,
     Restart,
     Skipped,
     Stop,
@@ -61,9 +61,6 @@ ERROR_MAX = 64 * 1024
 """Bytes read of an answer that is not a success."""
 WHOLE_MAX = 64 * 1024 * 1024
 """Bytes of an answer that is not streamed."""
-PATIENCE_S = 2.0
-"""How long a call waits for the soonest target when all are cooling down."""
-
 
 SHUTDOWN = Told(503, "The proxy is shutting down; the answer is incomplete.", "server_error", "shutdown")
 
@@ -120,10 +117,8 @@ class _Story:
         self._call = book.call
         self._called = called(book.call.body)
         self._began = desk.clock.mono()
-        deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
-        route = book.route
-        rules = PlanRules(route.attempts, deadline, PATIENCE_S, route.on_midstream, book.call.retries > 0)
-        self._deadline = deadline or NEVER
+        rules = PlanRules.of(book.call, book.route, self._began)
+        self._deadline = rules.deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._try: OpenAttempt | None = None
         self._sent: Sent | None = None
@@ -220,6 +215,7 @@ class _Story:
                 return Skipped("limit spent", self._mono_of(spent.claim.window_end))
             self._book.claims += claims
         attempt = OpenAttempt(candidate, dialect, degraded, request, self._desk.clock.mono())
+        attempt.due = step.until or NEVER
         self._try = attempt
         tell = self._stream if self._call.stream else self._whole
         signal = await self._guarded(attempt, tell)
@@ -254,7 +250,7 @@ class _Story:
         first_s = times.first_token_s if self._call.stream else times.whole_s
         attempt.last = min(attempt.began + times.total_s, self._deadline)
         try:
-            with Watch(min(attempt.began + first_s, attempt.last)) as watch:
+            with Watch(min(attempt.began + first_s, attempt.due, attempt.last)) as watch:
                 async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
                     attempt.status, attempt.phase = reply.status, Phase.HEADERS
                     return await tell(attempt, reply, watch)

@@ -83,6 +83,11 @@ class Trail:
         if step not in self._steps:
             self._steps.append(step)
 
+    def hopeless(self, target: Target) -> None:
+        """A target is not asked, because it never answered in as little time as is left."""
+        self._steps.append(f"{target} (too little time left)")
+        self._marks[target] = _Mark("hopeless", None, timeout=True)
+
     def failure(self, now: float) -> Failure:
         """Nobody answered: the one error that says so."""
         if not self._marks:

@@ -14,6 +14,7 @@ from proxy.policy import retry
 from proxy.policy.breaker import Breaker, Pass, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
+from proxy.policy.patience import Pace
 from proxy.ports import Dice
 from proxy.table import BreakerRules, Target
 
@@ -66,6 +67,7 @@ class _Lasting:
 
     upstreams: dict[str, Breaker]
     budgets: dict[str, RetryBudget]
+    paces: dict[tuple[str, str, bool], Pace]
     cooling: dict[tuple[str, str], _Cooling]
 
 
@@ -79,6 +81,7 @@ class Health:
         self._account_why: dict[str, Class] = {}
         self._models: dict[tuple[str, str], Breaker] = {}
         self._cooling: dict[tuple[str, str], _Cooling] = {}
+        self._paces: dict[tuple[str, str, bool], Pace] = {}
         self._changes: list[tuple[str, str]] = []
         self._out: set[int] = set()
         self._issued = 0
@@ -90,7 +93,7 @@ class Health:
         Refused accounts and models are forgotten: the operator may just have mended them.
         """
         kept = old.lasting
-        self._cooling = kept.cooling
+        self._cooling, self._paces = kept.cooling, kept.paces
         for name in self._upstreams.keys() & kept.upstreams.keys():
             kept.upstreams[name].rules = self._upstreams[name].rules
             self._upstreams[name] = kept.upstreams[name]
@@ -99,7 +102,7 @@ class Health:
     @property
     def lasting(self) -> "_Lasting":
         """What outlives a reload; only for `adopt`."""
-        return _Lasting(self._upstreams, self._budgets, self._cooling)
+        return _Lasting(self._upstreams, self._budgets, self._paces, self._cooling)
 
     @property
     def outstanding(self) -> int:
@@ -148,6 +151,14 @@ class Health:
     def may_retry(self, target: Target, now: float) -> bool:
         """Whether its upstream can bear a second try for one caller."""
         return self._budgets[target.upstream].allows(now)
+
+    def pace(self, target: Target, *, stream: bool) -> Pace:
+        """How long it takes to the first content of a stream, or to a whole answer."""
+        key = (target.upstream, target.model, stream)
+        found = self._paces.get(key)
+        if found is None:
+            found = self._paces[key] = Pace()
+        return found
 
     def began(self, ticket: Ticket, now: float) -> Ticket:
         """Content has come: a probe need not run to its end to prove its point.

@@ -21,6 +21,7 @@ from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
 from proxy.policy.health import Health, Ticket
+from proxy.policy.patience import PlanRules
 from proxy.policy.selection import Candidate, PassedOver
 from proxy.policy.windows import Windows
 from proxy.ports import Dice
@@ -78,6 +79,8 @@ class Try:
     candidate: Candidate
     number: int
     """Counts attempts of this call from 1."""
+    until: float | None = None
+    """Content must have come by then (monotonic seconds): the rest of the caller's patience is others'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Continue:
 
     candidate: Candidate
     number: int
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Restart:
 
     candidate: Candidate
     number: int
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +128,6 @@ _ORDERS: Mapping[OnMidstream, type[Order]] = {
     OnMidstream.CONTINUE: Continue,
     OnMidstream.RESTART: Restart,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRules:
-    """The bounds of one call."""
-
-    attempts: int
-    """Tries at one target, the first included."""
-    deadline: float | None
-    """Monotonic seconds; no attempt starts at or after it."""
-    wait_max_s: float
-    """How long the call may wait, in all, for targets that are closed for a while."""
-    on_midstream: OnMidstream = OnMidstream.ERROR
-    repeated: bool = False
-    """The caller's own program tries again: it gets no second tries of ours, and its first count as such."""
 
 
 @dataclass(slots=True)
@@ -176,8 +166,14 @@ class Plan:
     _waited: float = field(default=0.0, init=False)
     _pinned: _Course | None = field(default=None, init=False)
     """Waited for in place: it goes before the others once."""
+    _begun: bool = field(default=False, init=False)
+    """Whether the caller has the beginning of an answer."""
     _broken: Failure | None = field(default=None, init=False)
     """The break that is being mended."""
+    _started: float = field(default=0.0, init=False)
+    """When the attempt in progress began."""
+    _until: float | None = field(default=None, init=False)
+    """When its share of the caller's patience ends."""
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
@@ -210,6 +206,9 @@ class Plan:
     def began(self, now: float) -> None:
         """The first content has come; a half-open breaker may close before the answer ends."""
         if self._ticket is not None:
+            if not self._begun:
+                self._begun = True
+                self.health.pace(self._ticket.target, stream=self.rules.stream).took(now - self._started)
             self._ticket = self.health.began(self._ticket, now)
 
     def changes(self) -> tuple[tuple[str, str], ...]:
@@ -222,22 +221,27 @@ class Plan:
             return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
         for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
-            if course.over or now < course.ready or self._dear(course, now):
+            if course.over or now < course.ready or self._dear(course, now) or self._hopeless(course, now):
                 continue
             again = course.tries > 0 or self.rules.repeated
             door = self.health.admit(course.candidate.target, now, last=course.last, again=again)
             if isinstance(door, Ticket):
-                return self._try(course, door)
+                return self._try(course, door, now)
             course.ready, course.brief = door.until, False
             self._trail.shut(course.candidate.target, door)
         return self._rest(now)
 
-    def _try(self, course: _Course, ticket: Ticket) -> Order:
+    def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
         self._course, self._ticket = course, ticket
         course.tries += 1
         self._number += 1
+        self._started, self._until = now, None
+        if (end := self._end) is not None:
+            others = any(not one.over and one.tries == 0 for one in self._courses)
+            pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
+            self._until = now + pace.share(end - now, others=others)
         order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
-        return order(course.candidate, self._number)
+        return order(course.candidate, self._number, self._until)
 
     def _give_up(self, failure: Failure) -> Stop:
         """A stream that could not be mended is told as what it is: broken."""
@@ -287,7 +291,7 @@ class Plan:
     def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
         """The target may have another try: at once if it asks for little time, else after the others."""
         asked = retry.clamp(signal.retry_after_s)
-        if asked is not None and retry.in_place(asked, now, self.rules.deadline):
+        if asked is not None and retry.in_place(asked, now, self._end):
             course.ready, course.brief = now + asked, True
             self._pinned = course
             return Wait(course.ready)
@@ -323,9 +327,10 @@ class Plan:
         return self._next(now)
 
     def _report(self, verdict: Verdict, signal: Signal, now: float) -> None:
-        """Hand the ticket back. An attempt cut short by the caller's own deadline blames nobody."""
+        """Hand the ticket back. An attempt cut short by the caller's own impatience blames nobody."""
         ticket = self._hand_back()
-        if signal.kind is Kind.TIMEOUT and self._late(now):
+        hurried = self._until is not None and now >= self._until and signal.phase is not Phase.CONTENT
+        if signal.kind is Kind.TIMEOUT and (hurried or self._late(now)):
             self.health.left(ticket)
         else:
             self.health.failed(ticket, verdict, signal, now, self.dice)
@@ -343,8 +348,23 @@ class Plan:
         self._trail.spared(target)
         return True
 
+    def _hopeless(self, course: _Course, now: float) -> bool:
+        """Whether it has never been as quick as it would have to be now; then it is not asked."""
+        end, target = self._end, course.candidate.target
+        if end is None or self.health.pace(target, stream=self.rules.stream).least <= end - now:
+            return False
+        course.over = True
+        self._trail.hopeless(target)
+        return True
+
+    @property
+    def _end(self) -> float | None:
+        """When the caller's patience ends, as things stand."""
+        return self.rules.end(begun=self._begun)
+
     def _late(self, when: float) -> bool:
-        return self.rules.deadline is not None and when >= self.rules.deadline
+        end = self._end
+        return end is not None and when >= end
 
     def _current(self) -> _Course:
         if self._course is None:

@@ -306,10 +306,14 @@ def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), (Notes(),))
 
 
+OF_THE_CALL = frozenset({"preferred", "patience_s", "silence_s", "retries"})
+"""What a caller says in headers, not in the body."""
+
+
 def call(number: int = 1, *, stream: bool = True, **members) -> Call:
     """A small call for the model `chat`."""
     body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    body |= {key: value for key, value in members.items() if key not in {"preferred", "patience_s"}}
+    body |= {key: value for key, value in members.items() if key not in OF_THE_CALL}
     return Call(
         id=f"req_{number}",
         created=1,
@@ -321,4 +325,6 @@ def call(number: int = 1, *, stream: bool = True, **members) -> Call:
         include_usage=bool((members.get("stream_options") or {}).get("include_usage")),
         preferred=members.get("preferred"),
         patience_s=members.get("patience_s"),
+        silence_s=members.get("silence_s"),
+        retries=members.get("retries", 0),
     )
