@@ -169,6 +169,7 @@ class Book:
         estimate = quota.estimate(call, route)
         mends = mendable(call, route.on_midstream)
         if mends:
+            call = replace(call, mends=True)
             estimate = quota.Estimate(2 * estimate.input_tokens, 2 * estimate.output_tokens)
         return cls(call, table, route, chosen, estimate, started_us, mends=mends)
 

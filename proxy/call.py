@@ -50,6 +50,8 @@ class Call:
     """How long the caller's program bears to get nothing (`x-stainless-read-timeout`), seconds."""
     retries: int = 0
     """How often the caller's program has tried before (`x-stainless-retry-count`)."""
+    mends: bool = False
+    """Another may have to go on with its stream, so that it is worth knowing at each word how far it got."""
     output_cap: int | None = None
     """Sent as the maximum when the caller names none; None: nothing is added."""
     drop_params: bool = False
@@ -168,7 +170,7 @@ class Attempt:
     upstream: str
     model: str
     result: str
-    """`ok`, a class of `policy/classify.py` such as `overload`, `skipped`, or `caller_gone`."""
+    """`ok`, a class of `policy/classify.py` such as `overload`, `outrun`, or `caller_gone`."""
     status: int | None
     phase: str
     started_ms: int

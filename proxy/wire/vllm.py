@@ -2,7 +2,8 @@
 
 A caller's members reach an engine that we run ourselves, so only those on the list here pass:
 chat templates, embedded prompts and their kind never do, whatever the table allows. vLLM ignores
-the old `functions` without a word and refuses empty `tools`, so both are put right here.
+the old `functions` without a word and refuses empty `tools`, so both are put right here. One event may
+hold several tokens when its server is busy, so a stream that another may go on with is counted by it.
 """
 
 from dataclasses import replace
@@ -87,6 +88,9 @@ class VLLM(OpenAI):
         self, call: Call, target: Target, upstream: Upstream, recalled: Recalled
     ) -> UpstreamRequest | Signal:
         """The request for `target`; a `Signal` (`UNABLE`) if vLLM cannot express the call."""
+        if call.mends:
+            options = {**(call.body.get("stream_options") or {}), "continuous_usage_stats": True}
+            call = replace(call, body={**call.body, "stream_options": options})
         body: dict[str, Any] = dict(call.body)
         for name in _CANNOT:
             if is_used(name, body.pop(name, None)):

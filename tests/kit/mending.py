@@ -68,8 +68,10 @@ def check_broken(caller, text):
     assert caller.finished
 
 
-def plain(narrator):
-    return narrator.stream({"messages": [{"role": "user", "content": "hi"}]})
+def plain(narrator, *, counts=True):
+    """What it says when nothing breaks; with `counts`, as it is asked where a break could be mended."""
+    options = {"stream_options": {"continuous_usage_stats": counts}}
+    return narrator.stream({"messages": [{"role": "user", "content": "hi"}], **options})
 
 
 ASKS_USAGE = {"stream_options": {"include_usage": True}}

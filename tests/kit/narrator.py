@@ -17,12 +17,20 @@ from tests.kit.scripted_ports import DONE, RESET, Says, ScriptedAnswer
 PROMPT_TOKENS = 5
 
 
+def usage(prompt: int, output: int) -> dict[str, int]:
+    return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+
+
 class Narrator:
-    """The Upstreams port. `cuts[i]` says after how many bytes the i-th answer breaks; None: not at all."""
+    """The Upstreams port. `cuts[i]` says after how many bytes the i-th answer breaks; None: not at all.
+
+    `together` tokens come in one event, as from a busy server.
+    """
 
     def __init__(
-        self, tokens: Sequence[str], cuts: Sequence[int | None] = (), how=RESET, piece: int = 0
+        self, tokens: Sequence[str], cuts: Sequence[int | None] = (), how=RESET, *, piece=0, together=1
     ) -> None:
+        self.together = together
         self.tokens = tuple(tokens)
         self.cuts = list(cuts)
         self.how = how
@@ -72,16 +80,17 @@ class Narrator:
             "created": number,
             "model": f"m{number}",
         }
-        events = [self._event(head, {"role": "assistant", "content": ""})]
-        events += [self._event(head, {"content": token}) for token in spoken]
-        events.append(self._event(head, {}, "length" if len(spoken) < len(left) else "stop"))
         prompt = PROMPT_TOKENS + len(self.tokens) - len(left)
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": len(spoken),
-            "total_tokens": prompt + len(spoken),
-        }
-        events.append(b"data: " + orjson.dumps({**head, "choices": [], "usage": usage}) + b"\n\n")
+        counts = (body.get("stream_options") or {}).get("continuous_usage_stats")
+        events = [self._event(head, {"role": "assistant", "content": ""})]
+        for at in range(0, len(spoken), self.together):
+            some = spoken[at : at + self.together]
+            now = {**head, "usage": usage(prompt, at + len(some))} if counts else head
+            events.append(self._event(now, {"content": "".join(some)}))
+        events.append(self._event(head, {}, "length" if len(spoken) < len(left) else "stop"))
+        events.append(
+            b"data: " + orjson.dumps({**head, "choices": [], "usage": usage(prompt, len(spoken))}) + b"\n\n"
+        )
         return b"".join([*events, DONE])
 
     def _after(self, begun: str) -> tuple[str, ...]:

@@ -81,6 +81,16 @@ def test_what_goes_on_is_asked_for_no_more_than_is_left_of_the_callers_maximum()
             assert second["max_tokens"] == 6 - len(said) // 2
 
 
+@pytest.mark.parametrize("together", [2, 3, 5])
+def test_the_maximum_is_kept_where_a_busy_server_sends_many_tokens_at_once(together):
+    whole = plain(Narrator(SHORT, together=together))
+    for cut in range(whole.index(b" 1"), whole.index(b"finish", whole.index(b" 5"))):
+        upstreams = Narrator(SHORT, [cut], together=together)
+        caller, at = one(table("vllm-a", "vllm-b", on_midstream=CONTINUE), upstreams, call(max_tokens=7))
+        check_whole(caller, " 1 2 3 4 5 6 7")
+        assert at.ledger.outcome.usage.output == 7
+
+
 def test_the_cap_of_a_limit_is_kept_too():
     limits = (Limit(Unit.TOKENS, 10**6, Every.DAY, per=Per.TENANT),)
     book = table("vllm-a", "vllm-b", limits=limits, max_output_tokens=6, on_midstream=CONTINUE)
@@ -128,7 +138,7 @@ def test_both_attempts_are_in_the_ledger_and_charged():
     ]
     assert outcome.attempts[1].usage.input == PROMPT_TOKENS + 3
     assert outcome.usage.output == 8
-    assert outcome.usage.source is Source.OBSERVED
+    assert outcome.usage.source is Source.REPORTED, "the engine was asked to count as it goes"
     assert outcome.nano_usd == sum(PRICE.cost(one.usage) for one in outcome.attempts)
     assert sum(at.ledger.used.values()) == outcome.attempts[1].usage.total, "the second upstream's own limit"
 
