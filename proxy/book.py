@@ -10,15 +10,17 @@ from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRe
 from proxy.errors import Failure, no_such_model
 from proxy.policy import fit, matching, quota, selection
 from proxy.policy.classify import classify
-from proxy.policy.degrade import Degraded
+from proxy.policy.degrade import Degraded, degrade
 from proxy.policy.ending import nobody_able
 from proxy.policy.selection import Candidate, Selection
+from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Charge, Claim, Hold, Settlement
-from proxy.table import Route, Table
+from proxy.table import OnMidstream, Route, Table
 from proxy.usage import FREE, NOTHING, Usage
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
-from proxy.wire.resuming import mendable
+from proxy.wire.resuming import mendable, resumed
+from proxy.wire.sent import Followed, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Ending:
 class OpenAttempt:
     """One try in progress."""
 
+    number: int
+    """Among the attempts of its call."""
     candidate: Candidate
     dialect: Dialect
     degraded: Degraded
@@ -59,6 +63,8 @@ class OpenAttempt:
     first: float | None = None
     """When content was first sent to the caller; None: it has nothing of this attempt."""
     reader: Reader | None = None
+    sent: Sent | None = None
+    """What the caller has, or will have if this attempt wins, where that is kept."""
     usage: Usage | None = None
     """Of a whole answer."""
     signal: Signal | None = None
@@ -142,11 +148,14 @@ class Book:
     first_ms: int | None = None
     answered: Candidate | None = None
     """Whose content reached the caller."""
+    sent: Sent | None = None
+    """What the caller has of a stream, where another may have to go on with it."""
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
-    mends: bool = False
-    """Whether a stream of it that breaks may be gone on with: as much again is held for that."""
+    spares: int = 0
+    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
+    As many times as much again is held for them."""
 
     @classmethod
     def opened(cls, table: Table, call: Call, started_us: int) -> "Book":
@@ -170,15 +179,47 @@ class Book:
         mends = mendable(call, route.on_midstream)
         if mends:
             call = replace(call, mends=True)
-            estimate = quota.Estimate(2 * estimate.input_tokens, 2 * estimate.output_tokens)
-        return cls(call, table, route, chosen, estimate, started_us, mends=mends)
+        spares = mends + (route.hedge_s is not None and call.stream)
+        if spares:
+            parts = 1 + spares
+            estimate = quota.Estimate(parts * estimate.input_tokens, parts * estimate.output_tokens)
+        return cls(call, table, route, chosen, estimate, started_us, spares=spares)
+
+    @property
+    def mendable(self) -> bool:
+        """Whether another target could go on with what the caller has, and is paid for."""
+        return self.sent is not None and self.sent.open and self.covers_another
 
     @property
     def covers_another(self) -> bool:
         """Whether what is held pays for one more answer, after what was spent on those before it."""
-        estimate = self.estimate
+        estimate, parts = self.estimate, 1 + self.spares
         worst = quota.dearest(self.candidates).worst(estimate.input_tokens, estimate.output_tokens)
-        return 2 * self.paid.total <= estimate.total and 2 * self.nano_usd <= worst
+        tokens, money = parts * self.paid.total, parts * self.nano_usd
+        return tokens <= self.spares * estimate.total and money <= self.spares * worst
+
+    def asked(self, step: Order) -> Degraded | Signal:
+        """The call as a target gets it: without what it lacks, and to go on from where another broke off.
+
+        A `Signal` if it cannot go on from there.
+        """
+        degraded = degrade(self.call, step.candidate.lacks)
+        if self.sent is None:
+            return degraded
+        self.sent.resume(self.paid, anew=isinstance(step, Restart))
+        if not isinstance(step, Continue):
+            return degraded
+        call = resumed(degraded.call, step.candidate.upstream.dialect, self.sent.text, self.paid.output)
+        return call if isinstance(call, Signal) else replace(degraded, call=call)
+
+    def reader(self, attempt: OpenAttempt) -> Reader:
+        """The reader of an attempt; what it lets through is kept where another may have to go on with it."""
+        reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
+        if not self.call.mends:
+            return reader
+        holds = self.route.on_midstream is OnMidstream.CONTINUE
+        attempt.sent = self.sent or Sent(holds_space=holds)
+        return Followed(reader, attempt.sent)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -245,7 +286,7 @@ class Book:
             upstream_model=answered.model if answered else None,
             usage=self.paid,
             nano_usd=self.nano_usd,
-            attempts=tuple(self.attempts),
+            attempts=tuple(sorted(self.attempts, key=lambda attempt: attempt.started_ms)),
             started_us=self.started_us,
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,

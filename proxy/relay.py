@@ -24,18 +24,21 @@ from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told
 from proxy.policy import quota
 from proxy.policy.classify import classify
-from proxy.policy.degrade import Degraded, degrade
 from proxy.policy.patience import PlanRules
-from proxy.policy.plan import (
+from proxy.policy.plan import Plan
+from proxy.policy.selection import Candidate
+from proxy.policy.steps import (
     Answered,
     Broke,
+    CalledOff,
     CallerGone,
     Continue,
     Done,
     Event,
     Failed,
+    Instruction,
     Order,
-    Plan,
+    Rely,
     Restart,
     Skipped,
     Stop,
@@ -43,17 +46,14 @@ from proxy.policy.plan import (
     Wait,
     Woke,
 )
-from proxy.policy.selection import Candidate
 from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
+from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
-from proxy.table import OnMidstream
 from proxy.watch import NEVER, Watch
 from proxy.wire import DIALECTS
 from proxy.wire.body import called
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
-from proxy.wire.resuming import resumed
-from proxy.wire.sent import Followed, Sent
 
 HOLD_MAX = 256 * 1024
 """Bytes held back before content; an upstream that talks so much without saying anything is broken."""
@@ -120,9 +120,8 @@ class _Story:
         rules = PlanRules.of(book.call, book.route, self._began)
         self._deadline = rules.deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
-        self._try: OpenAttempt | None = None
-        self._sent: Sent | None = None
-        """What the caller has, where a stream that breaks can be gone on with."""
+        self._open: dict[int, OpenAttempt] = {}
+        self._race: Race | None = None
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
 
@@ -146,8 +145,8 @@ class _Story:
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """The one exit: queue the settlement (no await may come first), then tell the observers."""
         desk, book = self._desk, self._book
-        if self._try is not None:  # cut short: note how far it had got
-            self._note(self._try, ending.result)
+        for attempt in self._open.values():  # cut short: note how far it had got
+            self._note(attempt, ending.result)
         self._plan.on(CallerGone(), desk.clock.mono())
         self._announce()
         settlement = book.settle(ending, desk.clock.wall_us())
@@ -177,6 +176,9 @@ class _Story:
         while True:
             self._announce()
             match step:
+                case Try() if self._call.stream and self._book.route.hedge_s is not None:
+                    step = await self._hedged(step, self._book.route.hedge_s)
+                    continue
                 case Try() | Continue() | Restart():
                     event = await self._attempt(step)
                 case Wait(until):
@@ -187,7 +189,7 @@ class _Story:
                         await self._write(error_event(failure.told))
                         await self._caller.finish()
                     return failure
-                case Done():
+                case Done() | Rely():
                     return None
             step = self._plan.on(event, clock.mono())
 
@@ -203,7 +205,7 @@ class _Story:
         candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
         recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
-        degraded = self._asked(step)
+        degraded = self._book.asked(step)
         if isinstance(degraded, Signal):
             return Failed(degraded)
         request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
@@ -214,12 +216,12 @@ class _Story:
             if spent is not None:
                 return Skipped("limit spent", self._mono_of(spent.claim.window_end))
             self._book.claims += claims
-        attempt = OpenAttempt(candidate, dialect, degraded, request, self._desk.clock.mono())
+        attempt = OpenAttempt(step.number, candidate, dialect, degraded, request, self._desk.clock.mono())
         attempt.due = step.until or NEVER
-        self._try = attempt
+        self._open[step.number] = attempt
         tell = self._stream if self._call.stream else self._whole
         signal = await self._guarded(attempt, tell)
-        self._try = None
+        del self._open[step.number]
         if signal is None:
             self._note(attempt, "ok")
             return Answered()
@@ -230,19 +232,34 @@ class _Story:
         self._note(attempt, classify(signal).cls)
         if attempt.first is None:
             return Failed(signal)
-        return Broke(signal, self._sent is not None and self._sent.open and self._book.covers_another)
+        return Broke(signal, self._book.mendable)
 
-    def _asked(self, step: Order) -> Degraded | Signal:
-        """The call as a target gets it: without what it lacks, and to go on from where another broke off."""
-        degraded = degrade(self._call, step.candidate.lacks)
-        if self._sent is None or not self.begun:
-            return degraded
-        spent = self._book.paid
-        self._sent.resume(spent, anew=isinstance(step, Restart))
-        if not isinstance(step, Continue):
-            return degraded
-        call = resumed(degraded.call, step.candidate.upstream.dialect, self._sent.text, spent.output)
-        return call if isinstance(call, Signal) else replace(degraded, call=call)
+    async def _hedged(self, first: Order, after_s: float) -> Instruction:
+        """Try one target, and a second one beside it if it is late; the first content decides."""
+        self._race = Race(self._contend, self._second, self._ended)
+        try:
+            return await self._race.run(first, after_s)
+        finally:
+            self._race = None
+
+    async def _contend(self, step: Order) -> Result:
+        try:
+            return await self._attempt(step)
+        except Failure as failure:
+            return failure
+
+    def _second(self) -> Order | None:
+        """Who is asked beside the first, once that has been sent what it was to be sent."""
+        if self.begun or not self._open or not self._book.covers_another:
+            return None
+        return self._plan.hedge(self._desk.clock.mono())
+
+    def _ended(self, result: Result, number: int) -> Instruction:
+        if isinstance(result, Failure):
+            return Stop(result)
+        if isinstance(result, CalledOff) and (attempt := self._open.pop(number, None)) is not None:
+            self._note(attempt, "outrun")
+        return self._plan.on(result, self._desk.clock.mono(), number)
 
     async def _guarded(self, attempt: OpenAttempt, tell: _Tell) -> Signal | None:
         """Run one attempt under its deadlines; None: the caller has a whole answer."""
@@ -278,7 +295,7 @@ class _Story:
         """An answer event by event: held back until content, relayed as it comes from then on."""
         if not attempt.dialect.opens(reply.status, reply.headers):
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
-        reader = attempt.reader = self._follow(attempt)
+        reader = attempt.reader = self._book.reader(attempt)
         held = b""
         async with aclosing(_read(reader, reply)) as pieces:
             async for out in pieces:
@@ -297,37 +314,31 @@ class _Story:
             await self._caller.finish()
         return reader.failure
 
-    def _follow(self, attempt: OpenAttempt) -> Reader:
-        """The reader of an attempt; what it lets through is kept as long as that can be of use."""
-        reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
-        if not self._book.mends:
-            return reader
-        if self._sent is None or not self.begun:
-            self._sent = Sent(holds_space=self._book.route.on_midstream is OnMidstream.CONTINUE)
-        return Followed(reader, self._sent)
-
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
     async def _begin(self, attempt: OpenAttempt, content_type: str, data: bytes) -> None:
         """C1 and C2 at once: from here on this answer is the only one."""
         self.begun = True
+        if self._race is not None:
+            self._race.won()
+        self._book.sent = attempt.sent
         first = self._spoke(attempt)
         self._book.answered = attempt.candidate
         self._book.first_ms = round((first - self._began) * 1000)
-        await self._caller.start(200, attempt.headers(len(self._book.attempts) + 1, content_type))
+        await self._caller.start(200, attempt.headers(attempt.number, content_type))
         await self._write(data)
 
     def _spoke(self, attempt: OpenAttempt) -> float:
         """The first content of this attempt is for the caller: from now on it cannot be taken back."""
         attempt.phase = Phase.CONTENT
         attempt.first = self._desk.clock.mono()
-        self._plan.began(attempt.first)
+        self._plan.began(attempt.first, attempt.number)
         return attempt.first
 
     async def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> None:
         """Hand on what came; a slow caller stops the clock of the upstream."""
         if not data:
-            if self._sent is not None and self._sent.skipping:
+            if self._book.sent is not None and self._book.sent.skipping:
                 self._rest(attempt, watch)
             return
         if attempt.first is None:

@@ -200,6 +200,8 @@ class Route:
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Fields of `Timeouts` that this route narrows, by field name."""
     on_midstream: OnMidstream = OnMidstream.ERROR
+    hedge_s: float | None = None
+    """When a stream has no content after so long, a second target is asked beside the first; None: never."""
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
 

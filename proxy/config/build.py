@@ -144,6 +144,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
         on_midstream=part.on_midstream,
+        hedge_s=None if part.hedge is None else part.hedge.after,
         drop_params=part.drop_params,
     )
 

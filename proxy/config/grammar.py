@@ -195,6 +195,13 @@ class RetryPart(Part):
     """The first try included."""
 
 
+class HedgePart(Part):
+    """When a second target is asked beside one that is late."""
+
+    after: Duration
+    """A stream that has brought no content for so long is late. Each such call may cost two prompts."""
+
+
 class RoutePart(Part):
     """A match on the call and the targets that may answer it."""
 
@@ -210,6 +217,8 @@ class RoutePart(Part):
     """Tries at one target before the next."""
     on_midstream: OnMidstream = OnMidstream.ERROR
     """What mends a stream that breaks: nothing, a target that goes on exactly, or one that answers anew."""
+    hedge: HedgePart | None = None
+    """Ask the next target too when the first content is late; whoever has it first answers."""
     max_output_tokens: Annotated[Whole, Field(gt=0, le=10_000_000)] = 4096
     """Held against limits when the caller names no maximum."""
     drop_params: bool = False

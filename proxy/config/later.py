@@ -45,7 +45,6 @@ LATER: tuple[Later, ...] = (
     Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
     Later("routes.*.when", ANY, LEAVE_OUT),
     Later("routes.*.order", ("weighted", "cheapest", "fastest", "least_busy"), "write priority"),
-    Later("routes.*.hedge", ANY, LEAVE_OUT),
     Later("routes.*.pass_unknown", ANY, LEAVE_OUT),
     Later("routes.*.reasoning_field", ANY, LEAVE_OUT),
     Later("routes.*.cache", ANY, LEAVE_OUT),

@@ -23,107 +23,29 @@ from proxy.policy.classify import Class, Verdict, classify
 from proxy.policy.health import Health, Ticket
 from proxy.policy.patience import PlanRules
 from proxy.policy.selection import Candidate, PassedOver
+from proxy.policy.steps import (
+    Answered,
+    Broke,
+    CalledOff,
+    CallerGone,
+    Continue,
+    Done,
+    Event,
+    Failed,
+    Instruction,
+    Order,
+    Rely,
+    Restart,
+    Skipped,
+    Stop,
+    Try,
+    Wait,
+    Woke,
+)
 from proxy.policy.windows import Windows
 from proxy.ports import Dice
 from proxy.table import OnMidstream
 
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The attempt failed before any content reached the caller."""
-
-    signal: Signal
-
-
-@dataclass(frozen=True, slots=True)
-class Broke:
-    """The attempt failed after content of it had reached the caller."""
-
-    signal: Signal
-    mendable: bool = False
-    """Whether another target could go on from what the caller has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """The target could not be used, before anything was sent, by no fault of its upstream."""
-
-    why: str
-    """A few words for the caller, such as `limit spent`."""
-    until: float | None
-    """When it could be used again, if that is known (monotonic seconds)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The whole answer has been handed over."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerGone:
-    """The caller left; nothing can be said about the upstream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Woke:
-    """A wait is over."""
-
-
-Event = Failed | Broke | Skipped | Answered | CallerGone | Woke
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Make an attempt at this candidate."""
-
-    candidate: Candidate
-    number: int
-    """Counts attempts of this call from 1."""
-    until: float | None = None
-    """Content must have come by then (monotonic seconds): the rest of the caller's patience is others'."""
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """Have this candidate go on with the answer that broke."""
-
-    candidate: Candidate
-    number: int
-    until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Have this candidate answer anew, and keep what the caller has not got yet."""
-
-    candidate: Candidate
-    number: int
-    until: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Sleep, then say `Woke`."""
-
-    until: float
-    """Monotonic seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Tell the caller; nothing more will be tried."""
-
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The call is over and nothing needs to be told."""
-
-
-Order = Try | Continue | Restart
-"""To make an attempt."""
-Instruction = Order | Wait | Stop | Done
 _ORDERS: Mapping[OnMidstream, type[Order]] = {
     OnMidstream.CONTINUE: Continue,
     OnMidstream.RESTART: Restart,
@@ -146,6 +68,17 @@ class _Course:
 
 
 @dataclass(slots=True)
+class _Run:
+    """An attempt under way."""
+
+    course: _Course
+    ticket: Ticket
+    started: float
+    until: float | None
+    """When its share of the caller's patience ends."""
+
+
+@dataclass(slots=True)
 class Plan:
     """The course of one call over its candidates."""
 
@@ -160,8 +93,8 @@ class Plan:
     _courses: list[_Course] = field(init=False)
     _trail: ending.Trail = field(init=False)
     _windows: Windows = field(init=False, default_factory=Windows)
-    _course: _Course | None = field(default=None, init=False)
-    _ticket: Ticket | None = field(default=None, init=False)
+    _runs: dict[int, _Run] = field(init=False, default_factory=dict)
+    """By number; two only while one is asked beside another that is late."""
     _number: int = field(default=0, init=False)
     _waited: float = field(default=0.0, init=False)
     _pinned: _Course | None = field(default=None, init=False)
@@ -170,10 +103,6 @@ class Plan:
     """Whether the caller has the beginning of an answer."""
     _broken: Failure | None = field(default=None, init=False)
     """The break that is being mended."""
-    _started: float = field(default=0.0, init=False)
-    """When the attempt in progress began."""
-    _until: float | None = field(default=None, init=False)
-    """When its share of the caller's patience ends."""
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
@@ -184,32 +113,55 @@ class Plan:
         """The first instruction."""
         return self._next(now)
 
-    def on(self, event: Event, now: float) -> Instruction:
-        """The next instruction after `event`."""
+    def on(self, event: Event, now: float, number: int | None = None) -> Instruction:
+        """The next instruction after `event`, of the attempt of that number or else of the latest."""
         match event:
             case Failed(signal):
-                return self._failed(signal, now)
+                return self._failed(self._ended(number), signal, now)
             case Skipped():
-                return self._skipped(event, now)
+                return self._skipped(self._ended(number), event, now)
             case Broke():
-                return self._broke(event, now)
+                return self._broke(self._ended(number), event, now)
             case Answered():
-                self.health.answered(self._hand_back(), now)
+                self.health.answered(self._ended(number).ticket, now)
                 return Done()
+            case CalledOff():
+                self.health.left(self._ended(number).ticket)
+                return Rely()
             case CallerGone():
-                if self._ticket is not None:
-                    self.health.left(self._hand_back())
+                for one in tuple(self._runs):
+                    self.health.left(self._ended(one).ticket)
                 return Done()
             case Woke():
                 return self._next(now)
 
-    def began(self, now: float) -> None:
+    def began(self, now: float, number: int | None = None) -> None:
         """The first content has come; a half-open breaker may close before the answer ends."""
-        if self._ticket is not None:
-            if not self._begun:
-                self._begun = True
-                self.health.pace(self._ticket.target, stream=self.rules.stream).took(now - self._started)
-            self._ticket = self.health.began(self._ticket, now)
+        run = self._runs.get(number or self._number)
+        if run is None:
+            return
+        if not self._begun:
+            self._begun = True
+            self.health.pace(run.ticket.target, stream=self.rules.stream).took(now - run.started)
+        run.ticket = self.health.began(run.ticket, now)
+
+    def hedge(self, now: float) -> Order | None:
+        """A target to ask beside the one that is late: the first that is free and was not asked yet.
+
+        It is paid for like a second try, so that a slow hour does not double what everybody is asked.
+        """
+        if self._begun or len(self._runs) != 1 or self._late(now):
+            return None
+        for course in self._courses:
+            target = course.candidate.target
+            if course.over or course.tries or now < course.ready or self._hopeless(course, now):
+                continue
+            if not self.health.may_retry(target, now):
+                continue
+            door = self.health.admit(target, now, last=course.last, again=True)
+            if isinstance(door, Ticket):
+                return self._try(course, door, now)
+        return None
 
     def changes(self) -> tuple[tuple[str, str], ...]:
         """Breaker changes to tell observers: (upstream, new state); each is told once."""
@@ -217,6 +169,8 @@ class Plan:
 
     def _next(self, now: float) -> Instruction:
         """Try whoever is free, those tried least first; else wait; else stop."""
+        if self._runs:
+            return Rely()
         if self._late(now):
             return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
@@ -232,16 +186,16 @@ class Plan:
         return self._rest(now)
 
     def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
-        self._course, self._ticket = course, ticket
         course.tries += 1
         self._number += 1
-        self._started, self._until = now, None
+        until = None
         if (end := self._end) is not None:
             others = any(not one.over and one.tries == 0 for one in self._courses)
             pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
-            self._until = now + pace.share(end - now, others=others)
+            until = now + pace.share(end - now, others=others)
+        self._runs[self._number] = _Run(course, ticket, now, until)
         order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
-        return order(course.candidate, self._number, self._until)
+        return order(course.candidate, self._number, until)
 
     def _give_up(self, failure: Failure) -> Stop:
         """A stream that could not be mended is told as what it is: broken."""
@@ -260,13 +214,13 @@ class Plan:
             self._waited += wait
         return Wait(soonest.ready)
 
-    def _failed(self, signal: Signal, now: float) -> Instruction:
+    def _failed(self, run: _Run, signal: Signal, now: float) -> Instruction:
         if signal.phase is Phase.CONTENT:
             # Content that the caller never saw does not bind the call to its upstream.
             signal = replace(signal, phase=Phase.HEADERS)
-        course = self._current()
+        course = run.course
         verdict = self.verdict = classify(signal)
-        self._report(verdict, signal, now)
+        self._report(run, verdict, signal, now)
         door = self.health.shut(course.candidate.target, now, last=course.last)
         until = None if door is None else door.until
         self._trail.failed(course.candidate.target, verdict, signal, until)
@@ -294,7 +248,7 @@ class Plan:
         if asked is not None and retry.in_place(asked, now, self._end):
             course.ready, course.brief = now + asked, True
             self._pinned = course
-            return Wait(course.ready)
+            return Rely() if self._runs else Wait(course.ready)
         if until is not None:
             course.ready, course.brief = until, False
         else:
@@ -304,18 +258,18 @@ class Plan:
     def _pause(self, course: _Course) -> float:
         return retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
 
-    def _skipped(self, event: Skipped, now: float) -> Instruction:
-        course = self._current()
-        self.health.left(self._hand_back())
+    def _skipped(self, run: _Run, event: Skipped, now: float) -> Instruction:
+        course = run.course
+        self.health.left(run.ticket)
         self._trail.skipped(course.candidate.target, event.why, event.until)
         course.over = event.until is None or self._tired(course)
         course.ready, course.brief = event.until or now, False
         return self._next(now)
 
-    def _broke(self, event: Broke, now: float) -> Instruction:
-        course, signal = self._current(), event.signal
+    def _broke(self, run: _Run, event: Broke, now: float) -> Instruction:
+        course, signal = run.course, event.signal
         verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
-        self._report(verdict, signal, now)
+        self._report(run, verdict, signal, now)
         self._broken = ending.broken(course.candidate.target, signal)
         if self.rules.on_midstream is OnMidstream.ERROR or not event.mendable:
             return Stop(self._broken)
@@ -326,14 +280,13 @@ class Plan:
                 other.over = other.over or not other.candidate.goes_on
         return self._next(now)
 
-    def _report(self, verdict: Verdict, signal: Signal, now: float) -> None:
+    def _report(self, run: _Run, verdict: Verdict, signal: Signal, now: float) -> None:
         """Hand the ticket back. An attempt cut short by the caller's own impatience blames nobody."""
-        ticket = self._hand_back()
-        hurried = self._until is not None and now >= self._until and signal.phase is not Phase.CONTENT
+        hurried = run.until is not None and now >= run.until and signal.phase is not Phase.CONTENT
         if signal.kind is Kind.TIMEOUT and (hurried or self._late(now)):
-            self.health.left(ticket)
+            self.health.left(run.ticket)
         else:
-            self.health.failed(ticket, verdict, signal, now, self.dice)
+            self.health.failed(run.ticket, verdict, signal, now, self.dice)
 
     def _tired(self, course: _Course) -> bool:
         """Whether it has had all its tries."""
@@ -366,14 +319,9 @@ class Plan:
         end = self._end
         return end is not None and when >= end
 
-    def _current(self) -> _Course:
-        if self._course is None:
-            raise RuntimeError("the plan was told of an attempt that it did not order")
-        return self._course
-
-    def _hand_back(self) -> Ticket:
-        """The ticket of the attempt that just ended; from now on nobody holds it."""
-        if self._ticket is None:
-            raise RuntimeError("the plan was told twice how an attempt ended")
-        ticket, self._ticket, self._course = self._ticket, None, None
-        return ticket
+    def _ended(self, number: int | None) -> _Run:
+        """The attempt that just ended; from now on nobody holds its ticket."""
+        run = self._runs.pop(number or self._number, None)
+        if run is None:
+            raise RuntimeError("the plan was told of an attempt that it did not order, or told twice")
+        return run
