@@ -38,6 +38,7 @@ from proxy.policy.steps import (
     Failed,
     Instruction,
     Order,
+    Queue,
     Rely,
     Restart,
     Skipped,
@@ -49,7 +50,7 @@ from proxy.policy.steps import (
 from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
-from proxy.watch import NEVER, Watch
+from proxy.watch import NEVER, Watch, turn_comes
 from proxy.wire import DIALECTS
 from proxy.wire.body import called
 from proxy.wire.dialect import Reader
@@ -183,6 +184,9 @@ class _Story:
                     event = await self._attempt(step)
                 case Wait(until):
                     await asyncio.sleep(max(0.0, until - clock.mono()))
+                    event = Woke()
+                case Queue(turn, until):
+                    await turn_comes(turn, until)
                     event = Woke()
                 case Stop(failure):
                     if self.begun:

@@ -105,6 +105,8 @@ class Upstream:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Fixed headers sent with every request, such as `OpenAI-Organization`; not shown, some hold keys."""
     tags: frozenset[str] = frozenset()
+    streams: int | None = None
+    """At most so many attempts at once; None: as many as come."""
     timeouts: Timeouts = Timeouts()
     breaker: BreakerRules = BreakerRules()
     capabilities: Capabilities = Capabilities()

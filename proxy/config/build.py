@@ -84,6 +84,7 @@ def upstream(name: str, part: UpstreamPart) -> Upstream:
         api_key=Secret(part.api_key) if part.api_key else None,
         headers=tuple(part.headers.items()),
         tags=frozenset(part.tags),
+        streams=part.streams,
         timeouts=replace(Timeouts(), **_timeouts(part.timeouts)),
         breaker=BreakerRules(part.breaker.failures, first, part.breaker.open_max or max(first, OPEN_MAX_S)),
         capabilities=_capabilities(part.dialect, base_url, part.capabilities),

@@ -173,6 +173,8 @@ class UpstreamPart(Part):
     """Fixed headers sent with every request, such as OpenAI-Organization."""
     tags: list[Name] = []
     """Words about this upstream, such as self-hosted."""
+    streams: Annotated[Whole, Field(gt=0, le=100_000)] | None = None
+    """At most so many calls at once; when full it is passed over, or waited for in line if it is the last."""
     timeouts: TimeoutsPart = TimeoutsPart()
     """Defaults: connect 5s, first_token 60s, whole 5m, idle 60s, total 10m."""
     breaker: BreakerPart = BreakerPart()

@@ -41,7 +41,6 @@ LATER: tuple[Later, ...] = (
     Later("settings.auth", ("jwt",), "write keys"),
     Later("settings.ledger", ("postgresql:…", "postgres:…"), "write sqlite:///var/ledger.db"),
     Later("settings.tz", ANY, LEAVE_OUT),
-    Later("upstreams.*.streams", ANY, LEAVE_OUT),
     Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
     Later("routes.*.when", ANY, LEAVE_OUT),
     Later("routes.*.order", ("weighted", "cheapest", "fastest", "least_busy"), "write priority"),

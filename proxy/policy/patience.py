@@ -38,6 +38,8 @@ class PlanRules:
     silence: float | None = None
     """Monotonic seconds; the caller leaves then if it has got nothing."""
     stream: bool = True
+    tenant: str = ""
+    """Whose line it stands in where there is one."""
 
     @classmethod
     def of(cls, call: Call, route: Route, began: float) -> "PlanRules":
@@ -50,6 +52,7 @@ class PlanRules:
             repeated=call.retries > 0,
             silence=None if call.silence_s is None else began + call.silence_s * (1.0 - MARGIN),
             stream=call.stream,
+            tenant=call.identity.tenant,
         )
 
     def end(self, *, begun: bool) -> float | None:

@@ -20,8 +20,9 @@ from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
-from proxy.policy.health import Health, Ticket
+from proxy.policy.health import FULL, Health, Ticket
 from proxy.policy.patience import PlanRules
+from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate, PassedOver
 from proxy.policy.steps import (
     Answered,
@@ -34,6 +35,7 @@ from proxy.policy.steps import (
     Failed,
     Instruction,
     Order,
+    Queue,
     Rely,
     Restart,
     Skipped,
@@ -64,6 +66,8 @@ class _Course:
     """Not to be asked before this."""
     brief: bool = False
     """`ready` is a retry's own short pause, bounded by `attempts`, not a closed door."""
+    full: bool = False
+    """It has no place just now."""
     over: bool = False
 
 
@@ -99,6 +103,9 @@ class Plan:
     _waited: float = field(default=0.0, init=False)
     _pinned: _Course | None = field(default=None, init=False)
     """Waited for in place: it goes before the others once."""
+    _turn: Turn | None = field(default=None, init=False)
+    """Our stand in the line of the last resort."""
+    _line_end: float = field(default=0.0, init=False)
     _begun: bool = field(default=False, init=False)
     """Whether the caller has the beginning of an answer."""
     _broken: Failure | None = field(default=None, init=False)
@@ -129,6 +136,7 @@ class Plan:
                 self.health.left(self._ended(number).ticket)
                 return Rely()
             case CallerGone():
+                self._leave()
                 for one in tuple(self._runs):
                     self.health.left(self._ended(one).ticket)
                 return Done()
@@ -178,14 +186,18 @@ class Plan:
             if course.over or now < course.ready or self._dear(course, now) or self._hopeless(course, now):
                 continue
             again = course.tries > 0 or self.rules.repeated
-            door = self.health.admit(course.candidate.target, now, last=course.last, again=again)
+            target = course.candidate.target
+            door = self.health.admit(target, now, last=course.last, again=again, turn=self._turn)
             if isinstance(door, Ticket):
                 return self._try(course, door, now)
-            course.ready, course.brief = door.until, False
+            course.full = course.last and door.why == FULL
+            course.ready, course.brief = now if course.full else door.until, False
             self._trail.shut(course.candidate.target, door)
         return self._rest(now)
 
     def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
+        self._leave()
+        course.full = False
         course.tries += 1
         self._number += 1
         until = None
@@ -203,6 +215,8 @@ class Plan:
 
     def _rest(self, now: float) -> Instruction:
         """Nobody is free: wait for the first who will be, within the caller's patience."""
+        if (line := self._line(now)) is not None:
+            return line
         waiting = [course for course in self._courses if not course.over]
         soonest = min(waiting, key=lambda course: course.ready, default=None)
         if soonest is None or self._late(soonest.ready):
@@ -213,6 +227,28 @@ class Plan:
                 return self._give_up(self._trail.failure(now))
             self._waited += wait
         return Wait(soonest.ready)
+
+    def _line(self, now: float) -> Queue | None:
+        """Stand in line for the last resort if it is full, until somebody else may be asked."""
+        course = self._courses[-1] if self._courses else None
+        if course is None or course.over or not course.full:
+            self._leave()
+            return None
+        if self._turn is None:
+            self._turn = self.health.join(course.candidate.target, self.rules.tenant)
+            line_end = now + course.candidate.timeouts.first_token_s
+            self._line_end = line_end if self._end is None else min(line_end, self._end)
+        if now >= self._line_end:
+            self._leave()
+            course.over = True
+            return None
+        others = [one.ready for one in self._courses if one is not course and not one.over]
+        return Queue(self._turn, min([self._line_end, *others]))
+
+    def _leave(self) -> None:
+        if self._turn is not None:
+            self.health.leave(self._turn)
+            self._turn = None
 
     def _failed(self, run: _Run, signal: Signal, now: float) -> Instruction:
         if signal.phase is Phase.CONTENT:

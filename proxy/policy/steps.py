@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from proxy.call import Signal
 from proxy.errors import Failure
+from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate
 
 
@@ -98,6 +99,15 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Wait for a place at the last resort, which is full, then say `Woke`."""
+
+    turn: Turn
+    until: float
+    """Monotonic seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Tell the caller; nothing more will be tried."""
 
@@ -116,4 +126,4 @@ class Rely:
 
 Order = Try | Continue | Restart
 """To make an attempt."""
-Instruction = Order | Wait | Rely | Stop | Done
+Instruction = Order | Wait | Queue | Rely | Stop | Done
