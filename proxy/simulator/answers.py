@@ -1,6 +1,7 @@
 """What a simulated upstream says: pure, from the request alone.
 
 The words are fixed, so that lost or doubled ones are seen at once; counts are exact for these words.
+Told to go on with a last message, as vLLM can be, it says what comes after as many words as that has.
 Used by `server.py`.
 """
 
@@ -57,6 +58,8 @@ def say(name: str, body: Mapping[str, Any], length: int | None) -> Said:
     tokens = _split(text)
     if length is not None:
         tokens = tuple(f" {number}" for number in range(1, length + 1))
+    if body.get("continue_final_message"):
+        tokens = tokens[len(str(body["messages"][-1].get("content")).split()) :]
     finish = "stop" if tool is None else "tool_calls"
     cap = body.get("max_completion_tokens") or body.get("max_tokens")
     if isinstance(cap, int) and cap < len(tokens):

@@ -66,6 +66,7 @@ class Sent:
         self._spent = spent
         self._held = ""
         self._ahead = self.text if anew else ""
+        self.strayed = False
 
     def take(self, data: bytes) -> bytes:
         """What the caller is sent of the next whole events of a reader."""

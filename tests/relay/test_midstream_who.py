@@ -155,6 +155,14 @@ def test_another_answer_is_never_spliced_on_and_blames_nobody(second):
     assert at.snapshot.health.state("b", 1.0) == "closed"
 
 
+def test_after_one_that_strayed_another_may_still_give_what_is_missing():
+    first, strays = answers(event({"content": "so"})), stream("other")
+    upstreams = ScriptedUpstreams(a=[first], b=[strays], c=[stream("so", " far")])
+    caller, at = one(table("a", "b", "c", on_midstream=RESTART), upstreams)
+    check_whole(caller, "so far")
+    assert [one.result for one in at.ledger.outcome.attempts] == ["broken", "strayed", "ok"]
+
+
 def test_thoughts_of_who_answers_anew_are_not_sent_before_what_is_missing():
     anew = Says(
         steps=[
