@@ -26,7 +26,6 @@ from proxy.policy import quota
 from proxy.policy.classify import classify
 from proxy.policy.patience import PlanRules
 from proxy.policy.plan import Plan
-from proxy.policy.selection import Candidate
 from proxy.policy.steps import (
     Answered,
     Broke,
@@ -47,7 +46,7 @@ from proxy.policy.steps import (
     Wait,
     Woke,
 )
-from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
+from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamAnswer, Upstreams
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, turn_comes
@@ -122,6 +121,7 @@ class _Story:
         self._deadline = rules.deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
         self._open: dict[int, OpenAttempt] = {}
+        """Attempts under way, by number; two only in a race."""
         self._race: Race | None = None
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
@@ -193,8 +193,10 @@ class _Story:
                         await self._write(error_event(failure.told))
                         await self._caller.finish()
                     return failure
-                case Done() | Rely():
+                case Done():
                     return None
+                case Rely():
+                    raise RuntimeError("nobody is left to rely on")
             step = self._plan.on(event, clock.mono())
 
     def _announce(self) -> None:
@@ -208,7 +210,7 @@ class _Story:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
         candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
+        recalled = self._desk.recall.find(self._call.identity, candidate.origin, self._called)
         degraded = self._book.asked(step)
         if isinstance(degraded, Signal):
             return Failed(degraded)
@@ -368,7 +370,7 @@ class _Story:
     def _remember(self, attempt: OpenAttempt, memories: Iterable[Memory]) -> None:
         """Keep what must come back on the next turn; before the caller has the end, and so can ask again."""
         for memory in memories:
-            self._desk.recall.keep(self._call.identity, _origin(attempt.candidate), memory)
+            self._desk.recall.keep(self._call.identity, attempt.candidate.origin, memory)
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
@@ -381,11 +383,6 @@ class _Story:
         """A wall time (Unix seconds) on the clock that the plan reads."""
         clock = self._desk.clock
         return clock.mono() + wall_s - clock.wall_us() / 1e6
-
-
-def _origin(candidate: Candidate) -> Origin:
-    """Who can read what an answer left behind: the same model in the same language."""
-    return Origin(candidate.upstream.dialect, candidate.target.model)
 
 
 async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:

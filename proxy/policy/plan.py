@@ -10,7 +10,8 @@ on every path. It never sleeps, never sends, and starts nothing after the deadli
     todo = plan.on(Answered(), now)     # Done
 
 A stream that breaks in the caller's hands ends the call, unless its route has another target mend it:
-from then on only `Continue` or `Restart` is told, and whatever comes to nothing ends in that first break.
+from then on only `Continue` or `Restart` is told, and whatever comes to nothing ends in the last break.
+One attempt is under way at a time, but for the one that `hedge` orders beside another that is late.
 """
 
 from collections.abc import Mapping

@@ -117,7 +117,9 @@ class Sent:
                 self._skip(delta)
                 altered = True
                 self.strayed = self.strayed or bool(self._ahead and ended)
-            if not ended and not any(delta.values()):
+            # Thoughts after text: its second half may have been taken for thoughts, and is lost as text.
+            self.strayed = self.strayed or any(delta.get(name) for name in _THOUGHTS)
+            if self.strayed or not (ended or any(delta.values())):
                 return False, True
         if ended or any(delta.get(name) for name in delta.keys() - _PLAIN):
             self._plain = False

@@ -191,6 +191,14 @@ def test_who_answers_anew_is_alive_while_it_repeats_what_is_known():
     check_whole(caller, "".join(words))
 
 
+def test_a_second_half_that_comes_as_thoughts_is_not_passed_off_as_the_end():
+    thinks = Says(steps=[ROLE, event({"reasoning_content": " far"}), event(finish="stop"), DONE])
+    upstreams = ScriptedUpstreams(a=[answers(event({"content": "so"}))], vllm=[thinks])
+    caller, at = one(table("a", "vllm", on_midstream=CONTINUE), upstreams)
+    check_broken(caller, "so")
+    assert [one.result for one in at.ledger.outcome.attempts] == ["broken", "strayed"]
+
+
 def test_a_tool_call_may_follow_in_the_second_half():
     second = Says(
         steps=[
