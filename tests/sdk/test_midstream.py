@@ -101,3 +101,19 @@ def test_a_late_upstream_is_overtaken(sdk, built):
         ("first", "outrun"),
         ("vllm", "ok"),
     ]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_silent_upstream_leaves_time_for_the_next_before_the_sdk_gives_up(sdk, built, stream):
+    built.script(says(delay="30s"))
+    patient = sdk.with_options(timeout=4)
+    raw = patient.chat.completions.with_raw_response.create(model="continued", messages=ASK, stream=stream)
+    assert raw.headers["x-fallthrough-upstream"] == "vllm"
+    assert raw.http_request.headers["x-stainless-read-timeout"] == "4"
+
+
+def test_an_sdk_that_would_give_up_is_told_why_instead(sdk, built):
+    built.script("first: [{do: {delay: 30s}}]\nvllm: [{do: {delay: 30s}}]\n")
+    with pytest.raises(openai.InternalServerError) as caught:
+        sdk.with_options(timeout=2).chat.completions.create(model="continued", messages=ASK)
+    assert (caught.value.status_code, caught.value.code) == (504, "upstream_timeout")
