@@ -176,10 +176,10 @@ class Book:
         if not chosen.candidates:
             raise nobody_able(chosen.passed_over)
         estimate = quota.estimate(call, route)
-        mends = mendable(call, route.on_midstream)
-        if mends:
-            call = replace(call, mends=True)
-        spares = mends + (route.hedge_s is not None and call.stream)
+        if mendable(call, route.on_midstream):
+            anew = route.on_midstream is OnMidstream.RESTART
+            call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
+        spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
         if spares:
             parts = 1 + spares
             estimate = quota.Estimate(parts * estimate.input_tokens, parts * estimate.output_tokens)

@@ -5,13 +5,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from proxy.table import (
-    BreakerRules,
-    ModelFacts,
-    Target,
-    Timeouts,
-    Upstream,
-)
+from proxy.policy.quota import estimate
+from proxy.relay import answer
+from proxy.table import BreakerRules, Every, Limit, ModelFacts, Per, Target, Timeouts, Unit, Upstream
 from tests.kit.mending import (
     ASKS_USAGE,
     CONTINUE,
@@ -31,16 +27,20 @@ from tests.kit.scripted_ports import (
     PRICE,
     RESET,
     STALL,
+    MemoryLedger,
     Pause,
+    RecordingCaller,
     Says,
     ScriptedUpstreams,
     call,
+    desk,
     event,
     fails,
     stream,
     table,
     usage_event,
 )
+from tests.kit.virtual import play
 
 
 def answers(*steps):
@@ -90,6 +90,22 @@ def test_only_those_who_can_go_on_are_asked_to():
     caller, _ = one(table("a", "b", "vllm", on_midstream=CONTINUE), upstreams)
     check_whole(caller, "so far")
     assert upstreams.asked == ["a", "vllm"]
+
+
+@pytest.mark.parametrize(("names", "parts"), [(("a", "b"), 1), (("a", "vllm"), 2)])
+def test_only_a_call_that_somebody_could_mend_holds_as_much_again(names, parts):
+    limit = Limit(Unit.TOKENS, 10**6, Every.DAY, per=Per.TENANT)
+    book = table(*names, limits=(limit,), max_output_tokens=8, on_midstream=CONTINUE)
+    at = desk(book, ScriptedUpstreams(a=[stream("x")]))
+    held = []
+
+    class Watched(MemoryLedger):
+        async def reserve(self, hold):
+            held.append(hold)
+            return await super().reserve(hold)
+
+    play(answer(replace(at, ledger=Watched()), RecordingCaller(), call()))
+    assert held[0].claims[0].amount == parts * estimate(call(), book.routes[0]).total
 
 
 def test_who_refuses_to_go_on_does_not_hide_the_break():
@@ -251,7 +267,7 @@ def test_a_model_known_to_take_a_prefill_goes_on_and_no_other_does(prefill, whol
             "content": [{"type": "text", "text": "so"}],
         }
     else:
-        check_broken(caller, "so")
+        check_broken(caller, "so ")
         assert asked.asked == ["a"]
 
 
