@@ -103,6 +103,8 @@ class Book:
     """Running account of one call."""
 
     call: Call
+    called: tuple[str, ...]
+    """Ids of the tool calls in its history."""
     table: Table
     route: Route
     selection: Selection

@@ -123,7 +123,17 @@ def _open_book(desk: Desk, call: Call) -> Book:
         raise nobody_able(chosen.passed_over)
     permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
     chosen = replace(chosen, candidates=permitted)
-    return Book(call, table, route, chosen, estimate(call, route), desk.clock.wall_us())
+    told, held = called(call.body), estimate(call, route)
+    if told:
+        back = max(_recalled_bytes(desk.recall, call, told, candidate) for candidate in permitted)
+        held = replace(held, input_tokens=held.input_tokens + back)
+    return Book(call, told, table, route, chosen, held, desk.clock.wall_us())
+
+
+def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
+    """What comes back into the prompt at one target, which the caller's bytes do not show."""
+    states = recall.find(call.identity, _origin(candidate), told).values()
+    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
 
 
 def _ending(failure: Failure | None, *, begun: bool) -> Ending:
@@ -144,7 +154,6 @@ class _Story:
         self._caller = caller
         self._book = book
         self._call = book.call
-        self._called = called(book.call.body)
         self._began = desk.clock.mono()
         deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
         rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
@@ -207,7 +216,7 @@ class _Story:
     async def _attempt(self, candidate: Candidate) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
         dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
+        recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._book.called)
         degraded = degrade(self._call, candidate.lacks)
         request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):

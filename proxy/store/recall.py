@@ -51,7 +51,7 @@ class MemoryRecall:
         self._entries: OrderedDict[_Name, _Entry] = OrderedDict()
         """In the order in which they expire."""
         self._bytes = 0
-        self._forgotten: OrderedDict[_Name, float] = OrderedDict()
+        self._forgotten: OrderedDict[tuple[str, str | None], float] = OrderedDict()
         """Tenant and user of who was forgotten, and until when a call of theirs may still be under way."""
 
     @property
