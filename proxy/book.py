@@ -15,9 +15,10 @@ from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
 from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
-from proxy.ports import Balance, Charge, Claim, Hold, Progress, Settlement
+from proxy.ports import Balance, Charge, Claim, Hold, Progress, Recall, Settlement
 from proxy.table import OnMidstream, Route, Table, Target
 from proxy.usage import FREE, NOTHING, Usage
+from proxy.wire.body import called
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
 from proxy.wire.resuming import mendable, resumed
@@ -135,6 +136,8 @@ class Book:
     """Running account of one call."""
 
     call: Call
+    called: tuple[str, ...]
+    """Ids of the tool calls in its history."""
     table: Table
     route: Route
     selection: Selection
@@ -161,7 +164,7 @@ class Book:
     As many times as much again is held for them."""
 
     @classmethod
-    def opened(cls, table: Table, call: Call, started_us: int) -> "Book":
+    def opened(cls, table: Table, call: Call, recall: Recall, started_us: int) -> "Book":
         """Match `call` to a route and complete it by what the route and its limits demand.
 
         Raises `CallerFault` if no route matches, or no target can serve it; `Refused` if none may.
@@ -182,7 +185,10 @@ class Book:
             raise nobody_able(chosen.passed_over)
         permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
         chosen = replace(chosen, candidates=permitted)
-        most = estimate(call, route)
+        most, told = estimate(call, route), called(call.body)
+        if told:
+            back = max(_recalled_bytes(recall, call, told, candidate) for candidate in permitted)
+            most = replace(most, input_tokens=most.input_tokens + back)
         if mendable(call, route.on_midstream):
             anew = route.on_midstream is OnMidstream.RESTART
             call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
@@ -190,7 +196,7 @@ class Book:
         if spares:
             parts = 1 + spares
             most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-        return cls(call, table, route, chosen, most, started_us, spares=spares)
+        return cls(call, told, table, route, chosen, most, started_us, spares=spares)
 
     @property
     def mendable(self) -> bool:
@@ -323,3 +329,9 @@ class Book:
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
+
+
+def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
+    """What comes back into the prompt at one target, which the caller's bytes do not show."""
+    states = recall.find(call.identity, candidate.origin, told).values()
+    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one

@@ -2,8 +2,8 @@
 
 `listeners.py` makes one for each socket. llhttp (through httptools) parses in its strict ways: what can be
 read in two ways is refused, in OpenAI's shape and without an echo, and ends the connection. A caller who
-leaves is noticed in every phase, because reading never stops while a call runs; what is sent behind it
-waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
+leaves is noticed in every phase, because reading never stops while a call is answered; what is sent behind
+it waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ FIELD_BYTES = 8 * 1024
 HEAD_BYTES = 32 * 1024
 FIELDS = 128
 LATER_BYTES = 16 * 1024
-"""Kept of what follows a call that is being answered."""
+"""Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
 
 MALFORMED = Told(
@@ -105,10 +105,14 @@ class Connection(asyncio.Protocol):
             return
         if self._task is None or (self._arriving is not None and len(self._waiting) == 1):
             self._feed(data)
-        elif len(self._later) + len(data) > LATER_BYTES:
-            self.abort()
-        else:
+        elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
+        elif self._waiting[0].answered:
+            # A prompt behind an answer that is out: its sender only waits until our accounts are settled.
+            self._later += data
+            self.transport.pause_reading()
+        else:
+            self.abort()
 
     def pause_writing(self) -> None:
         self.writing_paused = True
@@ -133,7 +137,7 @@ class Connection(asyncio.Protocol):
         request.keep = request.keep and request.whole
         headers = {**answer.headers, "content-length": str(len(answer.body))}
         start = self.head(request, answer.status, headers)
-        request.begun = True
+        request.begun = request.answered = True
         self.transport.write(start if request.method == "HEAD" else start + answer.body)
 
     async def drained(self) -> None:
@@ -225,6 +229,7 @@ class Connection(asyncio.Protocol):
     def _answered(self, task: asyncio.Task[None]) -> None:
         """The first is done with, however it ended."""
         self._task = None
+        self.transport.resume_reading()
         request = self._waiting.popleft()
         if task.cancelled() or task.exception() is not None:
             if not self.transport.is_closing():

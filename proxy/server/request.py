@@ -46,6 +46,7 @@ class Request:
         "_pieces",
         "_size",
         "_waiter",
+        "answered",
         "ask_for_body",
         "begun",
         "headers",
@@ -76,6 +77,8 @@ class Request:
         """Whether every byte of it has come."""
         self.begun = False
         """Whether any byte of its answer has been sent."""
+        self.answered = False
+        """Whether all of its answer has been sent; whoever answered may still have accounts to settle."""
 
     @property
     def path(self) -> str:

@@ -1,5 +1,7 @@
 """Chat completions: what the story is handed, and what the caller gets back."""
 
+import asyncio
+
 import pytest
 
 from proxy.errors import Broken, Told, bad_request, unavailable
@@ -205,6 +207,30 @@ async def test_one_connection_serves_call_after_call(house):
         line.send(chat(body))
         reply = await line.answer()
         assert reply.status == (400 if body.get("model") == 1 else 200)
+    line.close()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_long_call_right_behind_an_answer_waits_until_that_is_settled(house, stream):
+    """A caller who has the whole answer owes us no pause before the next prompt on the same connection."""
+    settled = asyncio.Event()
+
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(call.model.encode())
+        await caller.finish()
+        await settled.wait()
+
+    house.answer = answer
+    long = [{"role": "user", "content": "x" * 200_000}]
+    line = await house.connect()
+    line.send(chat({"model": "gpt-1", "stream": stream}))
+    assert b"gpt-1" in (await line.answer()).body
+    line.send(chat({"model": "gpt-2", "messages": long}))
+    await house.send(http("GET", "/healthz"))  # by now all of it has come
+    settled.set()
+    assert (await line.answer()).body == b"gpt-2"
+    assert house.calls[1].body["messages"] == long
     line.close()
 
 
