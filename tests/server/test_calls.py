@@ -224,7 +224,6 @@ async def test_a_body_that_comes_in_parts_behind_other_calls_is_whole(house, ahe
     assert house.calls[-1].body["user"] == "last"
 
 
-
 async def test_a_caller_s_own_request_id_is_echoed_if_it_is_fit_to_be_shown(house):
     for given, shown in (("trace-42", "trace-42"), ("x" * 512, "x" * 512), ("x" * 513, None), ("é", None)):
         for raw in (
