@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._later = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._fields = self._head_bytes = 0
+        self._untold = 0
+        """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
         self._spoilt = False
@@ -103,7 +105,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering or (self._over and self._arriving is None):
             return
-        if self._task is None or (self._arriving is not None and len(self._waiting) == 1):
+        if self._wanted:
             self._feed(data)
         elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
@@ -176,14 +178,22 @@ class Connection(asyncio.Protocol):
 
     # ── one request after another ─────────────────────────────────────────────────────────────────
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether what comes next is read now: the rest of who is being answered, or of whoever will be."""
+        if self._arriving is None:
+            return not self._waiting and not self._over
+        return len(self._waiting) <= 1
+
     def _feed(self, data: bytes | bytearray) -> None:
+        self._untold += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._spoil()
-        if self._arriving is not None and not self._arriving.whole and self._head_bytes > HEAD_BYTES:
+        if self._untold > HEAD_BYTES:
             self._spoil()
         self._next()
 
@@ -243,7 +253,7 @@ class Connection(asyncio.Protocol):
             return
         self._expect(self._site.limits.idle_s)
         later, self._later = self._later, bytearray()
-        if later and not self._waiting and not self._over:
+        if later and self._wanted:
             self._feed(later)
         else:
             self._later = later
@@ -306,11 +316,13 @@ class Connection(asyncio.Protocol):
         self._fields = self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
+        self._untold = 0
         if self._arriving is not None:
             self._arriving.target += url
             self._measure(len(self._arriving.target), len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._untold = 0
         self._fields += 1
         self._measure(len(name) + len(value), len(name) + len(value))
         if self._arriving is not None and not self._arriving.version:  # trailers are nobody's headers
@@ -325,6 +337,7 @@ class Connection(asyncio.Protocol):
             self._waiting.append(request)
 
     def on_body(self, body: bytes) -> None:
+        self._untold = 0
         if self._arriving is not None:
             self._arriving.add(body)
 

@@ -83,13 +83,13 @@ class Request:
     @property
     def path(self) -> str:
         """The path as it was asked for, still percent-encoded, without query; `` if there is none."""
-        target = self.target.decode("latin-1")
+        target = self.target.decode("latin-1").partition("?")[0].partition("#")[0]
         if not target.startswith("/"):
             # A proxy's form, which every server must take (RFC 9112, 3.2.2); the host in it decides nothing.
             _, _, rest = target.partition("://")
             slash = rest.find("/")
             target = rest[slash:] if slash >= 0 else ""
-        return target.partition("?")[0].partition("#")[0]
+        return target
 
     @property
     def too_large(self) -> bool:
