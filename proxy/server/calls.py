@@ -40,6 +40,7 @@ class ChatCompletions:
 
     async def __call__(self, visit: Visit) -> None:
         with self._service.gate.pass_through():
+            self._service.twins.tidy()
             key = key_of(visit.request)
             call = await self._call(visit)
             if key is None:

@@ -101,6 +101,10 @@ class Twins:
             raise conflict()
         await _listen(shared.replay.attend(), way, shared, stream=call.stream)
 
+    def tidy(self) -> None:
+        """Let go of what is too old."""
+        self.kept.expire()
+
     def forget(self, tenant: str, user: str) -> None:
         """Give no answer to an end person, known by pseudonym, a second time."""
         self.kept.forget(tenant, user)
