@@ -19,7 +19,7 @@ GATHER_BYTES = 16 * 1024
 """Small pieces are handed out together by so much, to who has some to catch up with."""
 AHEAD_BYTES = 64 * 1024
 """The story may be ahead of the fastest reader by so much."""
-PIECE_COST = 64
+PIECE_COST = 128
 """What a piece costs besides its bytes, about."""
 
 

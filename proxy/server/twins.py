@@ -62,8 +62,11 @@ class _Shared:
         return self.replay.end is not None or self.replay.gone
 
     async def stop(self) -> None:
-        """Have it end, and wait until it has; what interrupts the waiting interrupts the settling, too."""
-        if not self.task.cancelling():
+        """Have it end, and wait until it has; what interrupts the waiting interrupts the settling, too.
+
+        One that has been told to the end is not disturbed: it ends by itself, and its answer is to be kept.
+        """
+        if self.replay.end is None and not self.task.cancelling():
             self.task.cancel()
         while not self.task.done():
             try:
@@ -125,7 +128,8 @@ class Twins:
         """The story has been told: keep the answer, or that there was a call, or forget it."""
         del self._shared[shared.question.name]
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Failure):
+        if error is not None and not isinstance(error, Failure) and shared.replay.gone:
+            # Whoever is still there has the door to log it.
             log.error("a shared call failed", exc_info=error, extra={"request_id": shared.call_id})
         replay, bill = shared.replay, self.bills.take(shared.call_id)
         replay.close(End.CUT, error)

@@ -239,13 +239,29 @@ async def test_who_comes_while_a_call_that_was_left_is_settled_waits_for_what_it
         each.send(ask())
     await until(lambda: house.gate.live == 3)
     assert len(house.calls) == 1
-    story.billed = Billed.NO
+    story.billed, story.slow_to_settle = Billed.NO, False
     telling.settling.set()
     again = await story.telling(1)
     await until(lambda: again.listeners == 2)
     again.say(ONE, END)
     assert [(await each.answer()).body for each in late] == [ONE, ONE]
     assert len(house.calls) == 2
+
+
+async def test_who_leaves_when_all_is_told_takes_nothing_from_the_others(house, story):
+    story.slow_to_settle = True
+    line, telling = await story.joined(ask())
+    telling.say(ONE, END)
+    assert (await line.answer()).body == ONE
+    late = await house.connect()
+    late.send(ask())
+    await until(lambda: house.gate.live == 2)
+    leave(line, "reset")
+    await until(lambda: telling.listeners == 0)
+    telling.settling.set()
+    reply = await late.answer()
+    assert (reply.body, reply.headers["x-fallthrough-replayed"]) == (ONE, "true")
+    assert telling.ended.result() == "ok"
 
 
 # ── failing ───────────────────────────────────────────────────────────────────────────────────────
@@ -299,6 +315,24 @@ async def test_a_defect_is_500_for_every_twin_and_forgotten(house, story):
         assert (reply.status, reply.code) == (500, "internal_error")
         assert b"canary" not in reply.body
     assert (await story.answered(ask(), ONE, END, number=1)).status == 200
+
+
+async def test_a_defect_that_nobody_is_left_to_hear_of_is_in_the_log(house, caplog):
+    async def answer(caller, call):
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            raise RuntimeError("while it was being settled")
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(ask())
+    await until(lambda: house.calls)
+    leave(line, "reset")
+    await until(lambda: not house.twins._shared)
+    (record,) = [record for record in caplog.records if record.name == "proxy.twins"]
+    assert record.request_id == house.calls[0].id
+    assert record.exc_info[0] is RuntimeError
 
 
 async def test_a_story_without_an_answer_is_500(house):
@@ -367,10 +401,8 @@ async def test_the_oldest_key_is_forgotten_where_there_are_too_many():
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_answer_that_is_too_long_reaches_its_caller_and_is_409_afterwards(stream):
     async with opened(bounded(answer_bytes=100_000)) as house:
-        story = house.answer
-        reply = await story.answered(ask({"stream": stream}), *[b"y" * 60_000] * (3 if stream else 1), *(
-            () if stream else (b"y" * 120_000,)
-        ), END)  # fmt: skip
+        steps = [b"y" * 60_000] * 3 if stream else [b"y" * 180_000]
+        reply = await house.answer.answered(ask({"stream": stream}), *steps, END)
         assert reply.body == b"y" * 180_000
         assert house.twins.kept.held_bytes == 0
         assert (await house.send(ask({"stream": stream}))).status == 409

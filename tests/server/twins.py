@@ -15,7 +15,7 @@ KEY = "order-4711"
 
 async def until(condition):
     """Let everybody else go on until something is so; the watchdog ends a test where it never is."""
-    while not condition():
+    while not condition():  # noqa: ASYNC110  # what it waits for has no event of its own
         await asyncio.sleep(0)
 
 
@@ -34,7 +34,7 @@ class Telling:
     steps: asyncio.Queue = field(default_factory=asyncio.Queue)
     ended: asyncio.Future = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     settling: asyncio.Event | None = None
-    """Where there is one, a cancelled call ends only when it is set."""
+    """Where there is one, a call ends only when it is set, however it does."""
 
     def say(self, *steps):
         for step in steps:
@@ -62,6 +62,8 @@ class Scripted:
         result = "internal_error"
         try:
             result = await self._tell(telling)
+            if telling.settling is not None:
+                await telling.settling.wait()
         except asyncio.CancelledError:
             result = "caller_gone" if caller.gone else "shutdown"
             if not caller.gone and caller.headers is not None:
@@ -100,8 +102,8 @@ class Scripted:
         attempts = () if self.billed is Billed.NO else (attempt,)
         status, usage = 200, Usage()
         return Outcome(
-            call.id, call.identity, call.model, call.stream, status, result, None, None, usage, 0, attempts, 0,
-            None, 1,
+            call.id, call.identity, call.model, call.stream,
+            status, result, None, None, usage, 0, attempts, 0, None, 1,
         )  # fmt: skip
 
     async def telling(self, number=0):
