@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 
 from proxy.call import Attempt, Billed, Call, Outcome
 from proxy.ports import Caller
+from proxy.server.kept import Bounds
+from proxy.server.twins import Twins
 from proxy.usage import Usage
-from tests.server.running import House, chat
+from tests.server.running import FakeClock, House, chat
 
 END = object()
 CUT = object()
 KEY = "order-4711"
+ONE, TWO, DONE = b"data: 1\n\n", b"data: 2\n\n", b"data: [DONE]\n\n"
+BODY = b'{"id":"chatcmpl-1"}'
 
 
 async def until(condition):
@@ -127,3 +131,24 @@ class Scripted:
         line.close()
         await until(lambda: not self.house.twins._shared)
         return reply
+
+
+def bounded(**bounds):
+    """A house whose memory is small."""
+    clock = FakeClock()
+    house = House(clock=clock, twins=Twins(clock, Bounds(**bounds)))
+    house.answer = Scripted(house)
+    return house
+
+
+async def everything(raw):
+    """All that comes over a raw socket, to the last chunk or the end of the connection."""
+    loop, got = asyncio.get_running_loop(), []
+    try:
+        while data := await loop.sock_recv(raw, 65_536):
+            got.append(data)
+            if data.endswith(b"\r\n0\r\n\r\n"):
+                break
+    except ConnectionResetError:
+        pass
+    return b"".join(got)
