@@ -241,9 +241,11 @@ class Reader:
         return self.replay.headers
 
     async def whole(self) -> None:
-        """Wait for the end."""
+        """Wait for the end. Raises what kept it from being a good one."""
         while self.replay.end is None:
             await self._something()
+        if self.replay.end is not End.WHOLE:
+            raise _told_anew(self.replay.error)
 
     async def next(self) -> bytes:
         """The next bytes; none at the end. Raises `FellBehind`."""

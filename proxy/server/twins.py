@@ -128,8 +128,7 @@ class Twins:
         """The story has been told: keep the answer, or that there was a call, or forget it."""
         del self._shared[shared.question.name]
         error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, Failure) and shared.replay.gone:
-            # Whoever is still there has the door to log it.
+        if error is not None and not isinstance(error, Failure):
             log.error("a shared call failed", exc_info=error, extra={"request_id": shared.call_id})
         replay, bill = shared.replay, self.bills.take(shared.call_id)
         replay.close(End.CUT, error)
@@ -143,8 +142,8 @@ class Twins:
 
 async def _told(story: Story, replay: Replay, call: Call) -> None:
     await story(replay, call)
-    if replay.headers is None:
-        raise RuntimeError("the story ended without an answer")
+    if replay.end is None:
+        raise RuntimeError("the story ended without ending its answer")
 
 
 async def _listen(reader: Reader, way: Way, shared: _Shared | None, *, stream: bool) -> None:
@@ -155,9 +154,8 @@ async def _listen(reader: Reader, way: Way, shared: _Shared | None, *, stream: b
     try:
         await (_pass_stream if stream else _pass_whole)(reader, way, replayed=shared is None)
         if shared is not None and reader.replay.end is not None:
-            await asyncio.wait(
-                (shared.task,)
-            )  # the connection goes on when the call is settled, like any other
+            # Like any other connection, this one goes on when its call is settled.
+            await asyncio.wait((shared.task,))
     except FellBehind:
         way.abort()
     except asyncio.CancelledError:
@@ -199,12 +197,12 @@ async def _pass(reader: Reader, way: Way) -> None:
 
 
 def _last_words(reader: Reader, way: Way) -> None:
-    """What the drain left unsaid to a twin whose answer has begun: the rest of it at once, and the end."""
+    """What a drain says to a twin whose answer has begun: the rest, as far as there is room, and the end."""
     if not way.begun:
         return
     try:
-        while data := reader.ready():
-            way.write(data)
+        while (data := reader.ready()) and way.write(data) is None:
+            pass
     except FellBehind:
         pass
     way.abort()

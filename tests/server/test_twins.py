@@ -7,7 +7,8 @@ import pytest
 from proxy.call import Billed
 from tests.server.running import chat
 from tests.server.test_hangup import leave
-from tests.server.twins import BODY, DONE, END, ONE, TWO, ask, until
+from tests.server.test_slow_reader import slow_line
+from tests.server.twins import BODY, DONE, END, ONE, TWO, ask, everything, until
 
 
 async def test_twins_of_a_stream_get_the_same_events_of_one_call_each_with_its_own_request_id(house, story):
@@ -193,6 +194,25 @@ async def test_a_drain_cuts_twins_as_it_cuts_calls(house, story):
         assert rest.startswith(b"9\r\ndata: 1\n\n\r\n")
         assert b'"code":"shutdown"' in rest
         assert not rest.endswith(b"0\r\n\r\n")
+
+
+async def test_a_drain_waits_for_no_twin_that_reads_nothing(house, story):
+    """Neither does it put the rest of a long answer into a buffer that is full already."""
+    quick, telling = await story.joined(ask())
+    slow = await slow_line(house)
+    await asyncio.get_running_loop().sock_sendall(slow, ask())
+    await until(lambda: telling.listeners == 2)
+    events = [b"data: %s\n\n" % (b"x" * 16_000)] * 450
+    telling.say(*events)
+    await quick.head()
+    for event in events:
+        assert await quick.reader.readuntil(event)
+    await house.listeners.drain(0)
+    assert b'"code":"shutdown"' in await quick.reader.read()
+    got = await everything(slow)
+    slow.close()
+    assert b"shutdown" not in got
+    assert len(got) < len(events) * len(events[0])
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,7 +7,7 @@ import pytest
 from proxy.call import Billed
 from proxy.errors import AllFailed, Told, bad_request, unavailable
 from tests.server.test_hangup import leave
-from tests.server.twins import CUT, END, ONE, ask, until
+from tests.server.twins import BODY, CUT, END, ONE, ask, until
 
 FREE = {
     "ours": bad_request("no", param="messages"),
@@ -84,6 +84,19 @@ async def test_a_story_without_an_answer_is_500(house):
 
     house.answer = answer
     assert (await house.send(ask())).status == 500
+
+
+@pytest.mark.parametrize("way", ["raises", "forgets"])
+async def test_half_of_a_whole_answer_is_none(house, way):
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(BODY)
+        if way == "raises":
+            raise RuntimeError("canary")
+
+    house.answer = answer
+    reply = await house.send(ask({"stream": False}))
+    assert (reply.status, reply.code) == (500, "internal_error")
 
 
 async def test_a_story_that_forgets_to_finish_is_cut(house):
