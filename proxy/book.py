@@ -14,7 +14,7 @@ from proxy.policy.estimate import Estimate
 from proxy.policy.selection import Candidate, Selection
 from proxy.ports import Balance, Charge, Claim, Hold, Progress, Settlement
 from proxy.table import Route, Table, Target
-from proxy.usage import FREE, Usage
+from proxy.usage import FREE, Price, Usage
 from proxy.wire.dialect import Dialect, Reader
 
 NOTHING = Usage()
@@ -122,21 +122,22 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+    _asker: quota.Asker = field(init=False)
+    _worst: Price = field(init=False)
+    """A price that no target exceeds."""
+
+    def __post_init__(self) -> None:
+        self._asker = quota.Asker(self.call.identity, self.call.model, self.route.model)
+        self._worst = quota.dearest(self.candidates)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """The targets that may be tried, in order; never empty."""
         return self.selection.candidates
 
-    @property
-    def asker(self) -> quota.Asker:
-        """Who asks for what, as limits see it."""
-        return quota.Asker(self.call.identity, self.call.model, self.route.model)
-
     def hold(self, claims: tuple[Claim, ...]) -> Hold:
         """The reservation that asks for `claims`."""
         estimate = self.estimate
-        worst = quota.dearest(self.candidates)
         return Hold(
             self.call.id,
             self.started_us,
@@ -144,20 +145,23 @@ class Book:
             self.call.model,
             estimate.input_tokens,
             estimate.output_tokens,
-            worst.worst(estimate.input_tokens, estimate.output_tokens),
+            self._worst.worst(estimate.input_tokens, estimate.output_tokens),
             claims,
             self.call.consent,
         )
 
     def caller_claims(self) -> tuple[Claim, ...]:
         """What the caller's own limits must hold, at the dearest target's price."""
-        worst = quota.dearest(self.candidates)
-        return quota.caller_claims(self.table, self.asker, worst, self.estimate, self.started_us)
+        return quota.caller_claims(self.table, self._asker, self._worst, self.estimate, self.started_us)
 
     def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
         """What the limits of this target's upstream must hold and do not hold yet."""
+        wanted = quota.target_claims(
+            self.table, self._asker, candidate.target, self.estimate, self.started_us
+        )
+        if not wanted or not self.claims:
+            return wanted
         held = {claim.scope for claim in self.claims}
-        wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
         return tuple(claim for claim in wanted if claim.scope not in held)
 
     def standing(self) -> dict[str, str]:

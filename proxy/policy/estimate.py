@@ -21,6 +21,8 @@ MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 _BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})
 """Kinds of content part that are text, or sound, which makes fewer tokens than bytes however dense it is."""
+_ANSWERS = ("n", "best_of")
+_MAXIMA = ("max_completion_tokens", "max_tokens")
 _PICTURE = frozenset({"image_url", "detail", "uuid"})
 """Members of a part that does not say its kind but is a picture and nothing else."""
 _ANYONE = Target("", "")
@@ -127,16 +129,24 @@ def _printed(value: Any) -> int:
 
 def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
     """Answers that are made; of some only the best are shown, but all are counted."""
-    return max(1, *(_count(body.get(name, defaults.get(name))) for name in ("n", "best_of")))
+    return max(1, _largest({**defaults, **body} if defaults else body, _ANSWERS))
 
 
 def _cap(body: Mapping[str, Any], route: Route) -> int:
     """The larger one if both spellings are given: which of them is sent depends on the upstream."""
     for members in (body, route.defaults):
-        named = max(_count(members.get(name)) for name in ("max_completion_tokens", "max_tokens"))
-        if named:
+        if named := _largest(members, _MAXIMA):
             return named
     return route.max_output_tokens
+
+
+def _largest(members: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The largest number among these members; 0 where there is none."""
+    most = 0
+    for name in names:
+        if name in members:
+            most = max(most, _count(members[name]))
+    return most
 
 
 def _count(value: Any) -> int:
