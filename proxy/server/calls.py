@@ -37,7 +37,9 @@ class ChatCompletions:
         self._service = service
 
     async def __call__(self, visit: Visit) -> None:
-        with self._service.gate.pass_through():
+        gate = self._service.gate
+        task = gate.enter()
+        try:
             call = await self._call(visit)
             kind = Stream if call.stream else Whole
             caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
@@ -46,6 +48,8 @@ class ChatCompletions:
                 raise RuntimeError("the story ended without an answer")
             if not caller.finished:
                 caller.abort()
+        finally:
+            gate.leave(task)
 
     async def _call(self, visit: Visit) -> Call:
         service = self._service
