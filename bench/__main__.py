@@ -1,7 +1,7 @@
 """`make bench`: measure, print the tables, keep the figures in `bench/results/`.
 
-Arguments: what to measure (`nginx`, `fallthrough`, `translation`; all if none), and `--quick` for a
-first look. What is missing on the machine is named and skipped.
+Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`; all if none), `--quick` for a
+first look, `--long` for a start on ten million rows. What is missing on the machine is named and skipped.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import systems, translation
+from bench import ledger, systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
@@ -24,19 +24,24 @@ from bench.workloads import Bench, Figures, measure, rows
 SYSTEMS: Mapping[str, Any] = {"nginx": systems.nginx, "fallthrough": systems.fallthrough}
 
 
-TRANSLATION = "translation"
+TRANSLATION, LEDGER = "translation", "ledger"
 """What needs no process beside this one."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; 1 if any of it could not be measured."""
-    names = [name for name in arguments if name in {*SYSTEMS, TRANSLATION}] or [*SYSTEMS, TRANSLATION]
+    known = (*SYSTEMS, TRANSLATION, LEDGER)
+    names = [name for name in arguments if name in known] or known
     quick = "--quick" in arguments
     record: dict[str, Any] = {"load_average": os.getloadavg()[0], "skipped": {}}
     if TRANSLATION in names:
         say(TRANSLATION)
         record[TRANSLATION] = translation.measure(1 if quick else 7)
         show_translation(record[TRANSLATION])
+    if LEDGER in names:
+        say(LEDGER)
+        record[LEDGER] = ledger.measure(long="--long" in arguments, quick=quick)
+        show_ledger(record[LEDGER])
     if set(names) & set(SYSTEMS):
         measure_systems([name for name in names if name in SYSTEMS], record, quick=quick)
     keep(record)
@@ -72,6 +77,14 @@ def measured(bench: Bench, system: AbstractContextManager[System]) -> Figures:
     """Start one system, measure it, stop it."""
     with system as running:
         return measure(bench, running)
+
+
+def show_ledger(found: Figures) -> None:
+    """The ledger's table on standard output."""
+    table = Table("ledger", "")
+    for title, value in ledger.rows(found).items():
+        table.add_row(title, f"{value:,.2f}" if value < 100 else f"{value:,.0f}")
+    Console().print(table)
 
 
 def say(name: str) -> None:

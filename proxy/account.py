@@ -66,10 +66,10 @@ class Account:
         self.note_due = now + NOTE_S
         if attempt.reader is None:
             return
-        usage = attempt.reader.usage
-        if usage.total >= self._noted + NOTE_TOKENS:
-            self._noted = usage.total
-            self._ledger.note(self._book.progress(attempt.candidate.target, usage))
+        progress = self._book.progress(attempt.candidate.target, attempt.reader.usage)
+        if progress.usage.total >= self._noted + NOTE_TOKENS:
+            self._noted = progress.usage.total
+            self._ledger.note(progress)
 
     def close(self, ending: Ending) -> Awaitable[None] | None:
         """Queue the settlement (no await may come first), then tell the observers."""

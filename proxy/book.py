@@ -5,19 +5,24 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
-from proxy.policy import quota, ratelimit
+from proxy.errors import Failure, no_such_model
+from proxy.policy import fit, matching, privacy, quota, ratelimit, selection
 from proxy.policy.classify import classify
-from proxy.policy.degrade import Degraded
-from proxy.policy.estimate import Estimate
+from proxy.policy.degrade import Degraded, degrade
+from proxy.policy.ending import nobody_able
+from proxy.policy.estimate import Estimate, estimate
 from proxy.policy.selection import Candidate, Selection
+from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Balance, Charge, Claim, Hold, Progress, Settlement
-from proxy.table import Route, Table, Target
-from proxy.usage import FREE, Price, Usage
+from proxy.table import OnMidstream, Route, Table, Target
+from proxy.usage import FREE, NOTHING, Price, Usage
 from proxy.wire.dialect import Dialect, Reader
-
-NOTHING = Usage()
+from proxy.wire.headers import named
+from proxy.wire.resuming import mendable, resumed
+from proxy.wire.sent import Followed, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,21 @@ class Ending:
     result: str
     """`ok`, or the word for what went wrong."""
 
+    @classmethod
+    def of(cls, failure: Failure | None, *, begun: bool) -> "Ending":
+        """How a call ends that came to `failure`, or to none."""
+        if failure is None:
+            return cls(200, "ok")
+        told = failure.told
+        return cls(200 if begun else told.status, "broken" if begun else told.code or told.type)
+
 
 @dataclass(slots=True)
 class OpenAttempt:
     """One try in progress."""
 
+    number: int
+    """Among the attempts of its call."""
     candidate: Candidate
     dialect: Dialect
     degraded: Degraded
@@ -41,6 +56,8 @@ class OpenAttempt:
     request: UpstreamRequest
     began: float
     """Monotonic seconds, like `first` and `last`."""
+    due: float = float("inf")
+    """When its first content must have come, for the caller's patience."""
     last: float = float("inf")
     """When the whole attempt must be over."""
     phase: Phase = Phase.SENT
@@ -48,6 +65,8 @@ class OpenAttempt:
     first: float | None = None
     """When content was first sent to the caller; None: it has nothing of this attempt."""
     reader: Reader | None = None
+    sent: Sent | None = None
+    """What the caller has, or will have if this attempt wins, where that is kept."""
     usage: Usage | None = None
     """Of a whole answer."""
     signal: Signal | None = None
@@ -62,6 +81,20 @@ class OpenAttempt:
     def losses(self) -> tuple[str, ...]:
         """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""
         return tuple(dict.fromkeys((*self.degraded.dropped, *self.request.degraded)))
+
+    def headers(self, number: int, content_type: str) -> dict[str, str]:
+        """What the answer says of itself, the `number`th that was asked for."""
+        target = self.candidate.target
+        headers = {
+            "content-type": content_type,
+            "x-request-id": self.call.id,
+            "x-fallthrough-upstream": target.upstream,
+            "x-fallthrough-model": target.model,
+            "x-fallthrough-attempts": str(number),
+        }
+        if losses := self.losses:
+            headers["x-fallthrough-degraded"] = named(losses)
+        return headers
 
     def close(self, result: str, call_began: float, now: float) -> Attempt:
         """The record of this try, which has ended with `result`."""
@@ -105,6 +138,8 @@ class Book:
     call: Call
     table: Table
     route: Route
+    asker: quota.Asker
+    """Who asks for what, as limits see it."""
     selection: Selection
     estimate: Estimate
     """Upper bound of what the call can use."""
@@ -119,16 +154,82 @@ class Book:
     first_ms: int | None = None
     answered: Candidate | None = None
     """Whose content reached the caller."""
+    sent: Sent | None = None
+    """What the caller has of a stream, where another may have to go on with it."""
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
-    _asker: quota.Asker = field(init=False)
+    spares: int = 0
+    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
+    As many times as much again is held for them."""
     _worst: Price = field(init=False)
     """A price that no target exceeds."""
 
     def __post_init__(self) -> None:
-        self._asker = quota.Asker(self.call.identity, self.call.model, self.route.model)
         self._worst = quota.dearest(self.candidates)
+
+    @classmethod
+    def opened(cls, table: Table, call: Call, started_us: int) -> "Book":
+        """Match `call` to a route and complete it by what the route and its limits demand.
+
+        Raises `CallerFault` if no route matches, or no target can serve it; `Refused` if none may.
+        """
+        route = matching.match(table, call.model)
+        if route is None:
+            raise no_such_model(call.model)
+        asker = quota.Asker(call.identity, call.model, route.model)
+        call = _completed(call, route, capped=quota.caps_output(table, asker))
+        chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
+        if not chosen.candidates:
+            raise nobody_able(chosen.passed_over)
+        permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
+        if permitted is not chosen.candidates:
+            chosen = replace(chosen, candidates=permitted)
+        most = estimate(call, route)
+        if mendable(call, route.on_midstream):
+            anew = route.on_midstream is OnMidstream.RESTART
+            call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
+        spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
+        if spares:
+            parts = 1 + spares
+            most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
+        return cls(call, table, route, asker, chosen, most, started_us, spares=spares)
+
+    @property
+    def mendable(self) -> bool:
+        """Whether another target could go on with what the caller has, and is paid for."""
+        return self.sent is not None and self.sent.open and self.covers_another
+
+    @property
+    def covers_another(self) -> bool:
+        """Whether what is held pays for one more answer, after what was spent on those before it."""
+        estimate, parts = self.estimate, 1 + self.spares
+        worst = self._worst.worst(estimate.input_tokens, estimate.output_tokens)
+        tokens, money = parts * self.paid.total, parts * self.nano_usd
+        return tokens <= self.spares * estimate.total and money <= self.spares * worst
+
+    def asked(self, step: Order) -> Degraded | Signal:
+        """The call as a target gets it: without what it lacks, and to go on from where another broke off.
+
+        A `Signal` if it cannot go on from there.
+        """
+        degraded = degrade(self.call, step.candidate.lacks)
+        if self.sent is None:
+            return degraded
+        self.sent.resume(self.paid, anew=isinstance(step, Restart))
+        if not isinstance(step, Continue):
+            return degraded
+        call = resumed(degraded.call, step.candidate.upstream.dialect, self.sent.text, self.paid.output)
+        return call if isinstance(call, Signal) else replace(degraded, call=call)
+
+    def reader(self, attempt: OpenAttempt) -> Reader:
+        """The reader of an attempt; what it lets through is kept where another may have to go on with it."""
+        reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
+        if not self.call.mends:
+            return reader
+        holds = self.route.on_midstream is OnMidstream.CONTINUE
+        attempt.sent = self.sent or Sent(holds_space=holds)
+        return Followed(reader, attempt.sent)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -152,13 +253,11 @@ class Book:
 
     def caller_claims(self) -> tuple[Claim, ...]:
         """What the caller's own limits must hold, at the dearest target's price."""
-        return quota.caller_claims(self.table, self._asker, self._worst, self.estimate, self.started_us)
+        return quota.caller_claims(self.table, self.asker, self._worst, self.estimate, self.started_us)
 
     def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
         """What the limits of this target's upstream must hold and do not hold yet."""
-        wanted = quota.target_claims(
-            self.table, self._asker, candidate.target, self.estimate, self.started_us
-        )
+        wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
         if not wanted or not self.claims:
             return wanted
         held = {claim.scope for claim in self.claims}
@@ -186,8 +285,8 @@ class Book:
         """Add what `target` used to what the call has come to."""
         cost = (target.price or FREE).cost(usage)
         before, spent = self.by_upstream.get(target.upstream, (NOTHING, 0))
-        self.by_upstream[target.upstream] = (_sum(before, usage), spent + cost)
-        self.paid = _sum(self.paid, usage)
+        self.by_upstream[target.upstream] = (before.plus(usage), spent + cost)
+        self.paid = self.paid.plus(usage)
         self.nano_usd += cost
 
     def settle(self, ending: Ending, ended_us: int) -> Settlement:
@@ -208,7 +307,7 @@ class Book:
             upstream_model=answered.model if answered else None,
             usage=self.paid,
             nano_usd=self.nano_usd,
-            attempts=tuple(self.attempts),
+            attempts=tuple(sorted(self.attempts, key=lambda attempt: attempt.started_ms)),
             started_us=self.started_us,
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,
@@ -224,16 +323,15 @@ class Book:
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
 
 
-def _sum(one: Usage, other: Usage) -> Usage:
-    """Both together, as trustworthy as the less trustworthy (`reported` before `observed`)."""
-    if one is NOTHING:
-        return other
-    return replace(
-        other,
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cached=one.cached + other.cached,
-        cache_write=one.cache_write + other.cache_write,
-        reasoning=one.reasoning + other.reasoning,
-        source=max(one.source, other.source, key=("reported", "observed", "estimated").index),
-    )
+def _completed(call: Call, route: Route, *, capped: bool) -> Call:
+    """`call` with what its route has to say, and with a maximum where a limit counts output."""
+    words: dict[str, Any] = {}
+    if route.defaults:
+        words["body"] = {**route.defaults, **call.body}
+    if route.drop_params:
+        words["drop_params"] = True
+    if route.reasoning_field != call.reasoning_field:
+        words["reasoning_field"] = route.reasoning_field
+    if capped:
+        words["output_cap"] = route.max_output_tokens
+    return replace(call, **words) if words else call

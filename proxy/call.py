@@ -49,6 +49,12 @@ class Call:
     """How long the caller will wait (`x-request-timeout`), seconds."""
     consent: bool | None = None
     """Whether the end person agreed (`x-user-consent`); None: nothing was said, which is not a yes."""
+    silence_s: float | None = None
+    """How long the caller's program bears to get nothing (`x-stainless-read-timeout`), seconds."""
+    retries: int = 0
+    """How often the caller's program has tried before (`x-stainless-retry-count`)."""
+    mends: bool = False
+    """Another may have to go on with its stream, so that it is worth knowing at each word how far it got."""
     output_cap: int | None = None
     """Sent as the maximum when the caller names none; None: nothing is added."""
     drop_params: bool = False
@@ -124,6 +130,8 @@ class Kind(StrEnum):
     """A success status with something else than an answer inside."""
     TRUNCATED = "truncated"
     """The answer stopped without saying that it was finished."""
+    STRAYED = "strayed"
+    """Asked to answer anew, it gave another answer than the one that the caller has the beginning of."""
     UNABLE = "unable"
     """This upstream cannot express the request (decided before anything was sent)."""
 
@@ -167,7 +175,7 @@ class Attempt:
     upstream: str
     model: str
     result: str
-    """`ok`, a class of `policy/classify.py` such as `overload`, `skipped`, or `caller_gone`."""
+    """`ok`, a class of `policy/classify.py` such as `overload`, `outrun`, or `caller_gone`."""
     status: int | None
     phase: str
     started_ms: int

@@ -10,7 +10,8 @@ nothing: `policy/plan.py` says what to do next, and this file does it.
 
 Two commit points: nothing at all reaches the caller (C1, the status line) before the first content
 of a living answer (C2), so that any failure before it can be mended in silence. After C2 the stream
-belongs to one upstream; if it breaks, the caller gets an error event and never a `[DONE]`.
+belongs to one upstream; if it breaks, the caller gets an error event and never a `[DONE]`, unless its
+route has another target go on with exactly what was sent (`wire/sent.py`).
 """
 
 import asyncio
@@ -21,36 +22,38 @@ from dataclasses import dataclass, replace
 from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
-from proxy.errors import Failure, Told, no_such_model
-from proxy.policy import fit, matching, privacy, quota, selection
+from proxy.errors import Failure, Told
 from proxy.policy.classify import classify
-from proxy.policy.degrade import degrade
-from proxy.policy.ending import nobody_able
-from proxy.policy.estimate import estimate
-from proxy.policy.plan import (
+from proxy.policy.patience import PlanRules
+from proxy.policy.plan import Plan
+from proxy.policy.steps import (
     Answered,
     Broke,
+    CalledOff,
     CallerGone,
+    Continue,
     Done,
     Event,
     Failed,
-    Plan,
-    PlanRules,
+    Instruction,
+    Order,
+    Queue,
+    Rely,
+    Restart,
     Skipped,
     Stop,
     Try,
     Wait,
     Woke,
 )
-from proxy.policy.selection import Candidate
-from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Origin, Recall, UpstreamAnswer, Upstreams
+from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamAnswer, Upstreams
+from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
-from proxy.watch import NEVER, Watch
+from proxy.watch import NEVER, Watch, turn_comes
 from proxy.wire import DIALECTS
 from proxy.wire.body import called
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
-from proxy.wire.headers import named
 
 HOLD_MAX = 256 * 1024
 """Bytes held back before content; an upstream that talks so much without saying anything is broken."""
@@ -58,9 +61,6 @@ ERROR_MAX = 64 * 1024
 """Bytes read of an answer that is not a success."""
 WHOLE_MAX = 64 * 1024 * 1024
 """Bytes of an answer that is not streamed."""
-PATIENCE_S = 2.0
-"""How long a call waits for the soonest target when all are cooling down."""
-
 
 SHUTDOWN = Told(503, "The proxy is shutting down; the answer is incomplete.", "server_error", "shutdown")
 
@@ -84,14 +84,14 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
     (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
     """
-    story = _Story(desk, caller, _open_book(desk, call))
+    story = _Story(desk, caller, Book.opened(desk.snapshot.table, call, desk.clock.wall_us()))
     ending = Ending(500, "internal_error")
     try:
         await story.account.open()
         failure = await story.drive()
-        ending = _ending(failure, begun=story.begun)
+        ending = Ending.of(failure, begun=story.begun)
     except Failure as refused:
-        ending = _ending(refused, begun=False)
+        ending = Ending.of(refused, begun=False)
         raise
     except asyncio.CancelledError:
         ending = story.interrupted()
@@ -102,35 +102,6 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
         await settled
     if failure is not None and not story.begun:
         raise failure
-
-
-def _open_book(desk: Desk, call: Call) -> Book:
-    """Match the call to a route and complete it by what the route and its limits demand."""
-    table = desk.snapshot.table
-    route = matching.match(table, call.model)
-    if route is None:
-        raise no_such_model(call.model)
-    if route.defaults:
-        call = replace(call, body={**route.defaults, **call.body})
-    if route.drop_params:
-        call = replace(call, drop_params=True)
-    if route.reasoning_field != call.reasoning_field:
-        call = replace(call, reasoning_field=route.reasoning_field)
-    if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
-        call = replace(call, output_cap=route.max_output_tokens)
-    chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
-    if not chosen.candidates:
-        raise nobody_able(chosen.passed_over)
-    permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
-    chosen = replace(chosen, candidates=permitted)
-    return Book(call, table, route, chosen, estimate(call, route), desk.clock.wall_us())
-
-
-def _ending(failure: Failure | None, *, begun: bool) -> Ending:
-    if failure is None:
-        return Ending(200, "ok")
-    told = failure.told
-    return Ending(200 if begun else told.status, "broken" if begun else told.code or told.type)
 
 
 _Tell = Callable[[OpenAttempt, UpstreamAnswer, Watch], Awaitable[Signal | None]]
@@ -146,12 +117,13 @@ class _Story:
         self._call = book.call
         self._called = called(book.call.body)
         self._began = desk.clock.mono()
-        deadline = None if book.call.patience_s is None else self._began + book.call.patience_s
-        rules = PlanRules(book.route.attempts, deadline, PATIENCE_S)
-        self._deadline = deadline or NEVER
+        rules = PlanRules.of(book.call, book.route, self._began)
+        self._deadline = rules.deadline or NEVER
         self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
-        self._try: OpenAttempt | None = None
         self.account = Account(book, desk.ledger, desk.clock, desk.observers)
+        self._open: dict[int, OpenAttempt] = {}
+        """Attempts under way, by number; two only in a race."""
+        self._race: Race | None = None
         self.begun = False
         """Whether C1 and C2 have passed: the caller has a status line and content."""
 
@@ -159,8 +131,8 @@ class _Story:
 
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
-        if self._try is not None:  # cut short: note how far it had got
-            self._note(self._try, ending.result)
+        for attempt in self._open.values():  # cut short: note how far it had got
+            self._note(attempt, ending.result)
         self._plan.on(CallerGone(), self._desk.clock.mono())
         self._announce()
         return self.account.close(ending)
@@ -183,10 +155,16 @@ class _Story:
         while True:
             self._announce()
             match step:
-                case Try(candidate, _):
-                    event = await self._attempt(candidate)
+                case Try() if self._call.stream and self._book.route.hedge_s is not None:
+                    step = await self._hedged(step, self._book.route.hedge_s)
+                    continue
+                case Try() | Continue() | Restart():
+                    event = await self._attempt(step)
                 case Wait(until):
                     await asyncio.sleep(max(0.0, until - clock.mono()))
+                    event = Woke()
+                case Queue(turn, until):
+                    await turn_comes(turn, until)
                     event = Woke()
                 case Stop(failure):
                     if self.begun:
@@ -195,6 +173,8 @@ class _Story:
                     return failure
                 case Done():
                     return None
+                case Rely():
+                    raise RuntimeError("nobody is left to rely on")
             step = self._plan.on(event, clock.mono())
 
     def _announce(self) -> None:
@@ -204,31 +184,64 @@ class _Story:
 
     # ── one attempt ───────────────────────────────────────────────────────────────────────────────
 
-    async def _attempt(self, candidate: Candidate) -> Event:
+    async def _attempt(self, step: Order) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
+        candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = self._desk.recall.find(self._call.identity, _origin(candidate), self._called)
-        degraded = degrade(self._call, candidate.lacks)
+        recalled = self._desk.recall.find(self._call.identity, candidate.origin, self._called)
+        degraded = self._book.asked(step)
+        if isinstance(degraded, Signal):
+            return Failed(degraded)
         request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return Failed(request)
         spent = await self.account.add(candidate)
         if spent is not None:
             return Skipped("limit spent", self._mono_of(spent.claim.window_end))
-        attempt = OpenAttempt(candidate, dialect, degraded, request, self._desk.clock.mono())
-        self._try = attempt
+        attempt = OpenAttempt(step.number, candidate, dialect, degraded, request, self._desk.clock.mono())
+        attempt.due = step.until or NEVER
+        self._open[step.number] = attempt
         tell = self._stream if self._call.stream else self._whole
         signal = await self._guarded(attempt, tell)
-        self._try = None
+        del self._open[step.number]
         if signal is None:
             self._note(attempt, "ok")
             return Answered()
-        if not self.begun and signal.phase is Phase.CONTENT:
+        if attempt.first is None and signal.phase is Phase.CONTENT:
             # The caller saw none of that content, so the call is still free to go elsewhere.
             signal = replace(signal, phase=Phase.HEADERS)
         attempt.signal = signal
         self._note(attempt, classify(signal).cls)
-        return Broke(signal) if self.begun else Failed(signal)
+        if attempt.first is None:
+            return Failed(signal)
+        return Broke(signal, self._book.mendable)
+
+    async def _hedged(self, first: Order, after_s: float) -> Instruction:
+        """Try one target, and a second one beside it if it is late; the first content decides."""
+        self._race = Race(self._contend, self._second, self._ended)
+        try:
+            return await self._race.run(first, after_s)
+        finally:
+            self._race = None
+
+    async def _contend(self, step: Order) -> Result:
+        try:
+            return await self._attempt(step)
+        except Failure as failure:
+            return failure
+
+    def _second(self) -> Order | None:
+        """Who is asked beside the first, once that has been sent what it was to be sent."""
+        if self.begun or not self._open or not self._book.covers_another:
+            return None
+        return self._plan.hedge(self._desk.clock.mono())
+
+    def _ended(self, result: Result, number: int) -> Instruction:
+        if isinstance(result, Failure):
+            return Stop(result)
+        if isinstance(result, CalledOff) and (attempt := self._open.pop(number, None)) is not None:
+            self._note(attempt, "outrun")
+        return self._plan.on(result, self._desk.clock.mono(), number)
 
     async def _guarded(self, attempt: OpenAttempt, tell: _Tell) -> Signal | None:
         """Run one attempt under its deadlines; None: the caller has a whole answer."""
@@ -236,7 +249,7 @@ class _Story:
         first_s = times.first_token_s if self._call.stream else times.whole_s
         attempt.last = min(attempt.began + times.total_s, self._deadline)
         try:
-            with Watch(min(attempt.began + first_s, attempt.last)) as watch:
+            with Watch(min(attempt.began + first_s, attempt.due, attempt.last)) as watch:
                 async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
                     attempt.status, attempt.phase = reply.status, Phase.HEADERS
                     return await tell(attempt, reply, watch)
@@ -264,7 +277,7 @@ class _Story:
         """An answer event by event: held back until content, relayed as it comes from then on."""
         if not attempt.dialect.opens(reply.status, reply.headers):
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
-        reader = attempt.reader = attempt.dialect.reader(attempt.call, attempt.candidate.upstream)
+        reader = attempt.reader = self._book.reader(attempt)
         held = b""
         async with aclosing(_read(reader, reply)) as pieces:
             async for out in pieces:
@@ -288,18 +301,31 @@ class _Story:
     async def _begin(self, attempt: OpenAttempt, content_type: str, data: bytes) -> None:
         """C1 and C2 at once: from here on this answer is the only one."""
         self.begun = True
+        if self._race is not None:
+            self._race.won()
+        self._book.sent = attempt.sent
+        first = self._spoke(attempt)
+        self._book.answered = attempt.candidate
+        self._book.first_ms = round((first - self._began) * 1000)
+        headers = attempt.headers(attempt.number, content_type) | self._book.standing()
+        await self._caller.start(200, headers)
+        await self._write(data)
+
+    def _spoke(self, attempt: OpenAttempt) -> float:
+        """The first content of this attempt is for the caller: from now on it cannot be taken back."""
         attempt.phase = Phase.CONTENT
         attempt.first = self._desk.clock.mono()
-        self._plan.began(attempt.first)
-        self._book.answered = attempt.candidate
-        self._book.first_ms = round((attempt.first - self._began) * 1000)
-        await self._caller.start(200, self._headers(attempt, content_type))
-        await self._write(data)
+        self._plan.began(attempt.first, attempt.number)
+        return attempt.first
 
     async def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> None:
         """Hand on what came; a slow caller stops the clock of the upstream."""
         if not data:
+            if self._book.sent is not None and self._book.sent.skipping:
+                self._rest(attempt, watch)
             return
+        if attempt.first is None:
+            self._spoke(attempt)
         pending = self._caller.write(data)
         if pending is not None:
             watch.move(NEVER)
@@ -318,26 +344,12 @@ class _Story:
         if pending is not None:
             await pending
 
-    def _headers(self, attempt: OpenAttempt, content_type: str) -> dict[str, str]:
-        target = attempt.candidate.target
-        headers = {
-            "content-type": content_type,
-            "x-request-id": self._call.id,
-            "x-fallthrough-upstream": target.upstream,
-            "x-fallthrough-model": target.model,
-            "x-fallthrough-attempts": str(len(self._book.attempts) + 1),
-            **self._book.standing(),
-        }
-        if losses := attempt.losses:
-            headers["x-fallthrough-degraded"] = named(losses)
-        return headers
-
     # ── into memory and the book ────────────────────────────────────────────────────────────────────────
 
     def _remember(self, attempt: OpenAttempt, memories: Iterable[Memory]) -> None:
         """Keep what must come back on the next turn; before the caller has the end, and so can ask again."""
         for memory in memories:
-            self._desk.recall.keep(self._call.identity, _origin(attempt.candidate), memory)
+            self._desk.recall.keep(self._call.identity, attempt.candidate.origin, memory)
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
@@ -350,11 +362,6 @@ class _Story:
         """A wall time (Unix seconds) on the clock that the plan reads."""
         clock = self._desk.clock
         return clock.mono() + wall_s - clock.wall_us() / 1e6
-
-
-def _origin(candidate: Candidate) -> Origin:
-    """Who can read what an answer left behind: the same model in the same language."""
-    return Origin(candidate.upstream.dialect, candidate.target.model)
 
 
 async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:

@@ -80,6 +80,8 @@ class Capabilities:
     """(OpenAI's member, the upstream's member); if both are given the upstream's own name wins."""
     usage_option: bool = True
     """Understands `stream_options.include_usage`; False: usage comes unasked on the last chunk."""
+    running_usage: bool = False
+    """Tells the count with every event if asked to (`stream_options.continuous_usage_stats`)."""
     developer_role: bool = False
     """Knows the `developer` role; otherwise it is sent as `system`."""
     flatten_content: bool = False
@@ -149,6 +151,8 @@ class Upstream:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Fixed headers sent with every request, such as `OpenAI-Organization`; not shown, some hold keys."""
     tags: frozenset[str] = frozenset()
+    streams: int | None = None
+    """At most so many attempts at once; None: as many as come."""
     timeouts: Timeouts = Timeouts()
     breaker: BreakerRules = BreakerRules()
     capabilities: Capabilities = Capabilities()
@@ -232,6 +236,17 @@ class Target:
         return f"{self.upstream}/{self.model}"
 
 
+class OnMidstream(StrEnum):
+    """What becomes of a stream that breaks after its first content."""
+
+    ERROR = "error"
+    """The caller is told in an error event."""
+    CONTINUE = "continue"
+    """A target that can goes on from where it broke."""
+    RESTART = "restart"
+    """A target answers anew; if it begins with what was sent already, the rest goes out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A match on the call and the targets that may answer it, in order."""
@@ -248,6 +263,9 @@ class Route:
     """Body members filled in where the caller is silent."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Fields of `Timeouts` that this route narrows, by field name."""
+    on_midstream: OnMidstream = OnMidstream.ERROR
+    hedge_s: float | None = None
+    """When a stream has no content after so long, a second target is asked beside the first; None: never."""
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
     reasoning_field: ReasoningField = "reasoning_content"

@@ -43,6 +43,24 @@ class Usage:
         """Input and output together: what token limits count."""
         return self.input + self.output
 
+    def plus(self, other: "Usage") -> "Usage":
+        """Both together, as trustworthy as the less trustworthy of them."""
+        if self == NOTHING:
+            return other
+        return Usage(
+            self.input + other.input,
+            self.output + other.output,
+            self.cached + other.cached,
+            self.cache_write + other.cache_write,
+            self.reasoning + other.reasoning,
+            max(self.source, other.source, key=TRUST.index),
+        )
+
+
+NOTHING = Usage()
+TRUST = (Source.REPORTED, Source.OBSERVED, Source.ESTIMATED)
+"""The most trustworthy first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:

@@ -9,6 +9,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+from proxy.policy.places import Turn
+
 NEVER = float("inf")
 
 
@@ -70,3 +72,14 @@ class Watch:
             return
         self.late = True
         self._task.cancel()
+
+
+async def turn_comes(turn: Turn, until: float) -> None:
+    """Wait until a place is granted to `turn`, or until then (loop time, seconds)."""
+    called = asyncio.Event()
+    turn.wake = called.set
+    try:
+        async with asyncio.timeout_at(until):
+            await called.wait()
+    except TimeoutError:
+        return

@@ -103,6 +103,7 @@ def upstream(name: str, part: UpstreamPart) -> Upstream:
         api_key=Secret(part.api_key) if part.api_key else None,
         headers=tuple(part.headers.items()),
         tags=frozenset(part.tags),
+        streams=part.streams,
         timeouts=replace(Timeouts(), **_timeouts(part.timeouts)),
         breaker=BreakerRules(part.breaker.failures, first, part.breaker.open_max or max(first, OPEN_MAX_S)),
         capabilities=_capabilities(part.dialect, base_url, part.capabilities),
@@ -183,6 +184,8 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         max_output_tokens=part.max_output_tokens,
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
+        on_midstream=part.on_midstream,
+        hedge_s=None if part.hedge is None else part.hedge.after,
         drop_params=part.drop_params,
         reasoning_field=part.reasoning_field,
     )

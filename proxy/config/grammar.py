@@ -32,7 +32,7 @@ from proxy.config.forms import (
     Zone,
 )
 from proxy.config.settings import Address
-from proxy.table import Consent, DialectName, Every, Per, ReasoningField
+from proxy.table import Consent, DialectName, Every, OnMidstream, Per, ReasoningField
 
 
 def _off_is_a_word(value: Any) -> Any:
@@ -112,6 +112,8 @@ class CapabilitiesPart(Part):
     """OpenAI's member: the name here."""
     usage_option: bool | None = None
     """Understands stream_options.include_usage."""
+    running_usage: bool | None = None
+    """Tells the count with every event if asked to (stream_options.continuous_usage_stats)."""
     developer_role: bool | None = None
     """Knows the developer role; otherwise it is sent as system."""
     flatten_content: bool | None = None
@@ -179,6 +181,8 @@ class UpstreamPart(Part):
     """Fixed headers sent with every request, such as OpenAI-Organization."""
     tags: list[Name] = []
     """Words about this upstream, such as self-hosted."""
+    streams: Annotated[Whole, Field(gt=0, le=100_000)] | None = None
+    """At most so many calls at once; when full it is passed over, or waited for in line if it is the last."""
     timeouts: TimeoutsPart = TimeoutsPart()
     """Defaults: connect 5s, first_token 60s, whole 5m, idle 60s, total 10m."""
     breaker: BreakerPart = BreakerPart()
@@ -201,6 +205,13 @@ class RetryPart(Part):
     """The first try included."""
 
 
+class HedgePart(Part):
+    """When a second target is asked beside one that is late."""
+
+    after: Duration
+    """A stream that has brought no content for so long is late. Each such call may cost two prompts."""
+
+
 class RoutePart(Part):
     """A match on the call and the targets that may answer it."""
 
@@ -214,8 +225,10 @@ class RoutePart(Part):
     """The order in which targets are tried: as written."""
     retry: RetryPart = RetryPart()
     """Tries at one target before the next."""
-    on_midstream: Literal["error"] = "error"
-    """What happens when a stream breaks after its first content: a typed error event."""
+    on_midstream: OnMidstream = OnMidstream.ERROR
+    """What mends a stream that breaks: nothing, a target that goes on exactly, or one that answers anew."""
+    hedge: HedgePart | None = None
+    """Ask the next target too when the first content is late; whoever has it first answers."""
     max_output_tokens: Annotated[Whole, Field(gt=0, le=10_000_000)] = 4096
     """Held against limits when the caller names no maximum."""
     drop_params: bool = False

@@ -40,12 +40,9 @@ LEAVE_OUT = "leave it out"
 LATER: tuple[Later, ...] = (
     Later("settings.auth", ("jwt",), "write keys"),
     Later("settings.ledger", ("postgresql:…", "postgres:…"), "write sqlite:///var/ledger.db"),
-    Later("upstreams.*.streams", ANY, LEAVE_OUT),
     Later("upstreams.*.limits", ANY, "write it under limits, with `upstream: NAME`"),
     Later("routes.*.when", ANY, LEAVE_OUT),
     Later("routes.*.order", ("weighted", "cheapest", "fastest", "least_busy"), "write priority"),
-    Later("routes.*.on_midstream", ("continue", "restart"), "write error"),
-    Later("routes.*.hedge", ANY, LEAVE_OUT),
     Later("routes.*.pass_unknown", ANY, LEAVE_OUT),
     Later("routes.*.cache", ANY, LEAVE_OUT),
     Later("routes.*.targets.*.weight", ANY, "put the targets in order of preference"),

@@ -34,7 +34,9 @@ Stamp = tuple[int, int, int]
 
 def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
     """`table` with health of its own; what is known of upstreams that keep their name is carried over."""
-    health = Health({name: upstream.breaker for name, upstream in table.upstreams.items()})
+    upstreams = table.upstreams
+    streams = {name: one.streams for name, one in upstreams.items() if one.streams is not None}
+    health = Health({name: one.breaker for name, one in upstreams.items()}, streams)
     if old is not None:
         health.adopt(old.health)
     return Snapshot(table, health)

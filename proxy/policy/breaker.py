@@ -8,6 +8,9 @@ never count a caller who left as success or failure.
     CLOSED ──failures in a row──▶ OPEN ──open time over──▶ HALF_OPEN ──probe succeeds──▶ CLOSED
                                    ▲                           │
                                    └────────probe fails────────┘
+
+After it closed again, traffic does not come back at once: a share of it that grows is let in first, or
+an upstream that has just risen would be knocked down by all who waited for it.
 """
 
 from dataclasses import dataclass
@@ -22,6 +25,10 @@ PROBE_WAIT_S = 0.25
 """When to look again while all probe slots are taken."""
 JITTER = 0.2
 """Share of the open time added by chance. Below the doubling, so that open times never shrink."""
+RAMP_S = 10.0
+"""From the first call that is let in to all of them."""
+RAMP_FROM = 0.1
+"""The share that is let in first."""
 
 
 class State(StrEnum):
@@ -44,8 +51,8 @@ class Breaker:
     """Opens after consecutive failures, lets a probe through after a while, closes when it succeeds."""
 
     __slots__ = (
-        "_calm_since", "_failures", "_generation", "_issued", "_level", "_opened", "_probes",
-        "_until", "rules", "state",
+        "_calm_since", "_failures", "_generation", "_issued", "_level", "_opened", "_probes", "_recovered",
+        "_room", "_until", "rules", "state",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules) -> None:
@@ -59,6 +66,10 @@ class Breaker:
         self._opened = 0.0
         self._until = 0.0
         self._calm_since = 0.0
+        self._recovered = -RAMP_S
+        """When it closed again."""
+        self._room = 1.0
+        """Since then each caller brings his share of one place; who is let in takes a whole one."""
         self._probes: set[int] = set()
 
     def __repr__(self) -> str:
@@ -77,6 +88,19 @@ class Breaker:
         if self.state is State.HALF_OPEN and len(self._probes) >= (LAST_PROBES if last else 1):
             return now + PROBE_WAIT_S
         return None
+
+    def recovering_until(self, now: float) -> float | None:
+        """None: all may go, or one more is within the share that may; else when to ask again."""
+        if self.state is not State.CLOSED or self._share(now) >= 1.0 or self._room >= 1.0:
+            return None
+        return now + PROBE_WAIT_S
+
+    def knocked(self, now: float, *, let_in: bool) -> None:
+        """Somebody wanted in while the share grows, and was let in or turned away."""
+        self._room = min(2.0, self._room + min(1.0, self._share(now)) - let_in)
+
+    def _share(self, now: float) -> float:
+        return RAMP_FROM + (now - self._recovered) / RAMP_S
 
     def enter(self) -> Pass:
         """Take leave for one attempt; only after `closed_until` said None at the same `now`."""
@@ -98,7 +122,8 @@ class Breaker:
         self._failures = 0
         if self.state is State.HALF_OPEN:
             self._turn(State.CLOSED)
-            self._calm_since = now
+            self._calm_since = self._recovered = now
+            self._room = 1.0
         # The memory of past openings fades with time in health, not with one lucky probe:
         # otherwise an upstream that flaps would be probed at the shortest interval for ever.
         while self._level and now - self._calm_since >= self.rules.open_s:

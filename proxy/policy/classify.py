@@ -37,6 +37,8 @@ class Class(StrEnum):
     """A success that holds no answer."""
     BROKEN = "broken"
     """Trouble after the first content."""
+    STRAYED = "strayed"
+    """A second answer, asked for because the first one broke, that does not begin as the first did."""
     UNABLE = "unable"
     """The upstream cannot express the request; nothing was sent."""
 
@@ -85,6 +87,7 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.FILTERED: _CALLER,
     Kind.BAD_ANSWER: _BAD_ANSWER,
     Kind.TRUNCATED: _BAD_ANSWER,
+    Kind.STRAYED: Verdict(Class.STRAYED, False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),
 }
 

@@ -77,6 +77,17 @@ class Trail:
         self._steps.append(f"{target} (context no larger)")
         self._marks.pop(target, None)
 
+    def spared(self, target: Target) -> None:
+        """A target gets no second try, because too many others have had one."""
+        step = f"{target} (retry budget spent)"
+        if step not in self._steps:
+            self._steps.append(step)
+
+    def hopeless(self, target: Target) -> None:
+        """A target is not asked, because it never answered in as little time as is left."""
+        self._steps.append(f"{target} (too little time left)")
+        self._marks[target] = _Mark("hopeless", None, timeout=True)
+
     def failure(self, now: float) -> Failure:
         """Nobody answered: the one error that says so."""
         if not self._marks:

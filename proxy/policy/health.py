@@ -8,11 +8,15 @@ by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from proxy.call import Kind, Signal
 from proxy.policy import retry
-from proxy.policy.breaker import Breaker, Pass, State
+from proxy.policy.breaker import PROBE_WAIT_S, Breaker, Pass, State
+from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
+from proxy.policy.patience import Pace
+from proxy.policy.places import Places, Turn
 from proxy.ports import Dice
 from proxy.table import BreakerRules, Target
 
@@ -21,6 +25,9 @@ ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
 COOLED_BY: Mapping[Kind, Class] = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
 """Kinds of trouble that may ask for a pause, and what the pause is then called."""
+RECOVERING = "recovering"
+FULL = "full"
+NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 RATE_FIRST_S = 1.0
 RATE_MAX_S = 60.0
 JITTER = 0.1
@@ -46,7 +53,7 @@ class Closed:
     until: float
     """When to ask again; always later than the `now` asked at."""
     why: str
-    """`open`, or the class that closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
+    """`open`, `recovering`, `full`, or what closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +65,29 @@ class _Cooling:
     strikes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Lasting:
+    """What a reload hands on."""
+
+    upstreams: dict[str, Breaker]
+    budgets: dict[str, RetryBudget]
+    places: dict[str, Places]
+    paces: dict[tuple[str, str, bool], Pace]
+    cooling: dict[tuple[str, str], _Cooling]
+
+
 class Health:
     """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
 
-    def __init__(self, rules: Mapping[str, BreakerRules]) -> None:
+    def __init__(self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS) -> None:
         self._upstreams = {name: Breaker(rule) for name, rule in rules.items()}
+        self._budgets = {name: RetryBudget() for name in rules}
+        self._places = {name: Places(streams.get(name)) for name in rules}
         self._accounts = {name: Breaker(ACCOUNT_RULES) for name in rules}
         self._account_why: dict[str, Class] = {}
         self._models: dict[tuple[str, str], Breaker] = {}
         self._cooling: dict[tuple[str, str], _Cooling] = {}
+        self._paces: dict[tuple[str, str, bool], Pace] = {}
         self._changes: list[tuple[str, str]] = []
         self._out: set[int] = set()
         self._issued = 0
@@ -77,15 +98,20 @@ class Health:
         The breakers are shared, so that calls still running on the old table count here too.
         Refused accounts and models are forgotten: the operator may just have mended them.
         """
-        kept, self._cooling = old.lasting
-        for name in self._upstreams.keys() & kept.keys():
-            kept[name].rules = self._upstreams[name].rules
-            self._upstreams[name] = kept[name]
+        kept = old.lasting
+        self._cooling, self._paces = kept.cooling, kept.paces
+        for name in self._upstreams.keys() & kept.upstreams.keys():
+            kept.upstreams[name].rules = self._upstreams[name].rules
+            self._upstreams[name] = kept.upstreams[name]
+            self._budgets[name] = kept.budgets[name]
+            kept.places[name].limit = self._places[name].limit
+            self._places[name] = kept.places[name]
+            self._places[name].grant()
 
     @property
-    def lasting(self) -> tuple[dict[str, Breaker], dict[tuple[str, str], "_Cooling"]]:
+    def lasting(self) -> "_Lasting":
         """What outlives a reload; only for `adopt`."""
-        return self._upstreams, self._cooling
+        return _Lasting(self._upstreams, self._budgets, self._places, self._paces, self._cooling)
 
     @property
     def outstanding(self) -> int:
@@ -98,6 +124,7 @@ class Health:
         cooling = self._cooling.get(_key(target))
         doors = (
             (upstream.closed_until(now, last=last), "open"),
+            (None if last else upstream.recovering_until(now), RECOVERING),
             (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
             (model.closed_until(now), Class.MODEL.value),
             (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
@@ -105,11 +132,26 @@ class Health:
         shut = [Closed(until, why) for until, why in doors if until is not None]
         return max(shut, key=lambda closed: closed.until, default=None)
 
-    def admit(self, target: Target, now: float, *, last: bool) -> Ticket | Closed:
-        """A ticket for `target`, or why and until when not. `last`: nothing is left behind it."""
+    def admit(
+        self, target: Target, now: float, *, last: bool, again: bool = False, turn: Turn | None = None
+    ) -> Ticket | Closed:
+        """A ticket for `target`, or why and until when not.
+
+        `last`: nothing is left behind it. `again`: the try counts as a second one. `turn`: whoever asks
+        stood in line for a place.
+        """
         shut = self.shut(target, now, last=last)
+        places = self._places[target.upstream]
+        kept = turn if turn is not None and turn.granted and turn.upstream == target.upstream else None
+        if shut is None and kept is None and places.full:
+            shut = Closed(now + PROBE_WAIT_S, FULL)
         if shut is not None:
+            if shut.why == RECOVERING:
+                self._upstreams[target.upstream].knocked(now, let_in=False)
             return shut
+        self._upstreams[target.upstream].knocked(now, let_in=True)
+        self._budgets[target.upstream].tried(now, again=again)
+        places.take(kept)
         self._issued += 1
         self._out.add(self._issued)
         before = self._upstreams[target.upstream].state
@@ -122,6 +164,28 @@ class Health:
         )
         self._told(target.upstream, before)
         return ticket
+
+    def join(self, target: Target, tenant: str) -> Turn:
+        """Stand in line for a place at the upstream of `target`."""
+        turn = Turn(target.upstream, tenant)
+        self._places[target.upstream].join(turn)
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Stand in line no more; a place that was granted and not taken goes to the next."""
+        self._places[turn.upstream].leave(turn)
+
+    def may_retry(self, target: Target, now: float) -> bool:
+        """Whether its upstream can bear a second try for one caller."""
+        return self._budgets[target.upstream].allows(now)
+
+    def pace(self, target: Target, *, stream: bool) -> Pace:
+        """How long it takes to the first content of a stream, or to a whole answer."""
+        key = (target.upstream, target.model, stream)
+        found = self._paces.get(key)
+        if found is None:
+            found = self._paces[key] = Pace()
+        return found
 
     def began(self, ticket: Ticket, now: float) -> Ticket:
         """Content has come: a probe need not run to its end to prove its point.
@@ -238,6 +302,7 @@ class Health:
         if ticket.number not in self._out:
             raise RuntimeError(f"ticket {ticket.number} for {ticket.target} was handed back twice")
         self._out.remove(ticket.number)
+        self._places[ticket.target.upstream].give_back()
         return self._upstreams[ticket.target.upstream].state
 
     def _told(self, upstream: str, before: State) -> None:

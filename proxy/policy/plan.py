@@ -8,104 +8,51 @@ on every path. It never sleeps, never sends, and starts nothing after the deadli
     todo = plan.start(now)              # Try(candidate, 1)
     todo = plan.on(Failed(signal), now) # Try the next | Wait | Stop
     todo = plan.on(Answered(), now)     # Done
+
+A stream that breaks in the caller's hands ends the call, unless its route has another target mend it:
+from then on only `Continue` or `Restart` is told, and whatever comes to nothing ends in the last break.
+One attempt is under way at a time, but for the one that `hedge` orders beside another that is late.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
-from proxy.policy.health import Health, Ticket
+from proxy.policy.health import FULL, Health, Ticket
+from proxy.policy.patience import PlanRules
+from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate, PassedOver
+from proxy.policy.steps import (
+    Answered,
+    Broke,
+    CalledOff,
+    CallerGone,
+    Continue,
+    Done,
+    Event,
+    Failed,
+    Instruction,
+    Order,
+    Queue,
+    Rely,
+    Restart,
+    Skipped,
+    Stop,
+    Try,
+    Wait,
+    Woke,
+)
 from proxy.policy.windows import Windows
 from proxy.ports import Dice
+from proxy.table import OnMidstream
 
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The attempt failed before any content reached the caller."""
-
-    signal: Signal
-
-
-@dataclass(frozen=True, slots=True)
-class Broke:
-    """The attempt failed after content had reached the caller."""
-
-    signal: Signal
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """The target could not be used, before anything was sent, by no fault of its upstream."""
-
-    why: str
-    """A few words for the caller, such as `limit spent`."""
-    until: float | None
-    """When it could be used again, if that is known (monotonic seconds)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The whole answer has been handed over."""
-
-
-@dataclass(frozen=True, slots=True)
-class CallerGone:
-    """The caller left; nothing can be said about the upstream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Woke:
-    """A wait is over."""
-
-
-Event = Failed | Broke | Skipped | Answered | CallerGone | Woke
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Make an attempt at this candidate."""
-
-    candidate: Candidate
-    number: int
-    """Counts attempts of this call from 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Sleep, then say `Woke`."""
-
-    until: float
-    """Monotonic seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Tell the caller; nothing more will be tried."""
-
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The call is over and nothing needs to be told."""
-
-
-Instruction = Try | Wait | Stop | Done
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRules:
-    """The bounds of one call."""
-
-    attempts: int
-    """Tries at one target, the first included."""
-    deadline: float | None
-    """Monotonic seconds; no attempt starts at or after it."""
-    wait_max_s: float
-    """How long the call may wait, in all, for targets that are closed for a while."""
+_ORDERS: Mapping[OnMidstream, type[Order]] = {
+    OnMidstream.CONTINUE: Continue,
+    OnMidstream.RESTART: Restart,
+}
 
 
 @dataclass(slots=True)
@@ -120,7 +67,20 @@ class _Course:
     """Not to be asked before this."""
     brief: bool = False
     """`ready` is a retry's own short pause, bounded by `attempts`, not a closed door."""
+    full: bool = False
+    """It has no place just now."""
     over: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    """An attempt under way."""
+
+    course: _Course
+    ticket: Ticket
+    started: float
+    until: float | None
+    """When its share of the caller's patience ends."""
 
 
 @dataclass(slots=True)
@@ -138,12 +98,19 @@ class Plan:
     _courses: list[_Course] = field(init=False)
     _trail: ending.Trail = field(init=False)
     _windows: Windows = field(init=False, default_factory=Windows)
-    _course: _Course | None = field(default=None, init=False)
-    _ticket: Ticket | None = field(default=None, init=False)
+    _runs: dict[int, _Run] = field(init=False, default_factory=dict)
+    """By number; two only while one is asked beside another that is late."""
     _number: int = field(default=0, init=False)
     _waited: float = field(default=0.0, init=False)
     _pinned: _Course | None = field(default=None, init=False)
     """Waited for in place: it goes before the others once."""
+    _turn: Turn | None = field(default=None, init=False)
+    """Our stand in the line of the last resort."""
+    _line_end: float = field(default=0.0, init=False)
+    _begun: bool = field(default=False, init=False)
+    """Whether the caller has the beginning of an answer."""
+    _broken: Failure | None = field(default=None, init=False)
+    """The break that is being mended."""
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
@@ -154,29 +121,56 @@ class Plan:
         """The first instruction."""
         return self._next(now)
 
-    def on(self, event: Event, now: float) -> Instruction:
-        """The next instruction after `event`."""
+    def on(self, event: Event, now: float, number: int | None = None) -> Instruction:
+        """The next instruction after `event`, of the attempt of that number or else of the latest."""
         match event:
             case Failed(signal):
-                return self._failed(signal, now)
+                return self._failed(self._ended(number), signal, now)
             case Skipped():
-                return self._skipped(event, now)
-            case Broke(signal):
-                return self._broke(signal, now)
+                return self._skipped(self._ended(number), event, now)
+            case Broke():
+                return self._broke(self._ended(number), event, now)
             case Answered():
-                self.health.answered(self._hand_back(), now)
+                self.health.answered(self._ended(number).ticket, now)
                 return Done()
+            case CalledOff():
+                self.health.left(self._ended(number).ticket)
+                return Rely()
             case CallerGone():
-                if self._ticket is not None:
-                    self.health.left(self._hand_back())
+                self._leave()
+                for one in tuple(self._runs):
+                    self.health.left(self._ended(one).ticket)
                 return Done()
             case Woke():
                 return self._next(now)
 
-    def began(self, now: float) -> None:
+    def began(self, now: float, number: int | None = None) -> None:
         """The first content has come; a half-open breaker may close before the answer ends."""
-        if self._ticket is not None:
-            self._ticket = self.health.began(self._ticket, now)
+        run = self._runs.get(number or self._number)
+        if run is None:
+            return
+        if not self._begun:
+            self._begun = True
+            self.health.pace(run.ticket.target, stream=self.rules.stream).took(now - run.started)
+        run.ticket = self.health.began(run.ticket, now)
+
+    def hedge(self, now: float) -> Order | None:
+        """A target to ask beside the one that is late: the first that is free and was not asked yet.
+
+        It is paid for like a second try, so that a slow hour does not double what everybody is asked.
+        """
+        if self._begun or len(self._runs) != 1 or self._late(now):
+            return None
+        for course in self._courses:
+            target = course.candidate.target
+            if course.over or course.tries or now < course.ready or self._hopeless(course, now):
+                continue
+            if not self.health.may_retry(target, now):
+                continue
+            door = self.health.admit(target, now, last=course.last, again=True)
+            if isinstance(door, Ticket):
+                return self._try(course, door, now)
+        return None
 
     def changes(self) -> tuple[tuple[str, str], ...]:
         """Breaker changes to tell observers: (upstream, new state); each is told once."""
@@ -184,53 +178,94 @@ class Plan:
 
     def _next(self, now: float) -> Instruction:
         """Try whoever is free, those tried least first; else wait; else stop."""
+        if self._runs:
+            return Rely()
         if self._late(now):
-            return Stop(self._trail.too_late())
+            return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
         for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
-            if course.over or now < course.ready:
+            if course.over or now < course.ready or self._dear(course, now) or self._hopeless(course, now):
                 continue
-            door = self.health.admit(course.candidate.target, now, last=course.last)
+            again = course.tries > 0 or self.rules.repeated
+            target = course.candidate.target
+            door = self.health.admit(target, now, last=course.last, again=again, turn=self._turn)
             if isinstance(door, Ticket):
-                return self._try(course, door)
-            course.ready, course.brief = door.until, False
+                return self._try(course, door, now)
+            course.full = course.last and door.why == FULL
+            course.ready, course.brief = now if course.full else door.until, False
             self._trail.shut(course.candidate.target, door)
         return self._rest(now)
 
-    def _try(self, course: _Course, ticket: Ticket) -> Try:
-        self._course, self._ticket = course, ticket
+    def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
+        self._leave()
+        course.full = False
         course.tries += 1
         self._number += 1
-        return Try(course.candidate, self._number)
+        until = None
+        if (end := self._end) is not None:
+            others = any(not one.over and one.tries == 0 for one in self._courses)
+            pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
+            until = now + pace.share(end - now, others=others)
+        self._runs[self._number] = _Run(course, ticket, now, until)
+        order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
+        return order(course.candidate, self._number, until)
+
+    def _give_up(self, failure: Failure) -> Stop:
+        """A stream that could not be mended is told as what it is: broken."""
+        return Stop(self._broken or failure)
 
     def _rest(self, now: float) -> Instruction:
         """Nobody is free: wait for the first who will be, within the caller's patience."""
+        if (line := self._line(now)) is not None:
+            return line
         waiting = [course for course in self._courses if not course.over]
         soonest = min(waiting, key=lambda course: course.ready, default=None)
         if soonest is None or self._late(soonest.ready):
-            return Stop(self._trail.failure(now))
+            return self._give_up(self._trail.failure(now))
         wait = soonest.ready - now
         if not soonest.brief:
             if self._waited + wait > self.rules.wait_max_s:
-                return Stop(self._trail.failure(now))
+                return self._give_up(self._trail.failure(now))
             self._waited += wait
         return Wait(soonest.ready)
 
-    def _failed(self, signal: Signal, now: float) -> Instruction:
+    def _line(self, now: float) -> Queue | None:
+        """Stand in line for the last resort if it is full, until somebody else may be asked."""
+        course = self._courses[-1] if self._courses else None
+        if course is None or course.over or not course.full:
+            self._leave()
+            return None
+        if self._turn is None:
+            self._turn = self.health.join(course.candidate.target, self.rules.tenant)
+            line_end = now + course.candidate.timeouts.first_token_s
+            self._line_end = line_end if self._end is None else min(line_end, self._end)
+        if now >= self._line_end:
+            self._leave()
+            course.over = True
+            return None
+        others = [one.ready for one in self._courses if one is not course and not one.over]
+        return Queue(self._turn, min([self._line_end, *others]))
+
+    def _leave(self) -> None:
+        if self._turn is not None:
+            self.health.leave(self._turn)
+            self._turn = None
+
+    def _failed(self, run: _Run, signal: Signal, now: float) -> Instruction:
         if signal.phase is Phase.CONTENT:
             # Content that the caller never saw does not bind the call to its upstream.
             signal = replace(signal, phase=Phase.HEADERS)
-        course = self._current()
+        course = run.course
         verdict = self.verdict = classify(signal)
-        self._report(verdict, signal, now)
+        self._report(run, verdict, signal, now)
         door = self.health.shut(course.candidate.target, now, last=course.last)
         until = None if door is None else door.until
         self._trail.failed(course.candidate.target, verdict, signal, until)
-        if not verdict.elsewhere:
+        if not verdict.elsewhere and self._broken is None:
             return Stop(ending.caller_fault(signal))
         if verdict.cls is Class.TOO_LONG:
             self._outgrown(course)
-        course.over = not verdict.again or course.tries >= self.rules.attempts
+        course.over = not verdict.again or self._tired(course) or self._dear(course, now)
         if course.over:
             return self._next(now)
         return self._again(course, signal, until, now)
@@ -247,50 +282,83 @@ class Plan:
     def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
         """The target may have another try: at once if it asks for little time, else after the others."""
         asked = retry.clamp(signal.retry_after_s)
-        if asked is not None and retry.in_place(asked, now, self.rules.deadline):
+        if asked is not None and retry.in_place(asked, now, self._end):
             course.ready, course.brief = now + asked, True
             self._pinned = course
-            return Wait(course.ready)
+            return Rely() if self._runs else Wait(course.ready)
         if until is not None:
             course.ready, course.brief = until, False
         else:
-            pause = retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
-            course.ready, course.brief = now + pause, True
+            course.ready, course.brief = now + self._pause(course), True
         return self._next(now)
 
-    def _skipped(self, event: Skipped, now: float) -> Instruction:
-        course = self._current()
-        self.health.left(self._hand_back())
+    def _pause(self, course: _Course) -> float:
+        return retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
+
+    def _skipped(self, run: _Run, event: Skipped, now: float) -> Instruction:
+        course = run.course
+        self.health.left(run.ticket)
         self._trail.skipped(course.candidate.target, event.why, event.until)
-        course.over = event.until is None or course.tries >= self.rules.attempts
+        course.over = event.until is None or self._tired(course)
         course.ready, course.brief = event.until or now, False
         return self._next(now)
 
-    def _broke(self, signal: Signal, now: float) -> Instruction:
-        target = self._current().candidate.target
+    def _broke(self, run: _Run, event: Broke, now: float) -> Instruction:
+        course, signal = run.course, event.signal
         verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
-        self._report(verdict, signal, now)
-        return Stop(ending.broken(target, signal))
+        self._report(run, verdict, signal, now)
+        self._broken = ending.broken(course.candidate.target, signal)
+        if self.rules.on_midstream is OnMidstream.ERROR or not event.mendable:
+            return Stop(self._broken)
+        course.over = signal.kind is Kind.TIMEOUT or self._tired(course) or self._dear(course, now)
+        course.ready, course.brief = now + self._pause(course), True
+        if self.rules.on_midstream is OnMidstream.CONTINUE:
+            for other in self._courses:
+                other.over = other.over or not other.candidate.goes_on
+        return self._next(now)
 
-    def _report(self, verdict: Verdict, signal: Signal, now: float) -> None:
-        """Hand the ticket back. An attempt cut short by the caller's own deadline blames nobody."""
-        ticket = self._hand_back()
-        if signal.kind is Kind.TIMEOUT and self._late(now):
-            self.health.left(ticket)
+    def _report(self, run: _Run, verdict: Verdict, signal: Signal, now: float) -> None:
+        """Hand the ticket back. An attempt cut short by the caller's own impatience blames nobody."""
+        hurried = run.until is not None and now >= run.until and signal.phase is not Phase.CONTENT
+        if signal.kind is Kind.TIMEOUT and (hurried or self._late(now)):
+            self.health.left(run.ticket)
         else:
-            self.health.failed(ticket, verdict, signal, now, self.dice)
+            self.health.failed(run.ticket, verdict, signal, now, self.dice)
+
+    def _tired(self, course: _Course) -> bool:
+        """Whether it has had all its tries."""
+        return course.tries >= (1 if self.rules.repeated else self.rules.attempts)
+
+    def _dear(self, course: _Course, now: float) -> bool:
+        """Whether it would be a second try that its upstream cannot bear; then it gets none."""
+        target = course.candidate.target
+        if course.tries == 0 or self.health.may_retry(target, now):
+            return False
+        course.over = True
+        self._trail.spared(target)
+        return True
+
+    def _hopeless(self, course: _Course, now: float) -> bool:
+        """Whether it has never been as quick as it would have to be now; then it is not asked."""
+        end, target = self._end, course.candidate.target
+        if end is None or self.health.pace(target, stream=self.rules.stream).least <= end - now:
+            return False
+        course.over = True
+        self._trail.hopeless(target)
+        return True
+
+    @property
+    def _end(self) -> float | None:
+        """When the caller's patience ends, as things stand."""
+        return self.rules.end(begun=self._begun)
 
     def _late(self, when: float) -> bool:
-        return self.rules.deadline is not None and when >= self.rules.deadline
+        end = self._end
+        return end is not None and when >= end
 
-    def _current(self) -> _Course:
-        if self._course is None:
-            raise RuntimeError("the plan was told of an attempt that it did not order")
-        return self._course
-
-    def _hand_back(self) -> Ticket:
-        """The ticket of the attempt that just ended; from now on nobody holds it."""
-        if self._ticket is None:
-            raise RuntimeError("the plan was told twice how an attempt ended")
-        ticket, self._ticket, self._course = self._ticket, None, None
-        return ticket
+    def _ended(self, number: int | None) -> _Run:
+        """The attempt that just ended; from now on nobody holds its ticket."""
+        run = self._runs.pop(number or self._number, None)
+        if run is None:
+            raise RuntimeError("the plan was told of an attempt that it did not order, or told twice")
+        return run

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 from proxy.policy.degrade import can_drop
 from proxy.policy.fit import Lack, Needs, lacks
+from proxy.ports import Origin
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 
 
@@ -23,6 +24,17 @@ class Candidate:
     """The upstream's, narrowed by the route."""
     lacks: tuple[Lack, ...] = ()
     """What must be left out of the call for this target; always empty unless the route allows it."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who can read what an answer of it left behind: the same model in the same language."""
+        return Origin(self.upstream.dialect, self.target.model)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can go on with an answer that another began: its model's word, else its server's."""
+        prefill = self.target.facts.prefill
+        return self.upstream.capabilities.prefill if prefill is None else prefill
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ INLINE_PARSE_BYTES = 256 * 1024
 DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)?")
 SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 CONSENT: Mapping[str, bool] = {"true": True, "false": False}
+SDK_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+RETRIES = re.compile(r"[0-9]{1,4}")
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -75,6 +77,8 @@ class ChatCompletions:
             preferred=preferred,
             patience_s=patience_s,
             consent=consent,
+            silence_s=_silence(visit.request),
+            retries=_retries(visit.request),
         )
 
 
@@ -134,6 +138,19 @@ def _consent(request: Request) -> bool | None:
     if len(given) > 1 or given[0] not in CONSENT:
         raise bad_request("x-user-consent must be true or false, once.", code="bad_header")
     return CONSENT[given[0]]
+
+
+def _retries(request: Request) -> int:
+    """What the official SDKs count; a word of theirs, not of the caller's, so that nonsense is no fault."""
+    given = request.headers.get("x-stainless-retry-count") or ""
+    return int(given) if RETRIES.fullmatch(given) else 0
+
+
+def _silence(request: Request) -> float | None:
+    """How long the official SDKs read before they give up and try again; nonsense is no fault either."""
+    given = request.headers.get("x-stainless-read-timeout") or request.headers.get("x-stainless-timeout")
+    seconds = float(given) if given and SDK_SECONDS.fullmatch(given) else 0.0
+    return seconds if seconds > 0 else None
 
 
 def _patience(request: Request) -> float | None:

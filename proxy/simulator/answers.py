@@ -1,6 +1,7 @@
 """What a simulated upstream says: pure, from the request alone.
 
 The words are fixed, so that lost or doubled ones are seen at once; counts are exact for these words.
+Told to go on with a last message, as vLLM can be, it says what comes after as many words as that has.
 Used by `server.py`.
 """
 
@@ -95,6 +96,8 @@ def say(name: str, body: Mapping[str, Any], do: Do) -> Said:
     tokens = calls[0].tokens if calls else _split(_text(name, body))
     if do.tokens is not None:
         tokens = tuple(f" {number}" for number in range(1, do.tokens + 1))
+    if body.get("continue_final_message"):
+        tokens = tokens[len(str(body["messages"][-1].get("content")).split()) :]
     tool = calls[0].name if calls else None
     said = Said(tokens, tool, "tool_calls" if calls else "stop", prompt, calls[1:], thought)
     cap = body.get("max_completion_tokens") or body.get("max_tokens")

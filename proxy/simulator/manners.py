@@ -141,7 +141,8 @@ def judge(dialect: str, body: Any) -> Refusal | None:
             )
         if not isinstance(body.get("model"), str):
             return _wrong("you must provide a model parameter", "model")
-    return _shapes(dialect, body) or _messages(body["messages"]) or _tools(body) or _numbers(body)
+    refused = _shapes(dialect, body) or _messages(body["messages"]) or _tools(body) or _numbers(body)
+    return refused or (_continuation(body) if dialect == "vllm" else None)
 
 
 def _shapes(dialect: str, body: Mapping[str, Any]) -> Refusal | None:
@@ -184,6 +185,13 @@ def _tools(body: Mapping[str, Any]) -> Refusal | None:
         return _wrong("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
     if body.get("stream_options") is not None and body.get("stream") is not True:
         return _wrong("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+    return None
+
+
+def _continuation(body: Mapping[str, Any]) -> Refusal | None:
+    if body.get("continue_final_message") and body.get("add_generation_prompt", True):
+        message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        return _wrong(message, "add_generation_prompt")
     return None
 
 

@@ -125,6 +125,9 @@ _STATUSES: Mapping[int, Kind] = {
     429: Kind.RATE_LIMITED,
 }
 
+_LIMITED = frozenset({429, 529})
+"""Statuses of which rate-limit headers say when to come back; on others they only tell what is left."""
+
 _CALLERS_OWN: Mapping[Kind, str | None] = {
     Kind.BAD_REQUEST: None,
     Kind.TOO_LONG: "context_length_exceeded",
@@ -145,7 +148,7 @@ def weigh(status: int, headers: Mapping[str, str], complaint: Complaint) -> Sign
     """As `judge`, of a complaint that a dialect has read in its own way."""
     kind = _kind(status, complaint)
     pause = wait(headers)
-    if pause is None and status == 429:
+    if pause is None and status in _LIMITED:
         pause = reset(headers)
     return _signal(kind, Phase.HEADERS, status, complaint, pause)
 

@@ -231,6 +231,9 @@ def _ask_usage(call: Call, body: dict[str, Any], able: Capabilities) -> None:
     body["stream"] = True
     if anything:
         asked = call.body.get("stream_options") or {}
-        body["stream_options"] = {**(asked if able.accept is None else {}), "include_usage": True}
+        options = {**(asked if able.accept is None else {}), "include_usage": True}
+        if call.mends and able.running_usage:
+            options["continuous_usage_stats"] = True
+        body["stream_options"] = options
     else:
         body.pop("stream_options", None)

@@ -26,6 +26,9 @@ _SECONDS: Mapping[str, float] = {
 _LONGEST = 64
 """Characters; no honest value is longer."""
 _RESETS = ("requests", "tokens")
+_DATED = ("requests", "tokens", "input-tokens", "output-tokens")
+_MINUTES = ("req-minute", "tokens-minute")
+_MINUTE_S = 60.0
 
 
 def wait(headers: Mapping[str, str]) -> float | None:
@@ -39,14 +42,25 @@ def wait(headers: Mapping[str, str]) -> float | None:
 
 
 def reset(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the spent rate-limit window of a refusal without Retry-After opens again."""
+    """Seconds until the spent rate-limit windows of a refusal without Retry-After are open again.
+
+    Some tell a duration, some a time (read against the answer's own), some only that the minute's share
+    is gone, which a minute mends. A window known to have something left is not what is waited for.
+    """
     waits = [
-        seconds
-        for name in _RESETS
-        if number(headers.get(f"x-ratelimit-remaining-{name}")) in {None, 0.0}
-        and (seconds := duration(headers.get(f"x-ratelimit-reset-{name}"))) is not None
+        *(
+            duration(text)
+            for text in _spent(headers, "x-ratelimit-remaining-{}", "x-ratelimit-reset-{}", _RESETS)
+        ),
+        *(
+            _moment(text, headers.get("date"))
+            for text in _spent(
+                headers, "anthropic-ratelimit-{}-remaining", "anthropic-ratelimit-{}-reset", _DATED
+            )
+        ),
+        *(_MINUTE_S for name in _MINUTES if number(headers.get(f"x-ratelimit-remaining-{name}")) == 0.0),
     ]
-    return max(waits, default=None)
+    return max((seconds for seconds in waits if seconds is not None), default=None)
 
 
 def number(text: str | None) -> float | None:
@@ -66,6 +80,27 @@ def duration(text: str | None) -> float | None:
     if not steps or "".join(amount + unit for amount, unit in steps) != text:
         return number(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in steps)
+
+
+def _spent(headers: Mapping[str, str], left: str, opens: str, names: tuple[str, ...]) -> list[str | None]:
+    """What is said of when they open by the windows of which nothing is left, or nobody knows what."""
+    return [
+        headers.get(opens.format(name))
+        for name in names
+        if number(headers.get(left.format(name))) in {None, 0.0}
+    ]
+
+
+def _moment(text: str | None, now: str | None) -> float | None:
+    """A time as RFC 3339 writes it, in seconds from the answer's own date."""
+    since = _date(now)
+    if text is None or since is None or len(text) > _LONGEST:
+        return None
+    try:
+        then = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return max(0.0, (then - since).total_seconds()) if then.tzinfo is not None else None
 
 
 def _until(text: str | None, now: str | None) -> float | None:

@@ -2,7 +2,8 @@
 
 A caller's members reach an engine that we run ourselves, so only those on the list here pass:
 chat templates, embedded prompts and their kind never do, whatever the table allows. vLLM ignores
-the old `functions` without a word and refuses empty `tools`, so both are put right here.
+the old `functions` without a word and refuses empty `tools`, so both are put right here. One event may
+hold several tokens when its server is busy, so a stream that another may go on with is counted by it.
 """
 
 from dataclasses import replace
@@ -89,6 +90,7 @@ class VLLM(OpenAI):
             accept=accept - _NEVER,
             refuse=declared.refuse | _CANNOT,
             files="none",
+            running_usage=True,
             reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
             tools="functions",
             parses_arguments=True,

@@ -5,9 +5,9 @@ from itertools import zip_longest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.policy.health import Health
-from proxy.policy.plan import Done, Failed, Plan, PlanRules, Stop, Try, Wait
+from proxy.policy.plan import Continue, Done, Failed, Plan, PlanRules, Restart, Stop, Try, Wait
 from proxy.policy.selection import Candidate, PassedOver
-from proxy.table import BreakerRules, ModelFacts, Target, Timeouts, Upstream
+from proxy.table import BreakerRules, ModelFacts, OnMidstream, Target, Timeouts, Upstream
 
 RULES = BreakerRules(failures=5, open_s=60.0)
 OVERLOAD = Failed(Signal(Kind.OVERLOADED, Phase.HEADERS, 503))
@@ -37,10 +37,10 @@ class FixedDice:
         return "0" * 24
 
 
-def candidates(names, contexts=()):
+def candidates(names, contexts=(), going_on=""):
     return tuple(
         Candidate(
-            Target(name, "m", facts=ModelFacts(context=context)),
+            Target(name, "m", facts=ModelFacts(context=context, prefill=name in going_on)),
             Upstream(name, "openai", f"http://{name}"),
             Timeouts(),
         )
@@ -60,12 +60,16 @@ class Dialogue:
     roll: float = 0.5
     contexts: tuple[int | None, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+    on_midstream: OnMidstream = OnMidstream.ERROR
+    going_on: str = ""
+    """Names of those who can go on with a partial answer."""
+    repeated: bool = False
     plan: Plan = field(init=False)
 
     def __post_init__(self):
         self.health = self.health or Health(dict.fromkeys("abc", RULES))
-        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s)
-        listed = candidates(self.names, self.contexts)
+        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s, self.on_midstream, self.repeated)
+        listed = candidates(self.names, self.contexts, self.going_on)
         self.plan = Plan(listed, self.health, rules, FixedDice(self.roll), self.passed_over)
         self.failure = None
 
@@ -79,6 +83,10 @@ class Dialogue:
         match instruction:
             case Try(candidate, number):
                 return f"try {candidate.target.upstream} #{number}"
+            case Continue(candidate, number):
+                return f"continue {candidate.target.upstream} #{number}"
+            case Restart(candidate, number):
+                return f"restart {candidate.target.upstream} #{number}"
             case Wait(until):
                 return f"wait {until:g}"
             case Done():

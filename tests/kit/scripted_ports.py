@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
+from proxy.facts.capabilities import KNOWN
 from proxy.policy.health import Health
 from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.relay import Desk
@@ -296,7 +297,11 @@ def table(*names: str, limits: tuple = (), timeouts: Timeouts | None = None, **r
     """A table of `names` in order behind the model `chat`."""
     upstreams = {
         name: Upstream(
-            name, "vllm" if "vllm" in name else "openai", "http://x/v1", timeouts=timeouts or Timeouts()
+            name,
+            "vllm" if "vllm" in name else "openai",
+            "http://x/v1",
+            timeouts=timeouts or Timeouts(),
+            capabilities=KNOWN["vllm" if "vllm" in name else "plain"],
         )
         for name in names
     }
@@ -312,10 +317,14 @@ def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), (Notes(),))
 
 
+OF_THE_CALL = frozenset({"preferred", "patience_s", "silence_s", "retries"})
+"""What a caller says in headers, not in the body."""
+
+
 def call(number: int = 1, *, stream: bool = True, **members) -> Call:
     """A small call for the model `chat`."""
     body = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    body |= {key: value for key, value in members.items() if key not in {"preferred", "patience_s"}}
+    body |= {key: value for key, value in members.items() if key not in OF_THE_CALL}
     return Call(
         id=f"req_{number}",
         created=1,
@@ -327,4 +336,6 @@ def call(number: int = 1, *, stream: bool = True, **members) -> Call:
         include_usage=bool((members.get("stream_options") or {}).get("include_usage")),
         preferred=members.get("preferred"),
         patience_s=members.get("patience_s"),
+        silence_s=members.get("silence_s"),
+        retries=members.get("retries", 0),
     )

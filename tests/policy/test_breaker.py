@@ -150,3 +150,44 @@ def test_time_in_health_makes_it_forget():
 @pytest.mark.parametrize(("roll", "until"), [(0.0, 60.0), (0.5, 66.0), (1.0, 72.0)])
 def test_the_open_time_is_jittered_upwards(roll, until):
     assert opened(roll=roll).closed_until(0.0) == pytest.approx(until)
+
+
+def let_in(breaker, now, callers):
+    """How many of so many callers at once are let in after a recovery."""
+    admitted = 0
+    for _ in range(callers):
+        if breaker.recovering_until(now) is None:
+            breaker.knocked(now, let_in=True)
+            admitted += 1
+        else:
+            breaker.knocked(now, let_in=False)
+    return admitted
+
+
+def test_after_a_recovery_a_growing_share_is_let_in_and_then_all():
+    breaker = opened()
+    breaker.success(probe(breaker, 60.0), 60.0)
+    shares = [let_in(breaker, 60.0 + second, 1000) for second in range(11)]
+    assert shares == pytest.approx([*range(100, 1001, 100), 1000], abs=2)
+
+
+def test_a_recovering_breaker_lets_the_first_in_and_says_when_to_ask_again():
+    breaker = opened()
+    breaker.success(probe(breaker, 60.0), 60.0)
+    assert breaker.recovering_until(60.0) is None
+    breaker.knocked(60.0, let_in=True)
+    assert breaker.recovering_until(60.0) == 60.25
+    assert breaker.recovering_until(69.0) is None
+
+
+def test_a_breaker_that_never_opened_lets_everybody_in():
+    assert let_in(Breaker(RULES), 0.0, 1000) == 1000
+
+
+def test_a_relapse_while_recovering_opens_again_for_longer():
+    breaker = opened()
+    breaker.success(probe(breaker, 60.0), 60.0)
+    for _ in range(3):
+        breaker.failure(breaker.enter(), 61.0, 0.0)
+    assert breaker.closed_until(61.0) == 181.0
+    assert breaker.recovering_until(61.0) is None, "open is what it is, not recovering"

@@ -22,6 +22,7 @@ BEFORE = {
     Kind.FILTERED: ("caller", False, False, "none", "no"),
     Kind.BAD_ANSWER: ("bad_answer", False, True, "upstream", "unknown"),
     Kind.TRUNCATED: ("bad_answer", False, True, "upstream", "unknown"),
+    Kind.STRAYED: ("strayed", False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: ("unable", False, True, "none", "no"),
 }
 

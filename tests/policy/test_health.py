@@ -185,10 +185,10 @@ def test_first_content_of_a_probe_closes_the_breaker_and_a_later_break_still_cou
     ticket = house.began(house.admit(GPT, 60.0, last=False), 61.0)
     assert house.state("openai", 61.0) == "closed"
     signal = Signal(Kind.RESET, Phase.CONTENT)
-    house.failed(ticket, classify(signal), signal, 62.0, FixedDice())
-    assert closed(house, GPT, 62.0) is None
-    fail(house, GPT, Kind.OVERLOADED, 63.0)
-    assert closed(house, GPT, 63.0) == Closed(183.0, "open")
+    house.failed(ticket, classify(signal), signal, 72.0, FixedDice())
+    assert closed(house, GPT, 72.0) is None
+    fail(house, GPT, Kind.OVERLOADED, 73.0)
+    assert closed(house, GPT, 73.0) == Closed(193.0, "open")
 
 
 def test_first_content_outside_half_open_forgives_nothing():
@@ -221,3 +221,34 @@ def test_a_reload_brings_new_rules_into_force():
     new.adopt(old)
     fail(new, GPT, Kind.OVERLOADED)
     assert closed(new, GPT) == Closed(5.0, "open")
+
+
+def recovered():
+    house = health()
+    fail(house, GPT, Kind.OVERLOADED)
+    fail(house, GPT, Kind.OVERLOADED)
+    house.answered(house.admit(GPT, 60.0, last=False), 60.0)
+    return house
+
+
+def test_a_recovering_upstream_takes_a_growing_share_but_the_last_resort_takes_all():
+    house = recovered()
+    doors = [house.admit(GPT, 60.0, last=False) for _ in range(100)]
+    let_in = [door for door in doors if isinstance(door, Ticket)]
+    assert len(let_in) == 10
+    assert {door for door in doors if not isinstance(door, Ticket)} == {Closed(60.25, "recovering")}
+    assert isinstance(house.admit(GPT, 60.0, last=True), Ticket)
+    assert isinstance(house.admit(VLLM, 60.0, last=False), Ticket), "nobody else is held back"
+    assert all(isinstance(house.admit(GPT, 70.0, last=False), Ticket) for _ in range(100))
+
+
+def test_the_budget_of_second_tries_is_an_upstreams_own_and_outlives_a_reload():
+    house = health()
+    for _ in range(3):
+        assert house.may_retry(GPT, 0.0)
+        house.admit(GPT, 0.0, last=False, again=True)
+    assert not house.may_retry(MINI, 0.0), "another model of the same upstream"
+    assert house.may_retry(VLLM, 0.0)
+    new = Health({"openai": RULES})
+    new.adopt(house)
+    assert not new.may_retry(GPT, 0.0)

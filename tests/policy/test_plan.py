@@ -295,3 +295,48 @@ def test_five_failures_open_the_breaker_and_observers_hear_of_it_once():
 
 def test_a_plan_without_candidates_stops():
     assert Dialogue("").start() == "stop 502 upstream_error"
+
+
+def spend_retries(health, name, now=0.0):
+    for _ in range(3):
+        talk = Dialogue(name, health=health)
+        talk.start(now)
+        talk.say(limited(0.0), now)
+        assert talk.say(Woke(), now).startswith("try")
+        talk.say(CallerGone(), now)
+
+
+def test_a_spent_budget_leaves_no_second_try_and_is_told():
+    health = Health(dict.fromkeys("abc", RULES))
+    spend_retries(health, "a")
+    talk = Dialogue("a", health=health)
+    assert [talk.start(), talk.say(OVERLOAD)] == ["try a #1", "stop 502 upstream_error"]
+    assert talk.told().message == "All upstreams failed: a/m (overload 503), a/m (retry budget spent)."
+    other = Dialogue("ab", health=health)
+    assert [other.start(), other.say(OVERLOAD), other.say(OVERLOAD)] == ["try a #1", "try b #2", "wait 0.125"]
+    assert other.say(Woke(), 0.125) == "try b #3", "each upstream has a budget of its own"
+
+
+def test_a_budget_that_is_spent_while_a_call_waits_gives_no_second_try_either():
+    health = Health(dict.fromkeys("abc", RULES))
+    talk = Dialogue("a", health=health)
+    assert [talk.start(), talk.say(OVERLOAD)] == ["try a #1", "wait 0.125"]
+    spend_retries(health, "a")
+    assert talk.say(Woke(), 0.125) == "stop 502 upstream_error"
+
+
+def test_who_tries_again_himself_gets_no_second_tries_of_ours_but_every_target_once():
+    talk = Dialogue("ab", repeated=True)
+    assert [talk.start(), talk.say(OVERLOAD), talk.say(OVERLOAD)] == [
+        "try a #1",
+        "try b #2",
+        "stop 502 upstream_error",
+    ]
+
+
+def test_repeated_calls_count_as_retries():
+    health = Health(dict.fromkeys("abc", RULES))
+    for _ in range(3):
+        Dialogue("a", health=health, repeated=True).start()
+    talk = Dialogue("a", health=health)
+    assert [talk.start(), talk.say(OVERLOAD)] == ["try a #1", "stop 502 upstream_error"]

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,13 +125,15 @@ def test_bounds_hold_on_every_course(data, attempts, deadline, patience, seed):
         now = drive.now
 
 
-def test_a_total_outage_costs_each_upstream_only_its_probes():
-    """Ten minutes, ten calls a second, everything down: breakers let through failures and probes only."""
+@pytest.mark.parametrize("rate", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+def test_a_total_outage_costs_each_upstream_only_its_probes(rate):
+    """Ten minutes of so many calls a second, all down: breakers let through failures and probes only."""
     rules = BreakerRules(failures=5, open_s=60.0, open_max_s=300.0)
     health = Health(dict.fromkeys(NAMES, rules))
     tried = Counter()
-    for tick in range(6000):
-        drive = Drive(Plan(candidates(NAMES), health, PlanRules(2, None, 0.0), SeededDice(tick)), tick / 10)
+    for tick in range(600 * rate):
+        rolls = SeededDice(tick)
+        drive = Drive(Plan(candidates(NAMES), health, PlanRules(2, None, 0.0), rolls), tick / rate)
         drive.run(lambda _: Failed(Signal(Kind.OVERLOADED, Phase.HEADERS, 503)), took=0.0)
         tried.update(name for name, _ in drive.tries)
     assert all(tried[name] <= 5 + 4 for name in "abc")

@@ -119,7 +119,7 @@ def test_what_a_route_fills_in_is_needed_too():
 def test_the_last_who_can_is_the_last_resort():
     """It is probed a second after it opened, though one who cannot is listed behind it."""
     book = knowing(table("a", "b"), b=BLIND)
-    upstreams = ScriptedUpstreams(a=[REFUSED] * 10 + [stream("x")], b=[])
+    upstreams = ScriptedUpstreams(a=[REFUSED] * 8 + [stream("x")], b=[])
     at = desk(book, upstreams)
 
     async def outage():

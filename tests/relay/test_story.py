@@ -278,6 +278,31 @@ def test_the_callers_patience_bounds_all_attempts():
     assert at.ledger.outcome.total_ms <= 10_001
 
 
+def test_patience_is_shared_so_that_a_silent_target_leaves_time_for_the_next():
+    for members in ({"patience_s": 40.0}, {"silence_s": 40.0 / 0.95}):
+        upstreams = ScriptedUpstreams(a=[Says(steps=[STALL])], b=[stream("fine")])
+        failure, caller, at = one(table("a", "b", attempts=3), upstreams, call(**members))
+        assert failure is None
+        assert caller.text == "fine"
+        assert upstreams.asked == ["a", "b"], "a silent upstream is not asked again"
+        assert at.ledger.outcome.total_ms == 20_000
+        assert at.snapshot.health.troubles(20.0) == {}
+
+
+def test_the_silence_that_a_program_bears_does_not_bound_an_answer_that_has_begun():
+    slow = [step for n in range(10) for step in (Pause(5), event({"content": str(n)}))]
+    upstreams = ScriptedUpstreams(a=[stream("go", steps=[*slow, event(finish="stop"), DONE])])
+    _, caller, _ = one(table("a"), upstreams, call(silence_s=10.0))
+    assert caller.errors == []
+    assert caller.text == "go0123456789"
+
+
+def test_a_call_that_an_sdk_repeats_gets_one_try_at_each_target():
+    upstreams = ScriptedUpstreams(a=[fails(503)], b=[fails(503)])
+    one(table("a", "b", attempts=3), upstreams, call(retries=1))
+    assert upstreams.asked == ["a", "b"]
+
+
 HANG_UPS = {
     "before the status line": Says(before=1e6),
     "before content": Says(steps=[event({"role": "assistant"}), STALL]),

@@ -47,6 +47,34 @@ async def test_patience_is_given_in_seconds_or_with_a_unit(house, given, seconds
 
 
 @pytest.mark.parametrize(
+    ("name", "given", "seconds"),
+    [
+        ("x-stainless-read-timeout", "600", 600.0),
+        ("x-stainless-read-timeout", "2.5", 2.5),
+        ("x-stainless-timeout", "60", 60.0),
+        ("x-stainless-read-timeout", "0", None),
+        ("x-stainless-read-timeout", "NaN", None),
+        ("x-stainless-read-timeout", "1e3", None),
+        ("x-stainless-read-timeout", "5s", None),
+        ("x-stainless-read-timeout", "not_given", None),
+    ],
+)
+async def test_how_long_the_sdk_bears_silence_is_known_and_nonsense_is_no_fault(house, name, given, seconds):
+    await house.send(chat(headers=[(name, given)]))
+    assert house.calls[0].silence_s == seconds
+    assert house.calls[0].patience_s is None
+
+
+@pytest.mark.parametrize(
+    ("given", "retries"), [(None, 0), ("0", 0), ("2", 2), ("-1", 0), ("two", 0), ("9" * 40, 0), ("٣", 0)]
+)
+async def test_what_the_sdk_tried_before_is_counted_and_nonsense_is_no_fault(house, given, retries):
+    headers = [] if given is None else [("x-stainless-retry-count", given)]
+    await house.send(chat(headers=headers))
+    assert house.calls[0].retries == retries
+
+
+@pytest.mark.parametrize(
     "header",
     [
         *(

@@ -102,3 +102,20 @@ def test_lengths(members, length, tokens, finish):
     usage = said.usage(3)
     assert usage["completion_tokens"] == 3 * tokens
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("begun", "members", "rest", "finish"),
+    [
+        (" 1 2", {}, " 3 4 5", "stop"),
+        (" 1 2", {"max_tokens": 2}, " 3 4", "length"),
+        ("1", {}, " 2 3 4 5", "stop"),
+        (" 1 2 3 4 5", {}, "", "stop"),
+    ],
+)
+def test_it_goes_on_after_the_words_that_were_said(begun, members, rest, finish):
+    messages = [*HELLO["messages"], {"role": "assistant", "content": begun}]
+    said = say("one", HELLO | members | {"messages": messages, "continue_final_message": True}, Do(tokens=5))
+    assert ("".join(said.tokens), said.finish) == (rest, finish)
+    anew = say("one", HELLO | {"messages": messages}, Do(tokens=5))
+    assert "".join(anew.tokens) == " 1 2 3 4 5"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from proxy.wire.anthropic.errors import judge as anthropic_judge
+from proxy.wire.errors import judge as openai_judge
 from proxy.wire.retry_after import duration, reset, wait
 
 NOW = "Sat, 21 Nov 2026 10:00:00 GMT"
@@ -80,6 +82,25 @@ RESETS = [
     ),
     ({"x-ratelimit-remaining-requests": "9", "x-ratelimit-reset-requests": "5s"}, None),
     ({"x-ratelimit-reset-requests": "later"}, None),
+    ({"anthropic-ratelimit-requests-reset": "2026-11-21T10:00:30Z", "date": NOW}, 30),
+    ({"anthropic-ratelimit-requests-reset": "2026-11-21T12:00:30+02:00", "date": NOW}, 30),
+    ({"anthropic-ratelimit-requests-reset": "2026-11-21T09:00:00Z", "date": NOW}, 0),
+    ({"anthropic-ratelimit-requests-reset": "2026-11-21T10:00:30", "date": NOW}, None),
+    ({"anthropic-ratelimit-requests-reset": "2026-11-21T10:00:30Z"}, None),
+    ({"anthropic-ratelimit-requests-reset": "30s", "date": NOW}, None),
+    (
+        {
+            "anthropic-ratelimit-requests-remaining": "49",
+            "anthropic-ratelimit-requests-reset": "2026-11-21T10:05:00Z",
+            "anthropic-ratelimit-input-tokens-remaining": "0",
+            "anthropic-ratelimit-input-tokens-reset": "2026-11-21T10:00:07Z",
+            "date": NOW,
+        },
+        7,
+    ),
+    ({"x-ratelimit-remaining-req-minute": "0", "x-ratelimit-limit-req-minute": "60"}, 60),
+    ({"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-remaining-req-minute": "5"}, 60),
+    ({"x-ratelimit-remaining-tokens-minute": "10"}, None),
 ]
 
 
@@ -96,3 +117,12 @@ def test_durations(text, seconds):
 @pytest.mark.parametrize(("headers", "seconds"), RESETS)
 def test_the_reset_of_what_is_spent(headers, seconds):
     assert reset(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "pause"), [(429, 30), (529, 30), (500, None), (503, None), (400, None), (200, None)]
+)
+def test_limits_tell_when_to_come_back_only_with_a_refusal_for_load(status, pause):
+    headers = {"anthropic-ratelimit-tokens-reset": "2026-11-21T10:00:30Z", "date": NOW}
+    for judge in (openai_judge, anthropic_judge):
+        assert judge(status, headers, b"{}").retry_after_s == pause
