@@ -156,6 +156,8 @@ class Book:
     """Whose content reached the caller."""
     sent: Sent | None = None
     """What the caller has of a stream, where another may have to go on with it."""
+    spent: bool = False
+    """Whether anything was used that somebody has to pay for."""
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
@@ -271,6 +273,7 @@ class Book:
         """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""
         self.attempts.append(attempt)
         if attempt.usage is not None:
+            self.spent = self.spent or attempt.billed is not Billed.NO
             self.charge(candidate.target, attempt.usage)
 
     def progress(self, target: Target, usage: Usage) -> Progress:
@@ -312,11 +315,6 @@ class Book:
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,
         )
-
-    @property
-    def spent(self) -> bool:
-        """Whether anything was used that somebody has to pay for."""
-        return any(attempt.billed is not Billed.NO and attempt.usage for attempt in self.attempts)
 
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""

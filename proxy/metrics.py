@@ -134,7 +134,7 @@ class Metrics:
             ("cache_write", usage.cache_write),
             ("reasoning", usage.reasoning),
         )
-        source = usage.source.value
+        source = usage.source
         for kind, count in kinds:
             if count:
                 self._tokens.add((kind, source, upstream, model), count)

@@ -73,14 +73,16 @@ class _Tally:
 
 def _count_message(message: Any, tally: _Tally) -> None:
     tally.around += MESSAGE_TOKENS
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return
     if message.get("audio"):  # an earlier answer that was spoken, named here and kept elsewhere
         tally.documents += 1
-    for part in _list(message.get("content")):
-        tally.around += MESSAGE_TOKENS
-        if isinstance(part, Mapping):
-            _count_part(part, tally)
+    content = message.get("content")
+    if isinstance(content, list):
+        tally.around += MESSAGE_TOKENS * len(content)
+        for part in content:
+            if isinstance(part, dict):
+                _count_part(part, tally)
 
 
 def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
@@ -118,6 +120,8 @@ def _media_tokens(tally: _Tally, route: Route) -> int:
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:
     """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
+    if not body.get("tools") and not body.get("functions"):
+        return 0
     tools = _list(body.get("tools")) + _list(body.get("functions"))
     return _printed(tools) + MESSAGE_TOKENS * len(tools) if tools else 0
 

@@ -57,7 +57,7 @@ def caller_claims(
     """What the limits that can refuse the caller must hold for the call, at the dearest target's price."""
     if not table.caller_limits:
         return ()
-    return _claims(table.caller_limits, _Case(asker, None, price_worst or FREE, estimate), wall_us)
+    return _claims(table.caller_limits, asker, None, price_worst or FREE, estimate, wall_us)
 
 
 def target_claims(
@@ -66,8 +66,8 @@ def target_claims(
     """What the limits of one target's upstream must hold for an attempt there."""
     if not table.upstream_limits:
         return ()
-    case = _Case(asker, target.upstream, target.price or FREE, estimate)
-    return _claims(table.upstream_limits, case, wall_us)
+    price = target.price or FREE
+    return _claims(table.upstream_limits, asker, target.upstream, price, estimate, wall_us)
 
 
 def charges(
@@ -90,17 +90,6 @@ def charges(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A call as claims are made for it: who asks, whose answer it may be, and its worst case."""
-
-    asker: Asker
-    upstream: str | None
-    """None for a caller's own limits."""
-    price: Price
-    estimate: Estimate
-
-
 def _concerns(limit: Limit, asker: Asker) -> bool:
     """Whether the limit's filters let this call in, wherever it is answered."""
     return (
@@ -112,16 +101,22 @@ def _concerns(limit: Limit, asker: Asker) -> bool:
     )
 
 
-def _claims(limits: Iterable[Limit], case: _Case, wall_us: int) -> tuple[Claim, ...]:
+def _claims(
+    limits: Iterable[Limit],
+    asker: Asker,
+    upstream: str | None,
+    price: Price,
+    estimate: Estimate,
+    wall_us: int,
+) -> tuple[Claim, ...]:
     """One claim for each counter; of two limits on one counter the lower ceiling rules, which comes first."""
     found: dict[str, Claim] = {}
-    estimate = case.estimate
     tokens = estimate.total
-    worst = case.price.worst(estimate.input_tokens, estimate.output_tokens)
+    worst = price.worst(estimate.input_tokens, estimate.output_tokens)
     for limit in limits:
-        if limit.upstream not in (None, case.upstream) or not _concerns(limit, case.asker):
+        if limit.upstream not in (None, upstream) or not _concerns(limit, asker):
             continue
-        scope = _scope(limit, case)
+        scope = _scope(limit, asker, upstream)
         if scope in found:
             continue
         start, end = (0, 0) if limit.every is None else window(limit.every, wall_us, limit.zone)
@@ -136,27 +131,27 @@ def _claims(limits: Iterable[Limit], case: _Case, wall_us: int) -> tuple[Claim, 
             amount,
             limit.ceiling,
             limit.marks,
-            case.upstream,
+            upstream,
             shadow=limit.shadow,
         )
     return tuple(found.values())
 
 
-def _scope(limit: Limit, case: _Case) -> str:
+def _scope(limit: Limit, asker: Asker, upstream: str | None) -> str:
     """The counter's name: whom it counts for, the filters, the unit, the window.
 
     It must stay the same from one version to the next, or a limit would start anew within its window.
     Under `per: user` the calls of a tenant that name nobody share one counter, `user=`: leaving the
     name out is no way around the limit.
     """
-    who, per = case.asker.identity, limit.per
+    who, per = asker.identity, limit.per
     named = (
         ("tenant", who.tenant if per in (Per.TENANT, Per.USER) else limit.tenant),
         ("user", who.user or "" if per is Per.USER else limit.user),
         ("key", who.key_id if per is Per.KEY else limit.key),
-        ("model", case.asker.listed if per is Per.MODEL else limit.model),
-        ("route", case.asker.listed if per is Per.ROUTE else limit.route),
-        ("upstream", case.upstream if per is Per.UPSTREAM else limit.upstream),
+        ("model", asker.listed if per is Per.MODEL else limit.model),
+        ("route", asker.listed if per is Per.ROUTE else limit.route),
+        ("upstream", upstream if per is Per.UPSTREAM else limit.upstream),
     )
     whose = "/".join([f"{name}={_escaped(value)}" for name, value in named if value is not None]) or "all"
     scope = f"{whose}/{limit.unit}"
