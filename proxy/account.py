@@ -27,6 +27,8 @@ class Account:
         self._clock = clock
         self._observers = observers
         self._noted = 0
+        self._held_for: Candidate | None = None
+        """The target whose limits the first reservation holds."""
         self.note_due = clock.mono() + NOTE_S
         """When the story should next say how far its stream has got (monotonic seconds)."""
 
@@ -34,13 +36,15 @@ class Account:
         """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
         book = self._book
         mine = book.caller_claims()
-        first = book.target_claims(book.candidates[0])
-        book.holding, book.claims = True, mine + first
+        first = book.candidates[0]
+        book.holding, book.claims = True, mine + book.target_claims(first)
         answer = await self._ask(book.claims)
         if isinstance(answer, Spent) and answer.claim.upstream is not None:
             # The first target's own limit is spent: it will be skipped, the caller is not refused.
             book.claims = mine
             answer = await self._ask(mine)
+        else:
+            self._held_for = first
         if isinstance(answer, Spent):
             book.holding, book.claims = False, ()
             raise ratelimit.refusal(answer, self._clock.wall_us())
@@ -48,7 +52,7 @@ class Account:
 
     async def add(self, candidate: Candidate) -> Spent | None:
         """Hold what this target's own limits demand and do not hold yet; or which of them is spent."""
-        claims = self._book.target_claims(candidate)
+        claims = () if candidate is self._held_for else self._book.target_claims(candidate)
         if not claims:
             return None
         answer = self._told(await self._ledger.move(self._book.call.id, claims))

@@ -48,10 +48,7 @@ class SystemClock:
     """The Clock port on this machine."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    def mono(self) -> float:
-        return self._loop.time()
+        self.mono: Callable[[], float] = asyncio.get_running_loop().time
 
     def wall_us(self) -> int:
         return time.time_ns() // 1000

@@ -5,6 +5,7 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
 from proxy.errors import Failure, no_such_model
@@ -17,7 +18,7 @@ from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Balance, Charge, Claim, Hold, Progress, Recall, Settlement
 from proxy.table import OnMidstream, Route, Table, Target
-from proxy.usage import FREE, NOTHING, Usage
+from proxy.usage import FREE, NOTHING, Price, Usage
 from proxy.wire.body import called
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
@@ -140,6 +141,8 @@ class Book:
     """Ids of the tool calls in its history."""
     table: Table
     route: Route
+    asker: quota.Asker
+    """Who asks for what, as limits see it."""
     selection: Selection
     estimate: Estimate
     """Upper bound of what the call can use."""
@@ -156,12 +159,19 @@ class Book:
     """Whose content reached the caller."""
     sent: Sent | None = None
     """What the caller has of a stream, where another may have to go on with it."""
+    spent: bool = False
+    """Whether anything was used that somebody has to pay for."""
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
     spares: int = 0
     """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
     As many times as much again is held for them."""
+    _worst: Price = field(init=False)
+    """A price that no target exceeds."""
+
+    def __post_init__(self) -> None:
+        self._worst = quota.dearest(self.candidates)
 
     @classmethod
     def opened(cls, table: Table, call: Call, recall: Recall, started_us: int) -> "Book":
@@ -172,19 +182,14 @@ class Book:
         route = matching.match(table, call.model)
         if route is None:
             raise no_such_model(call.model)
-        if route.defaults:
-            call = replace(call, body={**route.defaults, **call.body})
-        if route.drop_params:
-            call = replace(call, drop_params=True)
-        if route.reasoning_field != call.reasoning_field:
-            call = replace(call, reasoning_field=route.reasoning_field)
-        if quota.caps_output(table, quota.Asker(call.identity, call.model, route.model)):
-            call = replace(call, output_cap=route.max_output_tokens)
+        asker = quota.Asker(call.identity, call.model, route.model)
+        call = _completed(call, route, capped=quota.caps_output(table, asker))
         chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
         if not chosen.candidates:
             raise nobody_able(chosen.passed_over)
         permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
-        chosen = replace(chosen, candidates=permitted)
+        if permitted is not chosen.candidates:
+            chosen = replace(chosen, candidates=permitted)
         most, told = estimate(call, route), called(call.body)
         if told:
             back = max(_recalled_bytes(recall, call, told, candidate) for candidate in permitted)
@@ -196,7 +201,7 @@ class Book:
         if spares:
             parts = 1 + spares
             most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-        return cls(call, told, table, route, chosen, most, started_us, spares=spares)
+        return cls(call, told, table, route, asker, chosen, most, started_us, spares=spares)
 
     @property
     def mendable(self) -> bool:
@@ -207,7 +212,7 @@ class Book:
     def covers_another(self) -> bool:
         """Whether what is held pays for one more answer, after what was spent on those before it."""
         estimate, parts = self.estimate, 1 + self.spares
-        worst = quota.dearest(self.candidates).worst(estimate.input_tokens, estimate.output_tokens)
+        worst = self._worst.worst(estimate.input_tokens, estimate.output_tokens)
         tokens, money = parts * self.paid.total, parts * self.nano_usd
         return tokens <= self.spares * estimate.total and money <= self.spares * worst
 
@@ -239,15 +244,9 @@ class Book:
         """The targets that may be tried, in order; never empty."""
         return self.selection.candidates
 
-    @property
-    def asker(self) -> quota.Asker:
-        """Who asks for what, as limits see it."""
-        return quota.Asker(self.call.identity, self.call.model, self.route.model)
-
     def hold(self, claims: tuple[Claim, ...]) -> Hold:
         """The reservation that asks for `claims`."""
         estimate = self.estimate
-        worst = quota.dearest(self.candidates)
         return Hold(
             self.call.id,
             self.started_us,
@@ -255,20 +254,21 @@ class Book:
             self.call.model,
             estimate.input_tokens,
             estimate.output_tokens,
-            worst.worst(estimate.input_tokens, estimate.output_tokens),
+            self._worst.worst(estimate.input_tokens, estimate.output_tokens),
             claims,
             self.call.consent,
         )
 
     def caller_claims(self) -> tuple[Claim, ...]:
         """What the caller's own limits must hold, at the dearest target's price."""
-        worst = quota.dearest(self.candidates)
-        return quota.caller_claims(self.table, self.asker, worst, self.estimate, self.started_us)
+        return quota.caller_claims(self.table, self.asker, self._worst, self.estimate, self.started_us)
 
     def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
         """What the limits of this target's upstream must hold and do not hold yet."""
-        held = {claim.scope for claim in self.claims}
         wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
+        if not wanted or not self.claims:
+            return wanted
+        held = {claim.scope for claim in self.claims}
         return tuple(claim for claim in wanted if claim.scope not in held)
 
     def standing(self) -> dict[str, str]:
@@ -279,6 +279,7 @@ class Book:
         """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""
         self.attempts.append(attempt)
         if attempt.usage is not None:
+            self.spent = self.spent or attempt.billed is not Billed.NO
             self.charge(candidate.target, attempt.usage)
 
     def progress(self, target: Target, usage: Usage) -> Progress:
@@ -321,11 +322,6 @@ class Book:
             total_ms=max(0, ended_us - self.started_us) // 1000,
         )
 
-    @property
-    def spent(self) -> bool:
-        """Whether anything was used that somebody has to pay for."""
-        return any(attempt.billed is not Billed.NO and attempt.usage for attempt in self.attempts)
-
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
@@ -335,3 +331,17 @@ def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate
     """What comes back into the prompt at one target, which the caller's bytes do not show."""
     states = recall.find(call.identity, candidate.origin, told).values()
     return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
+
+
+def _completed(call: Call, route: Route, *, capped: bool) -> Call:
+    """`call` with what its route has to say, and with a maximum where a limit counts output."""
+    words: dict[str, Any] = {}
+    if route.defaults:
+        words["body"] = {**route.defaults, **call.body}
+    if route.drop_params:
+        words["drop_params"] = True
+    if route.reasoning_field != call.reasoning_field:
+        words["reasoning_field"] = route.reasoning_field
+    if capped:
+        words["output_cap"] = route.max_output_tokens
+    return replace(call, **words) if words else call

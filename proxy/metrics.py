@@ -4,12 +4,18 @@
 OpenTelemetry's conventions for generative AI where they exist, under the prefix `fallthrough_`. A
 label value that callers can choose is shown only if the table knows it, and no label takes more than
 a fixed number of values: nobody outside can make this room grow.
+
+Every call is counted a dozen times, so counting is a look into a dict by label values (`_Sums`,
+`_Spread`); the library's families are made of it at a scrape. All of it happens on the loop.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from proxy.call import Attempt, Outcome
@@ -26,6 +32,42 @@ WHOLE_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 BREAKER_STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 
+@dataclass(frozen=True, slots=True)
+class _What:
+    """What a collector is about."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+
+
+CALLS = _What("fallthrough_calls", "Calls ended.", ("result", "upstream", "model"))
+ATTEMPTS = _What("fallthrough_attempts", "Attempts ended.", ("upstream", "result"))
+TOKENS = _What(
+    "fallthrough_gen_ai_client_token_usage",
+    "Tokens used; cached and cache_write are parts of input, reasoning is part of output.",
+    ("gen_ai_token_type", "source", "upstream", "model"),
+)
+COST = _What("fallthrough_cost_usd", "What calls came to, US dollars.", ("upstream", "model"))
+FIRST = _What(
+    "fallthrough_gen_ai_server_time_to_first_token_seconds",
+    "From a call's arrival to its first content.",
+    ("upstream", "model"),
+)
+WHOLE = _What(
+    "fallthrough_gen_ai_server_request_duration_seconds",
+    "From a call's arrival to its end.",
+    ("result", "model"),
+)
+ALERTS = _What("fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"))
+REFUSALS = _What(
+    "fallthrough_limit_refusals",
+    "Reservations that a limit refused, or would have, were it no shadow.",
+    ("unit", "of", "shadow"),
+)
+RELOADS = _What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
+
+
 class Metrics:
     """The `Observer` that Prometheus can read."""
 
@@ -33,45 +75,17 @@ class Metrics:
         self._known_model = known_model
         self._models, self._results, self._upstreams = _Bounded(), _Bounded(), _Bounded()
         self._registry = registry = CollectorRegistry()
-        self._calls = Counter(
-            "fallthrough_calls", "Calls ended.", ("result", "upstream", "model"), registry=registry
-        )
-        self._attempts = Counter(
-            "fallthrough_attempts", "Attempts ended.", ("upstream", "result"), registry=registry
-        )
-        self._tokens = Counter(
-            "fallthrough_gen_ai_client_token_usage",
-            "Tokens used; cached and cache_write are parts of input, reasoning is part of output.",
-            ("gen_ai_token_type", "source", "upstream", "model"),
-            registry=registry,
-        )
-        self._cost = Counter(
-            "fallthrough_cost_usd",
-            "What calls came to, US dollars.",
-            ("upstream", "model"),
-            registry=registry,
-        )
-        self._first = Histogram(
-            "fallthrough_gen_ai_server_time_to_first_token_seconds",
-            "From a call's arrival to its first content.",
-            ("upstream", "model"),
-            buckets=FIRST_S,
-            registry=registry,
-        )
-        self._whole = Histogram(
-            "fallthrough_gen_ai_server_request_duration_seconds",
-            "From a call's arrival to its end.",
-            ("result", "model"),
-            buckets=WHOLE_S,
-            registry=registry,
-        )
+        self._calls, self._attempts = _Sums(CALLS, wall_us), _Sums(ATTEMPTS, wall_us)
+        self._tokens, self._cost = _Sums(TOKENS, wall_us), _Sums(COST, wall_us)
+        self._first, self._whole = _Spread(FIRST, FIRST_S, wall_us), _Spread(WHOLE, WHOLE_S, wall_us)
+        self._reloads = _Sums(RELOADS, wall_us)
+        for each in (self._calls, self._attempts, self._tokens, self._cost, self._first, self._whole):
+            registry.register(each)
         self._breakers = Gauge(
             "fallthrough_breaker_state", "0 closed, 1 half open, 2 open.", ("upstream",), registry=registry
         )
         self._limits = _Limits(registry, wall_us)
-        self._reloads = Counter(
-            "fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",), registry=registry
-        )
+        registry.register(self._reloads)
         self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
@@ -80,7 +94,7 @@ class Metrics:
 
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
-        self._reloads.labels("taken" if taken else "refused").inc()
+        self._reloads.add(("taken" if taken else "refused",))
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -90,17 +104,18 @@ class Metrics:
         result = self._results.keep(outcome.result)
         upstream = self._upstreams.keep(outcome.upstream or NOBODY)
         model = self._models.keep(outcome.model) if self._known_model(outcome.model) else OTHER
-        self._calls.labels(result, upstream, model).inc()
-        self._whole.labels(result, model).observe(outcome.total_ms / 1000)
+        self._calls.add((result, upstream, model))
+        self._whole.add((result, model), outcome.total_ms / 1000)
+        where = (upstream, model)
         if outcome.first_ms is not None:
-            self._first.labels(upstream, model).observe(outcome.first_ms / 1000)
+            self._first.add(where, outcome.first_ms / 1000)
         self._count_tokens(outcome.usage, upstream, model)
         # Shown as a float of dollars; the ledger alone holds the exact sum.
-        self._cost.labels(upstream, model).inc(outcome.nano_usd / 1e9)
+        self._cost.add(where, outcome.nano_usd / 1e9)
 
     def attempted(self, attempt: Attempt) -> None:
         upstream, result = self._upstreams.keep(attempt.upstream), self._results.keep(attempt.result)
-        self._attempts.labels(upstream, result).inc()
+        self._attempts.add((upstream, result))
 
     def reserved(self, answer: Granted | Spent) -> None:
         self._limits.reserved(answer)
@@ -119,29 +134,23 @@ class Metrics:
             ("cache_write", usage.cache_write),
             ("reasoning", usage.reasoning),
         )
+        source = usage.source
         for kind, count in kinds:
             if count:
-                self._tokens.labels(kind, usage.source.value, upstream, model).inc(count)
+                self._tokens.add((kind, source, upstream, model), count)
 
 
 class _Limits:
     """What limits did: marks crossed, reservations refused, and how much is used."""
 
     def __init__(self, registry: CollectorRegistry, wall_us: Callable[[], int]) -> None:
-        self._alerts = Counter(
-            "fallthrough_limit_alerts", "Marks that limits crossed.", ("unit", "mark"), registry=registry
-        )
-        self._refusals = Counter(
-            "fallthrough_limit_refusals",
-            "Reservations that a limit refused, or would have, were it no shadow.",
-            ("unit", "of", "shadow"),
-            registry=registry,
-        )
+        self._alerts, self._refusals = _Sums(ALERTS, wall_us), _Sums(REFUSALS, wall_us)
         self._counters = _Counters(wall_us)
-        registry.register(self._counters)
+        for each in (self._alerts, self._refusals, self._counters):
+            registry.register(each)
 
     def alerted(self, alert: Alert) -> None:
-        self._alerts.labels(alert.unit.value, str(alert.mark)).inc()
+        self._alerts.add((alert.unit.value, str(alert.mark)))
 
     def reserved(self, answer: Granted | Spent) -> None:
         if isinstance(answer, Spent):
@@ -155,7 +164,69 @@ class _Limits:
     def _refused(self, by: Balance | Spent) -> None:
         claim = by.claim
         whose = "caller" if claim.upstream is None else "upstream"
-        self._refusals.labels(claim.unit.value, whose, str(claim.shadow).lower()).inc()
+        self._refusals.add((claim.unit.value, whose, str(claim.shadow).lower()))
+
+
+class _Sums(Collector):
+    """A counter: one sum for each combination of label values."""
+
+    def __init__(self, what: _What, wall_us: Callable[[], int]) -> None:
+        self._what = what
+        self._wall_us = wall_us
+        self._sums: dict[tuple[str, ...], float] = {}
+        self._created: dict[tuple[str, ...], float] = {}
+        """When each began, Unix seconds."""
+
+    def add(self, labels: tuple[str, ...], amount: float = 1) -> None:
+        if labels in self._sums:
+            self._sums[labels] += amount
+        else:
+            self._sums[labels] = amount
+            self._created[labels] = self._wall_us() / 1e6
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        what = self._what
+        family = CounterMetricFamily(what.name, what.help, labels=what.labels)
+        for labels, amount in self._sums.items():
+            family.add_metric(labels, amount, self._created[labels])
+        yield family
+
+
+@dataclass(slots=True)
+class _Heap:
+    """What was seen under one combination of label values."""
+
+    created: float
+    counts: list[int]
+    """By bucket; the last is for what is beyond all bounds."""
+    total: float = 0.0
+
+
+class _Spread(Collector):
+    """A histogram: how many amounts there were up to each bound."""
+
+    def __init__(self, what: _What, bounds: tuple[float, ...], wall_us: Callable[[], int]) -> None:
+        self._what = what
+        self._bounds = bounds
+        self._wall_us = wall_us
+        self._heaps: dict[tuple[str, ...], _Heap] = {}
+
+    def add(self, labels: tuple[str, ...], amount: float) -> None:
+        heap = self._heaps.get(labels)
+        if heap is None:
+            heap = self._heaps[labels] = _Heap(self._wall_us() / 1e6, [0] * (len(self._bounds) + 1))
+        heap.total += amount
+        heap.counts[bisect_left(self._bounds, amount)] += 1
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        what = self._what
+        family = HistogramMetricFamily(what.name, what.help, labels=what.labels)
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        for labels, heap in self._heaps.items():
+            family.add_metric(labels, list(zip(names, accumulate(heap.counts), strict=True)), heap.total)
+            named = dict(zip(what.labels, labels, strict=True))
+            family.add_sample(f"{what.name}_created", named, heap.created)
+        yield family
 
 
 class _Counters(Collector):

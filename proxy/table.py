@@ -376,3 +376,13 @@ class Table:
     """Upstreams that are off, by name, with the reason."""
     webhook: Secret | None = None
     """Where alerts are posted; its path or query often is a credential."""
+    caller_limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    """Those of `limits` that can refuse a caller, the lowest ceiling first: in order once for all calls."""
+    upstream_limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    """The others, in the same order: spent, they make a target be skipped."""
+
+    def __post_init__(self) -> None:
+        rising = sorted(self.limits, key=lambda limit: limit.ceiling)
+        mine = tuple(limit for limit in rising if not limit.of_upstream)
+        object.__setattr__(self, "caller_limits", mine)
+        object.__setattr__(self, "upstream_limits", tuple(limit for limit in rising if limit.of_upstream))

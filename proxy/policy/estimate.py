@@ -21,6 +21,8 @@ MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 _BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})
 """Kinds of content part that are text, or sound, which makes fewer tokens than bytes however dense it is."""
+_ANSWERS = ("n", "best_of")
+_MAXIMA = ("max_completion_tokens", "max_tokens")
 _PICTURE = frozenset({"image_url", "detail", "uuid"})
 """Members of a part that does not say its kind but is a picture and nothing else."""
 _ANYONE = Target("", "")
@@ -71,14 +73,16 @@ class _Tally:
 
 def _count_message(message: Any, tally: _Tally) -> None:
     tally.around += MESSAGE_TOKENS
-    if not isinstance(message, Mapping):
+    if not isinstance(message, dict):
         return
     if message.get("audio"):  # an earlier answer that was spoken, named here and kept elsewhere
         tally.documents += 1
-    for part in _list(message.get("content")):
-        tally.around += MESSAGE_TOKENS
-        if isinstance(part, Mapping):
-            _count_part(part, tally)
+    content = message.get("content")
+    if isinstance(content, list):
+        tally.around += MESSAGE_TOKENS * len(content)
+        for part in content:
+            if isinstance(part, dict):
+                _count_part(part, tally)
 
 
 def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
@@ -116,6 +120,8 @@ def _media_tokens(tally: _Tally, route: Route) -> int:
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:
     """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
+    if not body.get("tools") and not body.get("functions"):
+        return 0
     tools = _list(body.get("tools")) + _list(body.get("functions"))
     return _printed(tools) + MESSAGE_TOKENS * len(tools) if tools else 0
 
@@ -127,16 +133,24 @@ def _printed(value: Any) -> int:
 
 def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
     """Answers that are made; of some only the best are shown, but all are counted."""
-    return max(1, *(_count(body.get(name, defaults.get(name))) for name in ("n", "best_of")))
+    return max(1, _largest({**defaults, **body} if defaults else body, _ANSWERS))
 
 
 def _cap(body: Mapping[str, Any], route: Route) -> int:
     """The larger one if both spellings are given: which of them is sent depends on the upstream."""
     for members in (body, route.defaults):
-        named = max(_count(members.get(name)) for name in ("max_completion_tokens", "max_tokens"))
-        if named:
+        if named := _largest(members, _MAXIMA):
             return named
     return route.max_output_tokens
+
+
+def _largest(members: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The largest number among these members; 0 where there is none."""
+    most = 0
+    for name in names:
+        if name in members:
+            most = max(most, _count(members[name]))
+    return most
 
 
 def _count(value: Any) -> int:

@@ -116,10 +116,13 @@ def needs_of(call: Call) -> Needs:
 
 def lacks(needs: Needs, facts: ModelFacts) -> tuple[Lack, ...]:
     """What a model of these facts certainly cannot do for the call, in the order of `needs`."""
-    found = [Lack(need.ability, need.param) for need in needs.abilities if _cannot(facts, need.ability)]
+    found: tuple[Lack, ...] = ()
+    for need in needs.abilities:
+        if _cannot(facts, need.ability):
+            found += (Lack(need.ability, need.param),)
     if facts.context is not None and needs.tokens > facts.context:
-        found.append(Lack(Ability.CONTEXT, "messages"))
-    return tuple(found)
+        found += (Lack(Ability.CONTEXT, "messages"),)
+    return found
 
 
 def _cannot(facts: ModelFacts, ability: Ability) -> bool:

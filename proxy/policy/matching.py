@@ -13,7 +13,10 @@ ANY_ONE = "?"
 
 def match(table: Table, model: str) -> Route | None:
     """The first route whose pattern fits `model`, or None."""
-    return next((route for route in table.routes if fits(route.model, model)), None)
+    for route in table.routes:
+        if route.model == model or fits(route.model, model):
+            return route
+    return None
 
 
 def public_models(table: Table) -> tuple[str, ...]:
@@ -36,11 +39,12 @@ def fits(pattern: str, name: str) -> bool:
     at = seen = 0
     star = -1
     resume = 0
-    while seen < len(name):
-        if at < len(pattern) and pattern[at] == ANY_RUN:
+    end, whole = len(pattern), len(name)
+    while seen < whole:
+        if at < end and pattern[at] == ANY_RUN:
             star, resume = at, seen
             at += 1
-        elif at < len(pattern) and pattern[at] in (ANY_ONE, name[seen]):
+        elif at < end and pattern[at] in (ANY_ONE, name[seen]):
             at += 1
             seen += 1
         elif star >= 0:
@@ -48,4 +52,4 @@ def fits(pattern: str, name: str) -> bool:
             at, seen = star + 1, resume
         else:
             return False
-    return all(character == ANY_RUN for character in pattern[at:])
+    return not pattern[at:].strip(ANY_RUN)

@@ -32,6 +32,7 @@ class _Dated:
 
 _EVEN_ANYWHERE: Mapping[Every, int] = {Every.MINUTE: MINUTE_S, Every.HOUR: HOUR_S}
 _EVEN_IN_UTC: Mapping[Every, int] = {**_EVEN_ANYWHERE, Every.DAY: DAY_S}
+_FROM_ONE_MONTH_INTO_THE_NEXT_S = 32 * DAY_S
 _DATED: Mapping[Every, _Dated] = {
     Every.DAY: _Dated(lambda day: day, timedelta(days=1)),
     Every.WEEK: _Dated(lambda day: day - timedelta(days=day.weekday()), timedelta(days=7)),
@@ -46,7 +47,15 @@ def window(every: Every, wall_us: int, zone: tzinfo | None = None) -> tuple[int,
     if length is not None:
         start = second - second % length
         return start, start + length
+    if every is Every.MONTH and zone is None:
+        start = _first_of_month(second)
+        return start, _first_of_month(start + _FROM_ONE_MONTH_INTO_THE_NEXT_S)
     return _between_midnights(second, zone or UTC, _DATED[every])
+
+
+def _first_of_month(second: int) -> int:
+    """When the month began, in UTC, where all days are equally long: what most budgets are counted in."""
+    return second - second % DAY_S - (datetime.fromtimestamp(second, UTC).day - 1) * DAY_S
 
 
 def _between_midnights(second: int, zone: tzinfo, dated: _Dated) -> tuple[int, int]:

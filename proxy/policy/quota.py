@@ -21,6 +21,7 @@ AMOUNT_MAX = 2**60
 """No limit is anywhere near these; they keep absurd requests inside a ledger's 64-bit integers."""
 SHADOW_AMOUNT_MAX = 2**50
 """No ceiling keeps the sum of what shadows hold inside 64 bits, so each is kept this small."""
+_SEPARATORS: Mapping[int, str] = {ord(sign): f"%{ord(sign):02X}" for sign in "%/="}
 OF_TOKENS = frozenset({Unit.TOKENS, Unit.NANO_USD})
 """Units whose amount depends on how much is said."""
 
@@ -37,6 +38,9 @@ class Asker:
     share one counter, or every new name would be a new allowance."""
 
 
+_NOTHING = (Usage(), 0)
+
+
 def caps_output(table: Table, asker: Asker) -> bool:
     """Whether a limit counts output, so that a maximum must go upstream where the caller names none."""
     return any(limit.unit in OF_TOKENS and _concerns(limit, asker) for limit in table.limits)
@@ -51,20 +55,19 @@ def caller_claims(
     table: Table, asker: Asker, price_worst: Price | None, estimate: Estimate, wall_us: int
 ) -> tuple[Claim, ...]:
     """What the limits that can refuse the caller must hold for the call, at the dearest target's price."""
-    mine = [one for one in table.limits if not one.of_upstream and _concerns(one, asker)]
-    return _claims(mine, _Case(asker, None, price_worst or FREE, estimate), wall_us)
+    if not table.caller_limits:
+        return ()
+    return _claims(table.caller_limits, asker, None, price_worst or FREE, estimate, wall_us)
 
 
 def target_claims(
     table: Table, asker: Asker, target: Target, estimate: Estimate, wall_us: int
 ) -> tuple[Claim, ...]:
     """What the limits of one target's upstream must hold for an attempt there."""
-    its = [
-        one
-        for one in table.limits
-        if one.of_upstream and one.upstream in (None, target.upstream) and _concerns(one, asker)
-    ]
-    return _claims(its, _Case(asker, target.upstream, target.price or FREE, estimate), wall_us)
+    if not table.upstream_limits:
+        return ()
+    price = target.price or FREE
+    return _claims(table.upstream_limits, asker, target.upstream, price, estimate, wall_us)
 
 
 def charges(
@@ -80,25 +83,15 @@ def charges(
         usage, cost, counts = paid, nano_usd, used
         if claim.upstream is not None:
             counts = claim.upstream in by_upstream
-            usage, cost = by_upstream.get(claim.upstream, (Usage(), 0))
+            usage, cost = by_upstream.get(claim.upstream, _NOTHING)
         lasting = claim.unit is not Unit.STREAMS
         amount = _amount(claim.unit, usage.total, cost) if counts and lasting else 0
         found.append(Charge(claim.scope, claim.window, amount))
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A call as claims are made for it: who asks, whose answer it may be, and its worst case."""
-
-    asker: Asker
-    upstream: str | None
-    price: Price
-    estimate: Estimate
-
-
 def _concerns(limit: Limit, asker: Asker) -> bool:
-    """Whether the limit's filters let this call in (its upstream filter aside)."""
+    """Whether the limit's filters let this call in, wherever it is answered."""
     return (
         limit.tenant in (None, asker.identity.tenant)
         and limit.user in (None, asker.identity.user)
@@ -108,42 +101,59 @@ def _concerns(limit: Limit, asker: Asker) -> bool:
     )
 
 
-def _claims(limits: Iterable[Limit], case: _Case, wall_us: int) -> tuple[Claim, ...]:
-    """One claim for each counter; of two limits on one counter the lower ceiling rules."""
+def _claims(
+    limits: Iterable[Limit],
+    asker: Asker,
+    upstream: str | None,
+    price: Price,
+    estimate: Estimate,
+    wall_us: int,
+) -> tuple[Claim, ...]:
+    """One claim for each counter; of two limits on one counter the lower ceiling rules, which comes first."""
     found: dict[str, Claim] = {}
-    estimate = case.estimate
-    worst = case.price.worst(estimate.input_tokens, estimate.output_tokens)
-    for limit in sorted(limits, key=lambda one: one.ceiling):
+    tokens = estimate.total
+    worst = price.worst(estimate.input_tokens, estimate.output_tokens)
+    for limit in limits:
+        if limit.upstream not in (None, upstream) or not _concerns(limit, asker):
+            continue
+        scope = _scope(limit, asker, upstream)
+        if scope in found:
+            continue
         start, end = (0, 0) if limit.every is None else window(limit.every, wall_us, limit.zone)
-        scope = _scope(limit, case)
-        amount = _amount(limit.unit, estimate.total, worst)
+        amount = _amount(limit.unit, tokens, worst)
         if limit.shadow:
             amount = min(amount, SHADOW_AMOUNT_MAX)
-        upstream = case.upstream if limit.of_upstream else None
-        claim = Claim(
-            scope, start, end, limit.unit, amount, limit.ceiling, limit.marks, upstream, shadow=limit.shadow
+        found[scope] = Claim(
+            scope,
+            start,
+            end,
+            limit.unit,
+            amount,
+            limit.ceiling,
+            limit.marks,
+            upstream,
+            shadow=limit.shadow,
         )
-        found.setdefault(scope, claim)
     return tuple(found.values())
 
 
-def _scope(limit: Limit, case: _Case) -> str:
+def _scope(limit: Limit, asker: Asker, upstream: str | None) -> str:
     """The counter's name: whom it counts for, the filters, the unit, the window.
 
     It must stay the same from one version to the next, or a limit would start anew within its window.
     Under `per: user` the calls of a tenant that name nobody share one counter, `user=`: leaving the
     name out is no way around the limit.
     """
-    who, per = case.asker.identity, limit.per
-    parts = [
-        _part("tenant", who.tenant if per in (Per.TENANT, Per.USER) else limit.tenant),
-        _part("user", who.user or "" if per is Per.USER else limit.user),
-        _part("key", who.key_id if per is Per.KEY else limit.key),
-        _part("model", case.asker.listed if per is Per.MODEL else limit.model),
-        _part("route", case.asker.listed if per is Per.ROUTE else limit.route),
-        _part("upstream", case.upstream if per is Per.UPSTREAM else limit.upstream),
-    ]
-    whose = "/".join(part for part in parts if part) or "all"
+    who, per = asker.identity, limit.per
+    named = (
+        ("tenant", who.tenant if per in (Per.TENANT, Per.USER) else limit.tenant),
+        ("user", who.user or "" if per is Per.USER else limit.user),
+        ("key", who.key_id if per is Per.KEY else limit.key),
+        ("model", asker.listed if per is Per.MODEL else limit.model),
+        ("route", asker.listed if per is Per.ROUTE else limit.route),
+        ("upstream", upstream if per is Per.UPSTREAM else limit.upstream),
+    )
+    whose = "/".join([f"{name}={_escaped(value)}" for name, value in named if value is not None]) or "all"
     scope = f"{whose}/{limit.unit}"
     if limit.every is not None:
         scope += f"/{limit.every}"
@@ -152,15 +162,12 @@ def _scope(limit: Limit, case: _Case) -> str:
     return scope + SHADOW if limit.shadow else scope
 
 
-def _part(name: str, value: str | None) -> str:
-    return "" if value is None else f"{name}={_escaped(value)}"
-
-
 def _escaped(value: str) -> str:
     """Names may hold our separators; escaped, no two counters can share a scope."""
-    return value.replace("%", "%25").replace("/", "%2F").replace("=", "%3D")
+    return value.translate(_SEPARATORS)
 
 
 def _amount(unit: Unit, tokens: int, nano_usd: int) -> int:
-    amounts = {Unit.TOKENS: tokens, Unit.REQUESTS: 1, Unit.NANO_USD: nano_usd, Unit.STREAMS: 1}
-    return min(max(0, amounts[unit]), AMOUNT_MAX)
+    if unit not in OF_TOKENS:
+        return 1
+    return min(max(0, tokens if unit is Unit.TOKENS else nano_usd), AMOUNT_MAX)

@@ -5,6 +5,7 @@ able target's, at the price of the dearest able one. Health is not looked at her
 what is closed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 from proxy.policy.degrade import can_drop
@@ -60,21 +61,23 @@ class Selection:
 def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Selection:
     """The route's targets as listed, those of the `preferred` upstream first if the route has it."""
     candidates, passed_over = [], []
-    for target in sorted(route.targets, key=lambda target: target.upstream != preferred):
+    targets: Iterable[Target] = route.targets
+    if preferred is not None:
+        targets = sorted(targets, key=lambda target: target.upstream != preferred)
+    for target in targets:
         missing = lacks(needs, target.facts)
         fatal = tuple(lack for lack in missing if not can_drop(lack)) if route.drop_params else missing
         if fatal:
             passed_over.append(PassedOver(target, fatal))
         else:
             upstream = table.upstreams[target.upstream]
-            candidates.append(Candidate(target, upstream, _narrowed(upstream.timeouts, route), missing))
+            timeouts = _narrowed(upstream.timeouts, route) if route.timeouts else upstream.timeouts
+            candidates.append(Candidate(target, upstream, timeouts, missing))
     return Selection(tuple(candidates), tuple(passed_over))
 
 
 def _narrowed(timeouts: Timeouts, route: Route) -> Timeouts:
     """A route can only shorten what its upstream allows."""
-    if not route.timeouts:
-        return timeouts
     known = {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
     narrower = {name: min(known[name], seconds) for name, seconds in route.timeouts.items()}
     return replace(timeouts, **narrower)

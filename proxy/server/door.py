@@ -9,7 +9,6 @@ by the Host header, nothing is redirected, and no body is read here.
 import asyncio
 import logging
 import re
-from dataclasses import replace
 from http import HTTPStatus
 
 from proxy.call import Identity
@@ -41,6 +40,7 @@ class Door:
 
     def __init__(self, entries: tuple[Entry, ...], guard: Guard, service: Service) -> None:
         self._entries = entries
+        self._exact = {(each.method, each.path): each for each in entries if not each.open_ended}
         self._guard = guard
         self._service = service
 
@@ -67,7 +67,7 @@ class Door:
         _check_head(visit.request)
         entry, tail = self._row(visit.request)
         identity = self._identify(visit) if entry.authenticated else NOBODY
-        answer = await entry.handler(replace(visit, identity=identity, tail=tail))
+        answer = await entry.handler(Visit(visit.request, visit.line, visit.id, visit.echo, identity, tail))
         if answer is not None:
             visit.line.send(visit.request, answer)
 
@@ -75,6 +75,9 @@ class Door:
         """The row for this method and path; 404 or 405 if there is none."""
         path = request.path
         method = "GET" if request.method == "HEAD" else request.method
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            return exact, ""
         rows = [(entry, tail) for entry in self._entries if (tail := entry.tail(path)) is not None]
         if not rows:
             raise CallerFault(_told(404, "There is nothing at this path.", "unknown_path"))

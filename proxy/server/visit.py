@@ -143,9 +143,14 @@ class Entry:
     authenticated: bool
     handler: Handler
 
+    @property
+    def open_ended(self) -> bool:
+        """Whether it is for more than one path."""
+        return self.path.endswith("/*")
+
     def tail(self, path: str) -> str | None:
         """What is left of `path` for the `*`, or None if this row is for another path."""
-        if not self.path.endswith("/*"):
+        if not self.open_ended:
             return "" if path == self.path else None
         stem = self.path.removesuffix("*")
         return path.removeprefix(stem) or None if path.startswith(stem) else None

@@ -15,7 +15,8 @@ from proxy.upstream.answer import Answer
 from proxy.upstream.pool import Pool
 from proxy.upstream.reaching import Place, Reacher, place_of
 
-_SPLITS_A_HEAD = (b"\r", b"\n", b"\0")
+_OWN_ENDS = 4
+"""Line ends of a request's head beside those of its own fields."""
 
 
 class HttpUpstreams:
@@ -101,13 +102,18 @@ class Sending:
 
 def head_of(place: Place, request: UpstreamRequest) -> bytes:
     """The request line and headers; only what frames the request is added to the request's own."""
-    path = place.path + request.path.encode("ascii")
-    lines = [b"POST %b HTTP/1.1" % path, b"host: %b" % place.authority]
-    lines += [f"{name}: {value}".encode() for name, value in request.headers]
-    lines.append(b"content-length: %d" % len(request.body))
-    if any(sign in line for line in lines for sign in _SPLITS_A_HEAD):
+    fields = [f"{name}: {value}\r\n" for name, value in request.headers]
+    head = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (
+        place.path,
+        request.path.encode("ascii"),
+        place.authority,
+        "".join(fields).encode(),
+        len(request.body),
+    )
+    ends = len(fields) + _OWN_ENDS
+    if head.count(b"\r") != ends or head.count(b"\n") != ends or b"\0" in head:
         raise ValueError("a header would split the request's head")
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    return head
 
 
 @asynccontextmanager

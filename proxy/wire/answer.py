@@ -36,6 +36,8 @@ def finish_reason(reason: str, *, called: bool, legacy: bool) -> str:
 
 def drop(part: dict[str, Any], names: frozenset[str]) -> bool:
     """Leave out an engine's own members. Null ones stay: they tell nothing and cost a rewrite."""
+    if names.isdisjoint(part):
+        return False
     spare = [name for name in names & part.keys() if part[name] is not None]
     for name in spare:
         del part[name]

@@ -22,8 +22,9 @@ def reported(usage: Any) -> Usage | None:
     prompt = count(usage, "prompt_tokens")
     output = count(usage, "completion_tokens")
     total = count(usage, "total_tokens")
-    cached = count(prompt_details, "cached_tokens")
-    if "cached_tokens" not in prompt_details:
+    if "cached_tokens" in prompt_details:
+        cached = count(prompt_details, "cached_tokens")
+    else:
         cached = max(count(usage, "prompt_cache_hit_tokens"), count(usage, "num_cached_tokens"))
     written = count(prompt_details, "cache_write_tokens")
     reasoning = count(completion_details, "reasoning_tokens")

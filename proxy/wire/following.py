@@ -13,12 +13,14 @@ from proxy.wire.sse import Event, Splitter
 class Following(ABC):
     """The shared half of a `dialect.Reader`."""
 
-    __slots__ = ("_ended", "_events", "_failure")
+    __slots__ = ("_events", "ended", "failure")
 
     def __init__(self) -> None:
         self._events = Splitter()
-        self._ended = False
-        self._failure: Signal | None = None
+        self.ended = False
+        """Whether the answer is whole and its `[DONE]` has been returned."""
+        self.failure: Signal | None = None
+        """Why the answer is not, and will not be, whole."""
 
     @property
     @abstractmethod
@@ -34,16 +36,6 @@ class Following(ABC):
     def _event(self, event: Event) -> bytes:
         """Bytes for the caller out of one event."""
 
-    @property
-    def ended(self) -> bool:
-        """Whether the answer is whole and its `[DONE]` has been returned."""
-        return self._ended
-
-    @property
-    def failure(self) -> Signal | None:
-        """Why the answer is not, and will not be, whole."""
-        return self._failure
-
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller out of the next piece of the upstream's body."""
         if self._over():
@@ -51,17 +43,17 @@ class Following(ABC):
         out: list[bytes] = []
         for event in self._events.feed(data):
             out.append(self._event(event))
-            if self._over():
+            if self.ended or self.failure is not None:
                 return b"".join(out)
         if self._events.overflow:
             self._fail(Kind.BAD_ANSWER, "event too long")
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _over(self) -> bool:
-        return self._ended or self._failure is not None
+        return self.ended or self.failure is not None
 
     def _fail(self, kind: Kind, detail: str) -> bytes:
-        self._failure = Signal(kind, self._phase(), 200, detail=detail)
+        self.failure = Signal(kind, self._phase(), 200, detail=detail)
         return b""
 
     def _phase(self) -> Phase:

@@ -16,6 +16,8 @@ from proxy.wire.openai_stream import Expected
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
+_TEXTS = ("content", "reasoning_content", "refusal")
+
 
 def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
     """The caller's bytes, or why this is no answer."""
@@ -101,7 +103,9 @@ def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) ->
 
 def _has_sound_calls(message: dict[str, Any]) -> bool:
     """Whether the tool calls, if there are any, are such as a client can run."""
-    calls = message.get("tool_calls") or []
+    calls = message.get("tool_calls")
+    if not calls:
+        return True
     return isinstance(calls, list) and all(
         isinstance(call, dict) and isinstance(call.get("function", {}), dict) for call in calls
     )
@@ -121,7 +125,10 @@ def _settle_call(call: dict[str, Any]) -> bool:
 
 def _size(message: dict[str, Any]) -> int:
     """Bytes of everything the caller can see."""
-    texts = [message.get(name) for name in ("content", "reasoning_content", "refusal")]
     calls = message.get("tool_calls") or message.get("function_call")
-    called = len(dumps(calls)) if calls else 0
-    return called + sum(size(text) for text in texts if isinstance(text, str))
+    total = len(dumps(calls)) if calls else 0
+    for name in _TEXTS:
+        text = message.get(name)
+        if isinstance(text, str):
+            total += size(text)
+    return total

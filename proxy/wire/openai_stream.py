@@ -86,7 +86,7 @@ class StreamReader(Following):
     @property
     def memories(self) -> tuple[Memory, ...]:
         """The reasoning that led to the tool calls of the first choice."""
-        if not self._ended or self._thoughts is None:
+        if not self.ended or self._thoughts is None:
             return ()
         return self._thoughts.memories(self._choices[0].calls)
 
@@ -112,7 +112,7 @@ class StreamReader(Following):
         if not isinstance(chunk, dict):
             return self._fail(Kind.BAD_ANSWER, "an event is not an object")
         if chunk.get("error") or event.name == b"error" or chunk.get("object") == "error":
-            self._failure = inband(flatten(chunk), self._phase())
+            self.failure = inband(flatten(chunk), self._phase())
             return b""
         try:
             return self._chunk(chunk, event.raw)
@@ -126,7 +126,7 @@ class StreamReader(Following):
         if not choices:
             return self._without_choices(chunk, raw)
         changed = self._pieces(choices)
-        if self._failure is not None:
+        if self.failure is not None:
             return b""
         if self._expected.extras and drop(chunk, self._expected.extras):
             changed = True
@@ -219,7 +219,7 @@ class StreamReader(Following):
             choice = self._choices.get(index)
             if choice is None or not choice.finished:
                 return self._fail(Kind.TRUNCATED, "the end without a finish")
-        self._ended = True
+        self.ended = True
         return self._usage_event + _DONE
 
 

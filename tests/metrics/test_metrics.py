@@ -1,9 +1,12 @@
 """Metrics: what ends is counted, under names that callers cannot multiply."""
 
+import re
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Attempt, Billed, Identity, Outcome
-from proxy.metrics import LABEL_VALUES_MAX, Metrics
+from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
 from proxy.ports import Alert, Balance, Claim, Granted, Spent
 from proxy.table import Unit
 from proxy.usage import Source, Usage
@@ -166,3 +169,36 @@ def test_counters_of_people_are_not_shown_and_no_number_of_counters_makes_it_gro
         metrics.reserved(Granted((balance(20, scope=f"tenant=t{number}/tokens/day"),)))
     shown = [labels for name, labels in samples(metrics) if name == "fallthrough_limit_used_ratio"]
     assert len(shown) == LABEL_VALUES_MAX
+
+
+def lines_about(name, text):
+    """The lines of one metric; when its series began is another matter."""
+    found = [line for line in text.decode().splitlines() if name in line and "in_flight" not in line]
+    return [re.sub(r"(_created\{.*\}) .*", r"\1", line) for line in found]
+
+
+def test_the_text_is_what_the_library_itself_would_write():
+    metrics, registry = Metrics(known, wall_us), CollectorRegistry()
+    calls = Counter("fallthrough_calls", "Calls ended.", ("result", "upstream", "model"), registry=registry)
+    name = "fallthrough_gen_ai_server_time_to_first_token_seconds"
+    text = "From a call's arrival to its first content."
+    first = Histogram(name, text, ("upstream", "model"), buckets=FIRST_S, registry=registry)
+    empty = metrics.render()
+    for metric in ("fallthrough_calls", name):
+        assert lines_about(metric, empty) == lines_about(metric, generate_latest(registry))
+    for model in ("gpt-4o", 'o"dd\\', "gpt-4o"):
+        for first_ms in (0, 50, 51, 1_000, 120_000, 120_001):
+            metrics.settled(outcome(model=model, first_ms=first_ms))
+            calls.labels("ok", "openai", model).inc()
+            first.labels("openai", model).observe(first_ms / 1000)
+    for metric in ("fallthrough_calls", name):
+        assert lines_about(metric, metrics.render()) == lines_about(metric, generate_latest(registry))
+
+
+def test_a_series_says_when_it_began():
+    metrics = Metrics(known, wall_us)
+    metrics.settled(outcome())
+    text = metrics.render().decode()
+    began = [line.split()[-1] for line in text.splitlines() if "_created{" in line]
+    assert set(began) == {"1000.0"}
+    assert len(began) == 8

@@ -89,7 +89,7 @@ class StreamReader(Following):
     @property
     def memories(self) -> tuple[Memory, ...]:
         """What must come back with the calls; the old form of calls has no ids to find it by."""
-        return self._kept.memories() if self._ended and not self._legacy else ()
+        return self._kept.memories() if self.ended and not self._legacy else ()
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -113,7 +113,7 @@ class StreamReader(Following):
         if not isinstance(said, dict):
             return self._fail(Kind.BAD_ANSWER, "an event is not an object")
         if said.get("type") == "error" or said.get("error") or event.name == b"error":
-            self._failure = inband(complain(said), self._phase())
+            self.failure = inband(complain(said), self._phase())
             return b""
         try:
             return self._said(said)
@@ -240,7 +240,7 @@ class StreamReader(Following):
         if refused and not self._texted:
             out += self._chunks.refusal(refused)
         word = finish(self._reason, called=self._chunks.called, legacy=self._legacy)
-        self._ended = True
+        self.ended = True
         return out + self._chunks.end(word, reported(self._counts))
 
 

@@ -60,7 +60,7 @@ class GeminiReader(Following):
     @property
     def memories(self) -> tuple[Memory, ...]:
         """What must come back with the tool calls of an answer that has ended."""
-        return self._answer.memories if self._ended else ()
+        return self._answer.memories if self.ended else ()
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller out of the next piece of the upstream's body."""
@@ -102,7 +102,7 @@ class GeminiReader(Following):
         except ValueError:
             return self._fail(otherwise, "an event is not JSON")
         if is_error(said):
-            self._failure = inband(said, self._phase())
+            self.failure = inband(said, self._phase())
             return b""
         out = []
         for chunk in said if isinstance(said, list) else [said]:
@@ -145,7 +145,7 @@ class GeminiReader(Following):
         answer, first = self._answer, self._chunks[0]
         if not answer.ended:
             return self._fail(Kind.TRUNCATED, "ended without a finish")
-        self._ended = True
+        self.ended = True
         if answer.refusal is not None:
             return first.refusal(answer.refusal) + first.close("content_filter") + first.done(answer.shown)
         begun = self._begin(len(answer.candidates) - 1)
