@@ -20,6 +20,10 @@ AT_ONCE_S = 1.0
 """Whoever has too many calls under way may ask again after so long: nobody knows when one ends."""
 
 
+HELD_UP_S = 5.0
+"""Whoever is refused for what others hold may ask again after so long."""
+
+
 def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
     """What is left, in OpenAI's headers, for an answer that was given all the same.
 
@@ -45,19 +49,29 @@ def refusal(spent: Spent, now_us: int) -> Refused:
     claim = spent.claim
     if claim.unit is Unit.STREAMS:
         return _too_many_at_once(spent)
-    wait_s = _wait_s(claim, now_us)
-    soon = claim.window_end - claim.window <= HOUR_S
+    held_up = _held_up(spent)
+    wait_s = min(HELD_UP_S, _wait_s(claim, now_us)) if held_up else _wait_s(claim, now_us)
+    soon = held_up or claim.window_end - claim.window <= HOUR_S
     possible = claim.amount <= claim.ceiling
     told = Told(
         429,
-        _message(spent, wait_s),
+        _message(spent, _wait_s(claim, now_us)),
         str(claim.unit) if soon and claim.unit is not Unit.NANO_USD else "insufficient_quota",
         "rate_limit_exceeded" if soon else "insufficient_quota",
         retry_after_s=wait_s,
         should_retry=possible and wait_s <= RETRY_AFTER_MAX_S,
-        headers=_headers(claim, _left(spent), wait_s),
+        headers=_headers(claim, _left(spent), _wait_s(claim, now_us)),
     )
     return Refused(told)
+
+
+def _held_up(spent: Spent) -> bool:
+    """Whether only what calls in progress hold stands in the way: most of that comes back with their end.
+
+    A request that is held becomes one that was used, so that a count of requests frees nothing.
+    """
+    claim = spent.claim
+    return claim.unit is not Unit.REQUESTS and spent.used + claim.amount <= claim.ceiling
 
 
 def _too_many_at_once(spent: Spent) -> Refused:
@@ -101,12 +115,14 @@ def _wait_s(claim: Claim, now_us: int) -> float:
 def _message(spent: Spent, wait_s: float) -> str:
     claim = spent.claim
     reset = datetime.fromtimestamp(claim.window_end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    too_big = " It is more than the limit ever allows." if claim.amount > claim.ceiling else ""
+    hint = " It is more than the limit ever allows." if claim.amount > claim.ceiling else ""
+    if _held_up(spent):
+        hint = " It may fit when calls in progress have ended."
     return (
         f"Limit {claim.scope} reached: limit {_shown(claim.unit, claim.ceiling)}, "
         f"used {_shown(claim.unit, spent.used)}, held by calls in progress {_shown(claim.unit, spent.held)}, "
         f"remaining {_shown(claim.unit, _left(spent))}; "
-        f"this call may need {_shown(claim.unit, claim.amount)}.{too_big} "
+        f"this call may need {_shown(claim.unit, claim.amount)}.{hint} "
         f"The limit resets at {reset} (in {duration(wait_s)})."
     )
 

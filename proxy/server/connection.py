@@ -9,6 +9,7 @@ it waits unparsed, and too much of it is cut off. This file never looks at a pat
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import cast
 
 import httptools
@@ -270,7 +271,8 @@ class Connection(asyncio.Protocol):
         """Say no more and throw away what comes for a while, so that its sender can read why."""
         self._lingering = True
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # the caller may have reset the connection already
+                self.transport.write_eof()
         self._expect(self._site.limits.linger_s)
 
     def _hang_up(self) -> None:

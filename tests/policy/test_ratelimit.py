@@ -25,6 +25,18 @@ def test_a_minutes_refusal_gives_the_numbers_and_invites_a_retry():
     )
 
 
+@pytest.mark.parametrize(
+    ("unit", "soon"), [(Unit.TOKENS, True), (Unit.NANO_USD, True), (Unit.REQUESTS, False)]
+)
+def test_who_is_refused_for_what_others_hold_is_told_to_come_back_soon(unit, soon):
+    """A month's limit that calls in progress hold is not spent; of requests what is held will be."""
+    one = Claim("tenant=acme", 0, 2_592_000, unit, 100, 1000, ())
+    told = ratelimit.refusal(Spent(one, 400, 550), 3_600_000_000).told
+    assert told.code == ("rate_limit_exceeded" if soon else "insufficient_quota")
+    assert (told.retry_after_s, told.should_retry) == ((5.0, True) if soon else (2_588_400.0, False))
+    assert ("when calls in progress have ended" in told.message) is soon
+
+
 def test_a_days_refusal_is_insufficient_quota_and_stops_retries():
     one = Claim("tenant=acme/tokens/day", 0, 86_400, Unit.TOKENS, 1500, 50_000, ())
     told = ratelimit.refusal(Spent(one, 49_000, 100), 3_600_000_000).told
