@@ -48,7 +48,7 @@ def test_a_stream_is_given_twice_event_by_event(sdk, healthy):
 
 
 async def test_twins_at_the_same_time_are_one_call(healthy):
-    healthy.script("first: [{do: {chunk_delay: 20ms}}]")
+    healthy.script("{first: [{do: {chunk_delay: 20ms}}], vllm: [{do: {chunk_delay: 20ms}}]}")
     before = rows(healthy)
     async with AsyncOpenAI(base_url=healthy.base_url, api_key=healthy.key) as client:
 
@@ -71,12 +71,13 @@ def test_a_key_that_stands_for_another_request_is_a_typed_error(sdk):
 
 
 def test_what_broke_after_content_is_a_conflict_that_no_sdk_retries(sdk, healthy):
-    healthy.script("first: [{do: {cut: 4}}]")
+    broken = {**under("broken"), "model": "only-vllm"}
+    healthy.script("vllm: [{do: {cut: 4}}]")
     before = rows(healthy)
     with pytest.raises(openai.APIError):
-        list(sdk.chat.completions.create(**under("broken"), stream=True))
+        list(sdk.chat.completions.create(**broken, stream=True))
     with pytest.raises(openai.ConflictError) as caught:
-        list(sdk.chat.completions.create(**under("broken"), stream=True))
+        list(sdk.chat.completions.create(**broken, stream=True))
     assert caught.value.code == "idempotency_conflict"
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert rows(healthy) == before + 1
