@@ -39,9 +39,7 @@ class ChatCompletions:
         self._service = service
 
     async def __call__(self, visit: Visit) -> None:
-        gate = self._service.gate
-        task = gate.enter()
-        try:
+        with self._service.gate.pass_through():
             call = await self._call(visit)
             kind = Stream if call.stream else Whole
             caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
@@ -50,8 +48,6 @@ class ChatCompletions:
                 raise RuntimeError("the story ended without an answer")
             if not caller.finished:
                 caller.abort()
-        finally:
-            gate.leave(task)
 
     async def _call(self, visit: Visit) -> Call:
         service = self._service
