@@ -31,6 +31,7 @@ from proxy.ports import Alert
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
+from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
@@ -123,7 +124,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     table = place(orders.loaded.table)
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
     webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
-    observers = (metrics, LogAlerts(), webhook)
+    twins = Twins(clock)
+    observers = (metrics, LogAlerts(), webhook, twins.bills)
 
     def alerted(alert: Alert) -> None:
         for observer in observers:
@@ -147,6 +149,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         clock=clock,
         dice=dice,
         gate=gate,
+        twins=twins,
         metrics=metrics.render,
         checks=(
             Check("ledger", lambda: ledger.trouble),
@@ -155,17 +158,17 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [*_for_people(standing, keys, ledger), Duty("post alerts", webhook.deliver)]
+    duties = [*_for_people(standing, keys, ledger, twins), Duty("post alerts", webhook.deliver)]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
 
 
-def _for_people(standing: Standing, keys: SqliteKeys, ledger: SqliteLedger) -> list[Duty]:
+def _for_people(standing: Standing, keys: SqliteKeys, ledger: SqliteLedger, twins: Twins) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep
-    office = Office(ledger, keys, desk.recall)
+    office = Office(ledger, keys, (desk.recall, twins))
     return [
         Duty("refresh keys", partial(refresh_keys, keys, sleep)),
         Duty("answer letters", partial(answer_letters, keys.mailbox, office, desk.clock, sleep)),

@@ -16,9 +16,10 @@ from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
 from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
-from proxy.ports import Balance, Charge, Claim, Hold, Progress, Settlement
+from proxy.ports import Balance, Charge, Claim, Hold, Progress, Recall, Settlement
 from proxy.table import OnMidstream, Route, Table, Target
 from proxy.usage import FREE, NOTHING, Price, Usage
+from proxy.wire.body import called
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
 from proxy.wire.resuming import mendable, resumed
@@ -136,6 +137,8 @@ class Book:
     """Running account of one call."""
 
     call: Call
+    called: tuple[str, ...]
+    """Ids of the tool calls in its history."""
     table: Table
     route: Route
     asker: quota.Asker
@@ -171,7 +174,7 @@ class Book:
         self._worst = quota.dearest(self.candidates)
 
     @classmethod
-    def opened(cls, table: Table, call: Call, started_us: int) -> "Book":
+    def opened(cls, table: Table, call: Call, recall: Recall, started_us: int) -> "Book":
         """Match `call` to a route and complete it by what the route and its limits demand.
 
         Raises `CallerFault` if no route matches, or no target can serve it; `Refused` if none may.
@@ -187,7 +190,10 @@ class Book:
         permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
         if permitted is not chosen.candidates:
             chosen = replace(chosen, candidates=permitted)
-        most = estimate(call, route)
+        most, told = estimate(call, route), called(call.body)
+        if told:
+            back = max(_recalled_bytes(recall, call, told, candidate) for candidate in permitted)
+            most = replace(most, input_tokens=most.input_tokens + back)
         if mendable(call, route.on_midstream):
             anew = route.on_midstream is OnMidstream.RESTART
             call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
@@ -195,7 +201,7 @@ class Book:
         if spares:
             parts = 1 + spares
             most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-        return cls(call, table, route, asker, chosen, most, started_us, spares=spares)
+        return cls(call, told, table, route, asker, chosen, most, started_us, spares=spares)
 
     @property
     def mendable(self) -> bool:
@@ -333,3 +339,9 @@ def _completed(call: Call, route: Route, *, capped: bool) -> Call:
     if capped:
         words["output_cap"] = route.max_output_tokens
     return replace(call, **words) if words else call
+
+
+def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
+    """What comes back into the prompt at one target, which the caller's bytes do not show."""
+    states = recall.find(call.identity, candidate.origin, told).values()
+    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one

@@ -368,7 +368,7 @@ class Recall(Protocol):
         ...
 
     def find(self, identity: Identity, origin: Origin, calls: Iterable[str]) -> Mapping[str, bytes]:
-        """What is known of these tool calls of the same tenant at the same origin, by call id."""
+        """What is known of these calls of the same tenant and person at the same origin, by call id."""
         ...
 
     def forget(self, tenant: str, user: str) -> None:

@@ -51,7 +51,6 @@ from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, turn_comes
 from proxy.wire import DIALECTS
-from proxy.wire.body import called
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
 
@@ -84,7 +83,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
     (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
     """
-    story = _Story(desk, caller, Book.opened(desk.snapshot.table, call, desk.clock.wall_us()))
+    story = _Story(desk, caller, Book.opened(desk.snapshot.table, call, desk.recall, desk.clock.wall_us()))
     ending = Ending(500, "internal_error")
     try:
         await story.account.open()
@@ -115,7 +114,6 @@ class _Story:
         self._caller = caller
         self._book = book
         self._call = book.call
-        self._called = called(book.call.body)
         self._began = desk.clock.mono()
         rules = PlanRules.of(book.call, book.route, self._began)
         self._deadline = rules.deadline or NEVER
@@ -188,7 +186,7 @@ class _Story:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
         candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = self._desk.recall.find(self._call.identity, candidate.origin, self._called)
+        recalled = self._desk.recall.find(self._call.identity, candidate.origin, self._book.called)
         degraded = self._book.asked(step)
         if isinstance(degraded, Signal):
             return Failed(degraded)

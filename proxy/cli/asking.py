@@ -77,6 +77,6 @@ async def _ask(place: Path, act: Act, post: Post, clock: ProcessClock) -> Answer
 async def _answer_here(place: Path, keys: SqliteKeys, clock: ProcessClock) -> None:
     """Own the ledger for as long as it takes to answer all letters. Raises `Owned` where a proxy does."""
     async with open_ledger(place, clock=clock, on_alert=lambda _: None, seal=keys.seal) as ledger:
-        office = Office(ledger, keys, MemoryRecall(clock))
+        office = Office(ledger, keys, (MemoryRecall(clock),))
         for letter in await keys.mailbox.unanswered():
             await keys.mailbox.answer(letter, await office.carry_out(letter))

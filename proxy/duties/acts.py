@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.duties.supervisor import Sleep
-from proxy.ports import Clock, Declined, Keys, Letter, Recall, Steward
+from proxy.ports import Clock, Declined, Keys, Letter, Steward
 
 EVERY_S = 0.25
 KEPT_US = 60_000_000
@@ -35,13 +35,21 @@ class Letters(Protocol):
         ...
 
 
+class Memory(Protocol):
+    """Whatever remembers, for a while, what belongs to end persons."""
+
+    def forget(self, tenant: str, user: str) -> None:
+        """Let go of all of it, the end person being known by pseudonym."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Office:
     """Who carries acts out: the ledger, and all memory of persons."""
 
     steward: Steward
     keys: Keys
-    recall: Recall
+    memories: tuple[Memory, ...]
 
     async def carry_out(self, letter: Letter) -> Answer:
         """Do what a letter asks, and say what came of it."""
@@ -62,7 +70,8 @@ class Office:
             return {}
         tenant, pseudonym = letter.detail["tenant"], letter.detail["pseudonym"]
         self.keys.forget(pseudonym)
-        self.recall.forget(tenant, pseudonym)
+        for memory in self.memories:
+            memory.forget(tenant, pseudonym)
         await self.steward.erased(letter.act, tenant)
         return {}
 

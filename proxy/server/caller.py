@@ -81,6 +81,7 @@ class Stream(Socket):
             raise RuntimeError("finished before it was started")
         self.finished = True
         self._push(LAST_CHUNK if self._chunked else b"")
+        self._request.answered = True
         await self._line.drained()
 
     def _push(self, data: bytes) -> None:

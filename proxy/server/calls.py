@@ -16,6 +16,8 @@ from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.ports import Keys
 from proxy.server.caller import Stream, Whole
+from proxy.server.idempotency import Question, key_of, question
+from proxy.server.measured import Measured
 from proxy.server.request import Request
 from proxy.server.shapes import identified
 from proxy.server.visit import Limits, Service, Visit
@@ -40,14 +42,28 @@ class ChatCompletions:
 
     async def __call__(self, visit: Visit) -> None:
         with self._service.gate.pass_through():
+            self._service.twins.tidy()
+            key = key_of(visit.request)
             call = await self._call(visit)
-            kind = Stream if call.stream else Whole
-            caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
-            await self._service.answer(caller, call)
-            if not caller.begun:
-                raise RuntimeError("the story ended without an answer")
-            if not caller.finished:
-                caller.abort()
+            if key is None:
+                await self._alone(visit, call)
+            else:
+                await self._among_twins(visit, call, key)
+
+    async def _alone(self, visit: Visit, call: Call) -> None:
+        kind = Stream if call.stream else Whole
+        caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+        await self._service.answer(caller, call)
+        if not caller.begun:
+            raise RuntimeError("the story ended without an answer")
+        if not caller.finished:
+            caller.abort()
+
+    async def _among_twins(self, visit: Visit, call: Call, key: str) -> None:
+        kind = Stream if call.stream else Measured
+        way = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+        asked = await _question(call, key)
+        await self._service.twins.answer(self._service.answer, call, asked, way)
 
     async def _call(self, visit: Visit) -> Call:
         service = self._service
@@ -76,6 +92,12 @@ class ChatCompletions:
             silence_s=_silence(visit.request),
             retries=_retries(visit.request),
         )
+
+
+async def _question(call: Call, key: str) -> Question:
+    if call.prompt_bytes <= INLINE_PARSE_BYTES:
+        return question(call, key)
+    return await asyncio.to_thread(question, call, key)
 
 
 async def _read(request: Request, limits: Limits) -> bytes:

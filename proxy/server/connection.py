@@ -2,8 +2,8 @@
 
 `listeners.py` makes one for each socket. llhttp (through httptools) parses in its strict ways: what can be
 read in two ways is refused, in OpenAI's shape and without an echo, and ends the connection. A caller who
-leaves is noticed in every phase, because reading never stops while a call runs; what is sent behind it
-waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
+leaves is noticed in every phase, because reading never stops while a call is answered; what is sent behind
+it waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ FIELD_BYTES = 8 * 1024
 HEAD_BYTES = 32 * 1024
 FIELDS = 128
 LATER_BYTES = 16 * 1024
-"""Kept of what follows a call that is being answered."""
+"""Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
 
 MALFORMED = Told(
@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self._later = bytearray()
         self._task: asyncio.Task[None] | None = None
         self._fields = self._head_bytes = 0
+        self._untold = 0
+        """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
         self._spoilt = False
@@ -103,12 +105,16 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering or (self._over and self._arriving is None):
             return
-        if self._task is None or (self._arriving is not None and len(self._waiting) == 1):
+        if self._wanted:
             self._feed(data)
-        elif len(self._later) + len(data) > LATER_BYTES:
-            self.abort()
-        else:
+        elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
+        elif self._waiting[0].answered:
+            # A prompt behind an answer that is out: its sender only waits until our accounts are settled.
+            self._later += data
+            self.transport.pause_reading()
+        else:
+            self.abort()
 
     def pause_writing(self) -> None:
         self.writing_paused = True
@@ -133,7 +139,7 @@ class Connection(asyncio.Protocol):
         request.keep = request.keep and request.whole
         headers = {**answer.headers, "content-length": str(len(answer.body))}
         start = self.head(request, answer.status, headers)
-        request.begun = True
+        request.begun = request.answered = True
         self.transport.write(start if request.method == "HEAD" else start + answer.body)
 
     async def drained(self) -> None:
@@ -172,14 +178,22 @@ class Connection(asyncio.Protocol):
 
     # ── one request after another ─────────────────────────────────────────────────────────────────
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether what comes next is read now: the rest of who is being answered, or of whoever will be."""
+        if self._arriving is None:
+            return not self._waiting and not self._over
+        return len(self._waiting) <= 1
+
     def _feed(self, data: bytes | bytearray) -> None:
+        self._untold += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._spoil()
-        if self._arriving is not None and not self._arriving.whole and self._head_bytes > HEAD_BYTES:
+        if self._untold > HEAD_BYTES:
             self._spoil()
         self._next()
 
@@ -225,6 +239,7 @@ class Connection(asyncio.Protocol):
     def _answered(self, task: asyncio.Task[None]) -> None:
         """The first is done with, however it ended."""
         self._task = None
+        self.transport.resume_reading()
         request = self._waiting.popleft()
         if task.cancelled() or task.exception() is not None:
             if not self.transport.is_closing():
@@ -238,7 +253,7 @@ class Connection(asyncio.Protocol):
             return
         self._expect(self._site.limits.idle_s)
         later, self._later = self._later, bytearray()
-        if later and not self._waiting and not self._over:
+        if later and self._wanted:
             self._feed(later)
         else:
             self._later = later
@@ -301,11 +316,13 @@ class Connection(asyncio.Protocol):
         self._fields = self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
+        self._untold = 0
         if self._arriving is not None:
             self._arriving.target += url
             self._measure(len(self._arriving.target), len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._untold = 0
         self._fields += 1
         self._measure(len(name) + len(value), len(name) + len(value))
         if self._arriving is not None and not self._arriving.version:  # trailers are nobody's headers
@@ -320,6 +337,7 @@ class Connection(asyncio.Protocol):
             self._waiting.append(request)
 
     def on_body(self, body: bytes) -> None:
+        self._untold = 0
         if self._arriving is not None:
             self._arriving.add(body)
 

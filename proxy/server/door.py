@@ -131,8 +131,11 @@ def _check_head(request: Request) -> None:
     headers = request.headers
     if request.version not in SPOKEN:
         raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="bad_request_head")
-    if len(headers.all("host")) > 1:
-        raise bad_request("The request has more than one Host header.", code="bad_request_head")
+    hosts = len(headers.all("host"))
+    if hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, 3.2
+        raise bad_request("The request needs exactly one Host header.", code="bad_request_head")
+    if any(coding.lower() != "chunked" for coding in headers.all("transfer-encoding")):
+        raise bad_request("Only 'Transfer-Encoding: chunked' is understood.", code="bad_request_head")
     encoding = headers.get("content-encoding")
     if encoding is not None and encoding.strip().lower() != "identity":
         message = "Send the body without content-encoding."

@@ -46,6 +46,7 @@ class Request:
         "_pieces",
         "_size",
         "_waiter",
+        "answered",
         "ask_for_body",
         "begun",
         "headers",
@@ -76,17 +77,19 @@ class Request:
         """Whether every byte of it has come."""
         self.begun = False
         """Whether any byte of its answer has been sent."""
+        self.answered = False
+        """Whether all of its answer has been sent; whoever answered may still have accounts to settle."""
 
     @property
     def path(self) -> str:
         """The path as it was asked for, still percent-encoded, without query; `` if there is none."""
-        target = self.target.decode("latin-1")
+        target = self.target.decode("latin-1").partition("?")[0].partition("#")[0]
         if not target.startswith("/"):
             # A proxy's form, which every server must take (RFC 9112, 3.2.2); the host in it decides nothing.
             _, _, rest = target.partition("://")
             slash = rest.find("/")
             target = rest[slash:] if slash >= 0 else ""
-        return target.partition("?")[0].partition("#")[0]
+        return target
 
     @property
     def too_large(self) -> bool:

@@ -14,6 +14,7 @@ from proxy.ports import Caller, Clock, Dice, Keys
 from proxy.server.gate import Gate
 from proxy.server.request import Request
 from proxy.server.shapes import Answer
+from proxy.server.twins import Twins
 from proxy.table import Table
 
 NOBODY = Identity(tenant="", key_id="")
@@ -73,6 +74,8 @@ class Service:
     clock: Clock
     dice: Dice
     gate: Gate
+    twins: Twins
+    """Calls with an `idempotency-key`; its bills are among the observers of the story."""
     metrics: Callable[[], bytes]
     """The exposition text for scrapers."""
     checks: tuple[Check, ...] = ()

@@ -106,7 +106,8 @@ def _members(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in body.keys() & _NOT_NULL:
         if body[name] is None:
             yield f"body.{name}", "Input should not be null"
-    if body.get("reasoning_effort") is not None and body["reasoning_effort"] not in _EFFORTS:
+    effort = body.get("reasoning_effort")
+    if effort is not None and not (isinstance(effort, str) and effort in _EFFORTS):
         yield "body.reasoning_effort", "Input should be a known effort"
     warmth = body.get("temperature")
     if isinstance(warmth, int | float) and not 0 <= warmth <= 1.5:
@@ -116,7 +117,11 @@ def _members(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _tools(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for tool in body.get("tools") or ():
+    tools = body.get("tools") or []
+    if not isinstance(tools, list):
+        yield "body.tools", "Input should be a valid list"
+        return
+    for tool in tools:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("parameters"), dict):
             yield "body.tools.function.parameters", "Field required"
@@ -140,6 +145,8 @@ def _contents(message: Mapping[str, Any], place: str) -> Iterator[tuple[str, str
     for name in message:
         if message[name] is None and name != "content":
             yield f"{place}.{name}", "Input should not be null"
+    if not isinstance(message.get("tool_calls") or [], list):
+        yield f"{place}.tool_calls", "Input should be a valid list"
     for part in _dicts(message.get("content")):
         if part.get("type") == "input_audio" and not isinstance(part.get("input_audio"), str):
             yield f"{place}.content.input_audio", "Input should be a valid string"
@@ -186,7 +193,10 @@ def judge_deepseek(body: Any) -> Refusal | None:
     thinking = body.get("thinking")
     if thinking not in (None, {"type": "enabled"}, {"type": "disabled"}):
         return _wrong("Failed to deserialize the JSON body: unknown variant of `thinking`")
-    if (body.get("response_format") or {}).get("type") == "json_schema":
+    form = body.get("response_format") or {}
+    if not isinstance(form, dict):
+        return _wrong("Failed to deserialize the JSON body: invalid type of `response_format`")
+    if form.get("type") == "json_schema":
         return _wrong("This response_format type is unavailable now")
     if body.get("reasoning_effort") not in (None, "low", "high", "max"):
         return _wrong("Failed to deserialize the JSON body: unknown variant of `reasoning_effort`")
@@ -223,7 +233,8 @@ def judge_ollama(body: Any) -> Refusal | None:
             if problem is not None:
                 return _wrong(problem)
         for call in _dicts(message.get("tool_calls")):
-            if not _is_object((call.get("function") or {}).get("arguments")):
+            function = call.get("function")
+            if not isinstance(function, dict) or not _is_object(function.get("arguments")):
                 return _wrong("invalid tool call arguments")
     return judge("ollama", body)
 

@@ -2,12 +2,14 @@
 
 `app.py` puts it behind the `Recall` port; only dialects know what the state means. It lives in this
 process alone and never touches a disk: another replica, or this one after a restart, does not have
-it. It is bounded in bytes and in time, and what is pushed out is simply not known any more.
+it. It is bounded in bytes and in time, and what is pushed out is simply not known any more. Some models
+count their calls in every conversation anew (`functions.search:0`): an id that came with two answers says
+nothing of either, for what one conversation thought must never turn up in another.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.call import Identity, Memory
 from proxy.ports import Clock, Origin
@@ -20,8 +22,8 @@ STATE_BYTES = 1024 * 1024
 _ROW_BYTES = 512
 """What an entry costs besides its state, about."""
 
-_Name = tuple[str, str]
-"""Tenant and tool-call id."""
+_Name = tuple[str, str | None, str]
+"""Tenant, end person if one is named, and tool-call id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +31,14 @@ class _Entry:
     """The state that belongs to one tool call."""
 
     origin: Origin
-    user: str | None
-    state: bytes
+    state: bytes | None
+    """None: its id came with two answers, and nobody can tell them apart."""
     until: float
 
     @property
     def weight(self) -> int:
         """Bytes it is counted as, its row and its name included."""
-        return len(self.state) + _ROW_BYTES
+        return len(self.state or b"") + _ROW_BYTES
 
 
 class MemoryRecall:
@@ -49,7 +51,7 @@ class MemoryRecall:
         self._entries: OrderedDict[_Name, _Entry] = OrderedDict()
         """In the order in which they expire."""
         self._bytes = 0
-        self._forgotten: OrderedDict[_Name, float] = OrderedDict()
+        self._forgotten: OrderedDict[tuple[str, str | None], float] = OrderedDict()
         """Tenant and user of who was forgotten, and until when a call of theirs may still be under way."""
 
     @property
@@ -61,12 +63,14 @@ class MemoryRecall:
         """Remember it under each of its calls; state that is too large is not kept at all."""
         if len(memory.state) > STATE_BYTES or (identity.tenant, identity.user) in self._forgotten:
             return
-        entry = _Entry(origin, identity.user, memory.state, self._clock.mono() + self._kept_s)
+        now = self._clock.mono()
+        entry = _Entry(origin, memory.state, now + self._kept_s)
         for call in memory.calls:
-            name = (identity.tenant, call)
-            self._drop(name)
-            self._entries[name] = entry
-            self._bytes += entry.weight
+            name = (identity.tenant, identity.user, call)
+            before = self._drop(name)
+            shared = before is not None and now < before.until and before.state != memory.state
+            kept = self._entries[name] = replace(entry, state=None) if shared else entry
+            self._bytes += kept.weight
         self._make_room()
 
     def find(self, identity: Identity, origin: Origin, calls: Iterable[str]) -> Mapping[str, bytes]:
@@ -74,9 +78,10 @@ class MemoryRecall:
         now = self._clock.mono()
         found: dict[str, bytes] = {}
         for call in calls:
-            entry = self._entries.get((identity.tenant, call))
-            if entry is not None and entry.origin == origin and now < entry.until:
-                found[call] = entry.state
+            entry = self._entries.get((identity.tenant, identity.user, call))
+            if entry is None or entry.state is None or entry.origin != origin or entry.until <= now:
+                continue
+            found[call] = entry.state
         return found
 
     def forget(self, tenant: str, user: str) -> None:
@@ -85,14 +90,15 @@ class MemoryRecall:
         while self._forgotten and next(iter(self._forgotten.values())) <= now:
             self._forgotten.popitem(last=False)
         self._forgotten[(tenant, user)] = now + self._kept_s
-        theirs = [name for name, entry in self._entries.items() if name[0] == tenant and entry.user == user]
+        theirs = [name for name in self._entries if name[:2] == (tenant, user)]
         for name in theirs:
             self._drop(name)
 
-    def _drop(self, name: _Name) -> None:
+    def _drop(self, name: _Name) -> _Entry | None:
         entry = self._entries.pop(name, None)
         if entry is not None:
             self._bytes -= entry.weight
+        return entry
 
     def _make_room(self) -> None:
         """Let go of what is too old, then of the oldest until the rest fits."""

@@ -51,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
         self._fields = 0
+        self._untold = 0
+        """Bytes since the last of a body: of heads, or of what the parser keeps to itself, without end."""
         self._till_eof = False
         """The body has no frame but the connection's own end."""
         self._keep = False
@@ -73,7 +75,7 @@ class Connection(asyncio.Protocol):
     def ask(self, head: bytes, body: bytes) -> Answer:
         """Send a request; what comes back fills the answer."""
         answer = self._answer = Answer(self)
-        self._headers, self._head_bytes, self._fields = {}, 0, 0
+        self._headers, self._head_bytes, self._fields, self._untold = {}, 0, 0, 0
         self._till_eof = self._keep = self._heard = False
         self._transport.writelines((head, body))
         return answer
@@ -112,10 +114,10 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self._heard = True
+        self._untold += len(data)
         try:
             self._parser.feed_data(data)
-            if not answer.status:
-                self._measure(len(data))
+            self._heed()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
             self._broken(answer, error)
         answer.wake()
@@ -156,7 +158,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
         self._measure(len(name) + len(value))
-        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
+        if self._answer is not None and not self._answer.status:  # trailers are nobody's headers
+            self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -173,7 +176,12 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
             raise _Garbage("a head beyond all measure")
 
+    def _heed(self) -> None:
+        if self._untold > HEAD_BYTES:
+            raise _Garbage("much framing around nothing")
+
     def on_body(self, body: bytes) -> None:
+        self._untold = 0
         if self._answer is not None:
             self._answer.add(body)
 

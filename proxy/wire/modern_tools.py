@@ -7,6 +7,7 @@ and are replaced, never changed.
 from typing import Any
 
 from proxy.wire.legacy import settle_legacy
+from proxy.wire.unable import Unable
 
 
 class NotFunctions(Exception):
@@ -14,14 +15,17 @@ class NotFunctions(Exception):
 
 
 def settle_tools(body: dict[str, Any]) -> None:
-    """Old functions become tools, an empty list and a choice among nothing are left out."""
+    """Old functions become tools, an empty list and a choice among nothing are left out.
+
+    Raises `Unable` for a choice among tools that are not offered.
+    """
     settle_legacy(body)
     tools = body.get("tools")
     if not tools:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)
         return
-    if any(tool.get("type", "function") != "function" for tool in tools):
+    if not all(_is_function(tool) for tool in tools):
         raise NotFunctions
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -29,14 +33,22 @@ def settle_tools(body: dict[str, Any]) -> None:
 
 
 def _narrow(body: dict[str, Any], allowed: Any) -> None:
-    """`allowed_tools` by sending only those."""
+    """`allowed_tools` by sending only those; one that is not offered must not take the others with it."""
     wanted = allowed if isinstance(allowed, dict) else {}
     listed = wanted.get("tools")
-    names = {_name(tool) for tool in listed} if isinstance(listed, list) else set()
+    functions = [tool for tool in listed if _is_function(tool)] if isinstance(listed, list) else []
+    names = {_name(tool) for tool in functions}
+    if not listed or not names <= {_name(tool) for tool in body["tools"]} - {None}:
+        reason = "'tool_choice' allows a tool that 'tools' does not offer."
+        raise Unable("tool_choice", reason, "invalid_value")
     body["tools"] = [tool for tool in body["tools"] if _name(tool) in names]
     body["tool_choice"] = "required" if wanted.get("mode") == "required" else "auto"
-    if not body["tools"]:
+    if not body["tools"]:  # all that is allowed are tools of another kind, which have been left out
         del body["tools"], body["tool_choice"]
+
+
+def _is_function(tool: Any) -> bool:
+    return not isinstance(tool, dict) or tool.get("type", "function") == "function"
 
 
 def _name(tool: Any) -> Any:

@@ -34,6 +34,7 @@ class Choice:
     __slots__ = (
         "_arguments",
         "_begun",
+        "_ids",
         "_legacy",
         "_reasoning_field",
         "_slots",
@@ -55,7 +56,11 @@ class Choice:
         """Ids of its tool calls that the caller has seen."""
         self._begun = False
         self._slots: dict[int, int] = {}
+        """By the upstream's index: which call the caller has it for."""
+        self._ids: list[Any] = []
+        """What the upstream calls each of them."""
         self._arguments: list[int] = []
+        """How much of each one's arguments has come."""
         self.finished = False
         self.broken = False
         """The upstream said that it gave up."""
@@ -141,8 +146,9 @@ class Choice:
             raise Malformed
         slot = self._slots.get(key)
         changed = False
-        if slot is None:
-            slot = self._slots[key] = len(self._slots)
+        if slot is None or _begins_another(call, self._ids[slot]):
+            slot = self._slots[key] = len(self._ids)
+            self._ids.append(call.get("id"))
             self._arguments.append(0)
             changed = self._first_piece(call)
         else:
@@ -205,3 +211,12 @@ class Choice:
                     calls.append({"index": slot, "function": {"arguments": "{}"}})
                 self._arguments[slot] = 2
         return True
+
+
+def _begins_another(call: dict[str, Any], known: Any) -> bool:
+    """Whether a piece begins a call of its own at the index of a `known` one: some count all calls as 0.
+
+    An id alone does not tell, for others make up a new one with every piece.
+    """
+    made = call.get("id")
+    return bool(known and made and made != known and call.get("function", {}).get("name"))

@@ -65,7 +65,7 @@ async def play(*letters):
     recall.keep(Identity("acme", "k", user="p1"), ORIGIN, Memory(("call_1",), b"state"))
     witness, box = Witness(recall), Box(*letters)
     with pytest.raises(asyncio.CancelledError):
-        await answer_letters(box, Office(witness, witness, recall), clock, clock.sleep)
+        await answer_letters(box, Office(witness, witness, (recall,)), clock, clock.sleep)
     return witness.told, box
 
 

@@ -145,3 +145,22 @@ def test_nothing_is_kept_of_an_answer_that_broke(steps):
     assert caller.errors
     assert at.recall.held_bytes == 0
     assert assistant["reasoning_content"] == ""
+
+
+def test_what_comes_back_is_held_against_limits_too(monkeypatch):
+    """The caller's own bytes show nothing of it, and the upstream counts it."""
+    at = desk(
+        book("chat"), ScriptedUpstreams(a=[Says(steps=BEGUN + FINISHED), stream("mild"), stream("mild")])
+    )
+    reserve, holds = at.ledger.reserve, []
+
+    def recording(hold):
+        holds.append(hold.input_tokens)
+        return reserve(hold)
+
+    monkeypatch.setattr(at.ledger, "reserve", recording)
+    again = turn(2, "chat", HISTORY)
+    two_turns(at, RecordingCaller(), turn(1, "chat", [ASK]), again)
+    play(answer(at, RecordingCaller(), replace(again, id="req_3", identity=Identity("globex", "k2"))))
+    _, with_thought, without = holds
+    assert with_thought - without == len(orjson.dumps(THOUGHT))

@@ -13,6 +13,7 @@ from proxy.config.settings import Address
 from proxy.ports import Caller, Grant
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
+from proxy.server.twins import Twins
 from proxy.server.visit import Check, Limits, Listener, Service
 from proxy.table import Route, Table, Target
 
@@ -32,10 +33,13 @@ Answer = Callable[[Caller, Call], Awaitable[None]]
 
 
 class FakeClock:
-    """Time that stands still."""
+    """Time that stands still unless a test moves it."""
+
+    def __init__(self):
+        self.now = 100.0
 
     def mono(self):
-        return 100.0
+        return self.now
 
     def wall_us(self):
         return 1_800_000_000_000_000
@@ -90,8 +94,13 @@ class House:
     calls: list = field(default_factory=list)
     open_to_all: bool = False
     limits: Limits = field(default_factory=Limits)
+    clock: FakeClock = field(default_factory=FakeClock)
+    twins: Twins | None = None
     listeners: Listeners | None = None
     lines: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.twins = self.twins or Twins(self.clock)
 
     def service(self):
         async def answer(caller, call):
@@ -107,9 +116,10 @@ class House:
             table=lambda: TABLE,
             keys=self.keys,
             open_to_all=self.open_to_all,
-            clock=FakeClock(),
+            clock=self.clock,
             dice=FakeDice(),
             gate=self.gate,
+            twins=self.twins,
             metrics=lambda: b"fallthrough_calls_total 1\n",
             checks=checks,
             limits=self.limits,

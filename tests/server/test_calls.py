@@ -1,9 +1,11 @@
 """Chat completions: what the story is handed, and what the caller gets back."""
 
+import asyncio
+
 import pytest
 
 from proxy.errors import Broken, Told, bad_request, unavailable
-from tests.server.running import CHAT, House, chat, http, opened
+from tests.server.running import CHAT, House, chat, http, opened, whole
 
 
 async def test_the_story_is_handed_the_call_as_it_was_asked(house):
@@ -208,6 +210,30 @@ async def test_one_connection_serves_call_after_call(house):
     line.close()
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_long_call_right_behind_an_answer_waits_until_that_is_settled(house, stream):
+    """A caller who has the whole answer owes us no pause before the next prompt on the same connection."""
+    settled = asyncio.Event()
+
+    async def answer(caller, call):
+        await caller.start(200, {})
+        caller.write(call.model.encode())
+        await caller.finish()
+        await settled.wait()
+
+    house.answer = answer
+    long = [{"role": "user", "content": "x" * 200_000}]
+    line = await house.connect()
+    line.send(chat({"model": "gpt-1", "stream": stream}))
+    assert b"gpt-1" in (await line.answer()).body
+    line.send(chat({"model": "gpt-2", "messages": long}))
+    await house.send(http("GET", "/healthz"))  # by now all of it has come
+    settled.set()
+    assert (await line.answer()).body == b"gpt-2"
+    assert house.calls[1].body["messages"] == long
+    line.close()
+
+
 async def test_pipelined_calls_are_answered_in_order(house):
     async def answer(caller, call):
         await caller.start(200, {})
@@ -220,6 +246,34 @@ async def test_pipelined_calls_are_answered_in_order(house):
     got = [(await line.answer()).body for _ in range(30)]
     line.close()
     assert got == [f"gpt-{number}".encode() for number in range(30)]
+
+
+@pytest.mark.parametrize("ahead", [1, 2])
+async def test_a_body_that_comes_in_parts_behind_other_calls_is_whole(house, ahead):
+    """What comes while another is answered waits, and is not forgotten."""
+    begun, going = asyncio.Event(), asyncio.Event()
+    last = chat({"user": "last"})
+
+    async def answer(caller, call):
+        begun.set()
+        await going.wait()
+        await whole(caller, call)
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat() * ahead + last[:-60])
+    await line.writer.drain()
+    await asyncio.wait_for(begun.wait(), 5)
+    line.send(last[-60:-30])
+    other = await house.connect()  # an answer over it shows that the server has read what was sent before
+    other.send(http("GET", "/healthz"))
+    assert (await other.answer()).status == 200
+    going.set()
+    for _ in range(ahead):
+        assert (await line.answer()).status == 200
+    line.send(last[-30:])
+    assert (await line.answer()).status == 200
+    assert house.calls[-1].body["user"] == "last"
 
 
 async def test_a_caller_s_own_request_id_is_echoed_if_it_is_fit_to_be_shown(house):

@@ -44,6 +44,8 @@ REFUSED = {
     "length list": framed(b"Content-Length: 5, 5"),
     "length in other digits": framed("Content-Length: \N{ARABIC-INDIC DIGIT FIVE}".encode()),
     "length beyond counting": framed(b"Content-Length: 99999999999999999999"),
+    "a coding below chunked": framed(b"Transfer-Encoding: gzip, chunked", body=CHUNKED),
+    "no host": framed(b"Content-Length: " + SIZE).replace(b"Host: proxy\r\n", b""),
     "two hosts": framed(b"Host: other", b"Content-Length: " + SIZE),
     "chunk size that is none": framed(
         b"Transfer-Encoding: chunked", body=b"zz\r\n" + BODY + b"\r\n0\r\n\r\n"
@@ -122,6 +124,8 @@ async def test_the_asked_path_may_be_an_absolute_address(house):
     assert (await house.send(raw)).status == 200
     raw = http("GET", "/v1/models", key=None).replace(b"GET /v1", b"GET http://evil.example/v1")
     assert (await house.send(raw)).status == 401
+    raw = http("GET", "/v1/models").replace(b"GET /v1/models", b"GET http://evil.example?/v1/models")
+    assert (await house.send(raw)).code == "unknown_path"
 
 
 @pytest.mark.parametrize("upgrade", ["websocket", "h2c", "TLS/1.0"])

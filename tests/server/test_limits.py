@@ -131,3 +131,18 @@ async def test_too_many_or_too_long_headers_are_400(house):
         reply = await house.send(http("GET", "/healthz", headers=extra))
         assert (reply.status, reply.code) == (400, "bad_http")
     assert (await house.send(chat(CHAT))).status == 200
+
+
+@pytest.mark.parametrize(
+    "start", [b"X-A: ", b"X", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\nX: "], ids=str
+)
+async def test_half_a_field_cannot_grow_without_end(house, start):
+    """The parser keeps a field to itself until it is whole, in a head as in trailers."""
+    line = await house.connect()
+    line.send(head().removesuffix(b"\r\n") + start)
+    for _ in range(16):
+        line.send(b"a" * 65_536)
+        await line.writer.drain()
+    reply = await line.answer()
+    assert (reply.status, reply.code) == (400, "bad_http")
+    assert not house.calls

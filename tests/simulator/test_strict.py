@@ -200,3 +200,20 @@ async def test_a_script_breaks_them_like_any_other(tmp_path):
         assert (status, json.loads(body)["object"]) == (503, "error")
         status, _, body = await post("deepseek", stream=True)
         assert (status, "error" in json.loads(events(body)[-1])) == (200, True)
+
+
+MISSHAPEN = ["x", 7, [1], {"a": 1}, True]
+PLACES = [
+    *("response_format", "thinking", "reasoning_effort", "tools", "tools.0", "tools.0.function", "stop"),
+    *("messages", "messages.1", "messages.1.content", "messages.2.tool_calls", "messages.2.tool_calls.0"),
+    *("messages.2.tool_calls.0.function", "messages.2.tool_calls.0.function.arguments", "temperature", "n"),
+]
+
+
+@pytest.mark.parametrize("value", MISSHAPEN, ids=repr)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", JUDGES)
+def test_whatever_stands_where_is_judged_and_breaks_nothing(name, place, value):
+    body = healthy(name)
+    put(body, place, value)
+    JUDGES[name](body)

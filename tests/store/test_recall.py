@@ -42,7 +42,7 @@ def test_state_comes_back_with_any_of_its_calls(recall):
 
 def test_another_key_of_the_tenant_finds_it_and_another_tenant_does_not(recall):
     recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
-    assert recall.find(Identity("acme", "k2"), CLAUDE, ["call_1"])
+    assert recall.find(Identity("acme", "k2", user="p1"), CLAUDE, ["call_1"])
     assert not recall.find(Identity("globex", "k1", user="p1"), CLAUDE, ["call_1"])
 
 
@@ -74,11 +74,32 @@ def test_the_oldest_goes_first_and_no_more_is_held_than_allowed(recall):
     assert recall.find(ME, CLAUDE, ["call_99"])
 
 
-def test_the_same_call_again_replaces_what_was_kept(recall):
-    recall.keep(ME, CLAUDE, Memory(("call_1",), b"first"))
+def test_one_person_s_thoughts_are_never_another_s(recall):
+    """Models that count their calls give two conversations the same id."""
+    recall.keep(ME, CLAUDE, Memory(("functions.search:0",), b"mine"))
+    her = Identity("acme", "k1", user="p2")
+    assert not recall.find(her, CLAUDE, ["functions.search:0"])
+    recall.keep(her, CLAUDE, Memory(("functions.search:0",), b"hers"))
+    assert recall.find(ME, CLAUDE, ["functions.search:0"]) == {"functions.search:0": b"mine"}
+
+
+def test_an_id_that_came_with_two_answers_says_nothing_of_either(recall, clock):
+    shared, own = "functions.search:0", "functions.read:1"
+    recall.keep(ME, CLAUDE, Memory((shared,), b"one conversation"))
+    recall.keep(ME, CLAUDE, Memory((shared, own), b"another"))
+    assert recall.find(ME, CLAUDE, [shared, own]) == {own: b"another"}
+    recall.keep(ME, CLAUDE, Memory((shared,), b"a third"))
+    assert not recall.find(ME, CLAUDE, [shared])
+    clock.now += HOUR
+    recall.keep(ME, CLAUDE, Memory((shared,), b"long after"))
+    assert recall.find(ME, CLAUDE, [shared]) == {shared: b"long after"}
+
+
+def test_the_same_answer_again_is_kept_once(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
     held = recall.held_bytes
-    recall.keep(ME, CLAUDE, Memory(("call_1",), b"later"))
-    assert recall.find(ME, CLAUDE, ["call_1"]) == {"call_1": b"later"}
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    assert recall.find(ME, CLAUDE, ["call_1"]) == {"call_1": b"thought"}
     assert recall.held_bytes == held
 
 
@@ -95,8 +116,8 @@ def test_a_person_is_forgotten_and_others_are_not(recall):
     recall.keep(Identity("globex", "k9", user="p1"), CLAUDE, Memory(("call_3",), b"elsewhere"))
     recall.forget("acme", "p1")
     assert not recall.find(ME, CLAUDE, ["call_1"])
-    assert recall.find(ME, CLAUDE, ["call_2"])
-    assert recall.find(Identity("globex", "k9"), CLAUDE, ["call_3"])
+    assert recall.find(Identity("acme", "k1", user="p2"), CLAUDE, ["call_2"])
+    assert recall.find(Identity("globex", "k9", user="p1"), CLAUDE, ["call_3"])
 
 
 def test_a_call_under_way_keeps_nothing_for_who_was_forgotten_meanwhile(recall, clock):

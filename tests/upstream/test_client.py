@@ -91,11 +91,21 @@ async def test_wrong_framing_within_a_body_fails_at_once(out, data):
         await conn.eof()
 
 
+@pytest.mark.parametrize("start", [b"1;x=", b"0\r\nx: "], ids=str)
+async def test_framing_around_nothing_ends_an_answer(out, start):
+    """The parser keeps a trailer to itself until it is whole."""
+    async with scripted() as up, opened(out, up, CHUNKED + b"3\r\nabc\r\n" + start) as (answer, conn):
+        conn.send(b"a" * 70_000)
+        assert await failure(answer.whole(1000)) == CUT
+        await conn.eof()
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
         (GOOD, (200, b"ok")),
         (CHUNKED + b"1;x=y\r\no\r\n1\r\nk\r\n0\r\ntrailer: 1\r\n\r\n", (200, b"ok")),
+        (CHUNKED + b"2\r\nok\r\n0\r\ncontent-encoding: gzip\r\n\r\n", (200, b"ok")),
         (OK + b"\r\nuntil the end", (200, b"until the end")),
         (OK + b"content-encoding: identity\r\ncontent-length: 2\r\n\r\nok", (200, b"ok")),
         (b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n" + GOOD, (200, b"ok")),

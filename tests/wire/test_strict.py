@@ -13,7 +13,7 @@ from proxy.simulator.manners import judge
 from proxy.simulator.strict import judge_deepseek, judge_mistral, judge_ollama
 from proxy.wire import DIALECTS
 from proxy.wire.body import check
-from tests.wire.samples import TARGET, make_call, make_upstream
+from tests.wire.samples import HELLO, TARGET, make_call, make_upstream
 from tests.wire.shaped_calls import PERSON, calls
 
 JUDGES = {
@@ -92,3 +92,27 @@ def test_a_person_is_known_again_at_one_tenant_and_to_nobody_else():
     assert user_id("acme", user=PERSON) != user_id("globex", user=PERSON)
     assert user_id("acme") is None
     assert user_id("acme", user=PERSON, user_id="mine") == "mine"
+
+
+CHOSEN_AMISS = {
+    "unknown": [{"type": "function", "function": {"name": "b"}}],
+    "one of two": [{"type": "function", "function": {"name": "a"}}, {"type": "function", "function": {}}],
+    "another API's form": [{"type": "function", "name": "a"}],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "drop_params"])
+@pytest.mark.parametrize("listed", CHOSEN_AMISS.values(), ids=CHOSEN_AMISS)
+@pytest.mark.parametrize("name", ["anthropic", "gemini", "vllm", "deepseek", "mistral", "ollama"])
+def test_tools_do_not_vanish_with_a_choice_among_others(name, listed, lenient):
+    """The model would answer without any, as if nobody had offered them."""
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": listed}}
+    body = {**HELLO, "tools": [{"type": "function", "function": {"name": "a"}}], "tool_choice": choice}
+    if name in KNOWN:
+        request = ask(name, body, drop_params=lenient)
+    else:
+        call = make_call(body, drop_params=lenient)
+        request = DIALECTS[name].request(call, TARGET, make_upstream(name), {})
+    assert isinstance(request, Signal)
+    assert (request.told.param, request.told.code) == ("tool_choice", "invalid_value")

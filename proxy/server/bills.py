@@ -1,0 +1,56 @@
+"""What shared calls came to: whether there is an answer, and whether anything may have been paid for it.
+
+An observer that `app.py` puts among the others, so that the story need not know who asks. It remembers
+only calls that `twins.py` watches, and each until it is asked about.
+"""
+
+from dataclasses import dataclass
+
+from proxy.call import Attempt, Billed, Outcome
+from proxy.ports import Alert, Granted, Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """How a call ended."""
+
+    answered: bool = False
+    """With a whole answer."""
+    spent: bool = False
+    """An upstream did some work, or may have."""
+
+
+UNTOLD = Bill()
+"""Nobody was told that it ended, so it never got as far as an upstream."""
+
+
+class Bills:
+    """The `Observer` that knows what a watched call came to."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, Bill] = {}
+
+    def watch(self, call_id: str) -> None:
+        """Remember how this call ends."""
+        self._watched[call_id] = UNTOLD
+
+    def take(self, call_id: str) -> Bill:
+        """How a watched call ended; it is watched no more."""
+        return self._watched.pop(call_id)
+
+    def settled(self, outcome: Outcome) -> None:
+        if outcome.call_id in self._watched:
+            spent = any(attempt.billed is not Billed.NO for attempt in outcome.attempts)
+            self._watched[outcome.call_id] = Bill(outcome.result == "ok", spent)
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Nothing to note: the outcome has it."""
+
+    def reserved(self, answer: Granted | Spent) -> None:
+        """Nothing to note: what is held is not spent."""
+
+    def breaker(self, upstream: str, state: str) -> None:
+        """Nothing to note."""
+
+    def alerted(self, alert: Alert) -> None:
+        """Nothing to note."""
