@@ -327,6 +327,12 @@ class Book:
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
 
 
+def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
+    """What comes back into the prompt at one target, which the caller's bytes do not show."""
+    states = recall.find(call.identity, candidate.origin, told).values()
+    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
+
+
 def _completed(call: Call, route: Route, *, capped: bool) -> Call:
     """`call` with what its route has to say, and with a maximum where a limit counts output."""
     words: dict[str, Any] = {}
@@ -339,9 +345,3 @@ def _completed(call: Call, route: Route, *, capped: bool) -> Call:
     if capped:
         words["output_cap"] = route.max_output_tokens
     return replace(call, **words) if words else call
-
-
-def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
-    """What comes back into the prompt at one target, which the caller's bytes do not show."""
-    states = recall.find(call.identity, candidate.origin, told).values()
-    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one

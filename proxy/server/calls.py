@@ -41,7 +41,9 @@ class ChatCompletions:
         self._service = service
 
     async def __call__(self, visit: Visit) -> None:
-        with self._service.gate.pass_through():
+        gate = self._service.gate
+        task = gate.enter()
+        try:
             self._service.twins.tidy()
             key = key_of(visit.request)
             call = await self._call(visit)
@@ -49,6 +51,8 @@ class ChatCompletions:
                 await self._alone(visit, call)
             else:
                 await self._among_twins(visit, call, key)
+        finally:
+            gate.leave(task)
 
     async def _alone(self, visit: Visit, call: Call) -> None:
         kind = Stream if call.stream else Whole

@@ -5,8 +5,6 @@ neither HTTP nor the story: a call that outlives the drain is cancelled, and end
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from proxy.errors import unavailable
 
@@ -38,19 +36,21 @@ class Gate:
         """Calls inside."""
         return len(self._inside)
 
-    @contextmanager
-    def pass_through(self) -> Iterator[None]:
-        """Be inside for as long as the block runs. Raises `Refused` once the gate is closed."""
+    def enter(self) -> asyncio.Task[object]:
+        """Let this task in, until it says `leave`. Raises `Refused` once the gate is closed."""
         if self._closed:
             raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("the gate counts tasks")
         self._inside.add(task)
-        try:
-            yield
-        finally:
-            self._leave(task)
+        return task
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """The task that was let in is done."""
+        self._inside.discard(task)
+        if self._closed:
+            self._hush()
 
     def close(self) -> None:
         """Let nobody in any more; from here on `/readyz` fails."""
@@ -76,10 +76,6 @@ class Gate:
         if left:
             await asyncio.wait(left, timeout=LAST_WORDS_S)
 
-    def _leave(self, task: asyncio.Task[object]) -> None:
-        self._inside.discard(task)
-        self._hush()
-
     def _hush(self) -> None:
-        if self._closed and not self._inside:
+        if not self._inside:
             self._quiet.set()
