@@ -179,7 +179,8 @@ def test_role_id_and_name_come_once_whoever_repeats_them():
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
 def test_nothing_but_the_end_follows_a_usage(dialect):
-    usage = event({"id": "c1", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    usage = event({**head, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
     late = chunk({}, usage=None)
     _, out = follow(dialect, chunk({"content": "x"}), chunk({}, "stop"), usage, late, DONE)
     assert out.endswith(usage + DONE)
