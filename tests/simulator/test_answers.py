@@ -1,5 +1,6 @@
 """What is said: fixed words, exact counts, samples that their schemas allow."""
 
+import json
 import uuid
 from datetime import date, datetime
 from enum import StrEnum
@@ -102,3 +103,18 @@ def test_lengths(members, length, tokens, finish):
     usage = said.usage(3)
     assert usage["completion_tokens"] == 3 * tokens
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+SIZED = {
+    "type": "function",
+    "function": {"name": "go", "parameters": {"properties": {"a": {"const": "two words"}}}},
+}
+SCHEMA = {"type": "json_schema", "json_schema": {"schema": SIZED["function"]["parameters"]}}
+
+
+@pytest.mark.parametrize("members", [{"tools": [SIZED]}, {"response_format": SCHEMA}], ids=["call", "schema"])
+@pytest.mark.parametrize(("length", "tokens"), [(9, 9), (2, 2), (1, 2)])
+def test_json_of_any_length_is_json(members, length, tokens):
+    said = say("one", HELLO | members, Do(tokens=length))
+    assert len(said.tokens) == tokens
+    assert json.loads("".join(said.tokens)) == {"a": "two words"}
