@@ -6,7 +6,6 @@ route's leeway has it left out and noted too. The caller's body is read and neve
 member of it that is not named here goes on.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
 from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai_request import is_used
+from proxy.wire.person import pseudonym
 from proxy.wire.tolerant import dumps
 from proxy.wire.unable import Unable
 
@@ -316,7 +316,7 @@ class _Message:
         """Whom the call is for, how urgent it is, what may be cached."""
         user = self._body.get("safety_identifier") or self._body.get("user")
         if user:
-            out["metadata"] = {"user_id": _pseudonym(self._call.identity.tenant, user)}
+            out["metadata"] = {"user_id": pseudonym(self._call.identity.tenant, user)}
         tier = self._body.get("service_tier")
         if isinstance(tier, str) and tier in _TIERS:
             out["service_tier"] = _TIERS[tier]
@@ -325,11 +325,6 @@ class _Message:
         cache = self._body.get("prompt_cache_options")
         if isinstance(cache, dict) and cache.get("mode") == "implicit":
             out["cache_control"] = {"type": "ephemeral"}
-
-
-def _pseudonym(tenant: str, user: str) -> str:
-    """Stands for the end person: the same every time, and nobody's name or address."""
-    return hashlib.sha256(f"{tenant}\n{user}".encode(errors="replace")).hexdigest()
 
 
 def _settle_breakpoints(out: dict[str, Any]) -> None:
