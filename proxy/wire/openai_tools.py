@@ -39,12 +39,12 @@ def _drop_others(body: dict[str, Any], fit: Fit) -> None:
     tools = body.get("tools") or ()
     others = [number for number, tool in enumerate(tools) if tool.get("type", "function") != "function"]
     for number in others:
-        fit.lose(f"tools[{number}]", _ONLY_FUNCTIONS)
+        fit.leeway.lose(f"tools[{number}]", _ONLY_FUNCTIONS)
     if others:
         body["tools"] = [tool for tool in tools if tool.get("type", "function") == "function"]
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "custom":
-        fit.lose("tool_choice", _ONLY_FUNCTIONS)
+        fit.leeway.lose("tool_choice", _ONLY_FUNCTIONS)
         del body["tool_choice"]
 
 
@@ -68,7 +68,7 @@ def _unforce(body: dict[str, Any], fit: Fit, chosen: str) -> None:
             body.pop(name, None)
         return
     if choice not in (None, "auto"):
-        fit.lose(chosen, "The upstream cannot be made to call a tool.")
+        fit.leeway.lose(chosen, "The upstream cannot be made to call a tool.")
     body.pop("tool_choice", None)
 
 
@@ -122,7 +122,7 @@ def _arguments(given: Any, fit: Fit, place: str) -> str:
         return "{}"
     if not fit.able.parses_arguments or _is_object(text):
         return text
-    fit.lose(place, f"'{place}' is not a JSON object.")
+    fit.leeway.lose(place, f"'{place}' is not a JSON object.")
     return orjson.dumps({"_raw": text}).decode()
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from proxy.call import Call, UpstreamRequest
 from proxy.table import Capabilities, ModelFacts, Target, Upstream
 from proxy.wire.anthropic.content import text_block
-from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.anthropic.messages import Conversation, converse
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.anthropic.thinking import think
@@ -26,6 +25,7 @@ from proxy.wire.anthropic.tools import (
 )
 from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
+from proxy.wire.leeway import Leeway
 from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai_request import is_used
 from proxy.wire.person import pseudonym
@@ -107,7 +107,7 @@ def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) ->
     """The request; raises `Unable` if the wire has no way to say it."""
     headers = outgoing(call, upstream, _own_headers(upstream))
     version = dict(headers)["anthropic-version"]
-    leeway = Leeway(drops=call.drop_params)
+    leeway = Leeway(lenient=call.drop_params)
     body = _kept(call.body, upstream.capabilities, leeway)
     _settle_tools(body, leeway)
     samples = version < _NO_SAMPLING_SINCE
@@ -115,7 +115,7 @@ def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) ->
     message = _Message(call, body, target.facts, leeway, samples=samples)
     out = {"model": target.model, **message.members(talk)}
     try:
-        return UpstreamRequest(_path(upstream), headers, dumps(out), leeway.noted)
+        return UpstreamRequest(_path(upstream), headers, dumps(out), leeway.lost)
     except ValueError:
         raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
 
@@ -148,7 +148,7 @@ def _settle_tools(body: dict[str, Any], leeway: Leeway) -> None:
     try:
         settle_tools(body)
     except NotFunctions:
-        leeway.without(Unable("tools", "The upstream knows no tools but functions."))
+        leeway.lose("tools", "The upstream knows no tools but functions.")
         body["tools"] = [tool for tool in body["tools"] if is_function(tool)]
         settle_tools(body)
 
@@ -236,9 +236,7 @@ class _Message:
         elif kind == "json_schema":
             self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
         else:
-            self._leeway.without(
-                Unable("response_format", "'response_format' has an unknown type.", "invalid_value")
-            )
+            self._leeway.lose("response_format", "'response_format' has an unknown type.", "invalid_value")
 
     def _schema(self, out: dict[str, Any], talk: Conversation, wanted: Any) -> None:
         """Held to the schema where the model can be; with leeway, else asked to keep to it."""

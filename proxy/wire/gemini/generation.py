@@ -9,8 +9,8 @@ from typing import Any
 
 from proxy.table import ModelFacts
 from proxy.wire.gemini.format import answer_format
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.media import Part
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _SAME: tuple[tuple[str, str], ...] = (
@@ -92,7 +92,7 @@ def _thinking(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dic
         raise Unable("reasoning_effort", "'reasoning_effort' must be a string.", "invalid_type")
     if effort is not None and effort not in _EFFORTS:
         reason = "This 'reasoning_effort' is not known here."
-        leeway.lose("reasoning_effort", "reasoning_effort", reason, "invalid_value")
+        leeway.lose("reasoning_effort", reason, "invalid_value")
     elif effort is not None:
         if able:
             thinking = _level(effort, facts) if facts.budget is None else _budget(effort, facts.budget)

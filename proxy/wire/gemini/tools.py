@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.table import ModelFacts
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.names import legal
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _MODES: Mapping[str, str] = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -37,7 +37,7 @@ def translate(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dic
     names = frozenset(function["name"] for function in functions)
     config = _config(choice, names, leeway)
     if config.get("mode") == "ANY" and facts.forced_tools is False:
-        leeway.lose("tool_choice", "tool_choice", "This model cannot be made to call a tool.")
+        leeway.lose("tool_choice", "This model cannot be made to call a tool.")
         config = {**config, "mode": "VALIDATED"} if "allowedFunctionNames" in config else {}
     if strict and config.get("mode", "AUTO") == "AUTO":
         config = {"mode": "VALIDATED"}  # a strict tool wants its arguments held to the schema
@@ -53,7 +53,7 @@ def _functions(tools: list[dict[str, Any]], leeway: Leeway) -> list[dict[str, An
         where = f"tools[{number}]"
         function = tool.get("function")
         if _is_other(tool):
-            leeway.lose("tools", where, f"'{where}' must be a function.")
+            leeway.lose(where, f"'{where}' must be a function.")
             continue
         if not isinstance(function, dict):
             raise Unable(where, f"'{where}' must be a function.")
@@ -90,7 +90,7 @@ def _config(choice: Any, names: frozenset[str], leeway: Leeway) -> dict[str, Any
             if listed and not left:
                 return {"mode": "NONE"}  # all it may call has been left out
             return _among(left, names, "ANY" if wanted.get("mode") == "required" else "VALIDATED")
-    leeway.lose("tool_choice", "tool_choice", "This 'tool_choice' is not known here.")
+    leeway.lose("tool_choice", "This 'tool_choice' is not known here.")
     return {}
 
 
@@ -98,7 +98,7 @@ def _left(tools: list[Any], leeway: Leeway) -> list[Any]:
     """The functions among the tools that are allowed."""
     left = [tool for tool in tools if not _is_other(tool)]
     if len(left) < len(tools):
-        leeway.lose("tool_choice", "tool_choice", "'tool_choice' can only allow functions here.")
+        leeway.lose("tool_choice", "'tool_choice' can only allow functions here.")
     return left
 
 
