@@ -27,9 +27,9 @@ routes:
   - model: newest
     targets: [gemini/gemini-3-pro-preview]
   - model: several
-    targets: [gemini/gemini-2.5-flash-lite, vllm/mixtral]
+    targets: [gemini/gemini-next-year, vllm/mixtral]
 models:
-  gemini/gemini-2.5-flash-lite: {{choices: true}}
+  gemini/gemini-next-year: {{choices: true}}
 prices:
   gemini/*: {{input: 0.30, output: 2.50}}
   vllm/*: {{input: 0, output: 0}}
@@ -123,8 +123,9 @@ def test_several_answers_go_to_who_is_known_to_give_them(sdk):
     assert raw.headers["x-fallthrough-upstream"] == "vllm"
     assert [choice.index for choice in raw.parse().choices] == [0, 1]
     with pytest.raises(openai.BadRequestError) as caught:
-        sdk.chat.completions.create(model="alone", messages=ASK, n=2)
+        sdk.chat.completions.create(model="newest", messages=ASK, n=2)
     assert caught.value.param == "n"
+    assert len(sdk.chat.completions.create(model="alone", messages=ASK, n=2).choices) == 2
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -11,12 +11,16 @@ from proxy.table import ModelFacts
 from proxy.wire.gemini.format import answer_format
 from proxy.wire.gemini.media import Part
 from proxy.wire.leeway import Leeway
+from proxy.wire.openai_request import is_used
 from proxy.wire.unable import Unable
 
-_SAME: tuple[tuple[str, str], ...] = (
+_SAMPLING: tuple[tuple[str, str], ...] = (
     ("temperature", "temperature"),
     ("top_p", "topP"),
     ("top_k", "topK"),
+)
+_SAME: tuple[tuple[str, str], ...] = (
+    *_SAMPLING,
     ("frequency_penalty", "frequencyPenalty"),
     ("presence_penalty", "presencePenalty"),
 )
@@ -35,6 +39,8 @@ def configure(
 ) -> tuple[dict[str, Any], list[Part]]:
     """The configuration, and what the system instruction must ask for because no setting can."""
     out = {theirs: body[ours] for ours, theirs in _SAME if ours in body}
+    if facts.sampling is False:
+        _spare_sampling(out, leeway)
     most = _most(body, facts, cap, leeway)
     if most is not None:
         out["maxOutputTokens"] = most
@@ -56,6 +62,13 @@ def configure(
     if thinking:
         out["thinkingConfig"] = thinking
     return out, asked
+
+
+def _spare_sampling(out: dict[str, Any], leeway: Leeway) -> None:
+    """The model takes none: the answer is then another sample, which is no reason to refuse."""
+    for ours, theirs in _SAMPLING:
+        if is_used(ours, out.pop(theirs, None)):
+            leeway.note(ours)
 
 
 def _most(body: Mapping[str, Any], facts: ModelFacts, cap: int | None, leeway: Leeway) -> int | None:
