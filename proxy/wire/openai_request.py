@@ -15,6 +15,7 @@ from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
+from proxy.wire.in_words import by_schema
 from proxy.wire.leeway import Leeway
 from proxy.wire.openai_fit import Fit
 from proxy.wire.openai_messages import translate
@@ -64,7 +65,6 @@ _IDLE: tuple[tuple[str, Any], ...] = (
 _SAMPLING = ("temperature", "top_p", "top_k")
 _NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
 _MAXIMA = ("max_completion_tokens", "max_tokens")
-_SCHEMA_IN_WORDS = "Answer with a single JSON object and nothing else. It must follow this JSON schema: "
 
 
 def build(
@@ -149,9 +149,8 @@ def _loosen_schema(body: dict[str, Any], fit: Fit) -> None:
     fit.leeway.lose("response_format", "The upstream cannot hold an answer to a JSON schema.")
     described = wanted.get("json_schema")
     schema = described.get("schema") if isinstance(described, dict) else None
-    told = _SCHEMA_IN_WORDS + orjson.dumps(schema or {}).decode()
     body["response_format"] = {"type": "json_object"}
-    body["messages"] = _instructed(body["messages"], told)
+    body["messages"] = _instructed(body["messages"], by_schema(schema or {}))
 
 
 def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Any call at any model that the packaged tables know: judged, made smaller, translated, as the story does it.
+"""Any call at any model that the packaged tables know: judged, made smaller, translated as in the story.
 
 The rooms that a call goes through on its way are strangers to one another; here they must agree. What is
 sent is in the vendor's own types, and takes no more than its strictest double does; what a strict route
@@ -22,9 +22,9 @@ from proxy.facts.models import facts_of
 from proxy.policy.degrade import degrade
 from proxy.policy.fit import needs_of
 from proxy.policy.selection import order
-from proxy.simulator.messages import judge as judge_claude
 from proxy.simulator.generate import judge as judge_gemini
 from proxy.simulator.manners import judge
+from proxy.simulator.messages import judge as judge_claude
 from proxy.simulator.strict import judge_deepseek, judge_mistral, judge_ollama
 from proxy.table import Route, Target
 from proxy.wire import DIALECTS

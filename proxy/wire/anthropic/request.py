@@ -25,6 +25,7 @@ from proxy.wire.anthropic.tools import (
 )
 from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
+from proxy.wire.in_words import JSON_ONLY, by_schema
 from proxy.wire.leeway import Leeway
 from proxy.wire.modern_tools import NotFunctions, settle_tools
 from proxy.wire.openai_request import is_used
@@ -99,8 +100,6 @@ TRANSLATED = frozenset(
 _TIERS: Mapping[str, str] = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 _SCHEMA = "response_format.json_schema.schema"
 _MAXIMA = ("max_completion_tokens", "max_tokens")
-_JSON_ONLY = "Answer with a single JSON object and nothing else: no other text, no code fence."
-_BY_SCHEMA = _JSON_ONLY + " It must be valid by this JSON schema: "
 
 
 def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) -> UpstreamRequest:
@@ -231,7 +230,7 @@ class _Message:
         if kind is None or kind == "text":
             return
         if kind == "json_object":
-            talk.system.append(text_block(_JSON_ONLY))
+            talk.system.append(text_block(JSON_ONLY))
             self._leeway.note("response_format")
         elif kind == "json_schema":
             self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
@@ -247,7 +246,7 @@ class _Message:
             self._hold(out, talk, schema, wanted.get("description"))
         except Unable as reason:
             self._leeway.without(reason)
-            talk.system.append(text_block(_BY_SCHEMA + dumps(schema).decode()))
+            talk.system.append(text_block(by_schema(schema)))
 
     def _hold(self, out: dict[str, Any], talk: Conversation, schema: dict[str, Any], said: Any) -> None:
         """By a grammar, or, on older models, through a tool that they must call."""

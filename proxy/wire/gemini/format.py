@@ -11,13 +11,11 @@ from typing import Any
 from proxy.table import ModelFacts
 from proxy.wire.gemini.media import Part
 from proxy.wire.gemini.schema import fit
+from proxy.wire.in_words import JSON_ONLY, by_schema
 from proxy.wire.leeway import Leeway
-from proxy.wire.tolerant import dumps
 from proxy.wire.unable import Unable
 
 _JSON = "application/json"
-_ASKED = "Answer with a single JSON object and nothing else: no other text, no code fence."
-_BY_SCHEMA = "The object must be valid by this JSON Schema:"
 
 
 def answer_format(
@@ -59,6 +57,4 @@ def _schema(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _request(schema: Mapping[str, Any] | None) -> list[Part]:
     """The same in words."""
-    if schema is None:
-        return [{"text": _ASKED}]
-    return [{"text": f"{_ASKED} {_BY_SCHEMA} {dumps(schema).decode()}"}]
+    return [{"text": JSON_ONLY if schema is None else by_schema(schema)}]
