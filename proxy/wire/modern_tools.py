@@ -13,6 +13,11 @@ class NotFunctions(Exception):
     """The caller offers tools of another kind, which the upstream cannot call."""
 
 
+def is_function(tool: Any) -> bool:
+    """Whether a tool, or a choice of one, is not of a kind that only OpenAI has."""
+    return not isinstance(tool, dict) or tool.get("type", "function") == "function"
+
+
 def settle_tools(body: dict[str, Any]) -> None:
     """Old functions become tools, an empty list and a choice among nothing are left out."""
     settle_legacy(body)
@@ -21,7 +26,7 @@ def settle_tools(body: dict[str, Any]) -> None:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)
         return
-    if any(tool.get("type", "function") != "function" for tool in tools):
+    if not all(is_function(tool) for tool in tools):
         raise NotFunctions
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":

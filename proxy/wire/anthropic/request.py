@@ -21,13 +21,12 @@ from proxy.wire.anthropic.tools import (
     choice,
     declared_anyway,
     definitions,
-    is_function,
 )
 from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
 from proxy.wire.in_words import JSON_ONLY, by_schema
 from proxy.wire.leeway import Leeway
-from proxy.wire.modern_tools import NotFunctions, settle_tools
+from proxy.wire.modern_tools import NotFunctions, is_function, settle_tools
 from proxy.wire.openai_request import is_used
 from proxy.wire.person import pseudonym
 from proxy.wire.tolerant import dumps

@@ -39,10 +39,6 @@ def answer_tool(body: Mapping[str, Any]) -> str | None:
     return None if _ANSWER in names else _ANSWER
 
 
-def is_function(tool: Mapping[str, Any]) -> bool:
-    return bool(tool.get("type", "function") == "function")
-
-
 def definitions(tools: list[dict[str, Any]], load: Load, leeway: Leeway) -> list[dict[str, Any]]:
     """The caller's tools in the wire's form."""
     return [_definition(tool, f"tools[{number}]", load, leeway) for number, tool in enumerate(tools)]

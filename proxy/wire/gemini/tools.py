@@ -11,6 +11,7 @@ from typing import Any
 from proxy.table import ModelFacts
 from proxy.wire.gemini.names import legal
 from proxy.wire.leeway import Leeway
+from proxy.wire.modern_tools import is_function
 from proxy.wire.unable import Unable
 
 _MODES: Mapping[str, str] = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -52,7 +53,7 @@ def _functions(tools: list[dict[str, Any]], leeway: Leeway) -> list[dict[str, An
     for number, tool in enumerate(tools):
         where = f"tools[{number}]"
         function = tool.get("function")
-        if _is_other(tool):
+        if not is_function(tool):
             leeway.lose(where, f"'{where}' must be a function.")
             continue
         if not isinstance(function, dict):
@@ -96,15 +97,10 @@ def _config(choice: Any, names: frozenset[str], leeway: Leeway) -> dict[str, Any
 
 def _left(tools: list[Any], leeway: Leeway) -> list[Any]:
     """The functions among the tools that are allowed."""
-    left = [tool for tool in tools if not _is_other(tool)]
+    left = [tool for tool in tools if is_function(tool)]
     if len(left) < len(tools):
         leeway.lose("tool_choice", "'tool_choice' can only allow functions here.")
     return left
-
-
-def _is_other(tool: Any) -> bool:
-    """Whether a tool is of a kind that only OpenAI has."""
-    return isinstance(tool, dict) and tool.get("type", "function") != "function"
 
 
 def _among(tools: list[Any], names: frozenset[str], mode: str) -> dict[str, Any]:
