@@ -177,3 +177,35 @@ THOUGHTFUL_WHOLE = {
     },
 }
 """The same, not streamed."""
+
+BROKEN = {
+    "anthropic": [
+        START,
+        block(0, type="text", text="Hi"),
+        {"type": "error", "error": {"message": "x"}},
+        STOP,
+    ],
+    "gemini": [candidate({"text": "Hi"}), {"error": {"code": 503, "message": "x"}}, candidate(finish="STOP")],
+    "openai": [chunk({"content": "Hi"}), event({"error": {"message": "x"}}), chunk({}, "stop"), DONE],
+    "vllm": [chunk({"content": "Hi"}), event({"error": {"message": "x", "code": 500}}), DONE],
+}
+"""Streams that break after their first words."""
+
+_ANSWERED = {"refusal": None, "annotations": [], "audio": None, "function_call": None}
+_MARKED = {"type": "text", "text": "Weather?", "prompt_cache_breakpoint": {"mode": "explicit"}, "x_mine": 1}
+PROGRAM = {
+    "messages": [
+        {"role": "user", "name": "jane", "content": [_MARKED]},
+        {**HISTORY[1], **_ANSWERED},
+        *HISTORY[2:4],
+    ],
+    "tools": [{**TOOLS[0], "cache_control": {"type": "ephemeral"}}],
+    "max_completion_tokens": 9,
+    "parallel_tool_calls": None,
+    "seed": 7,
+    "store": True,
+    "user": "jane@example.com",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+"""What a program of OpenAI's sends and sends back, and few others take."""

@@ -13,11 +13,13 @@ from proxy.simulator.strict import judge_mistral
 from proxy.wire import DIALECTS
 from proxy.wire.gemini.signatures import UNSIGNED
 from tests.wire.dialogue import (
+    BROKEN,
     FLASH,
     HISTORY,
     NEWEST,
     OLDER,
     OPUS,
+    PROGRAM,
     SIGNATURE,
     START,
     STOP,
@@ -41,8 +43,6 @@ from tests.wire.dialogue import (
 )
 from tests.wire.samples import DONE, chunk, event, make_call
 from tests.wire.vendors import Called, openai
-
-MARKED = {"type": "text", "text": "Weather?", "prompt_cache_breakpoint": {"mode": "explicit"}}
 
 
 def test_what_the_cache_served_and_took_is_part_of_claudes_input():
@@ -113,21 +113,7 @@ def test_an_empty_account_is_known_under_whatever_status(dialect, status, error)
 
 def test_mistral_gets_no_member_that_it_would_refuse():
     """Of all that a program of OpenAI's sends exactly this goes up, and a strict Mistral takes it."""
-    answered = {"refusal": None, "annotations": [], "audio": None, "function_call": None}
-    user = {"role": "user", "name": "jane", "content": [{**MARKED, "x_mine": 1}]}
-    sent = goes_up(
-        "openai",
-        like="mistral",
-        messages=[user, {**HISTORY[1], **answered}, *HISTORY[2:4]],
-        tools=[{**TOOLS[0], "cache_control": {"type": "ephemeral"}}],
-        max_completion_tokens=9,
-        parallel_tool_calls=None,
-        seed=7,
-        store=True,
-        user="jane@example.com",
-        stream=True,
-        stream_options={"include_usage": True},
-    )
+    sent = goes_up("openai", like="mistral", **PROGRAM)
     called = sent["messages"][1]["tool_calls"]
     assert sent == {
         "model": "model-there",
@@ -246,19 +232,6 @@ def test_nothing_but_the_end_follows_a_usage(dialect):
     late = chunk({}, usage=None)
     _, out = follow(dialect, chunk({"content": "x"}), chunk({}, "stop"), usage, late, DONE)
     assert out.endswith(usage + DONE)
-
-
-BROKEN = {
-    "anthropic": [
-        START,
-        block(0, type="text", text="Hi"),
-        {"type": "error", "error": {"message": "x"}},
-        STOP,
-    ],
-    "gemini": [candidate({"text": "Hi"}), {"error": {"code": 503, "message": "x"}}, candidate(finish="STOP")],
-    "openai": [chunk({"content": "Hi"}), event({"error": {"message": "x"}}), chunk({}, "stop"), DONE],
-    "vllm": [chunk({"content": "Hi"}), event({"error": {"message": "x", "code": 500}}), DONE],
-}
 
 
 @pytest.mark.parametrize("dialect", BROKEN)
