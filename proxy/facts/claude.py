@@ -85,7 +85,8 @@ KNOWN: Mapping[str, ModelFacts] = {
     "mythos-5-1": _FABLE_5_1,
     "opus-5-5": _FABLE_5_1,
     "sonnet-5-5": replace(NEWEST, thinking=frozenset({"adaptive", "between_tools"}), efforts=_ALL),
-    "haiku-5-5": replace(NEWEST, thinking=_SWITCH),
+    # Not among what its migration guide takes away, as it does elsewhere: to be made to call a tool.
+    "haiku-5-5": replace(NEWEST, thinking=_SWITCH, efforts=_ALL, forced_tools=True),
 }
 """By family and version; Claude 3 and before put the version first and had fewer families."""
 

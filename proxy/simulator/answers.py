@@ -95,13 +95,25 @@ def say(name: str, body: Mapping[str, Any], do: Do) -> Said:
     calls = tuple(Called(str(tool["name"]), _split(_arguments(tool))) for tool in _tools(body))
     tokens = calls[0].tokens if calls else _split(_text(name, body))
     if do.tokens is not None:
-        tokens = tuple(f" {number}" for number in range(1, do.tokens + 1))
+        tokens = _as_long(do.tokens, tokens if calls or _is_json(body) else ())
     if body.get("continue_final_message"):
         tokens = tokens[len(str(body["messages"][-1].get("content")).split()) :]
     tool = calls[0].name if calls else None
     said = Said(tokens, tool, "tool_calls" if calls else "stop", prompt, calls[1:], thought)
     cap = body.get("max_completion_tokens") or body.get("max_tokens")
     return _cut(said, cap) if isinstance(cap, int) and cap < said.output_tokens else said
+
+
+def _as_long(number: int, must: tuple[str, ...]) -> tuple[str, ...]:
+    """So many tokens: numbers, or behind what must be there (and may be more) blanks, which JSON bears."""
+    if must:
+        return must + (" ",) * (number - len(must))
+    return tuple(f" {at}" for at in range(1, number + 1))
+
+
+def _is_json(body: Mapping[str, Any]) -> bool:
+    """Whether a text that answers is parsed by whoever asked."""
+    return (body.get("response_format") or {}).get("type") in {"json_schema", "json_object"}
 
 
 def _cut(said: Said, cap: int) -> Said:

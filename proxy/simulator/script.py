@@ -92,7 +92,7 @@ class Do(_Strict):
     keep_alive: Seconds | None = None
     """While a stream is silent, a comment so often, as vLLM sends."""
     tokens: int | None = Field(default=None, ge=1, le=100_000)
-    """Length of the answer."""
+    """Length of the answer; JSON, and so the arguments of a call, is filled up with blanks."""
     cut: int | None = Field(default=None, ge=0)
     """Break the connection after so many events (a whole answer: in its middle)."""
     stall: int | None = Field(default=None, ge=0)

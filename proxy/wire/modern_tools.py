@@ -14,6 +14,11 @@ class NotFunctions(Exception):
     """The caller offers tools of another kind, which the upstream cannot call."""
 
 
+def is_function(tool: Any) -> bool:
+    """Whether a tool, or a choice of one, is not of a kind that only OpenAI has."""
+    return not isinstance(tool, dict) or tool.get("type", "function") == "function"
+
+
 def settle_tools(body: dict[str, Any]) -> None:
     """Old functions become tools, an empty list and a choice among nothing are left out.
 
@@ -25,7 +30,7 @@ def settle_tools(body: dict[str, Any]) -> None:
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             body.pop(name, None)
         return
-    if not all(_is_function(tool) for tool in tools):
+    if not all(is_function(tool) for tool in tools):
         raise NotFunctions
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
@@ -36,7 +41,7 @@ def _narrow(body: dict[str, Any], allowed: Any) -> None:
     """`allowed_tools` by sending only those; one that is not offered must not take the others with it."""
     wanted = allowed if isinstance(allowed, dict) else {}
     listed = wanted.get("tools")
-    functions = [tool for tool in listed if _is_function(tool)] if isinstance(listed, list) else []
+    functions = [tool for tool in listed if is_function(tool)] if isinstance(listed, list) else []
     names = {_name(tool) for tool in functions}
     if not listed or not names <= {_name(tool) for tool in body["tools"]} - {None}:
         reason = "'tool_choice' allows a tool that 'tools' does not offer."
@@ -45,10 +50,6 @@ def _narrow(body: dict[str, Any], allowed: Any) -> None:
     body["tool_choice"] = "required" if wanted.get("mode") == "required" else "auto"
     if not body["tools"]:  # all that is allowed are tools of another kind, which have been left out
         del body["tools"], body["tool_choice"]
-
-
-def _is_function(tool: Any) -> bool:
-    return not isinstance(tool, dict) or tool.get("type", "function") == "function"
 
 
 def _name(tool: Any) -> Any:

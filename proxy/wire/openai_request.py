@@ -15,7 +15,9 @@ from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
 from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
-from proxy.wire.openai_fit import Fit, unsupported
+from proxy.wire.in_words import by_schema
+from proxy.wire.leeway import Leeway
+from proxy.wire.openai_fit import Fit
 from proxy.wire.openai_messages import translate
 from proxy.wire.openai_tools import fit_tools
 from proxy.wire.person import pseudonym
@@ -42,8 +44,6 @@ _HINTS = frozenset(
     }
 )
 """Members whose loss no caller needs to be told of."""
-_HELD = frozenset({"moderation"})
-"""Refused where it cannot be honoured, whatever the route says: a safety request must not vanish."""
 _IDLE: tuple[tuple[str, Any], ...] = (
     ("n", 1),
     ("logprobs", False),
@@ -65,19 +65,20 @@ _IDLE: tuple[tuple[str, Any], ...] = (
 _SAMPLING = ("temperature", "top_p", "top_k")
 _NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
 _MAXIMA = ("max_completion_tokens", "max_tokens")
-_SCHEMA_IN_WORDS = "Answer with a single JSON object and nothing else. It must follow this JSON schema: "
 
 
 def build(
     call: Call, target: Target, upstream: Upstream, able: Capabilities, recalled: Recalled = NOTHING_RECALLED
 ) -> UpstreamRequest | Signal:
     """The request, or a `Signal` that this upstream cannot express the call."""
-    fit = Fit(able, call.drop_params, recalled)
+    fit = Fit(able, Leeway(lenient=call.drop_params), recalled)
     try:
         body = _fitted(call, target, fit)
     except Unable as unable:
         return unable.signal()
-    return UpstreamRequest(PATH, outgoing(call, upstream, bearer(upstream)), orjson.dumps(body), fit.noted())
+    return UpstreamRequest(
+        PATH, outgoing(call, upstream, bearer(upstream)), orjson.dumps(body), fit.leeway.lost
+    )
 
 
 def is_used(name: str, value: Any) -> bool:
@@ -111,9 +112,7 @@ def _refuse(body: dict[str, Any], fit: Fit) -> None:
     for name in tuple(body):
         if name in fit.able.refuse:
             if is_used(name, body[name]):
-                if name in _HELD:
-                    raise Unable(name, unsupported(name))
-                fit.lose(name, unsupported(name))
+                fit.leeway.lose_member(name)
             del body[name]
 
 
@@ -147,12 +146,11 @@ def _loosen_schema(body: dict[str, Any], fit: Fit) -> None:
     wanted = body.get("response_format")
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
         return
-    fit.lose("response_format", "The upstream cannot hold an answer to a JSON schema.")
+    fit.leeway.lose("response_format", "The upstream cannot hold an answer to a JSON schema.")
     described = wanted.get("json_schema")
     schema = described.get("schema") if isinstance(described, dict) else None
-    told = _SCHEMA_IN_WORDS + orjson.dumps(schema or {}).decode()
     body["response_format"] = {"type": "json_object"}
-    body["messages"] = _instructed(body["messages"], told)
+    body["messages"] = _instructed(body["messages"], by_schema(schema or {}))
 
 
 def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any]]:
@@ -179,13 +177,13 @@ def _sample(body: dict[str, Any], fit: Fit, *, samples: bool) -> None:
     """Within the range that the upstream takes, and not at all where its model takes none."""
     for name in () if samples else _SAMPLING:
         if is_used(name, body.pop(name, None)):
-            fit.notes.append(name)
+            fit.leeway.note(name)
     warmth, most = body.get("temperature"), fit.able.temperature_max
     if isinstance(warmth, bool) or not isinstance(warmth, int | float):
         return
     if most is not None and warmth > most:
         body["temperature"] = most
-        fit.notes.append("temperature")
+        fit.leeway.note("temperature")
     if fit.able.lone_zero and warmth == 0:
         body.pop("top_p", None)
 
@@ -196,7 +194,7 @@ def _leave_out(body: dict[str, Any], fit: Fit, given: Mapping[str, Any]) -> None
         allowed = able.accept is None or name in able.accept or name in _ALWAYS or name == able.person
         if name in able.strip or not allowed:
             if name not in _HINTS and name in given and is_used(name, body[name]):
-                fit.notes.append(name)
+                fit.leeway.note(name)
             del body[name]
         elif body[name] is None and not able.nulls:
             del body[name]
@@ -213,7 +211,7 @@ def _cap_output(call: Call, body: dict[str, Any], fit: Fit, most: int | None) ->
     for name in given:
         if type(body[name]) is int and body[name] > most:
             body[name] = most
-            fit.notes.append(_said(call, name))
+            fit.leeway.note(_said(call, name))
 
 
 def _said(call: Call, name: str) -> str:

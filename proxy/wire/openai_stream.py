@@ -5,7 +5,8 @@ The story feeds it piece by piece. An event that needs no repair goes out byte f
 that the upstream did not finish: `[DONE]` alone proves nothing, every choice must have ended.
 
 The usage event is held back to the very end, whoever sends it when: the SDKs lose the count if
-anything but `[DONE]` follows it, and a caller who did not ask must not see it at all.
+anything but `[DONE]` follows it, and a caller who did not ask must not see it at all. Id, time and model
+stay those of the first chunk, though some servers give each chunk the time at which it was made.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from proxy.wire.tolerant import dumps, loads
 _DONE = b"data: [DONE]\n\n"
 _NULL_USAGE = b',"usage":null'
 _HEAD = ("id", "object", "created", "model", "system_fingerprint")
+_CONSTANT = ("id", "created", "model")
+"""Members that say the same in every chunk of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class StreamReader(Following):
         "_ahead",
         "_choices",
         "_expected",
+        "_first",
         "_report",
         "_tally",
         "_thoughts",
@@ -66,6 +70,8 @@ class StreamReader(Following):
         self._choices: dict[int, Choice] = {}
         self._ahead: list[dict[str, Any]] = []
         """First pieces of choices that a later one came before."""
+        self._first: dict[str, Any] = {}
+        """What the first chunk said of the answer, for all of them."""
         self._thoughts = Thoughts() if recalls else None
         self._tally = Tally()
         self._report: Usage | None = None
@@ -130,7 +136,7 @@ class StreamReader(Following):
             return b""
         if self._expected.extras and drop(chunk, self._expected.extras):
             changed = True
-        return self._settle_usage(chunk, raw, changed=changed)
+        return self._outgoing(chunk, raw, changed=changed)
 
     def _pieces(self, choices: Any) -> bool:
         """Each choice's piece, noted and put right; whether any changed."""
@@ -179,8 +185,18 @@ class StreamReader(Following):
         )
         return choice
 
-    def _settle_usage(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:
-        """Take the count off a chunk that also carries a piece of the answer."""
+    def _outgoing(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:
+        """The chunk as one of the first one's answer, without the count that it may also carry."""
+        first = self._first
+        try:  # at no cost where there is nothing to do, which is nearly always
+            alike = (
+                chunk["created"] == first["created"]
+                and chunk["id"] == first["id"]
+                and chunk["model"] == first["model"]
+            )
+        except KeyError:
+            alike = False
+        changed = (not alike and self._adopt(chunk)) or changed
         if "usage" in chunk:
             usage = chunk["usage"]
             if usage is not None:
@@ -199,13 +215,23 @@ class StreamReader(Following):
     def _without_choices(self, chunk: dict[str, Any], raw: bytes) -> bytes:
         """The usage event, held back; or another that some clients trip over and few need."""
         if chunk.get("usage"):
+            changed = bool(self._choices) and self._adopt(chunk)
             self._count(chunk, chunk["usage"])
-            if self._expected.include_usage and "choices" in chunk:
+            if self._expected.include_usage and "choices" in chunk and not changed:
                 self._usage_event = raw
             return b""
         if self._choices and "choices" in chunk:
-            return self._settle_usage(chunk, raw, changed=False)
+            return self._outgoing(chunk, raw, changed=False)
         return b""
+
+    def _adopt(self, chunk: dict[str, Any]) -> bool:
+        """Make it a chunk of the first one's answer; whether it said that it was of another."""
+        if not self._first:
+            self._first = {name: chunk[name] for name in _CONSTANT if name in chunk}
+        strange = [name for name, said in self._first.items() if chunk.get(name) != said]
+        for name in strange:
+            chunk[name] = self._first[name]
+        return bool(strange)
 
     def _count(self, chunk: dict[str, Any], usage: Any) -> None:
         self._report = reported(usage) or self._report

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from proxy.wire.modern_tools import settle_tools
+from proxy.wire.modern_tools import is_function, settle_tools
 from proxy.wire.openai_fit import Fit
 from proxy.wire.unable import Unable
 
@@ -37,14 +37,14 @@ def fit_tools(body: dict[str, Any], fit: Fit) -> None:
 def _drop_others(body: dict[str, Any], fit: Fit) -> None:
     """Tools that are no functions, and a choice of one of them."""
     tools = body.get("tools") or ()
-    others = [number for number, tool in enumerate(tools) if tool.get("type", "function") != "function"]
+    others = [number for number, tool in enumerate(tools) if not is_function(tool)]
     for number in others:
-        fit.lose(f"tools[{number}]", _ONLY_FUNCTIONS)
+        fit.leeway.lose(f"tools[{number}]", _ONLY_FUNCTIONS)
     if others:
-        body["tools"] = [tool for tool in tools if tool.get("type", "function") == "function"]
+        body["tools"] = [tool for tool in tools if is_function(tool)]
     choice = body.get("tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "custom":
-        fit.lose("tool_choice", _ONLY_FUNCTIONS)
+        fit.leeway.lose("tool_choice", _ONLY_FUNCTIONS)
         del body["tool_choice"]
 
 
@@ -68,7 +68,7 @@ def _unforce(body: dict[str, Any], fit: Fit, chosen: str) -> None:
             body.pop(name, None)
         return
     if choice not in (None, "auto"):
-        fit.lose(chosen, "The upstream cannot be made to call a tool.")
+        fit.leeway.lose(chosen, "The upstream cannot be made to call a tool.")
     body.pop("tool_choice", None)
 
 
@@ -122,7 +122,7 @@ def _arguments(given: Any, fit: Fit, place: str) -> str:
         return "{}"
     if not fit.able.parses_arguments or _is_object(text):
         return text
-    fit.lose(place, f"'{place}' is not a JSON object.")
+    fit.leeway.lose(place, f"'{place}' is not a JSON object.")
     return orjson.dumps({"_raw": text}).decode()
 
 

@@ -36,25 +36,14 @@ def test_behind_an_unknown_address_only_the_gates_speak():
 
 
 DIFFERENCES = {
-    # The gate allows less than the sources do.
+    # The gate allows less than the sources do: in the middle of a conversation a system's words are
+    # wrapped in a user's turn, which every Claude takes.
     ("claude-fable-5-1", "inline_system"),
     ("claude-mythos-5-1", "inline_system"),
     ("claude-haiku-5.5", "inline_system"),
-    ("claude-haiku-5.5", "forced_tools"),
     ("claude-opus-5.5", "inline_system"),
     ("claude-sonnet-5", "inline_system"),
     ("claude-sonnet-5.5", "inline_system"),
-    # Taken for the newest generation of chat models, which they are not.
-    ("deep-research-max-preview-04-2026", "schemas"),
-    ("deep-research-max-preview-04-2026", "tools"),
-    ("deep-research-preview-04-2026", "schemas"),
-    ("deep-research-preview-04-2026", "tools"),
-    ("deep-research-pro-preview-12-2025", "tools"),
-    # The gate allows more: temperature is sent, and what becomes of it is theirs.
-    ("gemini-3.5-flash-lite", "sampling"),
-    ("gemini-3.6-flash", "sampling"),
-    ("gemini-3.7-flash", "sampling"),
-    ("gemini-3.8-flash", "sampling"),
 }
 """Where a gate and the packaged row of a model say different things; the gate holds."""
 
@@ -76,3 +65,29 @@ def test_gates_and_packaged_facts_differ_only_where_that_is_known():
 def test_an_unknown_name_has_the_newest_gates_and_nothing_else(dialect):
     newest = {"anthropic": claude.NEWEST, "gemini": gemini.NEWEST}
     assert facts_of(dialect, "something-else", BASE_URLS[dialect]) == newest[dialect]
+
+
+@pytest.mark.parametrize(
+    ("model", "choices", "sampling", "efforts"),
+    [
+        ("gemini-1.5-pro", None, True, ()),
+        ("gemini-2.0-flash", True, True, ()),
+        ("gemini-2.5-flash-lite", True, True, ()),
+        ("gemini-3-pro-preview", False, True, ("low", "high")),
+        ("gemini-3-flash-preview", False, True, ("minimal", "low", "medium", "high")),
+        ("gemini-3.1-pro-preview", False, True, ("low", "medium", "high")),
+        ("gemini-3.5-flash", False, True, ("minimal", "low", "medium", "high")),
+        ("gemini-3.5-flash-lite", False, False, ("minimal", "low", "medium", "high")),
+        ("gemini-3.6-flash", False, False, ("minimal", "low", "medium", "high")),
+        ("gemini-3.8-flash", False, False, ("low", "medium", "high")),
+        ("gemini-next-year", None, True, ("low", "medium", "high")),
+    ],
+)
+def test_geminis_differ_in_choices_sampling_and_efforts(model, choices, sampling, efforts):
+    facts = gemini.describe(model)
+    assert (facts.choices, facts.sampling, facts.efforts) == (choices, sampling, efforts)
+
+
+def test_of_what_is_no_chat_model_only_the_packaged_tables_speak():
+    facts = facts_of("gemini", "deep-research-pro-preview-12-2025", BASE_URLS["gemini"])
+    assert (facts.tools, facts.schemas, facts.signed_calls) == (False, True, None)

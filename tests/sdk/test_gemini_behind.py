@@ -5,7 +5,7 @@ import pytest
 
 from proxy.simulator.contents import signature
 from tests.kit.asking import PIXEL, WEATHER, client_of
-from tests.kit.processes import TABLE, house
+from tests.kit.processes import TABLE, calls, house
 
 HEAD, _, _ = TABLE.partition("upstreams:")
 GEMINI_TABLE = (
@@ -26,6 +26,10 @@ routes:
     targets: [gemini/gemini-2.5-flash]
   - model: newest
     targets: [gemini/gemini-3-pro-preview]
+  - model: several
+    targets: [gemini/gemini-next-year, vllm/mixtral]
+models:
+  gemini/gemini-next-year: {{choices: true}}
 prices:
   gemini/*: {{input: 0.30, output: 2.50}}
   vllm/*: {{input: 0, output: 0}}
@@ -119,8 +123,26 @@ def test_several_answers_go_to_who_is_known_to_give_them(sdk):
     assert raw.headers["x-fallthrough-upstream"] == "vllm"
     assert [choice.index for choice in raw.parse().choices] == [0, 1]
     with pytest.raises(openai.BadRequestError) as caught:
-        sdk.chat.completions.create(model="alone", messages=ASK, n=2)
+        sdk.chat.completions.create(model="newest", messages=ASK, n=2)
     assert caught.value.param == "n"
+    assert len(sdk.chat.completions.create(model="alone", messages=ASK, n=2).choices) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_several_answers_come_from_a_gemini_of_which_the_table_says_so(sdk, behind, stream):
+    asked = {"model": "several", "messages": ASK, "n": 2}
+    if stream:
+        with sdk.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
+            answer = events.get_final_completion()
+    else:
+        answer = sdk.chat.completions.create(**asked)
+    assert [choice.index for choice in answer.choices] == [0, 1]
+    said = [choice.message.content for choice in answer.choices]
+    assert all(one.startswith("Simulated answer from gemini") for one in said)
+    assert {choice.finish_reason for choice in answer.choices} == {"stop"}
+    assert answer.usage.completion_tokens == sum(len(one.split(" ")) for one in said)
+    (row,) = calls(behind, 1)
+    assert (row["upstream"], row["output_tokens"]) == ("gemini", answer.usage.completion_tokens)
 
 
 def test_what_is_lost_is_said_in_a_header(sdk):

@@ -1,5 +1,6 @@
 """What is said: fixed words, exact counts, samples that their schemas allow."""
 
+import json
 import uuid
 from datetime import date, datetime
 from enum import StrEnum
@@ -119,3 +120,18 @@ def test_it_goes_on_after_the_words_that_were_said(begun, members, rest, finish)
     assert ("".join(said.tokens), said.finish) == (rest, finish)
     anew = say("one", HELLO | {"messages": messages}, Do(tokens=5))
     assert "".join(anew.tokens) == " 1 2 3 4 5"
+
+
+SIZED = {
+    "type": "function",
+    "function": {"name": "go", "parameters": {"properties": {"a": {"const": "two words"}}}},
+}
+SCHEMA = {"type": "json_schema", "json_schema": {"schema": SIZED["function"]["parameters"]}}
+
+
+@pytest.mark.parametrize("members", [{"tools": [SIZED]}, {"response_format": SCHEMA}], ids=["call", "schema"])
+@pytest.mark.parametrize(("length", "tokens"), [(9, 9), (2, 2), (1, 2)])
+def test_json_of_any_length_is_json(members, length, tokens):
+    said = say("one", HELLO | members, Do(tokens=length))
+    assert len(said.tokens) == tokens
+    assert json.loads("".join(said.tokens)) == {"a": "two words"}

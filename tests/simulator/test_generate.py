@@ -40,6 +40,7 @@ async def ask(tmp_path):
     script.write_text(
         "".join(lines)
         + "broke: [{do: {error_event: 2}}]\nshort: [{do: {no_done: true}}]\nteapot: [{do: {status: 418}}]\n"
+        + "long: [{do: {tokens: 50}}]\n"
     )
 
     async def _ask(body, name="gemini", method="generateContent", model="gemini-sim"):
@@ -189,6 +190,14 @@ async def test_it_calls_all_it_may_and_takes_back_its_own_signature_alone(ask, m
     assert await again({**first, "thoughtSignature": SENTINEL}, moved) == 400
     changed = {**first, "functionCall": {**first["functionCall"], "args": {"city": "elsewhere"}}}
     assert await again(changed, second) == 400
+
+
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent"])
+async def test_a_long_answer_may_be_a_call(ask, method):
+    status, body = await ask({**HI, "tools": [TOOL]}, name="long", method=method)
+    assert status == 200
+    assert json.dumps(CALL["functionCall"]["args"], separators=(",", ":")).encode() in body
+    assert b'"candidatesTokenCount":50' in body
 
 
 async def test_older_models_want_no_signature(ask):

@@ -26,9 +26,9 @@ def make_call(body=None, **overrides):
     return replace(call, **overrides)
 
 
-def make_target(dialect, model=TARGET.model):
-    """A target with what the packaged tables know of its model."""
-    return replace(TARGET, model=model, facts=facts_of(dialect, model))
+def make_target(dialect, model=TARGET.model, base_url=""):
+    """A target with what the packaged tables know of its model, at that address if it is known."""
+    return replace(TARGET, model=model, facts=facts_of(dialect, model, base_url))
 
 
 def make_upstream(dialect="openai", **able):

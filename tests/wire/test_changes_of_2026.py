@@ -9,14 +9,19 @@ import json
 import pytest
 
 from proxy.call import Kind
+from proxy.wire.gemini.signatures import UNSIGNED
 from tests.wire.dialogue import (
     FLASH,
     HISTORY,
     NEWEST,
     OLDER,
     OPUS,
+    SIGNATURE,
+    THOUGHTFUL,
+    TOOLS,
     USER,
     ask,
+    comes_back,
     follow,
     goes_up,
     heard,
@@ -68,12 +73,20 @@ def test_a_last_word_of_the_assistant_goes_only_where_it_is_continued():
     assert goes_up("anthropic", OLDER, messages=messages)["messages"][-1]["content"][0]["text"] == "It is"
 
 
-def test_a_replayed_call_carries_what_its_upstream_demands():
-    calls = [
-        part for turn in goes_up("gemini", FLASH, messages=HISTORY)["contents"] for part in turn["parts"]
+def test_a_replayed_call_carries_what_its_upstream_demands_though_the_caller_dropped_it():
+    """Turn two of a caller who keeps OpenAI's own members: from the memory, else as a stranger's call."""
+    said = comes_back("gemini", FLASH, THOUGHTFUL["gemini"], tools=TOOLS)["contents"][1]["parts"]
+    assert [(part["functionCall"]["args"]["a"], part.get("thoughtSignature")) for part in said] == [
+        (1, SIGNATURE),
+        (2, None),
     ]
-    signed = ["thoughtSignature" in part for part in calls if "functionCall" in part]
-    assert signed == [True, False]  # the first of each step
+    sent = comes_back("openai", "deepseek-chat", THOUGHTFUL["openai"], "deepseek", tools=TOOLS)
+    assert sent["messages"][1]["reasoning_content"] == "Hm."
+    strange = [{**one} for one in HISTORY]
+    del strange[1]["reasoning_content"]
+    parts = goes_up("gemini", FLASH, messages=strange)["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in parts] == [UNSIGNED, None]  # the first of each step
+    assert goes_up("openai", like="deepseek", messages=strange)["messages"][1]["reasoning_content"] == ""
     assert goes_up("openai", like="deepseek", messages=HISTORY)["messages"][1]["reasoning_content"] == "Hm"
 
 
@@ -103,7 +116,7 @@ CHANGES = {
     3: test_messages_gets_exactly_one_credential,
     4: test_thinking_is_asked_for_as_each_claude_takes_it,
     5: test_a_last_word_of_the_assistant_goes_only_where_it_is_continued,
-    6: test_a_replayed_call_carries_what_its_upstream_demands,
+    6: test_a_replayed_call_carries_what_its_upstream_demands_though_the_caller_dropped_it,
     7: test_members_of_2026_pass_where_they_are_known_and_never_vanish_where_they_matter,
     8: test_reasoning_has_one_name_going_out_and_each_servers_own_going_in,
 }

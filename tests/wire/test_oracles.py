@@ -195,7 +195,7 @@ def test_a_usage_comes_last_and_a_role_first_and_each_once(path):
     choices = {choice.index for chunk in chunks for choice in chunk.choices}
     roles = [choice.index for chunk in chunks for choice in chunk.choices if choice.delta.role]
     assert sorted(roles) == sorted(choices)
-    assert len({(chunk.id, chunk.model, chunk.object) for chunk in chunks}) == 1
+    assert len({(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks}) == 1
 
 
 @streams

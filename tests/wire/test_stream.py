@@ -297,3 +297,25 @@ def test_a_call_that_is_named_again_stays_one(again):
     stream = chunk({"tool_calls": [call_piece(0, "a", id="call_a")]}) + chunk({"tool_calls": [later]})
     got = read_whole(reader, stream + chunk({}, "tool_calls") + DONE)
     assert calls_in(got) == [("call_a", "a", "{}")]
+
+
+@pytest.mark.parametrize(
+    "other", [{"created": 2}, {"id": "c2"}, {"model": "m-2026"}, {"id": "", "created": 0}]
+)
+def test_all_chunks_are_of_the_answer_that_the_first_one_began(other):
+    said = [chunk({"role": "assistant", "content": "a"}), chunk({"content": "b"}, **other)]
+    counted = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    usage = {"object": "chat.completion.chunk", **other, "choices": [], "usage": counted}
+    said += [chunk({}, "stop"), event(usage), DONE]
+    out = read_whole(make_reader(include_usage=True), b"".join(said))
+    chunks, _ = accumulate(out)
+    assert [(one.id, one.created, one.model) for one in chunks] == [("c1", 1, "m")] * 4
+    assert out.startswith(said[0])
+    assert said[2] in out
+    assert chunks[-1].usage.completion_tokens == 2
+
+
+def test_what_comes_before_the_answer_does_not_say_whose_it_is():
+    first = event({"id": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []})
+    said = chunk({"role": "assistant", "content": "a"}, "stop")
+    assert read_whole(make_reader(), first + said + DONE) == said + DONE

@@ -9,20 +9,29 @@ import json
 import pytest
 
 from proxy.call import Kind, Phase
+from proxy.simulator.strict import judge_mistral
 from proxy.wire import DIALECTS
+from proxy.wire.gemini.signatures import UNSIGNED
 from tests.wire.dialogue import (
+    BROKEN,
     FLASH,
     HISTORY,
     NEWEST,
     OLDER,
     OPUS,
+    PROGRAM,
+    SIGNATURE,
     START,
     STOP,
+    THOUGHT,
+    THOUGHTFUL,
+    THOUGHTFUL_WHOLE,
     TOOLS,
     USER,
     ask,
     block,
     candidate,
+    comes_back,
     delta,
     ends,
     follow,
@@ -32,7 +41,7 @@ from tests.wire.dialogue import (
     refused,
     reply,
 )
-from tests.wire.samples import DONE, chunk, event
+from tests.wire.samples import DONE, chunk, event, make_call
 from tests.wire.vendors import Called, openai
 
 
@@ -103,12 +112,24 @@ def test_an_empty_account_is_known_under_whatever_status(dialect, status, error)
 
 
 def test_mistral_gets_no_member_that_it_would_refuse():
-    sent = goes_up(
-        "openai", like="mistral", messages=HISTORY, max_completion_tokens=9, store=True, user="u", seed=None
-    )
-    assert sent.keys() == {"model", "messages", "max_tokens"}
-    assert sent["max_tokens"] == 9
-    assert sent["messages"][1].keys() == {"role", "tool_calls"}
+    """Of all that a program of OpenAI's sends exactly this goes up, and a strict Mistral takes it."""
+    sent = goes_up("openai", like="mistral", **PROGRAM)
+    called = sent["messages"][1]["tool_calls"]
+    assert sent == {
+        "model": "model-there",
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+            {"role": "assistant", "tool_calls": called},
+            {"role": "tool", "content": "second", "tool_call_id": called[1]["id"]},
+            {"role": "tool", "content": "first", "tool_call_id": called[0]["id"]},
+        ],
+        "tools": TOOLS,
+        "max_tokens": 9,
+        "random_seed": 7,
+        "stream": True,
+    }
+    assert [call["function"] for call in called] == [{"name": "go", "arguments": "{}"}] * 2
+    assert judge_mistral(sent) is None
 
 
 def test_a_list_of_mistrals_holds_the_answer_too():
@@ -137,25 +158,52 @@ def test_a_maximum_reached_in_thought_is_an_answer_of_nothing():
     assert heard("gemini", said).finish == "length"
 
 
-def test_a_loop_of_tools_goes_on_though_the_caller_lost_the_thoughts():
+@pytest.mark.parametrize("said", [THOUGHTFUL, THOUGHTFUL_WHOLE], ids=["streamed", "whole"])
+def test_a_loop_of_tools_goes_on_though_the_caller_lost_the_thoughts(said):
+    sent = comes_back("anthropic", OLDER, said["anthropic"], tools=TOOLS, reasoning_effort="high")
+    assert sent["thinking"]["type"] == "enabled"
+    assert sent["messages"][1]["content"][0] == THOUGHT
+    parts = comes_back("gemini", FLASH, said["gemini"], tools=TOOLS)["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in parts] == [SIGNATURE, None]
+    for like, field in (("deepseek", "reasoning_content"), ("ollama", "reasoning")):
+        sent = comes_back("openai", "m", said["openai"], like, tools=TOOLS)
+        assert sent["messages"][1][field] == "Hm."
+    # A process that has forgotten, or never knew:
     sent = goes_up("anthropic", OLDER, messages=HISTORY[:-1], tools=TOOLS, reasoning_effort="high")
     assert "thinking" not in sent  # by hand it may begin only where the turn begins with it
     first = goes_up("gemini", FLASH, messages=HISTORY[:-1], tools=TOOLS)["contents"][1]["parts"][0]
-    assert first["thoughtSignature"]
+    assert first["thoughtSignature"] == UNSIGNED
 
 
-def test_sampling_goes_where_it_is_taken_within_its_range_and_is_noted_elsewhere():
-    taken = ask("anthropic", OLDER, temperature=1.5)
+@pytest.mark.parametrize("lenient", [False, True], ids=["strict", "drop_params"])
+def test_sampling_goes_where_it_is_taken_within_its_range_and_is_noted_elsewhere(lenient):
+    """No model is changed for it: without it the answer is another sample of the same."""
+    taken = ask("anthropic", OLDER, temperature=1.5, lenient=lenient)
     assert json.loads(taken.body)["temperature"] == 1
     assert taken.degraded == ("temperature",)
-    assert "temperature" not in goes_up("anthropic", OLDER, temperature=0.5, reasoning_effort="high")
-    assert ask("anthropic", OPUS, top_p=0.5).degraded == ("top_p",)
+    thinking = ask("anthropic", OLDER, temperature=0.5, reasoning_effort="high", lenient=lenient)
+    assert "temperature" not in json.loads(thinking.body)
+    assert thinking.degraded == ("temperature",)
+    refusing = ("anthropic", OPUS, None), ("openai", "gpt-5", "openai"), ("gemini", "gemini-3.6-flash", None)
+    for dialect, model, like in refusing:
+        spared = ask(dialect, model, like, temperature=0.5, top_p=0.5, lenient=lenient)
+        assert b"emperature" not in spared.body
+        assert b"0.5" not in spared.body
+        assert spared.degraded == ("temperature", "top_p")
+        assert ask(dialect, model, like, temperature=1, top_p=1, lenient=lenient).degraded == ()
 
 
 def test_a_claude_that_cannot_be_forced_is_not_asked():
     for choice in ("required", {"type": "function", "function": {"name": "go"}}):
         assert refused("anthropic", NEWEST, tools=TOOLS, tool_choice=choice) == "tool_choice"
         assert goes_up("anthropic", OPUS, tools=TOOLS, tool_choice=choice)["tool_choice"]["type"] != "auto"
+        asked = {"tools": TOOLS, "tool_choice": choice, "lenient": True}
+        freed = ask("anthropic", NEWEST, **asked)
+        assert freed.degraded == ("tool_choice",)
+        sent = json.loads(freed.body)
+        assert sent["tool_choice"] == {"type": "auto"}
+        assert "tool" in sent["system"][-1]["text"]
+        assert ask("anthropic", OPUS, **asked).degraded == ()
 
 
 def test_a_refusal_in_a_success_is_an_answer():
@@ -179,23 +227,11 @@ def test_role_id_and_name_come_once_whoever_repeats_them():
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
 def test_nothing_but_the_end_follows_a_usage(dialect):
-    usage = event({"id": "c1", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
+    head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    usage = event({**head, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 1}})
     late = chunk({}, usage=None)
     _, out = follow(dialect, chunk({"content": "x"}), chunk({}, "stop"), usage, late, DONE)
     assert out.endswith(usage + DONE)
-
-
-BROKEN = {
-    "anthropic": [
-        START,
-        block(0, type="text", text="Hi"),
-        {"type": "error", "error": {"message": "x"}},
-        STOP,
-    ],
-    "gemini": [candidate({"text": "Hi"}), {"error": {"code": 503, "message": "x"}}, candidate(finish="STOP")],
-    "openai": [chunk({"content": "Hi"}), event({"error": {"message": "x"}}), chunk({}, "stop"), DONE],
-    "vllm": [chunk({"content": "Hi"}), event({"error": {"message": "x", "code": 500}}), DONE],
-}
 
 
 @pytest.mark.parametrize("dialect", BROKEN)
@@ -211,10 +247,17 @@ def test_padding_neither_hides_nor_breaks_an_answer():
     padded = b'event: x\ndata: {  "type" : "content_block_start","index":0 ,   "content_block":'
     padded += b'{"type":"text","text":"Hi"}       }\n\n'
     assert heard("anthropic", START, padded, ends("end_turn"), STOP).text == "Hi"
-    said = heard(
-        "openai", chunk({"content": "Hi"}, p="abc", obfuscation="x"), chunk({}, "stop", p="ab"), DONE
-    )
-    assert said.text == "Hi"
+    hidden = [chunk({"role": "assistant", "content": "Hi"}, obfuscation="xyz"), chunk({}, "stop"), DONE]
+    assert follow("openai", *hidden)[1] == b"".join(hidden)  # OpenAI's own, from which callers gain
+    plain = {"stream_options": {"include_obfuscation": False}}
+    assert b"xyz" not in follow("openai", *hidden, **plain)[1]
+    mistrals = [chunk({"content": "Hi"}, p="abc"), chunk({}, "stop", p="ab"), DONE]
+    _, out = follow("openai", *mistrals, like="mistral")
+    assert openai(out).choices[0].text == "Hi"
+    assert b'"p"' not in out
+    blank = b"\n \r\n\n" + json.dumps(THOUGHTFUL_WHOLE["openai"], indent=2).encode()
+    assert openai(DIALECTS["openai"].reply(make_call(), 200, {}, blank).body).choices[0].calls
+    assert heard("openai", b": keep-alive\n\n", *mistrals).text == "Hi"
 
 
 @pytest.mark.parametrize("dialect", ["anthropic", "gemini", "openai", "vllm"])

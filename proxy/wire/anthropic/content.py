@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.wire.anthropic.leeway import Leeway
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 Block = dict[str, Any]
@@ -61,7 +61,7 @@ def texts(content: Any, place: str, leeway: Leeway) -> list[Block]:
         if kind in _THOUGHTS:
             continue
         if _TRACES.fullmatch(kind):
-            leeway.without(Unable(at, f"The upstream cannot take the content at '{at}'."))
+            leeway.lose(at, f"The upstream cannot take the content at '{at}'.")
             continue
         blocks.extend(_text(part, at))
     return blocks

@@ -16,10 +16,10 @@ import orjson
 
 from proxy.table import ModelFacts
 from proxy.wire.anthropic.content import Block, joined, text_block, texts, user_blocks
-from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.anthropic.memory import THOUGHTS, echoed, rebuild
 from proxy.wire.anthropic.thinking import ways
 from proxy.wire.dialect import Recalled
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
@@ -139,9 +139,7 @@ class _Turns:
             raise Unable("messages", "The upstream needs a message that is not empty.", "invalid_value")
         prefilled = self._turns[-1].role == "assistant" and self._prefill()
         if self._turns[0].role != "user":
-            self._leeway.without(
-                Unable("messages", "The upstream needs the user to speak first.", "invalid_value")
-            )
+            self._leeway.lose("messages", "The upstream needs the user to speak first.", "invalid_value")
             self._turns.insert(0, Turn("user", [text_block(_OPENING)]))
         awaited = any(turn.results for turn in self._turns[-2:])
         return Conversation(
@@ -232,7 +230,7 @@ class _Turns:
         custom = call.get("custom")
         if not isinstance(custom, dict):
             return call.get("function")
-        self._leeway.without(Unable(place, "The upstream knows no calls but those of functions."))
+        self._leeway.lose(place, "The upstream knows no calls but those of functions.")
         return {"name": custom.get("name"), "arguments": custom.get("input")}
 
     def _arguments(self, given: Any, place: str) -> dict[str, Any]:
@@ -245,7 +243,7 @@ class _Turns:
             parsed = None
         if isinstance(parsed, dict):
             return parsed
-        self._leeway.without(Unable(place, f"'{place}' is not a JSON object.", "invalid_value"))
+        self._leeway.lose(place, f"'{place}' is not a JSON object.", "invalid_value")
         return {"_raw": given}
 
     def _result(self, message: dict[str, Any], place: str) -> None:
@@ -268,8 +266,8 @@ class _Turns:
         """Every call needs its result before the assistant speaks again."""
         if not self._open:
             return
-        self._leeway.without(
-            Unable(self._last_call, f"'{self._last_call}' or one beside it has no result.", "invalid_value")
+        self._leeway.lose(
+            self._last_call, f"'{self._last_call}' or one beside it has no result.", "invalid_value"
         )
         results = self._turn("user").results
         for order, made in self._open.values():
@@ -285,9 +283,7 @@ class _Turns:
     def _prefill(self) -> bool:
         """Whether the model goes on with the assistant's last turn; with leeway, the user asks it to."""
         if self._facts.prefill is False:
-            self._leeway.without(
-                Unable("messages", "The upstream's model cannot continue an assistant's message.")
-            )
+            self._leeway.lose("messages", "The upstream's model cannot continue an assistant's message.")
             self.user([text_block(_GO_ON)])
             return False
         last = self._turns[-1].blocks[-1]

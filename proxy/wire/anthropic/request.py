@@ -6,14 +6,12 @@ route's leeway has it left out and noted too. The caller's body is read and neve
 member of it that is not named here goes on.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from proxy.call import Call, UpstreamRequest
 from proxy.table import Capabilities, ModelFacts, Target, Upstream
 from proxy.wire.anthropic.content import text_block
-from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.anthropic.messages import Conversation, converse
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 from proxy.wire.anthropic.thinking import think
@@ -23,12 +21,14 @@ from proxy.wire.anthropic.tools import (
     choice,
     declared_anyway,
     definitions,
-    is_function,
 )
 from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
-from proxy.wire.modern_tools import NotFunctions, settle_tools
+from proxy.wire.in_words import JSON_ONLY, by_schema
+from proxy.wire.leeway import Leeway
+from proxy.wire.modern_tools import NotFunctions, is_function, settle_tools
 from proxy.wire.openai_request import is_used
+from proxy.wire.person import pseudonym
 from proxy.wire.tolerant import dumps
 from proxy.wire.unable import Unable
 
@@ -99,15 +99,13 @@ TRANSLATED = frozenset(
 _TIERS: Mapping[str, str] = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 _SCHEMA = "response_format.json_schema.schema"
 _MAXIMA = ("max_completion_tokens", "max_tokens")
-_JSON_ONLY = "Answer with a single JSON object and nothing else: no other text, no code fence."
-_BY_SCHEMA = _JSON_ONLY + " It must be valid by this JSON schema: "
 
 
 def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) -> UpstreamRequest:
     """The request; raises `Unable` if the wire has no way to say it."""
     headers = outgoing(call, upstream, _own_headers(upstream))
     version = dict(headers)["anthropic-version"]
-    leeway = Leeway(drops=call.drop_params)
+    leeway = Leeway(lenient=call.drop_params)
     body = _kept(call.body, upstream.capabilities, leeway)
     _settle_tools(body, leeway)
     samples = version < _NO_SAMPLING_SINCE
@@ -115,7 +113,7 @@ def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) ->
     message = _Message(call, body, target.facts, leeway, samples=samples)
     out = {"model": target.model, **message.members(talk)}
     try:
-        return UpstreamRequest(_path(upstream), headers, dumps(out), leeway.noted)
+        return UpstreamRequest(_path(upstream), headers, dumps(out), leeway.lost)
     except ValueError:
         raise Unable("messages", "The request is nested too deeply.", "invalid_value") from None
 
@@ -148,7 +146,7 @@ def _settle_tools(body: dict[str, Any], leeway: Leeway) -> None:
     try:
         settle_tools(body)
     except NotFunctions:
-        leeway.without(Unable("tools", "The upstream knows no tools but functions."))
+        leeway.lose("tools", "The upstream knows no tools but functions.")
         body["tools"] = [tool for tool in body["tools"] if is_function(tool)]
         settle_tools(body)
 
@@ -231,14 +229,12 @@ class _Message:
         if kind is None or kind == "text":
             return
         if kind == "json_object":
-            talk.system.append(text_block(_JSON_ONLY))
+            talk.system.append(text_block(JSON_ONLY))
             self._leeway.note("response_format")
         elif kind == "json_schema":
             self._schema(out, talk, wanted.get("json_schema") if isinstance(wanted, dict) else None)
         else:
-            self._leeway.without(
-                Unable("response_format", "'response_format' has an unknown type.", "invalid_value")
-            )
+            self._leeway.lose("response_format", "'response_format' has an unknown type.", "invalid_value")
 
     def _schema(self, out: dict[str, Any], talk: Conversation, wanted: Any) -> None:
         """Held to the schema where the model can be; with leeway, else asked to keep to it."""
@@ -249,7 +245,7 @@ class _Message:
             self._hold(out, talk, schema, wanted.get("description"))
         except Unable as reason:
             self._leeway.without(reason)
-            talk.system.append(text_block(_BY_SCHEMA + dumps(schema).decode()))
+            talk.system.append(text_block(by_schema(schema)))
 
     def _hold(self, out: dict[str, Any], talk: Conversation, schema: dict[str, Any], said: Any) -> None:
         """By a grammar, or, on older models, through a tool that they must call."""
@@ -316,7 +312,7 @@ class _Message:
         """Whom the call is for, how urgent it is, what may be cached."""
         user = self._body.get("safety_identifier") or self._body.get("user")
         if user:
-            out["metadata"] = {"user_id": _pseudonym(self._call.identity.tenant, user)}
+            out["metadata"] = {"user_id": pseudonym(self._call.identity.tenant, user)}
         tier = self._body.get("service_tier")
         if isinstance(tier, str) and tier in _TIERS:
             out["service_tier"] = _TIERS[tier]
@@ -325,11 +321,6 @@ class _Message:
         cache = self._body.get("prompt_cache_options")
         if isinstance(cache, dict) and cache.get("mode") == "implicit":
             out["cache_control"] = {"type": "ephemeral"}
-
-
-def _pseudonym(tenant: str, user: str) -> str:
-    """Stands for the end person: the same every time, and nobody's name or address."""
-    return hashlib.sha256(f"{tenant}\n{user}".encode(errors="replace")).hexdigest()
 
 
 def _settle_breakpoints(out: dict[str, Any]) -> None:

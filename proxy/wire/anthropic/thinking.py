@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.table import ModelFacts
-from proxy.wire.anthropic.leeway import Leeway
-from proxy.wire.unable import Unable
+from proxy.wire.leeway import Leeway
 
 _LEAST_BUDGET = 1024
 _NEWEST_WAYS = frozenset({"adaptive"})
@@ -80,9 +79,7 @@ def think(
     if effort == "none":
         return _none(facts)
     if not isinstance(effort, str) or effort not in _INSTEAD:
-        leeway.without(
-            Unable("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
-        )
+        leeway.lose("reasoning_effort", "'reasoning_effort' has an unknown value.", "invalid_value")
         return Thinking()
     efforts = _EFFORTS if facts.efforts is None else facts.efforts
     nearest = next((word for word in _INSTEAD[effort] if word in efforts), None)

@@ -12,8 +12,8 @@ from typing import Any
 
 from proxy.table import ModelFacts
 from proxy.wire.anthropic.content import cache_control
-from proxy.wire.anthropic.leeway import Leeway
 from proxy.wire.anthropic.schema import Load, Untightened, describe, tighten
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
@@ -37,10 +37,6 @@ def answer_tool(body: Mapping[str, Any]) -> str | None:
     functions = [tool.get("function") for tool in body.get("tools") or ()] + (body.get("functions") or [])
     names = [function.get("name") for function in functions if isinstance(function, dict)]
     return None if _ANSWER in names else _ANSWER
-
-
-def is_function(tool: Mapping[str, Any]) -> bool:
-    return bool(tool.get("type", "function") == "function")
 
 
 def definitions(tools: list[dict[str, Any]], load: Load, leeway: Leeway) -> list[dict[str, Any]]:
@@ -95,7 +91,7 @@ def _input_schema(parameters: Any, place: str, leeway: Leeway) -> dict[str, Any]
     combined = {word: parameters[word] for word in _COMBINED if word in parameters}
     schema = {word: value for word, value in parameters.items() if word not in combined}
     if combined:
-        leeway.without(Unable(place, f"'{place}' must not combine schemas at its root."))
+        leeway.lose(place, f"'{place}' must not combine schemas at its root.")
         describe(schema, combined)
     return {"type": "object", **schema}
 
@@ -115,7 +111,7 @@ def choice(body: Mapping[str, Any], tools: list[dict[str, Any]], facts: ModelFac
     picked = _picked(body.get("tool_choice"), tools, leeway)
     plea = ""
     if picked is not None and picked["type"] in FORCES and facts.forced_tools is False:
-        leeway.without(Unable("tool_choice", "The upstream's model cannot be made to call a tool."))
+        leeway.lose("tool_choice", "The upstream's model cannot be made to call a tool.")
         plea = f"Call the tool `{picked['name']}` now." if "name" in picked else "Call one of the tools now."
         picked = {"type": "auto"}
     if body.get("parallel_tool_calls") is False:
@@ -133,7 +129,7 @@ def _picked(wanted: Any, tools: list[dict[str, Any]], leeway: Leeway) -> dict[st
     if wanted in ("required", "any"):
         return {"type": "any"}
     if isinstance(wanted, dict) and wanted.get("type") == "custom":
-        leeway.without(Unable("tool_choice", "The upstream knows no tools but functions."))
+        leeway.lose("tool_choice", "The upstream knows no tools but functions.")
         return None
     function = wanted.get("function") if isinstance(wanted, dict) else None
     name = function.get("name") if isinstance(function, dict) else None

@@ -14,10 +14,10 @@ from typing import Any
 from proxy.errors import CallerFault
 from proxy.wire.body import decode
 from proxy.wire.dialect import Recalled
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.media import Part, parts, texts
 from proxy.wire.gemini.names import legal
 from proxy.wire.gemini.signatures import UNKNOWN, Turn, sent_back, sign, turn_of
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _RESERVED = frozenset({"output", "error"})
@@ -132,7 +132,7 @@ class _Turns:
         if not found:
             return
         if not self._turns:
-            self._leeway.lose("messages", where, "A conversation must begin with a user's message here.")
+            self._leeway.lose(where, "A conversation must begin with a user's message here.")
             self._turn("user", [{"text": _OPENING}])
         self._turn("model", found)
 
@@ -157,7 +157,7 @@ class _Turns:
         args = _arguments(given)
         if args is None:
             reason = f"'{place}' must be the text of a JSON object."
-            self._leeway.lose("messages", place, reason, "invalid_value")
+            self._leeway.lose(place, reason, "invalid_value")
             args = {"_raw": given}
         part: Part = {"functionCall": {**shown, "name": legal(name), "args": args}}
         kept = sent_back(call) if turn is UNKNOWN else None
@@ -194,7 +194,7 @@ class _Turns:
         if not self._waiting:
             return
         reason = f"Each of '{self._asked_at}' must be answered by a tool message right after it."
-        self._leeway.lose("messages", self._asked_at, reason, "invalid_value")
+        self._leeway.lose(self._asked_at, reason, "invalid_value")
         for ident in tuple(self._waiting):
             self._answer(self._waiting.pop(ident), {"error": _NO_RESULT})
 
@@ -219,7 +219,7 @@ def _function(call: Mapping[str, Any], where: str, leeway: Leeway) -> tuple[str,
     reason = f"'{where}' must call a function."
     if not isinstance(custom, dict) or not isinstance(custom.get("name"), str):
         raise Unable(where, reason)
-    leeway.lose("messages", where, reason)
+    leeway.lose(where, reason)
     return custom["name"], {"input": custom.get("input")}, f"{where}.custom.input"
 
 

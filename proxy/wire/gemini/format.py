@@ -9,15 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.table import ModelFacts
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.media import Part
 from proxy.wire.gemini.schema import fit
-from proxy.wire.tolerant import dumps
+from proxy.wire.in_words import JSON_ONLY, by_schema
+from proxy.wire.leeway import Leeway
 from proxy.wire.unable import Unable
 
 _JSON = "application/json"
-_ASKED = "Answer with a single JSON object and nothing else: no other text, no code fence."
-_BY_SCHEMA = "The object must be valid by this JSON Schema:"
 
 
 def answer_format(
@@ -29,17 +27,17 @@ def answer_format(
     if wanted is None or kind == "text":
         return {}, []
     if kind not in ("json_object", "json_schema"):
-        leeway.lose("response_format", "response_format", "This 'response_format' is not known here.")
+        leeway.lose("response_format", "This 'response_format' is not known here.")
         return {}, []
     schema = _schema(wanted) if kind == "json_schema" else None
     if body.get("tools") and facts.schemas_with_tools is False:
         reason = "This model takes no 'response_format' beside 'tools'."
-        leeway.lose("response_format", "response_format", reason)
+        leeway.lose("response_format", reason)
         return {}, _request(schema)
     if schema is None:
         return {"responseMimeType": _JSON}, []
     if facts.schemas is False:
-        leeway.lose("response_format", "response_format", "This model cannot be held to a schema.")
+        leeway.lose("response_format", "This model cannot be held to a schema.")
         return {"responseMimeType": _JSON}, _request(schema)
     lost: list[str] = []
     fitted = fit(schema, lost)
@@ -59,6 +57,4 @@ def _schema(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _request(schema: Mapping[str, Any] | None) -> list[Part]:
     """The same in words."""
-    if schema is None:
-        return [{"text": _ASKED}]
-    return [{"text": f"{_ASKED} {_BY_SCHEMA} {dumps(schema).decode()}"}]
+    return [{"text": JSON_ONLY if schema is None else by_schema(schema)}]

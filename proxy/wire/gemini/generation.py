@@ -9,14 +9,18 @@ from typing import Any
 
 from proxy.table import ModelFacts
 from proxy.wire.gemini.format import answer_format
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.media import Part
+from proxy.wire.leeway import Leeway
+from proxy.wire.openai_request import is_used
 from proxy.wire.unable import Unable
 
-_SAME: tuple[tuple[str, str], ...] = (
+_SAMPLING: tuple[tuple[str, str], ...] = (
     ("temperature", "temperature"),
     ("top_p", "topP"),
     ("top_k", "topK"),
+)
+_SAME: tuple[tuple[str, str], ...] = (
+    *_SAMPLING,
     ("frequency_penalty", "frequencyPenalty"),
     ("presence_penalty", "presencePenalty"),
 )
@@ -35,6 +39,8 @@ def configure(
 ) -> tuple[dict[str, Any], list[Part]]:
     """The configuration, and what the system instruction must ask for because no setting can."""
     out = {theirs: body[ours] for ours, theirs in _SAME if ours in body}
+    if facts.sampling is False:
+        _spare_sampling(out, leeway)
     most = _most(body, facts, cap, leeway)
     if most is not None:
         out["maxOutputTokens"] = most
@@ -56,6 +62,13 @@ def configure(
     if thinking:
         out["thinkingConfig"] = thinking
     return out, asked
+
+
+def _spare_sampling(out: dict[str, Any], leeway: Leeway) -> None:
+    """The model takes none: the answer is then another sample, which is no reason to refuse."""
+    for ours, theirs in _SAMPLING:
+        if is_used(ours, out.pop(theirs, None)):
+            leeway.note(ours)
 
 
 def _most(body: Mapping[str, Any], facts: ModelFacts, cap: int | None, leeway: Leeway) -> int | None:
@@ -92,7 +105,7 @@ def _thinking(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dic
         raise Unable("reasoning_effort", "'reasoning_effort' must be a string.", "invalid_type")
     if effort is not None and effort not in _EFFORTS:
         reason = "This 'reasoning_effort' is not known here."
-        leeway.lose("reasoning_effort", "reasoning_effort", reason, "invalid_value")
+        leeway.lose("reasoning_effort", reason, "invalid_value")
     elif effort is not None:
         if able:
             thinking = _level(effort, facts) if facts.budget is None else _budget(effort, facts.budget)

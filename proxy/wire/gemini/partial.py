@@ -1,6 +1,6 @@
 """A function call whose arguments come in pieces, each with the path where it belongs.
 
-`answer.py` keeps one while such a call is open. Pieces of a text are joined; whatever else comes is
+`candidate.py` keeps one while such a call is open. Pieces of a text are joined; whatever else comes is
 set. What cannot be placed raises `Malformed`: half an argument must never reach a caller.
 """
 

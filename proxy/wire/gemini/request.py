@@ -1,7 +1,7 @@
 """The request for Gemini, made from the parsed call.
 
 The dialect calls `build`. Every member that a caller may send has its fate here: translated, left
-out as a hint, left out with a note, or lost, which `leeway.py` judges by what the route allows.
+out as a hint, left out with a note, or lost, which `wire/leeway.py` judges by what the route allows.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.call import Call, Signal, UpstreamRequest
-from proxy.table import Capabilities, Target, Upstream
+from proxy.table import Capabilities, ModelFacts, Target, Upstream
 from proxy.wire.dialect import Recalled
 from proxy.wire.gemini.contents import translate as contents
 from proxy.wire.gemini.generation import configure
-from proxy.wire.gemini.leeway import Leeway, beyond
 from proxy.wire.gemini.tools import translate as tools
 from proxy.wire.headers import outgoing
+from proxy.wire.leeway import Leeway
 from proxy.wire.legacy import settle_legacy
 from proxy.wire.openai_request import is_used
 from proxy.wire.tolerant import dumps
@@ -67,6 +67,16 @@ NOTED = frozenset({"parallel_tool_calls"})
 """Left out, and the caller is told; so is every member that nobody knows."""
 REFUSED = frozenset({"audio", "logit_bias", "modalities", "moderation", "web_search_options"})
 """Without these the answer would be another one."""
+NEEDS: Mapping[str, str] = {
+    "functions": "tools",
+    "logprobs": "logprobs",
+    "n": "choices",
+    "tools": "tools",
+    "top_logprobs": "logprobs",
+}
+"""The fact about a model that a member needs. What nobody knows (None) is tried ..."""
+UNTRIED = frozenset({"choices"})
+"""... but for these, which most models refuse: they must be known to be so."""
 
 _ALWAYS = frozenset({"messages"})
 """Members that no table can take away."""
@@ -108,7 +118,7 @@ def _key(upstream: Upstream) -> tuple[tuple[str, str], ...]:
 def _kept(given: Mapping[str, Any], able: Capabilities, target: Target, leeway: Leeway) -> dict[str, Any]:
     """What will be translated, without nulls."""
     body: dict[str, Any] = {}
-    refused = (REFUSED | able.refuse | beyond(target.facts)) - _ALWAYS
+    refused = (REFUSED | able.refuse | _beyond(target.facts)) - _ALWAYS
     translated = TRANSLATED - (able.strip - _ALWAYS)
     for name, value in given.items():
         used = is_used(name, value)
@@ -121,6 +131,13 @@ def _kept(given: Mapping[str, Any], able: Capabilities, target: Target, leeway: 
         elif used and name not in HINTS:
             leeway.note(name)
     return body
+
+
+def _beyond(facts: ModelFacts) -> frozenset[str]:
+    """The members that the model is known not to serve, or not known to."""
+    able = {fact: getattr(facts, fact) for fact in NEEDS.values()}
+    unable = {fact for fact, known in able.items() if known is False or (known is None and fact in UNTRIED)}
+    return frozenset(member for member, fact in NEEDS.items() if fact in unable)
 
 
 def _body(

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from proxy.table import ModelFacts
-from proxy.wire.gemini.leeway import Leeway
 from proxy.wire.gemini.names import legal
+from proxy.wire.leeway import Leeway
+from proxy.wire.modern_tools import is_function
 from proxy.wire.unable import Unable
 
 _MODES: Mapping[str, str] = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
@@ -37,7 +38,7 @@ def translate(body: Mapping[str, Any], facts: ModelFacts, leeway: Leeway) -> dic
     names = frozenset(function["name"] for function in functions)
     config = _config(choice, names, leeway)
     if config.get("mode") == "ANY" and facts.forced_tools is False:
-        leeway.lose("tool_choice", "tool_choice", "This model cannot be made to call a tool.")
+        leeway.lose("tool_choice", "This model cannot be made to call a tool.")
         config = {**config, "mode": "VALIDATED"} if "allowedFunctionNames" in config else {}
     if strict and config.get("mode", "AUTO") == "AUTO":
         config = {"mode": "VALIDATED"}  # a strict tool wants its arguments held to the schema
@@ -52,8 +53,8 @@ def _functions(tools: list[dict[str, Any]], leeway: Leeway) -> list[dict[str, An
     for number, tool in enumerate(tools):
         where = f"tools[{number}]"
         function = tool.get("function")
-        if _is_other(tool):
-            leeway.lose("tools", where, f"'{where}' must be a function.")
+        if not is_function(tool):
+            leeway.lose(where, f"'{where}' must be a function.")
             continue
         if not isinstance(function, dict):
             raise Unable(where, f"'{where}' must be a function.")
@@ -90,21 +91,16 @@ def _config(choice: Any, names: frozenset[str], leeway: Leeway) -> dict[str, Any
             if listed and not left:
                 return {"mode": "NONE"}  # all it may call has been left out
             return _among(left, names, "ANY" if wanted.get("mode") == "required" else "VALIDATED")
-    leeway.lose("tool_choice", "tool_choice", "This 'tool_choice' is not known here.")
+    leeway.lose("tool_choice", "This 'tool_choice' is not known here.")
     return {}
 
 
 def _left(tools: list[Any], leeway: Leeway) -> list[Any]:
     """The functions among the tools that are allowed."""
-    left = [tool for tool in tools if not _is_other(tool)]
+    left = [tool for tool in tools if is_function(tool)]
     if len(left) < len(tools):
-        leeway.lose("tool_choice", "tool_choice", "'tool_choice' can only allow functions here.")
+        leeway.lose("tool_choice", "'tool_choice' can only allow functions here.")
     return left
-
-
-def _is_other(tool: Any) -> bool:
-    """Whether a tool is of a kind that only OpenAI has."""
-    return isinstance(tool, dict) and tool.get("type", "function") != "function"
 
 
 def _among(tools: list[Any], names: frozenset[str], mode: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A route that may leave things out: what is lost is exactly what a strict one refuses, and never content."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -54,7 +55,7 @@ def test_whatever_a_strict_route_refuses_a_lenient_one_sends_and_names(body, mod
     check_turns(sent["contents"], signed=facts_of("gemini", model).signed_calls)
     assert len(set(lenient.degraded)) == len(lenient.degraded)
     if isinstance(strict, Signal):
-        assert strict.told.param.partition("[")[0].partition(".")[0] in lenient.degraded
+        assert re.sub(r"\[\d+\]", "", strict.told.param) in lenient.degraded
     else:
         assert (strict.body, strict.degraded) == (lenient.body, lenient.degraded)
 
