@@ -19,7 +19,6 @@ JSON = "application/json"
 SERVER = "fallthrough"
 
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
-_BODILESS = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,3 @@ def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
         raise ValueError("a header would split the answer's head")
     return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
-
-
-def bodiless(status: int) -> bool:
-    """Whether an answer of this status has no body, and so no length (RFC 9110, 6.4.1)."""
-    return status in _BODILESS
