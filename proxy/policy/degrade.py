@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.call import Call
-from proxy.policy.fit import Ability, Lack, forces, has_schema
+from proxy.policy.fit import Ability, Lack, has_schema
 
 BY_SCHEMA = "Answer with one JSON object and nothing else, valid under this JSON schema: "
 """Fewer tokens than the bytes of what the schema stood in, which were held: the hold still covers it."""
@@ -40,7 +40,7 @@ def degrade(call: Call, lacks: tuple[Lack, ...]) -> Degraded:
 
 def can_drop(lack: Lack) -> bool:
     """Whether the call still means the same, answered less well, without what is lacking."""
-    return lack.ability in _DROPS
+    return lack.ability in _DROPS or lack.ability in _LEFT_TO_THE_DIALECT
 
 
 def _leave_out(*names: str) -> Callable[[dict[str, Any]], list[str]]:
@@ -48,17 +48,6 @@ def _leave_out(*names: str) -> Callable[[dict[str, Any]], list[str]]:
         return [name for name in names if body.pop(name, None) is not None]
 
     return drop
-
-
-def _let_it_choose(body: dict[str, Any]) -> list[str]:
-    """A forced choice becomes a free one; narrowed to some tools it stays narrowed."""
-    forced = [name for name in ("tool_choice", "function_call") if forces(body.get(name))]
-    for name in forced:
-        choice = body[name]
-        allowed = choice.get("allowed_tools") if isinstance(choice, Mapping) else None
-        free = {**allowed, "mode": "auto"} if isinstance(allowed, Mapping) else None
-        body[name] = "auto" if free is None else {**choice, "allowed_tools": free}
-    return forced
 
 
 def _ask_for_json(body: dict[str, Any]) -> list[str]:
@@ -97,12 +86,13 @@ def _instructed(messages: list[Any], line: str) -> list[Any]:
 
 _DROPS: Mapping[Ability, Callable[[dict[str, Any]], list[str]]] = {
     Ability.TOOLS: _leave_out("tools", "functions", "tool_choice", "function_call", "parallel_tool_calls"),
-    Ability.FORCED_TOOLS: _let_it_choose,
     Ability.SCHEMAS_WITH_TOOLS: _ask_for_json,
     Ability.SCHEMAS: _any_object,
     Ability.LOGPROBS: _leave_out("logprobs", "top_logprobs"),
     Ability.CHOICES: _leave_out("n"),
     Ability.THINKING: _leave_out("reasoning_effort"),
 }
-"""What each lack costs, in this order: without tools no choice of them is left to be freed. Each changes
-the copy's own members, never what they hold, and returns the names of those it touched."""
+"""What each lack costs. Each changes the copy's own members, never what they hold, and returns the names of
+those it touched."""
+_LEFT_TO_THE_DIALECT = frozenset({Ability.FORCED_TOOLS})
+"""What a wire has its own next best for, and names itself: a free choice, narrowed or pleaded for."""

@@ -8,7 +8,7 @@ those modules raise `Unable` for it themselves.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.table import Capabilities
+from proxy.table import Capabilities, ModelFacts
 from proxy.wire.leeway import Leeway
 
 
@@ -18,5 +18,6 @@ class Fit:
 
     able: Capabilities
     leeway: Leeway
+    facts: ModelFacts
     recalled: Mapping[str, bytes]
     """Reasoning that was kept, by the id of a tool call in the history."""

@@ -71,7 +71,7 @@ def build(
     call: Call, target: Target, upstream: Upstream, able: Capabilities, recalled: Recalled = NOTHING_RECALLED
 ) -> UpstreamRequest | Signal:
     """The request, or a `Signal` that this upstream cannot express the call."""
-    fit = Fit(able, Leeway(lenient=call.drop_params), recalled)
+    fit = Fit(able, Leeway(lenient=call.drop_params), target.facts, recalled)
     try:
         body = _fitted(call, target, fit)
     except Unable as unable:

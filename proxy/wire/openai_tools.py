@@ -30,6 +30,8 @@ def fit_tools(body: dict[str, Any], fit: Fit) -> None:
         _check_choice(body)
     if body.get("tools") and not able.forced_tools:
         _unforce(body, fit, chosen)
+    elif fit.facts.forced_tools is False:
+        _let_it_choose(body, fit)
     if body.get("tools") and (able.strip_inside or able.tool_parameters or not able.extra_message_members):
         body["tools"] = [_tool(tool, fit) for tool in body["tools"]]
 
@@ -60,8 +62,31 @@ def _check_choice(body: dict[str, Any]) -> None:
         raise Unable("tool_choice", "'tool_choice' names no function among 'tools'.", "invalid_value")
 
 
+def _let_it_choose(body: dict[str, Any], fit: Fit) -> None:
+    """A forced choice becomes a free one for a model that takes none; narrowed to some tools it stays so."""
+    for name in ("tool_choice", "function_call"):
+        freed = _freed(body.get(name))
+        if freed is not None:
+            fit.leeway.lose(name, "The upstream's model cannot be made to call a tool.")
+            body[name] = freed
+
+
+def _freed(choice: Any) -> Any:
+    """The same choice without its force; None: it has none."""
+    if not isinstance(choice, dict):
+        return "auto" if choice in ("required", "any") else None
+    allowed = choice.get("allowed_tools")
+    if not isinstance(allowed, dict):
+        return "auto"
+    return (
+        {**choice, "allowed_tools": {**allowed, "mode": "auto"}}
+        if allowed.get("mode") == "required"
+        else None
+    )
+
+
 def _unforce(body: dict[str, Any], fit: Fit, chosen: str) -> None:
-    """A choice for an upstream, or a model, that would not heed it; `chosen` is where it was written."""
+    """A choice for an upstream that would not heed it; `chosen` is where it was written."""
     choice = body.get("tool_choice")
     if choice == "none":
         for name in ("tools", "tool_choice", "parallel_tool_calls"):

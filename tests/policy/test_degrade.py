@@ -21,7 +21,6 @@ SCHEMA = {"type": "object", "properties": {"ä": {"type": "string"}}}
 BY_THE_SCHEMA = BY_SCHEMA + '{"type":"object","properties":{"ä":{"type":"string"}}}'
 FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
 ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function"}]}}
-FREED = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function"}]}}
 TOLD = {"messages": [{"role": "system", "content": BY_THE_SCHEMA}, USER]}
 FUNCTION = {"name": "weather", "parameters": {"type": "object"}}
 
@@ -39,29 +38,11 @@ CASES = {
         {"functions": None, "function_call": None},
         ("functions", "function_call"),
     ),
-    "a forced choice becomes free": (
+    "a forced choice is left to the dialect": (
         ModelFacts(forced_tools=False),
         {"tools": [WEATHER], "tool_choice": "required"},
-        {"tools": [WEATHER], "tool_choice": "auto"},
-        ("tool_choice",),
-    ),
-    "a named choice becomes free": (
-        ModelFacts(forced_tools=False),
-        {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}},
-        {"tool_choice": "auto"},
-        ("tool_choice",),
-    ),
-    "a narrowed choice stays narrowed": (
-        ModelFacts(forced_tools=False),
-        {"tools": [WEATHER], "tool_choice": ALLOWED},
-        {"tool_choice": FREED},
-        ("tool_choice",),
-    ),
-    "an old forced choice becomes free": (
-        ModelFacts(forced_tools=False),
-        {"functions": [FUNCTION], "function_call": {"name": "weather"}},
-        {"functions": [FUNCTION], "function_call": "auto"},
-        ("function_call",),
+        {"tools": [WEATHER], "tool_choice": "required"},
+        (),
     ),
     "a schema becomes any object and an instruction": (
         ModelFacts(schemas=False),
@@ -206,7 +187,8 @@ def test_a_degraded_call_is_sound_and_asks_nothing_more_that_can_be_dropped(memb
     given = call(**copy.deepcopy(members))
     found = degrade(given, lacks(needs_of(given), known))
     check(dict(found.call.body))
-    assert all(not can_drop(lack) for lack in lacks(needs_of(found.call), known))
+    left = {lack.ability for lack in lacks(needs_of(found.call), known) if can_drop(lack)}
+    assert left <= {Ability.FORCED_TOOLS}
     assert {**call().body, **members} == given.body
 
 

@@ -143,7 +143,7 @@ def test_a_degraded_target_is_asked_for_less_and_the_caller_is_told_of_it():
     before = orjson.dumps(asked.body)
     told, caller, _ = one(book, upstreams, asked)
     assert (told, caller.text) == (None, "x")
-    assert caller.headers["x-fallthrough-degraded"] == "tool_choice, logprobs, n"
+    assert caller.headers["x-fallthrough-degraded"] == "logprobs, n, tool_choice"
     sent = orjson.loads(upstreams.requests[0].body)
     assert sent["tool_choice"] == "auto"
     assert not {"n", "logprobs"} & set(sent)
