@@ -261,7 +261,9 @@ class _Story:
         if not 200 <= reply.status < 300:
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
         body = await reply.whole(WHOLE_MAX)
-        judged = attempt.dialect.reply(attempt.call, reply.status, reply.headers, body)
+        judged = attempt.dialect.reply(
+            attempt.call, attempt.candidate.upstream, reply.status, reply.headers, body
+        )
         if isinstance(judged, Signal):
             return judged
         attempt.usage = judged.usage

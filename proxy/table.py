@@ -136,7 +136,7 @@ class Capabilities:
     prefix: bool = False
     """A trailing assistant message must say so (`prefix: true`)."""
     own_members: frozenset[str] = frozenset()
-    """Members of its stream's chunks that are its own affair (padding, service data) and never go on."""
+    """Members of its answers that are its own affair (padding, service data) and never go on."""
 
 
 @dataclass(frozen=True, slots=True)

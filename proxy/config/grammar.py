@@ -165,7 +165,7 @@ class CapabilitiesPart(Part):
     prefix: bool | None = None
     """A trailing assistant message must say prefix: true."""
     own_members: list[Member] | None = None
-    """Members of its stream's chunks that never go on, such as padding."""
+    """Members of its answers that never go on, such as padding."""
 
 
 class UpstreamPart(Part):

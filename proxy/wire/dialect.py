@@ -84,7 +84,9 @@ class Dialect(Protocol):
         """
         ...
 
-    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+    def reply(
+        self, call: Call, upstream: Upstream, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Reply | Signal:
         """A whole answer, judged: the caller's bytes, or why it is not an answer."""
         ...
 

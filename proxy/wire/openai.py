@@ -5,7 +5,6 @@ The story calls it through `dialect.Dialect`; it holds no state and is shared by
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from proxy.call import Call, Signal, UpstreamRequest
 from proxy.table import Capabilities, Target, Upstream
@@ -17,7 +16,6 @@ from proxy.wire.openai_stream import Expected, StreamReader
 from proxy.wire.sse import begins
 
 _OK = 200
-_NO_MEMBERS: frozenset[str] = frozenset()
 _OBFUSCATION = frozenset({"obfuscation"})
 """Padding that hides the length of what is said; some send it to those who asked for none."""
 
@@ -31,19 +29,17 @@ class OpenAI:
         """The request for `target`; a `Signal` (`UNABLE`) if this upstream cannot express the call."""
         return build(call, target, upstream, self.abilities(upstream), recalled)
 
-    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+    def reply(
+        self, call: Call, upstream: Upstream, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Reply | Signal:
         """A whole answer, judged by its body: upstreams are careless with content types."""
         if status != _OK:
             return self.error(status, headers, body)
-        return judge_reply(self.expected(call), status, body)
+        return judge_reply(self.expected(call, upstream), status, body)
 
     def reader(self, call: Call, upstream: Upstream) -> Reader:
         """A reader for one streamed answer."""
-        able = self.abilities(upstream)
-        expected = self.expected(call)
-        if able.own_members:
-            expected = replace(expected, extras=expected.extras | able.own_members)
-        return StreamReader(expected, recalls=able.reasoning != "strip")
+        return StreamReader(self.expected(call, upstream))
 
     def opens(self, status: int, headers: Mapping[str, str]) -> bool:
         """Whether a readable stream of events begins here."""
@@ -57,16 +53,17 @@ class OpenAI:
         """What the upstream can do, as the table declares it."""
         return upstream.capabilities
 
-    def expected(self, call: Call) -> Expected:
-        """What an answer to this call must look like."""
-        body = call.body
+    def expected(self, call: Call, upstream: Upstream) -> Expected:
+        """What this upstream's answer to this call must look like."""
+        able, body = self.abilities(upstream), call.body
         options = body.get("stream_options")
         padded = not options or options.get("include_obfuscation") is not False
         return Expected(
             call.prompt_bytes,
             call.include_usage,
             body.get("n") or 1,
-            extras=_NO_MEMBERS if padded else _OBFUSCATION,
+            extras=able.own_members if padded else able.own_members | _OBFUSCATION,
             legacy=bool(body.get("functions")),
             reasoning_field=call.reasoning_field,
+            recalls=able.reasoning != "strip",
         )

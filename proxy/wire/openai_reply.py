@@ -53,7 +53,7 @@ def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
         changed = _settle(choice, message, legacy=expected.legacy) or changed
         output_bytes += _size(message)
     usage = reported(answer.get("usage")) or estimated(expected.prompt_bytes, output_bytes, 0)
-    memories = _memories(choices[0]["message"])
+    memories = _memories(choices[0]["message"]) if expected.recalls else ()
     for choice in choices:
         changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
     return Reply(dumps(answer) if changed else body, usage, memories)

@@ -47,6 +47,8 @@ class Expected:
     """The caller used `functions`, and is answered with `function_call`."""
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which the caller gets reasoning, or `none`."""
+    recalls: bool = False
+    """The upstream wants the reasoning of an answer with tool calls back."""
 
 
 class StreamReader(Following):
@@ -63,8 +65,7 @@ class StreamReader(Following):
         "_usage_event",
     )
 
-    def __init__(self, expected: Expected, *, recalls: bool = False) -> None:
-        """`recalls`: the upstream wants the reasoning of an answer with tool calls back."""
+    def __init__(self, expected: Expected) -> None:
         super().__init__()
         self._expected = expected
         self._choices: dict[int, Choice] = {}
@@ -72,7 +73,7 @@ class StreamReader(Following):
         """First pieces of choices that a later one came before."""
         self._first: dict[str, Any] = {}
         """What the first chunk said of the answer, for all of them."""
-        self._thoughts = Thoughts() if recalls else None
+        self._thoughts = Thoughts() if expected.recalls else None
         self._tally = Tally()
         self._report: Usage | None = None
         self._usage_event = b""

@@ -98,7 +98,7 @@ class VLLM(OpenAI):
             strip_inside=declared.strip_inside | _MARKS,
         )
 
-    def expected(self, call: Call) -> Expected:
-        """What an answer to this call must look like."""
-        expected = super().expected(call)
+    def expected(self, call: Call, upstream: Upstream) -> Expected:
+        """What this engine's answer to this call must look like."""
+        expected = super().expected(call, upstream)
         return replace(expected, extras=expected.extras | _EXTRAS)

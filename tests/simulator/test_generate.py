@@ -221,7 +221,8 @@ async def test_it_gives_as_many_candidates_as_it_is_asked_for(ask, method):
         out = read_whole(GEMINI.reader(call, make_upstream()), body)
         choices = accumulate(out)[1].choices
     else:
-        choices = ChatCompletion.model_validate_json(GEMINI.reply(call, 200, {}, body).body).choices
+        reply = GEMINI.reply(call, make_upstream(), 200, {}, body)
+        choices = ChatCompletion.model_validate_json(reply.body).choices
     assert [choice.index for choice in choices] == [0, 1, 2]
     assert {choice.finish_reason for choice in choices} == {"stop"}
     assert all(choice.message.content.startswith("Simulated answer") for choice in choices)

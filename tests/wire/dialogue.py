@@ -66,9 +66,9 @@ def heard(dialect, *said, **body):
     return openai(out).choices[0]
 
 
-def reply(dialect, answer, **body) -> Reply | Signal:
+def reply(dialect, answer, like=None, **body) -> Reply | Signal:
     call = make_call({**HELLO, **body})
-    return DIALECTS[dialect].reply(call, 200, {}, json.dumps(answer).encode())
+    return DIALECTS[dialect].reply(call, server(dialect, like), 200, {}, json.dumps(answer).encode())
 
 
 def comes_back(dialect, model, said, like=None, **asked):
@@ -79,7 +79,7 @@ def comes_back(dialect, model, said, like=None, **asked):
     if isinstance(said, list):
         left, out = follow(dialect, *said, like=like, **asked)
     else:
-        left = reply(dialect, said, **asked)
+        left = reply(dialect, said, like=like, **asked)
         out = left.body
     choice = openai(out).choices[0]
     calls = [

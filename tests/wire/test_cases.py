@@ -107,9 +107,9 @@ def test_what_a_caller_asks_goes_up_as_the_upstream_wants_it(folder):
 
 @having("reply.upstream.json")
 def test_a_whole_answer_comes_down_as_openai_would_say_it(folder):
-    dialect, call, _, _ = arrange(folder)
+    dialect, call, _, upstream = arrange(folder)
     body = (folder / "reply.upstream.json").read_bytes()
-    reply = dialect.reply(call, 200, {"content-type": "application/json"}, body)
+    reply = dialect.reply(call, upstream, 200, {"content-type": "application/json"}, body)
     failure = load(folder, "failure.json")
     if failure is not None:
         assert {"kind": reply.kind, "phase": reply.phase} == failure

@@ -208,7 +208,7 @@ def test_the_wait_asked_for_is_kept(status, headers, seconds):
 
 
 def test_a_status_that_is_no_success_is_an_error_for_replies_too():
-    signal = DIALECTS["openai"].reply(make_call(), 503, {}, b"")
+    signal = DIALECTS["openai"].reply(make_call(), make_upstream(), 503, {}, b"")
     assert signal.kind is K.OVERLOADED
 
 
@@ -248,7 +248,7 @@ def test_only_a_plain_stream_of_events_opens(status, headers, opens):
     ],
 )
 def test_a_success_without_an_answer_is_a_failure(body):
-    signal = DIALECTS["openai"].reply(make_call(), 200, {}, body)
+    signal = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body)
     assert signal.kind in {K.BAD_ANSWER, K.OVERLOADED}
     assert signal.told is None
 

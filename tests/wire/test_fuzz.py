@@ -48,7 +48,7 @@ def test_nothing_an_upstream_says_raises(bodies, name, legacy):
     for said in bodies:
         data = json.dumps(said).encode()
         reader.feed(b"data: " + data + b"\n\n")
-        assert isinstance(DIALECTS[name].reply(call, 200, {}, data), Reply | Signal)
+        assert isinstance(DIALECTS[name].reply(call, make_upstream(), 200, {}, data), Reply | Signal)
         assert isinstance(DIALECTS[name].error(400, {}, data), Signal)
     reader.finish()
     assert reader.ended != (reader.failure is not None)
@@ -66,5 +66,5 @@ def test_deep_nesting_raises_nothing(depth, around):
     reader.feed(b"data: " + data + b"\n\n")
     reader.finish()
     assert reader.failure is not None
-    assert isinstance(dialect.reply(make_call(), 200, {}, data), Signal)
+    assert isinstance(dialect.reply(make_call(), make_upstream(), 200, {}, data), Signal)
     assert isinstance(dialect.error(400, {}, data), Signal)

@@ -237,7 +237,7 @@ def test_a_recorded_stream_that_is_cut_is_never_sold_as_whole(path):
 @pytest.mark.parametrize("path", WHOLE, ids=name_of)
 def test_both_sdks_read_the_same_out_of_a_whole_answer(path):
     sample = sample_of(path)
-    reply = sample.dialect.reply(sample.call, 200, {}, sample.data)
+    reply = sample.dialect.reply(sample.call, sample.upstream, 200, {}, sample.data)
     assert isinstance(reply, Reply)
     ours, theirs = openai(reply.body), sample.theirs()
     assert_same(ours, theirs)
@@ -256,7 +256,7 @@ BY_OPENAI = [path for path in STREAMS + WHOLE if path in RECORDED and path.paren
 def test_what_openai_says_passes_byte_for_byte(path):
     sample = sample_of(path)
     if path in WHOLE:
-        assert sample.dialect.reply(sample.call, 200, {}, sample.data).body == sample.data
+        assert sample.dialect.reply(sample.call, sample.upstream, 200, {}, sample.data).body == sample.data
         return
     out = read_whole(sample.reader(), sample.data)
     if "usage_overwritten" in sample.oracle.quirks:  # an event follows the usage, which moves behind it
@@ -274,7 +274,7 @@ LISTS = {name: one for name, one in RECORDINGS.items() if isinstance(one, Listed
 def test_a_recorded_refusal_is_understood(name, expected):
     body = (FIXTURES / name).read_bytes()
     signal = dialect_of(name).error(expected.status, {}, body)
-    assert signal == dialect_of(name).reply(make_call(), expected.status, {}, body)
+    assert signal == dialect_of(name).reply(make_call(), make_upstream(), expected.status, {}, body)
     assert (signal.kind, classify(signal).cls) == (expected.kind, expected.cls)
     assert signal.retry_after_s == expected.wait_s
     told = signal.told
@@ -291,13 +291,13 @@ def test_a_recorded_refusal_is_understood(name, expected):
 def test_what_is_no_answer_is_not_taken_for_one(name, expected):
     body = (FIXTURES / name).read_bytes()
     assert expected.by(body) == expected.number
-    assert dialect_of(name).reply(make_call(), 200, {}, body).kind is Kind.BAD_ANSWER
+    assert dialect_of(name).reply(make_call(), make_upstream(), 200, {}, body).kind is Kind.BAD_ANSWER
 
 
 @needs_recordings
 def test_googles_odds_come_in_openais_form():
     data = (FIXTURES / "gemini/logprobs_vertex.json").read_bytes()
-    answer = json.loads(DIALECTS["gemini"].reply(make_call(), 200, {}, data).body)
+    answer = json.loads(DIALECTS["gemini"].reply(make_call(), make_upstream(), 200, {}, data).body)
     tokens = answer["choices"][0]["logprobs"]["content"]
     assert "".join(token["token"] for token in tokens) == "2 + 2 = 4"
     assert all(len(token["top_logprobs"]) == 5 for token in tokens)

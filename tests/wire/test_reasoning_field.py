@@ -34,10 +34,10 @@ def events(stream):
 @pytest.mark.parametrize("field", FIELDS)
 @having("reply.upstream.json")
 def test_a_whole_answer_differs_in_nothing_else(folder, field):
-    dialect, call, _, _ = arrange(folder)
+    dialect, call, _, upstream = arrange(folder)
     body = (folder / "reply.upstream.json").read_bytes()
-    usual = dialect.reply(call, 200, {}, body)
-    reply = dialect.reply(replace(call, reasoning_field=field), 200, {}, body)
+    usual = dialect.reply(call, upstream, 200, {}, body)
+    reply = dialect.reply(replace(call, reasoning_field=field), upstream, 200, {}, body)
     if isinstance(usual, Signal):
         assert reply == usual
         return

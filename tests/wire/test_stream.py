@@ -221,7 +221,7 @@ CALLED += chunk({"tool_calls": [call_piece(1, "b", id="call_b", type="function")
 
 
 def test_reasoning_before_tool_calls_is_kept_for_those_who_want_it_back():
-    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    reader = StreamReader(Expected(40, include_usage=False, recalls=True))
     reader.feed(CALLED)
     assert reader.memories == ()
     reader.feed(chunk({}, "tool_calls") + DONE)
@@ -232,7 +232,7 @@ def test_reasoning_before_tool_calls_is_kept_for_those_who_want_it_back():
     "rest", [b"", chunk({}, "abort") + DONE, event({"error": {"message": "x"}}), b"data: {\n\n"]
 )
 def test_an_answer_that_broke_leaves_nothing_to_recall(rest):
-    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    reader = StreamReader(Expected(40, include_usage=False, recalls=True))
     read_whole(reader, CALLED + rest)
     assert reader.failure is not None
     assert reader.memories == ()
@@ -240,7 +240,7 @@ def test_an_answer_that_broke_leaves_nothing_to_recall(rest):
 
 def test_nothing_is_recalled_without_calls_or_reasoning_or_need():
     def memories(stream, *, recalls=True):
-        reader = StreamReader(Expected(40, include_usage=False), recalls=recalls)
+        reader = StreamReader(Expected(40, include_usage=False, recalls=recalls))
         read_whole(reader, stream + chunk({}, "stop") + DONE)
         assert reader.ended
         return reader.memories
@@ -253,14 +253,14 @@ def test_nothing_is_recalled_without_calls_or_reasoning_or_need():
 def test_only_the_first_answer_is_recalled():
     other = {"reasoning_content": "Not mine.", "tool_calls": [call_piece(0, "b", id="call_b")]}
     mine = {"reasoning_content": "Mine.", "tool_calls": [call_piece(0, "a", id="call_a")]}
-    reader = StreamReader(Expected(40, include_usage=False, choices=2), recalls=True)
+    reader = StreamReader(Expected(40, include_usage=False, choices=2, recalls=True))
     stream = chunk(other, index=1) + chunk(mine) + chunk({}, "stop") + chunk({}, "stop", index=1)
     read_whole(reader, stream + DONE)
     assert reader.memories == (Memory(("call_a",), b'"Mine."'),)
 
 
 def test_reasoning_too_long_to_keep_is_not_kept_by_halves():
-    reader = StreamReader(Expected(40, include_usage=False), recalls=True)
+    reader = StreamReader(Expected(40, include_usage=False, recalls=True))
     for _ in range(5):
         reader.feed(chunk({"reasoning_content": "x" * (THOUGHTS_MAX // 4)}))
     reader.feed(CALLED + chunk({}, "tool_calls") + DONE)

@@ -40,6 +40,7 @@ from tests.wire.dialogue import (
     kind,
     refused,
     reply,
+    server,
 )
 from tests.wire.samples import DONE, chunk, event, make_call
 from tests.wire.vendors import Called, openai
@@ -255,8 +256,12 @@ def test_padding_neither_hides_nor_breaks_an_answer():
     _, out = follow("openai", *mistrals, like="mistral")
     assert openai(out).choices[0].text == "Hi"
     assert b'"p"' not in out
+    whole = {**THOUGHTFUL_WHOLE["openai"], "p": "abc"}
+    assert b'"p"' not in reply("openai", whole, like="mistral").body
+    assert b'"p"' in reply("openai", whole).body
     blank = b"\n \r\n\n" + json.dumps(THOUGHTFUL_WHOLE["openai"], indent=2).encode()
-    assert openai(DIALECTS["openai"].reply(make_call(), 200, {}, blank).body).choices[0].calls
+    judged = DIALECTS["openai"].reply(make_call(), server("openai"), 200, {}, blank)
+    assert openai(judged.body).choices[0].calls
     assert heard("openai", b": keep-alive\n\n", *mistrals).text == "Hi"
 
 

@@ -30,7 +30,9 @@ class Anthropic:
         except Unable as reason:
             return reason.signal()
 
-    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+    def reply(
+        self, call: Call, upstream: Upstream, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Reply | Signal:
         """A whole answer, judged by its body."""
         if status != _OK:
             return self.error(status, headers, body)

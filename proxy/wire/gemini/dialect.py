@@ -26,7 +26,9 @@ class Gemini:
         """The request for `target`; a `Signal` (`UNABLE`) if Gemini cannot express the call."""
         return build(call, target, upstream, recalled)
 
-    def reply(self, call: Call, status: int, headers: Mapping[str, str], body: bytes) -> Reply | Signal:
+    def reply(
+        self, call: Call, upstream: Upstream, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Reply | Signal:
         """A whole answer, judged by its body."""
         if status != _OK:
             return judge(status, headers, body)

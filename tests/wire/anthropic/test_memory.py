@@ -87,7 +87,7 @@ def answered(blocks, *, stream):
         message = accumulate(out)[1].choices[0].message.model_dump()
         return message, reader.memories
     body = {"type": "message", "model": "claude-x-1", "content": blocks, "stop_reason": "tool_use"}
-    reply = Anthropic().reply(make_call(), 200, {}, json.dumps(body).encode())
+    reply = Anthropic().reply(make_call(), make_upstream(), 200, {}, json.dumps(body).encode())
     return json.loads(reply.body)["choices"][0]["message"], reply.memories
 
 

@@ -41,7 +41,7 @@ def test_the_thoughts_of_a_recorded_answer_with_calls_are_kept_to_the_letter(pat
         read_whole(reader, data)
         theirs, memories = vendors_message(data), reader.memories
     else:
-        memories = Anthropic().reply(make_call(), 200, {}, data).memories
+        memories = Anthropic().reply(make_call(), make_upstream(), 200, {}, data).memories
         theirs = Message.model_validate_json(data)
     calls = [block.id for block in theirs.content if block.type == "tool_use"]
     thoughts = [block.to_dict() for block in theirs.content if block.type.endswith("thinking")]

@@ -171,5 +171,5 @@ def test_nothing_a_whole_answer_says_raises(blocks, usage, reason):
         "stop_reason": reason,
         "stop_details": usage,
     }
-    made = Anthropic().reply(make_call(), 200, {}, json.dumps(answer).encode())
+    made = Anthropic().reply(make_call(), make_upstream(), 200, {}, json.dumps(answer).encode())
     assert isinstance(made, Reply | Signal)

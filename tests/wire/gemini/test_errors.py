@@ -100,7 +100,7 @@ INSIDE = [
 
 @pytest.mark.parametrize(("status", "body", "kind", "wait"), INSIDE)
 def test_the_same_inside_a_success_means_the_same(status, body, kind, wait):
-    reply = Gemini().reply(make_call(), 200, {}, encoded(body))
+    reply = Gemini().reply(make_call(), make_upstream(), 200, {}, encoded(body))
     reader = Gemini().reader(make_call(), make_upstream())
     reader.feed(b"data: " + encoded(body) + b"\n\n")
     for signal in (reply, reader.failure):

@@ -84,7 +84,7 @@ def streamed(parts):
 
 def whole(parts):
     """The same of a turn that came at once."""
-    reply = GEMINI.reply(make_call(ASKED), 200, {}, json.dumps(chunks(parts)).encode())
+    reply = GEMINI.reply(make_call(ASKED), make_upstream(), 200, {}, json.dumps(chunks(parts)).encode())
     return reply.body, json.loads(reply.body)["choices"][0]["message"], reply.memories
 
 

@@ -120,7 +120,7 @@ def test_ids_are_the_same_each_time_and_differ_between_calls():
     def ids(call_id):
         call = make_call({**HELLO, "tools": TOOLS}, id=call_id)
         said = chunk({"functionCall": {"name": "go"}}, {"functionCall": {"name": "go"}}, finish="STOP")
-        answer = json.loads(GEMINI.reply(call, 200, {}, json.dumps(said).encode()).body)
+        answer = json.loads(GEMINI.reply(call, make_upstream(), 200, {}, json.dumps(said).encode()).body)
         return [one["id"] for one in answer["choices"][0]["message"]["tool_calls"]]
 
     assert ids("req_1") == ids("req_1")
@@ -225,7 +225,7 @@ def test_nothing_google_says_raises(bodies):
     for said in bodies:
         data = json.dumps(said).encode()
         reading.feed(b"data: " + data + b"\n\n")
-        assert isinstance(GEMINI.reply(call, 200, {}, data), Reply | Signal)
+        assert isinstance(GEMINI.reply(call, make_upstream(), 200, {}, data), Reply | Signal)
         assert isinstance(GEMINI.error(429, {}, data), Signal)
     reading.finish()
     assert reading.ended != (reading.failure is not None)
@@ -237,7 +237,7 @@ def test_deep_arguments_raise_nothing(depth):
     deep = "[" * depth + "]" * depth
     said = json.dumps(chunk({"functionCall": {"name": "go", "args": {"a": "deep"}}})).replace('"deep"', deep)
     call = make_call({**HELLO, "tools": TOOLS})
-    assert isinstance(GEMINI.reply(call, 200, {}, said.encode()), Reply | Signal)
+    assert isinstance(GEMINI.reply(call, make_upstream(), 200, {}, said.encode()), Reply | Signal)
     reading = GEMINI.reader(call, make_upstream())
     reading.feed(b"data: " + said.encode() + b"\n\n")
     reading.finish()
