@@ -35,7 +35,7 @@ def translate(messages: list[dict[str, Any]], fit: Fit) -> list[dict[str, Any]]:
     plain = _is_plain(able)
     out = [
         message
-        if plain and _passes(message, able)
+        if _is_text(message, able) or (plain and _passes(message, able))
         else _Message(message, fit, f"messages[{number}]").translated()
         for number, message in enumerate(messages)
     ]
@@ -44,6 +44,15 @@ def translate(messages: list[dict[str, Any]], fit: Fit) -> list[dict[str, Any]]:
     if able.prefix and out[-1].get("role") == "assistant" and not out[-1].get("tool_calls"):
         out[-1] = {**out[-1], "prefix": True}
     return out
+
+
+def _is_text(message: Mapping[str, Any], able: Capabilities) -> bool:
+    """A role and a text, as most are: every server takes that as it is."""
+    return (
+        len(message) == 2
+        and isinstance(message.get("content"), str)
+        and (able.developer_role or message["role"] != "developer")
+    )
 
 
 def _is_plain(able: Capabilities) -> bool:

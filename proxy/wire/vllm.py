@@ -7,6 +7,7 @@ hold several tokens when its server is busy, so a stream that another may go on 
 """
 
 from dataclasses import replace
+from functools import lru_cache
 
 from proxy.call import Call
 from proxy.table import Capabilities, Upstream
@@ -78,25 +79,30 @@ _EXTRAS = frozenset(
 )
 
 
+@lru_cache(maxsize=128)
+def _within(declared: Capabilities) -> Capabilities:
+    """Remembered, because a table declares few and every call asks."""
+    accept = _ACCEPT if declared.accept is None else declared.accept
+    return replace(
+        declared,
+        accept=accept - _NEVER,
+        refuse=declared.refuse | _CANNOT,
+        files="none",
+        running_usage=True,
+        reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
+        tools="functions",
+        parses_arguments=True,
+        answer_members=False,
+        strip_inside=declared.strip_inside | _MARKS,
+    )
+
+
 class VLLM(OpenAI):
     """A vLLM server's chat completions."""
 
     def abilities(self, upstream: Upstream) -> Capabilities:
         """What the table declares, within what this dialect allows."""
-        declared = upstream.capabilities
-        accept = _ACCEPT if declared.accept is None else declared.accept
-        return replace(
-            declared,
-            accept=accept - _NEVER,
-            refuse=declared.refuse | _CANNOT,
-            files="none",
-            running_usage=True,
-            reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
-            tools="functions",
-            parses_arguments=True,
-            answer_members=False,
-            strip_inside=declared.strip_inside | _MARKS,
-        )
+        return _within(upstream.capabilities)
 
     def expected(self, call: Call, upstream: Upstream) -> Expected:
         """What this engine's answer to this call must look like."""
