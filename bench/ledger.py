@@ -16,8 +16,8 @@ from bench.processes import BUILD
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.store import open_ledger
-from proxy.store.database import open_file
 from proxy.store.journal import Journal
+from proxy.store.sqlite.database import open_file
 from proxy.store.verify import verify
 from proxy.table import Unit
 from proxy.usage import Source, Usage

@@ -35,9 +35,9 @@ from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
-from proxy.store.keys import SqliteKeys
 from proxy.store.ledger import SqliteLedger
 from proxy.store.recall import MemoryRecall
+from proxy.store.sqlite.keys import SqliteKeys
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 

@@ -20,8 +20,8 @@ from proxy.duties.acts import KEPT_US, Answer, Office
 from proxy.ports import Act
 from proxy.store import StoreRefused, open_keys, open_ledger
 from proxy.store.fault import Owned
-from proxy.store.keys import SqliteKeys
 from proxy.store.recall import MemoryRecall
+from proxy.store.sqlite.keys import SqliteKeys
 
 LOOK_S = 0.05
 PATIENT_LOOKS = 100

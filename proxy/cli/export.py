@@ -16,7 +16,7 @@ from proxy.cli.place import existing_ledger
 from proxy.cli.words import person, tenant_name
 from proxy.store import StoreRefused
 from proxy.store.export import Export, Wanted
-from proxy.store.keyfile import read_seal
+from proxy.store.sqlite.keyfile import read_seal
 from proxy.store.subjects import find_pseudonym
 
 

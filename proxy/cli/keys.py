@@ -18,7 +18,7 @@ from proxy.cli.place import keys_path
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable, tenant_name
 from proxy.store import StoreRefused, open_keys
-from proxy.store.keys import KeyRecord, NewKey, SqliteKeys
+from proxy.store.sqlite.keys import KeyRecord, NewKey, SqliteKeys
 
 T = TypeVar("T")
 DAYS_MAX = 36_500

@@ -22,8 +22,8 @@ from proxy.cli.words import person, tenant_name
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
-from proxy.store.keyfile import read_seal
-from proxy.store.keys import SqliteKeys
+from proxy.store.sqlite.keyfile import read_seal
+from proxy.store.sqlite.keys import SqliteKeys
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 

@@ -19,7 +19,7 @@ from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, report
-from proxy.store.keys import SqliteKeys
+from proxy.store.sqlite.keys import SqliteKeys
 from proxy.table import Unit
 
 NANO = 1_000_000_000

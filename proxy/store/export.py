@@ -19,10 +19,10 @@ import orjson
 
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, Tree, leaf
-from proxy.store.database import RESTORE, open_reader
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
 from proxy.store.rows import MEMBERS, last
+from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import read_stub
 
 FORMAT = "fallthrough-export/1"

@@ -18,10 +18,10 @@ from proxy.errors import Refused
 from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
 from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
-from proxy.store.database import open_file, take_lock
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
 from proxy.store.journal import Journal, Work
+from proxy.store.sqlite.database import open_file, take_lock
 from proxy.store.writer import OwnedFile, Pace, Writer
 
 log = logging.getLogger("proxy.ledger")

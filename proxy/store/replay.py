@@ -13,7 +13,7 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.store.database import open_reader
+from proxy.store.sqlite.database import open_reader
 from proxy.store.stub import BEGIN, Stub, digest_kept, read_past, read_stub
 
 ROWS = f"SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > {BEGIN} ORDER BY seq"  # noqa: S608

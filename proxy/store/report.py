@@ -13,8 +13,8 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.store.database import RESTORE, open_reader
 from proxy.store.fault import StoreRefused
+from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import BEGIN, DAY_US, read_past
 
 # A fallback is an answer from another target than the first one tried: what failover bought.

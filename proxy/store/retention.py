@@ -19,12 +19,12 @@ from proxy.ports import Act, Declined
 from proxy.store import heads
 from proxy.store.acts import row_of
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf, segment_root
-from proxy.store.database import RESTORE, open_reader
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
 from proxy.store.journal import Journal
 from proxy.store.replay import Replay
 from proxy.store.report import MEASURES, SETTLED
+from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import DAY_US, WINDOW_S, Stub, past_digest, read_past, read_stub
 
 SEGMENT = f"SELECT {', '.join(COLUMNS)}, prev, hash FROM rows WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608

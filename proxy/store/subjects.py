@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from proxy.errors import Refused, unavailable
-from proxy.store.keyfile import connect, unreadable
+from proxy.store.sqlite.keyfile import connect, unreadable
 
 log = logging.getLogger("proxy.keys")
 

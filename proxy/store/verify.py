@@ -15,9 +15,9 @@ import apsw
 
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
-from proxy.store.database import open_reader
 from proxy.store.heads import Head, Seal, Unread
 from proxy.store.replay import DAMAGED, Replay, tables
+from proxy.store.sqlite.database import open_reader
 from proxy.store.stub import Stub, read_past, read_stub
 
 SLICE_ROWS = 20_000

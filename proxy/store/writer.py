@@ -19,9 +19,9 @@ import apsw
 
 from proxy.ports import Alert
 from proxy.store.anchor import Anchor, Cadence
-from proxy.store.database import RESTORE, connect
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
+from proxy.store.sqlite.database import RESTORE, connect
 
 log = logging.getLogger("proxy.ledger")
 

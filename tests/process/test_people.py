@@ -147,10 +147,10 @@ def traces_at_rest(built, *needles: bytes) -> list[str]:
 
 
 STEPS = (
-    *("proxy.store.mailbox._destroy:before", "proxy.store.mailbox._destroy:after"),
+    *("proxy.store.sqlite.mailbox._destroy:before", "proxy.store.sqlite.mailbox._destroy:after"),
     *("proxy.store.acts.note_erasure:before", "proxy.store.acts.note_erasure:after"),
-    *("proxy.store.mailbox.scrub:before", "proxy.store.mailbox.scrub:after"),
-    "proxy.store.mailbox.Mailbox.answer:after",
+    *("proxy.store.sqlite.mailbox.scrub:before", "proxy.store.sqlite.mailbox.scrub:after"),
+    "proxy.store.sqlite.mailbox.Mailbox.answer:after",
 )
 
 
@@ -168,7 +168,7 @@ def test_an_erasure_killed_at_any_step_is_not_begun_or_is_ended_by_the_next_owne
     words = ("ledger", "erase", "--ledger", str(store.path), "--tenant", "acme", "--user")
     assert run_killed(step, *words, ALICE) == -signal.SIGKILL
     subprocess.run([sys.executable, "-m", "proxy", *words, BOB], check=True, capture_output=True)
-    erased = 1 if step == "proxy.store.mailbox._destroy:before" else 2
+    erased = 1 if step == "proxy.store.sqlite.mailbox._destroy:before" else 2
     assert len(store.query("SELECT 1 FROM rows WHERE kind = 'erase'")) == erased
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     left = [path.name for path in files if any(each in path.read_bytes() for each in found)]

@@ -64,10 +64,10 @@ def test_rows_go_beside_a_running_proxy_and_usage_and_proofs_stay(tmp_path):
 
 
 STEPS = (
-    *("proxy.store.mailbox.Mailbox.post:after", "proxy.store.retention.plan:after"),
+    *("proxy.store.sqlite.mailbox.Mailbox.post:after", "proxy.store.retention.plan:after"),
     *("proxy.store.retention.settle_stub:before", "proxy.store.retention.settle_stub:after"),
     *("proxy.store.retention.drop:before", "proxy.store.retention.drop:after"),
-    "proxy.store.mailbox.Mailbox.answer:before",
+    "proxy.store.sqlite.mailbox.Mailbox.answer:before",
 )
 
 

@@ -10,9 +10,10 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.store import database, heads, ledger
+from proxy.store import heads, ledger
 from proxy.store.anchor import Anchor
 from proxy.store.journal import Journal
+from proxy.store.sqlite import database
 from proxy.store.writer import Writer
 
 Step = tuple[Any, str]

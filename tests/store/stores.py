@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.store import open_ledger
-from proxy.store.database import open_reader
+from proxy.store.sqlite.database import open_reader
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.store.making import StillClock

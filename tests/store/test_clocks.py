@@ -18,8 +18,8 @@ from proxy.call import Identity
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
 from proxy.ports import Granted, Hold, Settlement
-from proxy.store.database import migrations
 from proxy.store.journal import Journal
+from proxy.store.sqlite.database import migrations
 from proxy.table import Every, Limit, Per, Table, Unit
 from proxy.usage import Usage
 from tests.store.making import settlement

@@ -7,8 +7,9 @@ import pytest
 
 from proxy.errors import Refused
 from proxy.ports import Declined, Granted
-from proxy.store import StoreRefused, database, open_ledger
-from proxy.store.database import APPLICATION_ID
+from proxy.store import StoreRefused, open_ledger
+from proxy.store.sqlite import database
+from proxy.store.sqlite.database import APPLICATION_ID
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.store.making import StillClock, act, charge, claim, hold, settlement

@@ -14,7 +14,7 @@ from proxy.store import StoreRefused, chain, heads, open_keys, open_ledger, veri
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root
 from proxy.store.heads import Head, Seal, heads_path
-from proxy.store.keyfile import read_seal
+from proxy.store.sqlite.keyfile import read_seal
 from proxy.store.writer import Pace
 from tests.store.making import WALL_US, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore

@@ -9,7 +9,7 @@ import pytest
 
 from proxy.ports import Grant
 from proxy.store import StoreRefused, open_keys
-from proxy.store.keys import digest_of
+from proxy.store.sqlite.keys import digest_of
 from tests.store.making import WALL_US, StillClock
 
 REVOKE = """

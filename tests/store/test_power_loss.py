@@ -8,9 +8,10 @@ from collections import defaultdict
 import pytest
 
 from proxy.ports import Granted
-from proxy.store import StoreRefused, database, open_ledger
+from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
-from proxy.store.database import open_file
+from proxy.store.sqlite import database
+from proxy.store.sqlite.database import open_file
 from proxy.store.writer import Pace
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.power import Image, Recorder, images

@@ -12,10 +12,10 @@ from proxy.ports import Declined
 from proxy.store import StoreRefused, heads, replay, report, retention
 from proxy.store.anchor import Cadence
 from proxy.store.chain import SEGMENT_ROWS, Link
-from proxy.store.database import open_reader
 from proxy.store.export import Export, Wanted
 from proxy.store.heads import Seal
 from proxy.store.rows import last
+from proxy.store.sqlite.database import open_reader
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.kit.second import second_verifier

@@ -13,9 +13,9 @@ import pytest
 
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link
-from proxy.store.database import open_reader
 from proxy.store.heads import Seal, heads_path
 from proxy.store.rows import last
+from proxy.store.sqlite.database import open_reader
 from proxy.store.verify import verify
 from tests.kit.second import second_verifier
 from tests.store import attacker

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.ports import Clock, Grant
-from proxy.store.keyfile import KeyFile, number, open_key_file, unreadable
-from proxy.store.mailbox import Mailbox
+from proxy.store.sqlite.keyfile import KeyFile, number, open_key_file, unreadable
+from proxy.store.sqlite.mailbox import Mailbox
 from proxy.store.subjects import Subjects
 
 log = logging.getLogger("proxy.keys")

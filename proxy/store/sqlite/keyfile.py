@@ -15,9 +15,9 @@ from pathlib import Path
 
 import aiosqlite
 
-from proxy.store.database import RESTORE, migrations, open_or_make
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
+from proxy.store.sqlite.database import RESTORE, migrations, open_or_make
 
 APPLICATION_ID = 0x46544B59
 """`FTKY`."""

@@ -40,7 +40,7 @@ PRAGMAS = (
 def migrations(store: str) -> tuple[tuple[int, str], ...]:
     """The numbered scripts of one store (`sql/<store>-NNN.sql`), in order."""
     found = []
-    for script in (files("proxy.store") / "sql").iterdir():
+    for script in (files("proxy.store.sqlite") / "sql").iterdir():
         matched = re.fullmatch(rf"{store}-(\d{{3}})\.sql", script.name)
         if matched:
             found.append((int(matched[1]), script.read_text("utf-8")))

@@ -19,7 +19,7 @@ import aiosqlite
 import orjson
 
 from proxy.ports import Act, Letter
-from proxy.store.keyfile import connect
+from proxy.store.sqlite.keyfile import connect
 from proxy.store.subjects import digest_of, pseudonym_of
 
 log = logging.getLogger("proxy.keys")
