@@ -5,19 +5,17 @@ called and never the caller's fault. A ledger that merely cannot write now says 
 `Refused` 503 like every other refusal.
 """
 
-from pathlib import Path
-
 from proxy.errors import Refused, unavailable
+from proxy.place import Place
 
 RETRY_AFTER_S = 1.0
 
 
 class StoreRefused(Exception):
-    """A file that we will not open, with what to do about it."""
+    """A file or a database that we will not open, with what to do about it."""
 
-    def __init__(self, path: Path, problem: str, remedy: str) -> None:
-        super().__init__(f"{path}: {problem}; {remedy}")
-        self.path = path
+    def __init__(self, place: Place, problem: str, remedy: str) -> None:
+        super().__init__(f"{place}: {problem}; {remedy}")
 
 
 class Owned(StoreRefused):

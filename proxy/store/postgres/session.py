@@ -1,0 +1,60 @@
+"""One connection to PostgreSQL, spoken to from a thread that runs no loop: each word waits for its answer.
+
+The ledger's writer has a thread of its own, and so have those who read: to them a database is something
+that answers, as SQLite is. The loop in here serves nothing but this connection.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import asyncpg
+
+from proxy.place import Database
+from proxy.store.postgres.database import FAILURES, connect
+
+CLOSE_S = 2.0
+
+T = TypeVar("T")
+
+
+class Session:
+    """A connection. Whatever goes wrong is one of `database.FAILURES`."""
+
+    def __init__(self, database: Database, schema: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._connection: asyncpg.Connection = self._wait(connect(database, schema))
+        except BaseException:
+            self._loop.close()
+            raise
+
+    def fetch(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of the answer."""
+        return [tuple(row) for row in self._wait(self._connection.fetch(sql, *values))]
+
+    def execute(self, sql: str, *values: Any) -> int:
+        """How many rows were changed."""
+        told: str = self._wait(self._connection.execute(sql, *values))
+        number = told.rpartition(" ")[2]
+        return int(number) if number.isdecimal() else 0
+
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self._wait(self._connection.executemany(sql, rows))
+
+    def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Append rows in one stroke."""
+        self._wait(self._connection.copy_records_to_table(table, columns=columns, records=rows))
+
+    def close(self) -> None:
+        """Part with the server, whether it answers or not."""
+        try:
+            with suppress(*FAILURES):
+                self._wait(self._connection.close(timeout=CLOSE_S))
+            self._connection.terminate()
+        finally:
+            self._loop.close()
+
+    def _wait(self, answer: Coroutine[Any, Any, T]) -> T:
+        return self._loop.run_until_complete(answer)
