@@ -35,7 +35,7 @@ from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
-from proxy.store.ledger import SqliteLedger
+from proxy.store.ledger import DurableLedger
 from proxy.store.recall import MemoryRecall
 from proxy.store.sqlite.keys import SqliteKeys
 from proxy.table import Table
@@ -165,7 +165,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     return listeners, Running(listeners.bound, simulator)
 
 
-def _for_people(standing: Standing, keys: SqliteKeys, ledger: SqliteLedger, twins: Twins) -> list[Duty]:
+def _for_people(standing: Standing, keys: SqliteKeys, ledger: DurableLedger, twins: Twins) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep
     office = Office(ledger, keys, (desk.recall, twins))
