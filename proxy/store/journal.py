@@ -24,9 +24,6 @@ DENIED_RESULT = "ledger_unavailable"
 AMOUNT_MAX = 2**53
 """Charges saturate here, so that no sum of them can leave 64 bits."""
 
-TOLD_MAX = 10_000
-"""Alerts remembered to spare the tables a question; they have the truth."""
-
 Result = Granted | Spent | None
 """Of a request that was carried out: granted, refused; None where there was nothing to ask."""
 
@@ -44,7 +41,6 @@ class Journal:
         self.tables = tables
         self.alerts: list[Alert] = []
         """Raised by the transaction under way; the writer tells them once it is durable."""
-        self._told: set[tuple[Counted, int]] = set()
 
     def attempt(self, work: Work) -> Answer:
         """Do one request so that its failure leaves nothing behind and spares its neighbours.
@@ -60,7 +56,6 @@ class Journal:
                 raise
             self.tables.undo()
             del self.alerts[told:]
-            self._told.clear()
             return error
         self.tables.keep()
         return answer
@@ -183,7 +178,6 @@ class Journal:
     def renew(self, counter: Counted) -> None:
         """Set a counter back to nothing; its marks are told again."""
         self.tables.renew(counter)
-        self._told.clear()
 
     def touch(self) -> None:
         """Write something that changes nothing, to learn whether the database takes writes again."""
@@ -192,7 +186,6 @@ class Journal:
     def forget(self) -> None:
         """The transaction was undone, and what it said of alerts with it."""
         self.alerts.clear()
-        self._told.clear()
 
     def _take(self, claims: tuple[Claim, ...]) -> Granted | Spent:
         balances: list[Balance] = []
@@ -241,13 +234,7 @@ class Journal:
                 self._tell_refusal(Spent(balance.claim, balance.used, balance.held), row)
 
     def _tell(self, alert: Alert, cause: Row) -> None:
-        counter = (alert.scope, alert.window)
-        if (counter, alert.mark) in self._told:
-            return
-        if len(self._told) >= TOLD_MAX:
-            self._told.clear()
-        self._told.add((counter, alert.mark))
-        if not self.tables.first_told(counter, alert.mark):
+        if not self.tables.first_told((alert.scope, alert.window), alert.mark):
             return
         entry = [[alert.scope, alert.window, alert.unit, alert.used, alert.mark, alert.ceiling]]
         text = orjson.dumps(entry).decode()

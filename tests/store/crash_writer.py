@@ -1,6 +1,6 @@
 """A process to be killed: 64 callers on one ledger, each acknowledgement told on standard output.
 
-Run as `python -m tests.store.crash_writer PATH RUN [FAILPOINT NTH]`. With a failpoint (`failpoints.py`) it
+Run as `python -m tests.store.crash_writer PLACE RUN [FAILPOINT NTH]`. With a failpoint (`failpoints.py`) it
 kills itself there; if it is never reached, the process ends well after a few thousand acknowledgements.
 """
 
@@ -10,6 +10,7 @@ import random
 import sys
 from pathlib import Path
 
+from proxy.place import database_of
 from proxy.ports import Granted, Progress
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
@@ -21,8 +22,8 @@ from tests.store.making import StillClock, charge, claim, hold, settlement
 CALLERS = 64
 TURNS = 10
 """Of each caller, where the process is to end by itself."""
-PACE = Pace(wal_pages=64, heads=Cadence(rows=100))
-"""So that it checkpoints, and tells heads, within few turns."""
+PACE = Pace(wal_pages=64, dead_s=0.0, heads=Cadence(rows=100))
+"""So that it checkpoints, tells heads and buries its predecessors within few turns."""
 
 
 def told(line):
@@ -49,10 +50,10 @@ async def caller(ledger, name, dice, turns):
             told(f"release {call_id}")
 
 
-async def main(path, run, turns):
+async def main(place, run, turns):
     dice = random.Random(run)
     async with (
-        open_ledger(path, clock=StillClock(), on_alert=print, pace=PACE) as ledger,
+        open_ledger(place, clock=StillClock(), on_alert=print, pace=PACE) as ledger,
         asyncio.TaskGroup() as group,
     ):
         for number in range(CALLERS):
@@ -62,5 +63,5 @@ async def main(path, run, turns):
 if __name__ == "__main__":
     finite = len(sys.argv) > 3
     if finite:
-        arm(sys.argv[3], int(sys.argv[4]))
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], TURNS if finite else -1))
+        arm("postgres" if database_of(sys.argv[1]) else "sqlite", sys.argv[3], int(sys.argv[4]))
+    asyncio.run(main(database_of(sys.argv[1]) or Path(sys.argv[1]), sys.argv[2], TURNS if finite else -1))

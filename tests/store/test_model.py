@@ -6,12 +6,12 @@ from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from proxy.ports import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from tests.store.making import charge, claim, hold, settlement
-from tests.store.stores import SqliteStore
+from tests.store.stores import PostgresStore, SqliteStore
 
 CEILING = 100
 CALLS = st.sampled_from([f"c{number}" for number in range(12)])
@@ -25,13 +25,13 @@ BALANCES = "SELECT scope, used, held FROM balances"
 class LedgerMachine(RuleBasedStateMachine):
     """`used` by scope, `open` claims by call, and the calls ever reserved: that is all a ledger is."""
 
-    def __init__(self):
+    def __init__(self, store=None):
         super().__init__()
         self.used = dict.fromkeys(("tenant", "key", "upstream"), 0)
         self.open = {}
         self.known = set()
         self.folder = tempfile.TemporaryDirectory(prefix="ledger-")
-        self.store = SqliteStore(Path(self.folder.name))
+        self.store = store or SqliteStore(Path(self.folder.name))
         self.runner = asyncio.Runner()
         self.start()
 
@@ -118,6 +118,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.close()
         assert self.store.faults() == ()
         self.folder.cleanup()
+
+
+def test_postgres_equals_a_dictionary_too(postgres):
+    made = settings(max_examples=20, stateful_step_count=25, deadline=None, derandomize=True)
+    run_state_machine_as_test(lambda: LedgerMachine(PostgresStore(postgres.database())), settings=made)
 
 
 TestLedgerModel = LedgerMachine.TestCase

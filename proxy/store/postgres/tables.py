@@ -28,6 +28,7 @@ from proxy.store.tables import Counted, Stand, Touched
 from proxy.table import Unit
 
 INTEGER_MAX = 2**63 - 1
+NUL = "\0"
 
 
 class Fenced(Exception):
@@ -137,7 +138,7 @@ class PostgresTables:
             self._reserved.put(row.call_id, True)
         before, seq = self.link, self.link.seq + 1
         values = values_of(seq, self.epoch, row)
-        if any(isinstance(value, str) and "\0" in value for value in values):
+        if any(isinstance(value, str) and NUL in value for value in values):
             raise Misuse(f"{row.call_id} has a NUL in its row, which PostgreSQL cannot keep")
         self.link = Link(seq, leaf(before.hash, values))
         self._rows.append((*values, before.hash, self.link.hash))
@@ -204,12 +205,14 @@ class PostgresTables:
         return mark not in known
 
     def _counter(self, counter: Counted) -> Counter | None:
+        if NUL in counter[0]:
+            raise Misuse("a counter has a NUL in its name, which PostgreSQL cannot keep")
         if counter not in self._counters:
             self._read_counters([counter])
         return self._counters[counter]
 
     def _read_counters(self, counters: Iterable[Counted]) -> None:
-        missing = sorted({each for each in counters if each not in self._counters})
+        missing = sorted({each for each in counters if each not in self._counters and NUL not in each[0]})
         if not missing:
             return
         scopes, windows = zip(*missing, strict=True)
@@ -255,12 +258,14 @@ class PostgresTables:
         self._calls.put(call_id, None)
 
     def _know_call(self, call_id: str) -> Opened | None:
+        if NUL in call_id:
+            raise Misuse("a call has a NUL in its name, which PostgreSQL cannot keep")
         if call_id not in self._calls:
             self._read_calls([call_id])
         return self._calls[call_id]
 
     def _read_calls(self, calls: Iterable[str]) -> None:
-        missing = sorted({each for each in calls if each not in self._calls})
+        missing = sorted({each for each in calls if each not in self._calls and NUL not in each})
         if not missing:
             return
         found = self.session.fetch(sql.CALLS, missing)

@@ -50,6 +50,9 @@ NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'pr
 OPENED = "INSERT INTO open_calls (call_id, epoch, seq, claims) VALUES (?, ?, ?, ?)"
 
 
+TOLD_MAX = 10_000
+
+
 class SqliteTables:
     """`Tables` over one connection."""
 
@@ -59,6 +62,8 @@ class SqliteTables:
         self._link: Link | None = None
         """The chain's end within the transaction under way; None: ask the file."""
         self._link_before: Link | None = None
+        self._told: set[tuple[Counted, int]] = set()
+        """Marks remembered to spare the file a question; it has the truth."""
 
     def begin(self) -> None:
         """Open the writer's transaction."""
@@ -68,6 +73,7 @@ class SqliteTables:
     def forget(self) -> None:
         """The transaction was undone."""
         self._link = None
+        self._told.clear()
 
     def savepoint(self) -> None:
         self._link_before = self._link
@@ -80,6 +86,7 @@ class SqliteTables:
         self.connection.execute("ROLLBACK TO request")
         self.connection.execute("RELEASE request")
         self._link = self._link_before
+        self._told.clear()
 
     def fatal(self, error: Exception) -> bool:
         return isinstance(error, apsw.Error) and not isinstance(error, apsw.ConstraintError)
@@ -127,10 +134,16 @@ class SqliteTables:
         return [(window, Unit(unit), used) for window, unit, used in found]
 
     def renew(self, counter: Counted) -> None:
+        self._told.clear()
         self.connection.execute(RENEW, counter)
         self.connection.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", counter)
 
     def first_told(self, counter: Counted, mark: int) -> bool:
+        if (counter, mark) in self._told:
+            return False
+        if len(self._told) >= TOLD_MAX:
+            self._told.clear()
+        self._told.add((counter, mark))
         self.connection.execute("INSERT OR IGNORE INTO alerts VALUES (?, ?, ?)", (*counter, mark))
         return self.connection.changes() > 0
 

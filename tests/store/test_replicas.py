@@ -1,0 +1,235 @@
+"""PostgreSQL: many replicas, one truth. What one of them did, all see; what one left, another settles."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from proxy.errors import Refused
+from proxy.ports import Granted, Spent
+from proxy.store import StoreRefused, open_ledger
+from proxy.store.anchor import Cadence
+from proxy.store.heads import Seal
+from proxy.store.postgres.database import LEDGER, connect
+from proxy.store.writer import Pace
+from tests.kit.postgres import Server, programs
+from tests.store.making import StillClock, act, charge, claim, hold, settlement
+from tests.store.stores import PostgresStore
+
+HASTY = Pace(retry_s=0.001, idle_s=0.01, heads=Cadence(rows=10**9, seconds=10**9))
+"""Quick to try again; nobody is taken for dead within a test."""
+SEAL = Seal(b"k" * 32)
+
+
+@pytest.fixture
+def store(database):
+    opened = PostgresStore(database)
+    yield opened
+    assert opened.faults() == ()
+
+
+def replica(store, pace=HASTY, **options):
+    return open_ledger(store.place, clock=StillClock(), on_alert=store.alerts.append, pace=pace, **options)
+
+
+async def sql(store, statement, *values):
+    connection = await connect(store.place, LEDGER)
+    try:
+        return await connection.fetch(statement, *values)
+    finally:
+        await connection.close()
+
+
+async def until(true):
+    while not true():  # noqa: ASYNC110 - the writer is another thread and has no event for tests
+        await asyncio.sleep(0)
+
+
+async def test_what_one_replica_holds_no_other_can(store):
+    async with replica(store) as one, replica(store) as other:
+        assert isinstance(await one.reserve(hold("c1", claim(60, 100))), Granted)
+        refused = claim(41, 100)
+        assert await other.reserve(hold("c2", refused)) == Spent(refused, used=0, held=60)
+        await one.commit(settlement("c1", charge(50)))
+        assert isinstance(await other.reserve(hold("c3", claim(50, 100))), Granted)
+        # A call may be settled where it was not reserved: the database knows it, not the process.
+        await one.release(settlement("c3"))
+    assert store.kinds("c3") == ["reserve", "release"]
+
+
+@pytest.mark.timeout(120)
+async def test_4_replicas_under_64_callers_never_exceed_a_limit_and_can_use_all_of_it(store):
+    """Every call holds 1 % of the limit and uses a part of it, until the limit is spent."""
+    ceiling, worst = 10_000, 100
+    async with AsyncExitStack() as stack:
+        replicas = [await stack.enter_async_context(replica(store, Pace())) for _ in range(4)]
+        over, spent = [], asyncio.Event()
+
+        async def watch():
+            while not spent.is_set():
+                [(used, held)] = await sql(
+                    store, "SELECT coalesce(sum(used), 0), coalesce(sum(held), 0) FROM balances"
+                )
+                over.append(used + held > ceiling)
+
+        async def caller(number):
+            ledger, turn, refused = replicas[number % 4], 0, 0
+            while refused < 3:
+                turn += 1
+                call_id = f"{number}-{turn}"
+                answer = await ledger.reserve(hold(call_id, claim(worst, ceiling)))
+                if isinstance(answer, Spent):
+                    refused += 1
+                    assert answer.used + answer.held + worst > ceiling, "refused though there was room"
+                else:
+                    await ledger.commit(settlement(call_id, charge(10 + (number + turn) % worst // 2)))
+
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch())
+            await asyncio.gather(*(caller(number) for number in range(64)))
+            spent.set()
+            await watching
+    used, held = store.balance()
+    assert held == 0
+    assert ceiling * 0.95 <= used <= ceiling
+    assert len(over) > 5
+    assert not any(over)
+
+
+async def test_what_a_dead_replica_left_open_is_settled_by_another(store):
+    silent = replace(HASTY, idle_s=3600)
+    async with replica(store, silent) as one:
+        await one.reserve(hold("c1", claim(10), input_tokens=4))
+        async with replica(store) as other:
+            assert store.balance() == (0, 10), "one that is silent for less than its time is not dead"
+            await sql(store, "UPDATE replicas SET seen_at = seen_at - interval '1 hour' WHERE epoch = 1")
+            await until(lambda: store.kinds("c1") == ["reserve", "expire"])
+            assert store.balance() == (4, 0)
+            # It lives after all: it is told so once, and joins anew. What it had open stays settled.
+            await one.commit(settlement("c1", charge(8)))
+            assert isinstance(await one.reserve(hold("c2", claim(10))), Granted)
+            assert isinstance(await other.reserve(hold("c3", claim(10))), Granted)
+            await one.release(settlement("c2"))
+            await other.release(settlement("c3"))
+    assert store.kinds("c1") == ["reserve", "expire"]
+    assert store.query("SELECT epoch FROM rows WHERE call_id = 'c2' AND kind = 'reserve'") == [(3,)]
+
+
+async def test_a_mark_is_told_once_by_whichever_replica_crossed_it(store):
+    async with replica(store) as one, replica(store) as other:
+        for number, ledger in enumerate((one, other, one, other)):
+            await ledger.reserve(hold(f"c{number}", claim(25, 100)))
+            await ledger.commit(settlement(f"c{number}", charge(24)))
+        await asyncio.sleep(0)
+        marks = sorted(alert.mark for alert in store.alerts)
+        assert marks == [75, 90]
+        await one.reset(act("reset_1"), "tenant=acme/tokens/day")
+        assert isinstance(await other.reserve(hold("c9", claim(90, 100))), Granted)
+        await other.commit(settlement("c9", charge(80)))
+    assert sorted(alert.mark for alert in store.alerts) == [75, 75, 90]
+
+
+@pytest.fixture
+def server():
+    """A server of the test's own, which may be stopped."""
+    found = programs()
+    if found is None:
+        pytest.skip("no PostgreSQL server is installed here (initdb, postgres)")
+    made = Server.made(found)
+    yield made
+    made.remove()
+
+
+async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlements(server):
+    store = PostgresStore(server.database())
+    async with replica(store) as ledger:
+        for number in range(20):
+            await ledger.reserve(hold(f"c{number}", claim(10)))
+        await asyncio.to_thread(server.stop)
+        settling = [ledger.commit(settlement(f"c{number}", charge(8))) for number in range(20)]
+        with pytest.raises(Refused) as caught:
+            await ledger.reserve(hold("while away", claim(10)))
+        assert caught.value.told.status == 503
+        await until(lambda: ledger.trouble)
+        assert not all(each.done() for each in settling)
+        await asyncio.to_thread(server.start)
+        await asyncio.gather(*settling)
+        await until(lambda: ledger.trouble is None)
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+        await ledger.release(settlement("after"))
+    assert store.balance() == (160, 0)
+    assert store.kinds("while away") == []
+    assert store.faults() == ()
+
+
+class Torn:
+    """A session that loses its server at one statement, before or after that was done, once."""
+
+    def __init__(self, session, statement, *, done_first):
+        self.session, self.statement, self.done_first = session, statement, done_first
+
+    def __getattr__(self, name):
+        return getattr(self.session, name)
+
+    def execute(self, sql, *values):
+        if sql == self.statement:
+            if self.done_first:
+                self.session.execute(sql, *values)
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+        return self.session.execute(sql, *values)
+
+
+@pytest.mark.parametrize("done_first", [True, False])
+@pytest.mark.parametrize("statement", ["BEGIN", "COMMIT"])
+async def test_a_connection_lost_in_a_batch_binds_nobody_and_loses_no_settlement(
+    store, statement, done_first
+):
+    async with replica(store, replace(HASTY, idle_s=3600)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        backing = ledger._writer._backing
+        backing._session = backing.tables.session = Torn(backing._session, statement, done_first=done_first)
+        settling = ledger.commit(settlement("c1", charge(8)))
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c2", claim(10)))
+        await settling
+        await until(lambda: ledger.trouble is None)
+        assert store.balance() == (8, 0)
+    assert store.kinds("c1") == ["reserve", "commit"]
+    assert store.kinds("c2") in ([], ["reserve", "release"])
+
+
+async def test_a_defect_in_one_request_spares_its_neighbours_even_where_the_server_would_not(store):
+    async with replica(store) as ledger:
+        poison = hold("nul\0", claim(10))
+        huge = hold("huge", claim(2**63 - 1, 2**63 - 1), claim(1, 2**63 - 1))
+        done = await asyncio.gather(
+            *(ledger.reserve(each) for each in (hold("c1", claim(10)), poison, huge, hold("c2", claim(10)))),
+            return_exceptions=True,
+        )
+        assert [type(each).__name__ for each in done] == ["Granted", "Misuse", "Misuse", "Granted"]
+        for name in ("c1", "c2"):
+            await ledger.release(settlement(name))
+
+
+async def test_a_start_refuses_a_database_that_its_last_head_does_not_fit(store):
+    async with replica(store, seal=SEAL) as ledger:
+        for number in range(5):
+            await ledger.reserve(hold(f"c{number}", claim(1)))
+            await ledger.release(settlement(f"c{number}"))
+    for spoil, mend in (
+        ("UPDATE state SET seq = 8", "UPDATE state SET seq = 10"),
+        ("UPDATE heads SET line = replace(line, '\"size\":10', '\"size\":11')", None),
+    ):
+        kept = await sql(store, "SELECT size, line FROM heads")
+        await sql(store, spoil)
+        with pytest.raises(StoreRefused, match=r"cut short|not signed"):
+            async with replica(store, seal=SEAL):
+                pass
+        if mend:
+            await sql(store, mend)
+        for size, line in kept:
+            await sql(store, "UPDATE heads SET line = $2 WHERE size = $1", size, line)
+    async with replica(store, seal=SEAL):
+        pass
