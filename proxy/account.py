@@ -29,6 +29,8 @@ class Account:
         self._noted = 0
         self._held_for: Candidate | None = None
         """The target whose limits the first reservation holds."""
+        self.durable: Awaitable[None] | None = None
+        """Done when the reservation is on the disk; None: it is."""
         self.note_due = clock.mono() + NOTE_S
         """When the story should next say how far its stream has got (monotonic seconds)."""
 
@@ -48,7 +50,7 @@ class Account:
         if isinstance(answer, Spent):
             book.holding, book.claims = False, ()
             raise ratelimit.refusal(answer, self._clock.wall_us())
-        book.balances = answer.balances
+        book.balances, self.durable = answer.balances, answer.durable
 
     async def add(self, candidate: Candidate) -> Spent | None:
         """Hold what this target's own limits demand and do not hold yet; or which of them is spent."""

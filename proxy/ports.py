@@ -134,6 +134,11 @@ class Claim:
     shadow: bool = False
     """Held whether there is room or not; its counter is told apart by `SHADOW` at the end of its name."""
 
+    @property
+    def counter(self) -> tuple[str, int]:
+        """Which balance it is held in."""
+        return (self.scope, self.window)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold:
@@ -174,6 +179,8 @@ class Granted:
 
     balances: tuple[Balance, ...]
     """One for each claim, in the order asked."""
+    durable: Awaitable[None] | None = None
+    """Done when the call's row is written, before which nothing of its answer is shown; None: it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +262,7 @@ class Ledger(Protocol):
         ...
 
     def note(self, progress: Progress) -> None:
-        """Remember how far an open call has got, should this process die before it settles.
-
-        Waits for nothing and costs no flush of its own; the last note of a call is worth as much as
-        the disk had of it.
-        """
+        """Remember how far an open call has got, should this process die. Waits for nothing."""
         ...
 
 
@@ -313,9 +316,8 @@ class Steward(Protocol):
         ...
 
     async def prune(self, act: Act, before_us: int) -> int:
-        """Take away rows that are all older than a moment, as far as the rest can still be proved; how many.
+        """Take away rows older than a moment, as far as the rest can still be proved; how many. Sums stay.
 
-        Sums that limits and reports need stay. Where there is nothing to take there is no audit row either.
         Raises `Declined` where a row is not what was written: nothing is taken then.
         """
         ...
@@ -358,10 +360,7 @@ class Origin:
 
 
 class Recall(Protocol):
-    """Opaque state between two turns of a conversation: signatures of thinking and the like.
-
-    Kept for a while and never on disk; losing it costs a call some quality, never its answer.
-    """
+    """Opaque state between two turns of a conversation, kept for a while and never on disk."""
 
     def keep(self, identity: Identity, origin: Origin, memory: Memory) -> None:
         """Remember `memory` until its calls come back, it is too old, or there is no room."""

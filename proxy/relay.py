@@ -308,6 +308,8 @@ class _Story:
         self._book.answered = attempt.candidate
         self._book.first_ms = round((first - self._began) * 1000)
         headers = attempt.headers(attempt.number, content_type) | self._book.standing()
+        if self.account.durable is not None:
+            await self.account.durable  # nothing of a call is shown that a crash could make unheard of
         await self._caller.start(200, headers)
         await self._write(data)
 

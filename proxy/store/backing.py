@@ -3,14 +3,36 @@
 `sqlite/backing.py` and `postgres/backing.py` implement it; `writer.py` drives it, from its own thread only.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.store.journal import Journal
+from proxy.ports import Granted, Hold
+from proxy.store.journal import Journal, Result, Work
 from proxy.store.tables import Touched
 
 Note = Callable[[Journal], None]
 """Something worth remembering that may be lost, such as how far a call has got."""
+
+
+class Lending(Protocol):
+    """What this process borrowed of counters that it shares. Called on the loop."""
+
+    def spend(self, hold: Hold) -> Granted | None:
+        """Grant from what was borrowed; None: the database has to be asked."""
+        ...
+
+    def recording(self, hold: Hold) -> Work:
+        """Write the row of a hold that was granted so."""
+        ...
+
+    def asking(self, hold: Hold) -> tuple[Work, Callable[[asyncio.Future[Result]], None]]:
+        """Ask the database, and perhaps borrow; the second is to be called with the answer."""
+        ...
+
+    def returning(self) -> Work | None:
+        """Give back what lies idle; None: nothing does."""
+        ...
 
 
 class Backing(Protocol):
@@ -19,6 +41,11 @@ class Backing(Protocol):
     @property
     def journal(self) -> Journal:
         """The rules over its tables."""
+        ...
+
+    @property
+    def lending(self) -> Lending | None:
+        """What it lends of its counters, to be granted from without a question; None: it is near enough."""
         ...
 
     @property

@@ -4,11 +4,12 @@ Runs on the writer's thread inside the writer's transaction; knows no queue, no 
 A reservation is never modified: everything that happens to it is a new row, and it is resolved once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import orjson
 
+from proxy.call import Identity
 from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.store import entries
 from proxy.store.entries import Entry
@@ -62,19 +63,7 @@ class Journal:
 
     def reserve(self, hold: Hold) -> Granted | Spent:
         """Hold every claim or none."""
-        claims = entries.dump(entries.of_claims(hold.claims))
-        worst = Usage(hold.input_tokens, hold.output_tokens)
-        row = Row(
-            "reserve",
-            hold.at_us,
-            hold.call_id,
-            hold.identity,
-            hold.model,
-            claims,
-            worst,
-            hold.nano_usd,
-            consent=hold.consent,
-        )
+        row = _reserving(hold)
         taken = self._take(hold.claims)
         if isinstance(taken, Spent):
             self._tell_refusal(taken, row)
@@ -82,6 +71,21 @@ class Journal:
         self.tables.open(row, self.tables.append(row).seq)
         self._tell_shadows(taken, row)
         return taken
+
+    def record(self, hold: Hold) -> None:
+        """Write down a reservation whose claims are held already."""
+        row = _reserving(hold)
+        self.tables.open(row, self.tables.append(row).seq)
+
+    def burn(self, name: str, lost: Sequence[Entry], at_us: int) -> None:
+        """Count as used what a dead replica had set aside and may have granted; it is held already."""
+        nobody = Identity("-", "-")
+        text = entries.dump(lost)
+        row = Row("reserve", at_us, name, nobody, "-", text, Usage(), 0)
+        self.tables.open(row, self.tables.append(row).seq)
+        held = Reservation(name, list(lost), nobody, "-", 0, 0, 0)
+        ended = Row("expire", at_us, name, nobody, "-", "[]", Usage(), 0, CRASH_RESULT)
+        self._resolve(held, ended, {each.counter: each.amount for each in lost})
 
     def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Granted | Spent:
         """Add claims to an open reservation, all or none; a row of its own, so that a replay agrees."""
@@ -195,8 +199,8 @@ class Journal:
             found = self.tables.take(claim)
             if found is None:
                 for taken in balances:
-                    self.tables.give((taken.claim.scope, taken.claim.window), 0, taken.claim.amount)
-                return Spent(claim, *self.tables.look((claim.scope, claim.window)))
+                    self.tables.give(taken.claim.counter, 0, taken.claim.amount)
+                return Spent(claim, *self.tables.look(claim.counter))
             balances.append(Balance(claim, *found))
         return Granted(tuple(balances))
 
@@ -241,3 +245,17 @@ class Journal:
         row = Row("alert", cause.at_us, cause.call_id, cause.identity, cause.model, text)
         self.tables.append(row)
         self.alerts.append(alert)
+
+
+def _reserving(hold: Hold) -> Row:
+    return Row(
+        kind="reserve",
+        at_us=hold.at_us,
+        call_id=hold.call_id,
+        identity=hold.identity,
+        model=hold.model,
+        entries=entries.dump(entries.of_claims(hold.claims)),
+        usage=Usage(hold.input_tokens, hold.output_tokens),
+        nano_usd=hold.nano_usd,
+        consent=hold.consent,
+    )

@@ -7,16 +7,17 @@ here waits for a disk on the loop's thread, and no prompt or answer ever comes t
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from proxy.errors import Refused
 from proxy.place import Database, Place
 from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
 from proxy.store import acts, retention
-from proxy.store.backing import Backing
+from proxy.store.backing import Backing, Lending
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
-from proxy.store.journal import Journal, Work
+from proxy.store.journal import Journal, Result, Work
 from proxy.store.postgres.backing import join
 from proxy.store.sqlite.backing import own
 from proxy.store.tables import Touched
@@ -33,6 +34,7 @@ class DurableLedger:
     def __init__(self, place: Place, writer: Writer, clock: Clock, seal: Seal | None) -> None:
         self._place = place
         self._writer = writer
+        self._lending = writer.lending
         self._clock = clock
         self._seal = seal
         self._pruning = asyncio.Lock()
@@ -48,11 +50,9 @@ class DurableLedger:
         Queued before the first suspension. If the awaiter is cancelled the reservation may still be
         granted: `release` it all the same, which queues behind and is harmless if it was refused.
         """
-        answer = self._writer.submit(
-            lambda journal: journal.reserve(hold),
-            void=lambda journal: journal.void(hold.call_id, hold.at_us),
-            touched=_touched(hold.call_id, hold.claims),
-        )
+        if self._lending is not None:
+            return await self._share(hold, self._lending)
+        answer = self._ask(hold, lambda journal: journal.reserve(hold))
         return await cast(Awaitable[Granted | Spent], answer)
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
@@ -109,6 +109,25 @@ class DurableLedger:
             raise Declined(str(refused)) from refused
         return done[-1]  # tried more than once if the disk refused: the last counts
 
+    async def _share(self, hold: Hold, lending: Lending) -> Granted | Spent:
+        """Reserve where others do: from what was borrowed, or by asking and perhaps borrowing."""
+        granted = lending.spend(hold) if self.trouble is None else None
+        if granted is not None:
+            recorded = self._writer.submit(lending.recording(hold), None, _touched(hold.call_id, hold.claims))
+            return replace(granted, durable=cast(Awaitable[None], recorded))
+        work, done = lending.asking(hold)
+        answer = self._ask(hold, work)
+        answer.add_done_callback(done)
+        # Shielded, so that what was borrowed meanwhile is known here whether or not the caller stays.
+        return await cast(Awaitable[Granted | Spent], asyncio.shield(answer))
+
+    def _ask(self, hold: Hold, work: Work) -> asyncio.Future[Result]:
+        return self._writer.submit(
+            work,
+            void=lambda journal: journal.void(hold.call_id, hold.at_us),
+            touched=_touched(hold.call_id, hold.claims),
+        )
+
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         touched = Touched((settlement.outcome.call_id,))
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), None, touched)
@@ -116,7 +135,7 @@ class DurableLedger:
 
 
 def _touched(call_id: str, claims: tuple[Claim, ...]) -> Touched:
-    return Touched((call_id,), tuple((claim.scope, claim.window) for claim in claims))
+    return Touched((call_id,), tuple(claim.counter for claim in claims))
 
 
 @asynccontextmanager

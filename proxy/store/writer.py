@@ -12,10 +12,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from proxy.ports import Alert
 from proxy.store.anchor import Cadence
-from proxy.store.backing import Backing, Note
+from proxy.store.backing import Backing, Lending, Note
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
 from proxy.store.tables import Touched
@@ -74,6 +75,7 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._backing = backing
+        self.lending = backing.lending
         self._journal = backing.journal
         self._failures: tuple[type[Exception], ...] = (*backing.failures, StoreRefused)
         self._on_alert = on_alert
@@ -231,6 +233,8 @@ class Writer:
         else:
             self._backing.rest()
             self._tell_alerts()
+            if self.lending is not None:
+                self._call(self._return_idle, self.lending)
 
     def _end(self) -> None:
         with self._wake:
@@ -258,10 +262,19 @@ class Writer:
         pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
         alerts: tuple[Alert, ...],
     ) -> None:
+        self._call(self._deliver, pairs, alerts)
+
+    def _call(self, callback: Callable[..., None], *values: Any) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._deliver, pairs, alerts)
+            self._loop.call_soon_threadsafe(callback, *values)
         except RuntimeError:
             log.warning("the loop is gone; nobody waits for the ledger any more")
+
+    def _return_idle(self, lending: Lending) -> None:
+        """On the loop: have given back what lies idle."""
+        work = lending.returning()
+        if work is not None and not self._ended:
+            self.submit(work, None)
 
     def _deliver(
         self,

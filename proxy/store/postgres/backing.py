@@ -9,6 +9,8 @@ import asyncio
 import logging
 import socket
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from proxy.place import Database
 from proxy.ports import Clock
@@ -16,15 +18,18 @@ from proxy.store import heads
 from proxy.store.anchor import Anchor, Shelf
 from proxy.store.backing import Note
 from proxy.store.chain import Link
+from proxy.store.entries import Entry
 from proxy.store.heads import Head, Seal
 from proxy.store.journal import Journal
 from proxy.store.postgres import sql
 from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
+from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
 from proxy.store.postgres.session import Session
 from proxy.store.postgres.tables import Fenced, PostgresTables
 from proxy.store.tables import Touched
 from proxy.store.writer import Pace
+from proxy.table import Unit
 
 log = logging.getLogger("proxy.ledger")
 
@@ -45,7 +50,12 @@ class PostgresBacking:
         self._anchor = Anchor(shelf, seal, clock, pace.heads)
         self._known = self.tables.link
         """Where the chain ended when last seen, all of it durable."""
-        self._beaten_s = clock.mono()
+        self._begun_s = self._heard_s = self._beaten_s = clock.mono()
+        self.lending = Lending(self.tables, self.alive, clock)
+
+    def alive(self) -> bool:
+        """Whether nobody can have taken this replica for dead yet. For any thread."""
+        return self._clock.mono() - self._heard_s < self._pace.dead_s / 2
 
     def join(self) -> None:
         """Trust the database as far as its last head goes, and become one of its replicas."""
@@ -59,6 +69,7 @@ class PostgresBacking:
         self._tell_head()
 
     def begin(self, touched: Sequence[Touched]) -> None:
+        self._begun_s = self._clock.mono()
         if self._session is None:
             self._session = self.tables.session = Session(self._database, LEDGER)
         if self.tables.epoch == 0:
@@ -105,10 +116,12 @@ class PostgresBacking:
         """Say that this replica lives, and look after those that do not."""
         if self._session is None:
             return
-        self._beaten_s = self._clock.mono()
+        self._begun_s = self._beaten_s = self._clock.mono()
         try:
+            self._session.execute(sql.SPENT_SLICES, self.tables.epoch)
             if not self._session.execute(sql.BEAT, self.tables.epoch):
                 raise Fenced("this replica was not heard of for too long, and others took over")
+            self._heard_s = self._begun_s
             if self._session.fetch(sql.SILENT, self._pace.dead_s, self.tables.epoch):
                 self._bury()
         except self.failures as error:
@@ -126,6 +139,7 @@ class PostgresBacking:
         if well:
             self._tell_head()
             try:
+                self._session.execute(sql.UNLEND, self.tables.epoch)
                 self._session.execute(sql.LEAVE, self.tables.epoch)
             except self.failures as error:
                 log.warning("the ledger's server was not told that this replica ends: %s", error)
@@ -147,8 +161,15 @@ class PostgresBacking:
         session.execute("BEGIN")
         self.tables.lock()
         session.execute(sql.BURY, self._pace.dead_s, self.tables.epoch)
-        left = self.journal.expire(self._clock.wall_us())
+        now_us = self._clock.wall_us()
+        left = self.journal.expire(now_us)
+        for epoch, lost in groupby(session.fetch(sql.ORPHANED), itemgetter(0)):
+            entries = [Entry(scope, window, Unit(unit), amount) for _, scope, window, unit, amount in lost]
+            for each in entries:
+                self.tables.hold(each.counter, each.amount)
+            self.journal.burn(f"slices_of_{epoch}", entries, now_us)
         self.tables.flush()
+        session.execute(sql.ORPHANS_GO)
         session.execute("COMMIT")
         self._end()
         if left:
@@ -156,7 +177,7 @@ class PostgresBacking:
 
     def _end(self) -> None:
         """A transaction is durable."""
-        self._known = self.tables.link
+        self._known, self._heard_s = self.tables.link, self._begun_s
         self.tables.forget()
 
     def _part(self) -> None:

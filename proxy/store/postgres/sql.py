@@ -22,7 +22,11 @@ ORDER BY o.seq
 
 COUNTERS = """
 SELECT c.scope, c.window_start, b.window_end, b.unit, b.used, b.held, b.ceiling, b.marks,
-    ARRAY (SELECT a.mark FROM alerts AS a WHERE a.scope = c.scope AND a.window_start = c.window_start)
+    ARRAY (SELECT a.mark FROM alerts AS a WHERE a.scope = c.scope AND a.window_start = c.window_start),
+    (SELECT CAST(coalesce(sum(s.amount) FILTER (WHERE s.epoch = $3), 0) AS bigint) FROM slices AS s
+        WHERE s.scope = c.scope AND s.window_start = c.window_start),
+    (SELECT CAST(coalesce(sum(s.amount) FILTER (WHERE s.epoch <> $3), 0) AS bigint) FROM slices AS s
+        WHERE s.scope = c.scope AND s.window_start = c.window_start)
 FROM unnest($1::text[], $2::bigint[]) AS c (scope, window_start)
 LEFT JOIN balances AS b ON b.scope = c.scope AND b.window_start = c.window_start
 """
@@ -72,6 +76,26 @@ WHISPER = """
 UPDATE open_calls AS o SET seen = n.seen FROM unnest($1::text[], $2::text[]) AS n (call_id, seen)
 WHERE o.call_id = n.call_id
 """
+
+LEND = """
+INSERT INTO slices SELECT l.scope, l.window_start, $1, l.amount
+FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS l (scope, window_start, amount)
+ON CONFLICT (scope, window_start, epoch) DO UPDATE SET amount = excluded.amount
+"""
+
+UNLEND = "DELETE FROM slices WHERE epoch = $1"
+
+SPENT_SLICES = "DELETE FROM slices WHERE epoch = $1 AND amount = 0"
+
+ORPHANED = """
+SELECT s.epoch, s.scope, s.window_start, b.unit, s.amount
+FROM slices AS s JOIN balances AS b ON b.scope = s.scope AND b.window_start = s.window_start
+WHERE s.amount > 0 AND NOT EXISTS (SELECT 1 FROM replicas AS p WHERE p.epoch = s.epoch)
+ORDER BY s.epoch, s.scope, s.window_start
+"""
+"""What dead replicas had borrowed: nobody knows how much of it was granted."""
+
+ORPHANS_GO = "DELETE FROM slices AS s WHERE NOT EXISTS (SELECT 1 FROM replicas AS p WHERE p.epoch = s.epoch)"
 
 JOIN = "UPDATE state SET epoch = epoch + 1 RETURNING epoch"
 

@@ -80,6 +80,9 @@ class PostgresTables:
         """The transaction ended: others may change everything from now on."""
         self._log: Log = []
         self._counters: Cells[Counted, Counter | None] = Cells(self._log)
+        self._lent: Cells[Counted, int] = Cells(self._log)
+        """What this replica has borrowed of a counter and not spent."""
+        self._lent_elsewhere: dict[Counted, int] = {}
         self._marks: Cells[Counted, frozenset[int]] = Cells(self._log)
         self._renewed: Cells[Counted, bool] = Cells(self._log)
         self._calls: Cells[str, Opened | None] = Cells(self._log)
@@ -162,21 +165,50 @@ class PostgresTables:
     # -- counters ------------------------------------------------------------------------------------
 
     def take(self, claim: Claim) -> tuple[int, int] | None:
-        counter = (claim.scope, claim.window)
+        counter = claim.counter
         found = self._counter(counter)
         used, held = (found.used, found.held + claim.amount) if found else (0, claim.amount)
         if used + held > INTEGER_MAX:
             raise Misuse(f"a claim on {claim.scope} leaves 64 bits")
-        if used + held > claim.ceiling and not claim.shadow:
+        lent = self._lent_of(counter)
+        if used + held + lent > claim.ceiling and not claim.shadow:
             return None
         end, unit = (found.window_end, found.unit) if found else (claim.window_end, claim.unit.value)
         marks = orjson.dumps(claim.marks).decode()
         self._counters.put(counter, Counter(end, unit, used, held, claim.ceiling, marks))
-        return used, held
+        return used, held + lent
 
     def look(self, counter: Counted) -> tuple[int, int]:
         found = self._counter(counter)
-        return (found.used, found.held) if found else (0, 0)
+        return (found.used, found.held + self._lent_of(counter)) if found else (0, 0)
+
+    def borrow(self, counter: Counted, amount: int) -> bool:
+        """Set a part of a counter aside for this replica; False: it has one already."""
+        self._counter(counter)
+        if self._lent[counter]:
+            return False
+        self._lent.put(counter, amount)
+        return True
+
+    def give_back(self, counter: Counted) -> None:
+        """Free what is left of this replica's part."""
+        self._counter(counter)
+        self._lent.put(counter, 0)
+
+    def spend(self, counter: Counted, amount: int) -> None:
+        """Hold what was granted from this replica's part; beyond it, if that was taken from it meanwhile."""
+        self.hold(counter, amount)
+        self._lent.put(counter, max(0, self._lent[counter] - amount))
+
+    def hold(self, counter: Counted, amount: int) -> None:
+        """Hold so much of a counter that is there, whether there is room or not."""
+        found = self._counter(counter)
+        if found is None:
+            raise Misuse(f"{counter} was never claimed")
+        self._counters.put(counter, found._replace(held=found.held + amount))
+
+    def _lent_of(self, counter: Counted) -> int:
+        return self._lent.get(counter, 0) + self._lent_elsewhere.get(counter, 0)
 
     def give(self, counter: Counted, used: int, freed: int) -> Stand:
         found = self._counter(counter)
@@ -216,8 +248,10 @@ class PostgresTables:
         if not missing:
             return
         scopes, windows = zip(*missing, strict=True)
-        for scope, window, *stored, marks in self.session.fetch(sql.COUNTERS, scopes, windows):
+        found = self.session.fetch(sql.COUNTERS, scopes, windows, self.epoch)
+        for scope, window, *stored, marks, mine, elsewhere in found:
             counter = (scope, window)
+            self._lent[counter], self._lent_elsewhere[counter] = mine, elsewhere
             self._counters[counter] = None if stored[0] is None else Counter(*stored)
             self._marks[counter] = frozenset(marks)
 
@@ -309,6 +343,9 @@ class PostgresTables:
         if self._roots:
             self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
         self._flush_alerts()
+        lent = [(*key, each) for key, each in self._lent.take_changes().items()]
+        if lent:
+            self.session.execute(sql.LEND, self.epoch, *columns(lent, 3))
         counters, calls, seen = (each.take_changes() for each in (self._counters, self._calls, self._seen))
         written = [(*key, *each) for key, each in counters.items() if each is not None]
         opened = [(key, *each[:4]) for key, each in calls.items() if each is not None]

@@ -48,6 +48,7 @@ class SqliteBacking:
     def __init__(self, file: OwnedFile, journal: Journal, tables: SqliteTables, pace: Pace) -> None:
         self._file = file
         self._pace = pace
+        self.lending = None
         self.tables = tables
         self.journal = journal
         self._sound = True

@@ -117,6 +117,15 @@ CREATE TABLE balances (
     PRIMARY KEY (scope, window_start)
 ) WITH (fillfactor = 50);               -- room for the next version of a row that changes with every batch
 
+-- What replicas have set aside of a counter, to grant from without asking (proxy/store/postgres/slices.py).
+CREATE TABLE slices (
+    scope        text COLLATE "C" NOT NULL,
+    window_start bigint NOT NULL,
+    epoch        bigint NOT NULL,       -- whose
+    amount       bigint NOT NULL CHECK (amount >= 0),
+    PRIMARY KEY (scope, window_start, epoch)
+) WITH (fillfactor = 50);
+
 CREATE TABLE open_calls (
     call_id text COLLATE "C" PRIMARY KEY,
     epoch   bigint NOT NULL,

@@ -1,0 +1,61 @@
+"""Nothing of an answer is shown before the call's own row is written, whoever granted it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from proxy.errors import unavailable
+from proxy.relay import answer
+from tests.kit.scripted_ports import (
+    MemoryLedger,
+    RecordingCaller,
+    ScriptedUpstreams,
+    call,
+    desk,
+    stream,
+    table,
+    whole,
+)
+from tests.kit.virtual import play
+
+
+class LateLedger(MemoryLedger):
+    """Grants at once, and writes when told."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = asyncio.get_running_loop().create_future()
+
+    async def reserve(self, hold):
+        return replace(await super().reserve(hold), durable=self.written)
+
+
+@pytest.mark.parametrize(("script", "streamed"), [(stream("hello"), True), (whole("hello"), False)])
+def test_an_answer_waits_for_its_row(script, streamed):
+    async def story():
+        at = replace(desk(table("a"), ScriptedUpstreams(a=[script])), ledger=LateLedger())
+        caller = RecordingCaller()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer(at, caller, call(stream=streamed)))
+            await asyncio.sleep(1)
+            assert caller.status is None
+            at.ledger.written.set_result(None)
+        assert caller.finished
+        return caller
+
+    assert "hello" in play(story()).body.decode()
+
+
+def test_a_row_that_cannot_be_written_is_a_503_and_nothing_else_is_shown():
+    async def story():
+        at = replace(desk(table("a"), ScriptedUpstreams(a=[stream("hello")])), ledger=LateLedger())
+        caller = RecordingCaller()
+        at.ledger.written.set_exception(unavailable("no", "ledger_unavailable", retry_after_s=1.0))
+        with pytest.raises(type(unavailable("no", "x"))) as refused:
+            await answer(at, caller, call())
+        assert refused.value.told.status == 503
+        assert caller.status is None
+        assert len(at.ledger.settled) == 1
+
+    play(story())
