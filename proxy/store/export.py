@@ -20,12 +20,18 @@ import orjson
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, Tree, leaf
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Head, Seal
+from proxy.store.heads import Head
 from proxy.store.rows import MEMBERS, last
+from proxy.store.seal import PublicKey
 from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import read_stub
 
 FORMAT = "fallthrough-export/1"
+
+NOTE = (
+    "This key came with the export, so it proves nothing by itself: whoever forged one would have named"
+    " another. Check the head's signature with the key that was published elsewhere; this must be the same."
+)
 
 SLICE = f"""
 SELECT {", ".join(COLUMNS)}, prev, hash FROM rows
@@ -77,10 +83,11 @@ class Wanted:
 class Export:
     """One export under way: lines of rows, and after them the manifest."""
 
-    def __init__(self, path: Path, wanted: Wanted, seal: Seal | None) -> None:
+    def __init__(self, path: Path, wanted: Wanted, public_key: PublicKey | None) -> None:
         self._path = path
         self._wanted = wanted
-        self._head = _newest(path, seal)
+        self._public_key = public_key
+        self._head = _newest(path, public_key)
         self._digest = sha256()
         self._kinds: Counter[str] = Counter()
         self._seqs: list[int] = []
@@ -118,6 +125,7 @@ class Export:
             "ledger": {"rows": self._end.seq, "pruned": self._pruned, "hash": self._end.hash.hex()},
             "tree_rows": _covered(head),
             "head": None if head is None else asdict(head),
+            "signed_by": None if head is None else _signer(self._public_key),
             "columns": dict(MEANINGS),
         }
 
@@ -174,12 +182,19 @@ class _Proof:
             raise _not_whole(self._path, f"segment {number} does not have its root")
 
 
-def _newest(path: Path, seal: Seal | None) -> Head | None:
+def _newest(path: Path, public_key: PublicKey | None) -> Head | None:
     """The last head that can be trusted as far as is known here. Read before the rows, which only grow."""
     for head in reversed(heads.read(path)):
-        if isinstance(head, Head) and (seal is None or seal.signed(head)):
+        if isinstance(head, Head) and (public_key is None or head.signed_by(public_key)):
             return head
     return None
+
+
+def _signer(public_key: PublicKey | None) -> dict[str, str] | None:
+    """Whose signature the head has been found to bear; None: no key was at hand."""
+    if public_key is None:
+        return None
+    return {"key_id": public_key.key_id, "public_key": public_key.hex, "note": NOTE}
 
 
 def _covered(head: Head | None) -> int:

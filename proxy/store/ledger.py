@@ -19,8 +19,8 @@ from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progr
 from proxy.store import acts, retention
 from proxy.store.anchor import Anchor
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Seal
 from proxy.store.journal import Journal, Work
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import open_file, take_lock
 from proxy.store.writer import OwnedFile, Pace, Writer
 

@@ -8,7 +8,7 @@ a segment at a time. Killed in between, the next pruning goes on: rows beneath t
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from proxy.store import heads
 from proxy.store.acts import row_of
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf, segment_root
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Head, Seal
+from proxy.store.heads import Head
 from proxy.store.journal import Journal
 from proxy.store.replay import Replay
 from proxy.store.report import MEASURES, SETTLED
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import DAY_US, WINDOW_S, Stub, past_digest, read_past, read_stub
 
@@ -73,12 +74,11 @@ def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> No
     """Put the stub in place of the rows, in one transaction with the row that says so."""
     stub, connection = plan.stub, journal.connection
     if seal is not None:
-        stub = replace(stub, key_id=seal.key_id)
-        stub = replace(stub, mac=stub.mac_by(seal))
+        stub = replace(stub, key_id=seal.public_key.key_id)
+        stub = replace(stub, signature=seal.sign(stub.signed_bytes()))
     if not journal.note(row_of("prune", act, told=stub.entries())):
         return
-    values = (stub.size, stub.hash, stub.root, stub.before_us, stub.at_us, stub.digest, stub.key_id, stub.mac)
-    connection.execute("INSERT OR REPLACE INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    connection.execute("INSERT OR REPLACE INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(stub))
     connection.execute("DELETE FROM past")
     connection.executemany("INSERT INTO past (what) VALUES (?)", [(line,) for line in plan.past])
     for scope, window, used in plan.over:

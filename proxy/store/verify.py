@@ -15,8 +15,9 @@ import apsw
 
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
-from proxy.store.heads import Head, Seal, Unread
+from proxy.store.heads import Head, Unread
 from proxy.store.replay import DAMAGED, Replay, tables
+from proxy.store.seal import PublicKey
 from proxy.store.sqlite.database import open_reader
 from proxy.store.stub import Stub, read_past, read_stub
 
@@ -51,14 +52,14 @@ class Verdict:
 class Trace:
     """The chain as read so far, and everything about it that did not fit."""
 
-    def __init__(self, told: list[Head | Unread], anchored: Link | None, seal: Seal | None) -> None:
+    def __init__(self, told: list[Head | Unread], anchored: Link | None, key: PublicKey | None) -> None:
         self.link = GENESIS
         self.segments = 0
         self.faults: list[str] = []
         self.more = 0
         self._leaves: list[bytes] = []
         self._frontier = Frontier()
-        self._heads = deque(self._sound_heads(told, seal))
+        self._heads = deque(self._sound_heads(told, key))
         self._anchored = anchored
 
     def fault(self, words: str) -> None:
@@ -67,10 +68,10 @@ class Trace:
         else:
             self.more += 1
 
-    def begin(self, stub: Stub, roots: list[bytes], seal: Seal | None) -> None:
+    def begin(self, stub: Stub, roots: list[bytes], key: PublicKey | None) -> None:
         """Start after a stub: its rows are gone, the roots of their segments are not."""
-        if seal and not stub.signed_by(seal):
-            self.fault("the stub is not signed by the key in keys.db")
+        if key and not stub.signed_by(key):
+            self.fault(f"the stub is not signed by key {key.key_id}")
         for root in roots:
             self._pass_old_heads(stub)
             self._frontier.add(root)
@@ -155,13 +156,13 @@ class Trace:
             elif head.size == stub.size and head.hash != stub.hash.hex():
                 self.fault(f"the head of row {head.size} has another hash than the stub")
 
-    def _sound_heads(self, told: list[Head | Unread], seal: Seal | None) -> list[Head]:
+    def _sound_heads(self, told: list[Head | Unread], key: PublicKey | None) -> list[Head]:
         sound: list[Head] = []
         for number, head in enumerate(told, 1):
             if isinstance(head, Unread):
                 self.fault(f"heads file, line {number}: this is no head")
-            elif seal and not seal.signed(head):
-                self.fault(f"heads file, line {number}: not signed by the key in keys.db")
+            elif key and not head.signed_by(key):
+                self.fault(f"heads file, line {number}: not signed by key {key.key_id}")
             elif sound and head.size < sound[-1].size:
                 self.fault(f"heads file, line {number}: out of order")
             else:
@@ -173,24 +174,24 @@ class _Moved(Exception):
     """Rows were pruned while they were read."""
 
 
-def verify(path: Path, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
-    """Read everything once. `anchored` is a head kept elsewhere; `seal` checks signatures.
+def verify(path: Path, *, public_key: PublicKey | None = None, anchored: Link | None = None) -> Verdict:
+    """Read everything once. `anchored` is a head kept elsewhere; `public_key` checks signatures.
 
     Raises `StoreRefused` where there is nothing of ours to read.
     """
     while True:
         try:
-            return _verify(path, seal, anchored)
+            return _verify(path, public_key, anchored)
         except _Moved:
             continue
 
 
-def _verify(path: Path, seal: Seal | None, anchored: Link | None) -> Verdict:
+def _verify(path: Path, key: PublicKey | None, anchored: Link | None) -> Verdict:
     told = heads.read(path)  # before the rows, so that none is ahead of them
-    trace, replay, stub = Trace(told, anchored, seal), Replay(), None
+    trace, replay, stub = Trace(told, anchored, key), Replay(), None
     connection = open_reader(path)
     try:
-        stub = _begin(connection, trace, replay, seal)
+        stub = _begin(connection, trace, replay, key)
         while _slice(connection, trace, replay, stub):
             pass
         trace.end()
@@ -206,18 +207,18 @@ def _verify(path: Path, seal: Seal | None, anchored: Link | None) -> Verdict:
         hash=trace.link.hash.hex(),
         segments=trace.segments,
         heads=len(told),
-        signed=seal is not None and bool(told),
+        signed=key is not None and bool(told),
         faults=tuple(trace.faults),
         more=trace.more,
     )
 
 
-def _begin(connection: apsw.Connection, trace: Trace, replay: Replay, seal: Seal | None) -> Stub | None:
+def _begin(connection: apsw.Connection, trace: Trace, replay: Replay, key: PublicKey | None) -> Stub | None:
     connection.execute("BEGIN")
     stub = read_stub(connection)
     if stub is not None:
         sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        trace.begin(stub, [root for (root,) in connection.execute(sql, (stub.size // SEGMENT_ROWS,))], seal)
+        trace.begin(stub, [root for (root,) in connection.execute(sql, (stub.size // SEGMENT_ROWS,))], key)
         replay.carry(read_past(connection))
     connection.execute("COMMIT")
     return stub
