@@ -65,9 +65,11 @@ def public_key(told: str) -> bytes:
 
 def signed(key: bytes, data: bytes, signature: Any) -> bool:
     """Whether the private key that belongs to this one signed these bytes."""
+    if not isinstance(signature, str) or not re.fullmatch("[0-9a-f]{128}", signature):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(bytes.fromhex(signature), data)
-    except (InvalidSignature, ValueError, TypeError):
+    except InvalidSignature:
         return False
     return True
 

@@ -2,7 +2,7 @@
 
 A chain alone does not show that it was cut short, rewritten from some row on, or put back to
 yesterday's: a head from before does. Each is a line of JSON in a file beside the ledger and a line
-in the log, signed with a key of the house (`seal.py`), so that whoever checks it could not have made it.
+in the log, signed with a key that stays in `keys.db` (`seal.py`): who checks one cannot make one.
 `anchor.py` decides when; `verify.py` reads them all. Nothing here reads or writes the ledger.
 """
 

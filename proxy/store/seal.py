@@ -31,9 +31,7 @@ class PublicKey:
 
     def __post_init__(self) -> None:
         if len(self.raw) != KEY_BYTES:
-            raise ValueError(
-                f"a public key has {2 * KEY_BYTES} hexadecimal digits, this has {2 * len(self.raw)}"
-            )
+            raise ValueError(f"a public key has {KEY_BYTES} bytes, this has {len(self.raw)}")
 
     @classmethod
     def read(cls, text: str) -> Self:

@@ -92,6 +92,9 @@ def test_an_export_to_a_folder_is_read_and_proved_by_a_program_that_is_not_ours(
     against = ("--public-key", key, "--ledger", store.path, "--head", json.dumps(manifest["head"]))
     judged = second(folder, *against)
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "holds\n", "")
+    assert second(folder, "--public-key", key).stdout == "holds\n"
+    assert second(folder, "--public-key", "ab" * 32).returncode == 1
+    assert "--public-key: this is no Ed25519 public key" in second(folder, "--public-key", key[:-2]).stderr
     (folder / "rows.jsonl").write_text("")
     assert second(folder).returncode == 1
 

@@ -79,7 +79,7 @@ def test_a_private_key_is_not_taken_for_a_public_one_and_not_repeated():
 def test_a_secret_of_another_length_is_no_key(length):
     with pytest.raises(ValueError, match="32 bytes"):
         Seal(bytes(length))
-    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+    with pytest.raises(ValueError, match="a public key has 32 bytes"):
         PublicKey(bytes(length))
 
 
