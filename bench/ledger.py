@@ -17,6 +17,7 @@ from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.store import open_ledger
 from proxy.store.journal import Journal
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import open_file
 from proxy.store.sqlite.tables import SqliteTables
 from proxy.store.verify import verify
@@ -29,6 +30,7 @@ LONG, LONGEST = 100_000, 10_000_000
 """Rows of the ledgers that are started on; the second only with `--long`: 5 GB, and ten minutes to write."""
 TOGETHER = 1000
 """Calls in one transaction where a long ledger is written."""
+SEAL = Seal(bytes(32))
 WINDOW = 1_700_000_000
 SCOPE = "tenant=bench/tokens/month"
 IDENTITY = Identity("bench", "key_1")
@@ -59,7 +61,7 @@ def measure(*, long: bool, quick: bool) -> Figures:
 
 async def _calls(path: Path, calls: int) -> Figures:
     """Durable calls a second, and the processor time of one."""
-    async with open_ledger(path, clock=Now(), on_alert=print) as ledger:
+    async with open_ledger(path, clock=Now(), on_alert=print, seal=SEAL) as ledger:
 
         async def caller(name: int) -> None:
             for turn in range(calls // CALLERS):

@@ -1,19 +1,21 @@
-"""A second reader of exports: nothing but the standard library, and not a line shared with `proxy/`.
+"""A second reader of exports: not a line shared with `proxy/`, and nothing but the standard library,
+until a signature is to be checked, which takes the package `cryptography`.
 
-    python tools/verify_export.py EXPORT [--head HEAD] [--keys KEYS_DB] [--ledger LEDGER]
+    python tools/verify_export.py EXPORT [--head HEAD] [--public-key FILE|HEX] [--ledger LEDGER]
 
 EXPORT is the folder that `fallthrough ledger export --to` made, or a file with what it printed. Checks that
 the rows are those that the manifest counts, each row by its hash, and each path by the root of the head.
-  --head    a head of that size kept elsewhere: a line of JSON as in the log or the heads file; - for stdin
-  --keys    the keys.db whose key signed the head
-  --ledger  the ledger it came from: every row of theirs is told, and told as it is there
+  --head        a head of that size kept elsewhere: a line of JSON as in the log or the heads file; -: stdin
+  --public-key  what checks the head's signature, as it was published: the manifest's own proves nothing
+  --ledger      the ledger it came from: every row of theirs is told, and told as it is there
 Prints every fault; exit status 0: it holds, 1: it does not. docs/decisions/0014-people.md has the format.
 """
 
 import argparse
+import base64
 import hashlib
-import hmac
 import json
+import re
 import sqlite3
 import struct
 import sys
@@ -23,8 +25,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    Ed25519PublicKey = None
+
 NOT_HASHED = ("prev", "hash", "path")
 HEAD = ("size", "hash", "root", "at_us", "epoch", "key_id")
+SPKI = bytes.fromhex("302a300506032b6570032100")
+"""Begins every Ed25519 public key in DER (RFC 8410); its 32 bytes follow."""
 
 
 def encoded(values: list[Any]) -> bytes:
@@ -34,6 +44,34 @@ def encoded(values: list[Any]) -> bytes:
     numbers = [len(each) if isinstance(each, bytes) else each for each in found]
     texts = b"".join(each for each in found if isinstance(each, bytes))
     return kinds.rstrip(b"-") + b"\n" + struct.pack(f">{len(numbers)}q", *numbers) + texts
+
+
+def public_key(told: str) -> bytes:
+    """From the command line: 64 hexadecimal digits, or a file that holds them or a PEM."""
+    if Ed25519PublicKey is None:
+        raise argparse.ArgumentTypeError("to check signatures, install the package `cryptography`")
+    try:
+        text = told if re.fullmatch("[0-9a-fA-F]+", told) else Path(told).read_text()
+        if "BEGIN PUBLIC KEY" in text:
+            der = base64.b64decode(text.split("-----")[2])
+            text = der.removeprefix(SPKI).hex() if der.startswith(SPKI) else ""
+        key = bytes.fromhex(text)
+    except (OSError, ValueError, LookupError) as error:
+        raise argparse.ArgumentTypeError(f"this is no public key ({error})") from error
+    if len(key) != 32:
+        raise argparse.ArgumentTypeError("this is no Ed25519 public key: one has 64 hexadecimal digits")
+    return key
+
+
+def signed(key: bytes, data: bytes, signature: Any) -> bool:
+    """Whether the private key that belongs to this one signed these bytes."""
+    if not isinstance(signature, str) or not re.fullmatch("[0-9a-f]{128}", signature):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(bytes.fromhex(signature), data)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def climb(own: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
@@ -99,21 +137,21 @@ def proved(rows: list[dict[str, Any]], manifest: dict[str, Any]) -> Iterator[str
                 yield f"row {seq}: its path does not lead to the head's root"
 
 
-def anchored(manifest: dict[str, Any], kept: dict[str, Any] | None, keys: Path | None) -> Iterator[str]:
+def anchored(manifest: dict[str, Any], kept: dict[str, Any] | None, key: bytes | None) -> Iterator[str]:
     """Whether the head is the one that was kept elsewhere, and whether this key signed it."""
     head = manifest["head"]
     if head is None:
-        if kept or keys:
+        if kept or key:
             yield "manifest: it has no head to compare"
         return
     if kept and [head[name] for name in HEAD] != [kept[name] for name in HEAD]:
         yield "manifest: its head is not the one given"
-    if keys:
-        with reading(keys) as database:
-            key = database.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()[0]
-        signed = hmac.new(key, b"\x02" + encoded([head[name] for name in HEAD]), "sha256").hexdigest()
-        if head["mac"] != signed:
+    if key:
+        if not signed(key, b"\x02" + encoded([head[name] for name in HEAD]), head["signature"]):
             yield "manifest: its head is not signed by this key"
+        signer = manifest["signed_by"]
+        if signer and signer["public_key"] != key.hex():
+            yield "manifest: it names another key than the one given"
 
 
 def complete(rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: Path) -> Iterator[str]:
@@ -136,13 +174,13 @@ def reading(path: Path) -> closing[sqlite3.Connection]:
 
 
 def verify(
-    place: Path, kept: dict[str, Any] | None = None, keys: Path | None = None, ledger: Path | None = None
+    place: Path, kept: dict[str, Any] | None = None, key: bytes | None = None, ledger: Path | None = None
 ) -> list[str]:
     """Every fault, in words."""
     try:
         lines, manifest = read(place)
         rows = [json.loads(line) for line in lines]
-        faults = [*counted(lines, rows, manifest), *proved(rows, manifest), *anchored(manifest, kept, keys)]
+        faults = [*counted(lines, rows, manifest), *proved(rows, manifest), *anchored(manifest, kept, key)]
         return faults + (list(complete(rows, manifest, ledger)) if ledger else [])
     except (OSError, sqlite3.Error, struct.error, ValueError, TypeError, LookupError) as error:
         return [f"unreadable: {error!r}"]
@@ -152,11 +190,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Verify an export.")
     parser.add_argument("export", type=Path)
     parser.add_argument("--head", metavar="JSON|-", help="a head kept elsewhere")
-    parser.add_argument("--keys", type=Path, help="the keys.db whose key signed the head")
+    parser.add_argument("--public-key", type=public_key, metavar="FILE|HEX", help="checks the signature")
     parser.add_argument("--ledger", type=Path, help="the ledger it came from")
     told = parser.parse_args()
     kept = json.loads(sys.stdin.read() if told.head == "-" else told.head) if told.head else None
-    faults = verify(told.export, kept, told.keys, told.ledger)
+    faults = verify(told.export, kept, told.public_key, told.ledger)
     print("\n".join([*faults, "does NOT hold" if faults else "holds"]))
     sys.exit(1 if faults else 0)
 

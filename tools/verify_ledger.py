@@ -1,6 +1,7 @@
-"""A second verifier of the ledger: nothing but the standard library, and not a line shared with `proxy/`.
+"""A second verifier of the ledger: not a line shared with `proxy/`, and nothing but the standard library,
+until signatures are to be checked, which takes the package `cryptography`.
 
-    python tools/verify_ledger.py LEDGER [--head SIZE:HASH] [--keys KEYS_DB]
+    python tools/verify_ledger.py LEDGER [--head SIZE:HASH] [--public-key FILE|HEX]
 
 Recomputes the chain, the segments' roots, the heads beside the file, and the sums, from the format that
 docs/decisions/0008-chain-and-heads.md and 0014-people.md describe. Prints every fault; exit status 0:
@@ -8,9 +9,10 @@ whole, 1: not.
 """
 
 import argparse
+import base64
 import hashlib
-import hmac
 import json
+import re
 import sqlite3
 import struct
 import sys
@@ -20,11 +22,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+try:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+except ImportError:
+    Ed25519PublicKey = None
+
 COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
     stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
     reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
+SPKI = bytes.fromhex("302a300506032b6570032100")
+"""Begins every Ed25519 public key in DER (RFC 8410); its 32 bytes follow."""
 
 
 def sha(*parts: bytes) -> bytes:
@@ -48,6 +58,34 @@ def merkle(hashes: list[bytes]) -> bytes:
     return sha(b"\x01", merkle(hashes[:half]), merkle(hashes[half:]))
 
 
+def public_key(told: str) -> bytes:
+    """From the command line: 64 hexadecimal digits, or a file that holds them or a PEM."""
+    if Ed25519PublicKey is None:
+        raise argparse.ArgumentTypeError("to check signatures, install the package `cryptography`")
+    try:
+        text = told if re.fullmatch("[0-9a-fA-F]+", told) else Path(told).read_text()
+        if "BEGIN PUBLIC KEY" in text:
+            der = base64.b64decode(text.split("-----")[2])
+            text = der.removeprefix(SPKI).hex() if der.startswith(SPKI) else ""
+        key = bytes.fromhex(text)
+    except (OSError, ValueError, LookupError) as error:
+        raise argparse.ArgumentTypeError(f"this is no public key ({error})") from error
+    if len(key) != 32:
+        raise argparse.ArgumentTypeError("this is no Ed25519 public key: one has 64 hexadecimal digits")
+    return key
+
+
+def signed(key: bytes, data: bytes, signature: Any) -> bool:
+    """Whether the private key that belongs to this one signed these bytes."""
+    if not isinstance(signature, str) or not re.fullmatch("[0-9a-f]{128}", signature):
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(bytes.fromhex(signature), data)
+    except InvalidSignature:
+        return False
+    return True
+
+
 class Chain:
     """Hashes of rows by number, roots of segments, and what is wrong with them."""
 
@@ -59,7 +97,7 @@ class Chain:
         """How many rows a stub stands for."""
         kept = dict(database.execute("SELECT number, root FROM segments ORDER BY number"))
         stub = database.execute(
-            "SELECT size, hash, root, before_us, at_us, digest, key_id, mac FROM stub"
+            "SELECT size, hash, root, before_us, at_us, digest, key_id, signature FROM stub"
         ).fetchone()
         before = self.begin(stub, kept, key) if stub else bytes(32)
         seq = self.first
@@ -77,13 +115,13 @@ class Chain:
 
     def begin(self, stub: tuple[Any, ...], kept: dict[int, bytes], key: bytes | None) -> bytes:
         """Start where the stub ends: its segments' roots must be what it stands for."""
-        self.first, own, root, *others, mac = stub
+        self.first, own, root, *others, signature = stub
         size, (before_us, at_us, digest, key_id) = self.first, others
         self.roots = [kept[number] for number in range(1, size // SEGMENT + 1)]
         if size % SEGMENT or merkle(self.roots) != root:
             self.faults.append("stub: not the root of the segments that it stands for")
         told = [size, own.hex(), root.hex(), before_us, at_us, digest.hex(), key_id]
-        if key and mac != hmac.new(key, b"\x03" + encoded(told), "sha256").hexdigest():
+        if key and not signed(key, b"\x03" + encoded(told), signature):
             self.faults.append("stub: not signed by this key")
         self.hashes[size] = own
         return own
@@ -98,7 +136,7 @@ def anchors(lines: list[bytes], key: bytes | None, rows: Chain) -> Iterator[str]
     size = 0
     for number, head in enumerate(map(json.loads, lines), 1):
         told = [head[name] for name in ("size", "hash", "root", "at_us", "epoch", "key_id")]
-        if key and head["mac"] != hmac.new(key, b"\x02" + encoded(told), "sha256").hexdigest():
+        if key and not signed(key, b"\x02" + encoded(told), head["signature"]):
             yield f"head {number}: not signed by this key"
         if head["size"] < max(size, 1):
             yield f"head {number}: out of order"
@@ -209,14 +247,11 @@ def reading(path: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
 
 
-def verify(ledger: Path, head: tuple[int, str] | None = None, keys: Path | None = None) -> list[str]:
+def verify(ledger: Path, head: tuple[int, str] | None = None, key: bytes | None = None) -> list[str]:
     """Every fault, in words."""
-    beside, key = ledger.with_name(ledger.name + ".heads"), None
+    beside = ledger.with_name(ledger.name + ".heads")
     try:
         lines = beside.read_bytes().split(b"\n")[:-1] if beside.exists() else []  # first: rows only grow
-        if keys:
-            with reading(keys) as database:
-                key = database.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()[0]
         with reading(ledger) as database:
             database.execute("BEGIN")
             if database.execute("PRAGMA application_id").fetchone()[0] != MAGIC:
@@ -240,9 +275,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Verify a ledger.")
     parser.add_argument("ledger", type=Path)
     parser.add_argument("--head", type=head_of, metavar="SIZE:HASH")
-    parser.add_argument("--keys", type=Path, help="the keys.db whose key signed the heads")
+    parser.add_argument("--public-key", type=public_key, metavar="FILE|HEX", help="checks the signatures")
     told = parser.parse_args()
-    faults = verify(told.ledger, told.head, told.keys)
+    faults = verify(told.ledger, told.head, told.public_key)
     print("\n".join([*faults, "NOT whole" if faults else "whole"]))
     sys.exit(1 if faults else 0)
 

@@ -16,7 +16,7 @@ from proxy.cli.place import existing_ledger
 from proxy.cli.words import person, tenant_name
 from proxy.store import StoreRefused
 from proxy.store.export import Export, Wanted
-from proxy.store.sqlite.keyfile import read_seal
+from proxy.store.sqlite.keyfile import read_public_key
 from proxy.store.subjects import find_pseudonym
 
 
@@ -36,7 +36,8 @@ def export(
     """Tell all that is stored of a person or a tenant, with the proof of every row."""
     place = existing_ledger(path, config)
     try:
-        told = Export(place, _wanted(place, tenant, user), read_seal(place.with_name("keys.db")))
+        key = read_public_key(place.with_name("keys.db"))
+        told = Export(place, _wanted(place, tenant, user), key)
         if folder is None:
             _print(told)
         else:

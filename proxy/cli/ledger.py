@@ -17,12 +17,14 @@ import orjson
 from proxy.cli.asking import ask
 from proxy.cli.export import export
 from proxy.cli.place import existing_ledger, ledger_path
+from proxy.cli.public_key import given, public_key
 from proxy.cli.usage import moment
 from proxy.cli.words import person, tenant_name
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
-from proxy.store.sqlite.keyfile import read_seal
+from proxy.store.seal import PublicKey
+from proxy.store.sqlite.keyfile import read_public_key
 from proxy.store.sqlite.keys import SqliteKeys
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
@@ -45,17 +47,28 @@ def ledger() -> None:
 
 @ledger.command()
 @click.option("--head", callback=link, metavar="SIZE:HASH", help="A head that was kept elsewhere.")
+@click.option(
+    "--public-key",
+    "key",
+    callback=given,
+    metavar="FILE|HEX",
+    help="What checks the heads' signatures; without: the key in the keys.db beside the ledger.",
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
 @click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
 @click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def verify(head: Link | None, as_json: bool, path: Path | None, config: Path | None) -> None:
+def verify(
+    head: Link | None, key: PublicKey | None, as_json: bool, path: Path | None, config: Path | None
+) -> None:
     """Read every row against its hash, the segments' roots, all heads, and the balances."""
     place = ledger_path(path, config)
     try:
-        verdict = verify_ledger(place, seal=read_seal(place.with_name("keys.db")), anchored=head)
+        key = key or read_public_key(place.with_name("keys.db"))
+        verdict = verify_ledger(place, public_key=key, anchored=head)
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
-    _tell(verdict.faults, as_json, asdict(verdict), _found(verdict))
+    facts = asdict(verdict) | {"key_id": key and key.key_id}
+    _tell(verdict.faults, as_json, facts, _found(verdict, key))
     sys.exit(1 if verdict.faults else 0)
 
 
@@ -114,11 +127,13 @@ def prune(before: datetime, path: Path | None, config: Path | None) -> None:
 
 
 ledger.add_command(export)
+ledger.add_command(public_key)
 
 
-def _found(verdict: Verdict) -> tuple[str, ...]:
+def _found(verdict: Verdict, key: PublicKey | None) -> tuple[str, ...]:
     heads = f"{verdict.heads:,} heads" if verdict.heads else "no heads: a file that was cut short looks whole"
-    signatures = "" if verdict.signed or not verdict.heads else " (no key is here: signatures not checked)"
+    checked = f"signatures checked by key {key.key_id}" if key else "no key is here: signatures not checked"
+    signatures = f" ({checked})" if verdict.heads else ""
     pruned = f" ({verdict.pruned:,} of them pruned)" if verdict.pruned else ""
     counts = f"{verdict.rows:,} rows{pruned}, {verdict.segments:,} segments, {heads}{signatures}"
     more = (f"{verdict.more:,} more faults",) if verdict.more else ()

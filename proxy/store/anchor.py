@@ -7,14 +7,15 @@ rewritten since. It reads the rows from that head on, however long the ledger is
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proxy.ports import Clock
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Frontier, Link, leaf
 from proxy.store.fault import StoreRefused, Unreadable
-from proxy.store.heads import Head, Seal, Unread
+from proxy.store.heads import Head, Unread
 from proxy.store.reader import Reader, only
+from proxy.store.seal import Seal
 
 log = logging.getLogger("proxy.ledger")
 
@@ -85,10 +86,16 @@ class Anchor:
             return
         self._failing, self._size, self._told_s = False, tail.seq, now_s
         facts = {field: getattr(head, field) for field in heads.FIELDS}
-        log.info("ledger head", extra=facts | {"mac": head.mac})
+        log.info("ledger head", extra=facts | {"signature": head.signature})
 
     def compare(self, reader: Reader, tail: Link) -> None:
-        """Refuse a ledger that is not what its last head says it was. Raises `StoreRefused`."""
+        """Refuse a ledger that is not what its last head says it was. Raises `StoreRefused`.
+
+        Tells first which key the heads are signed with: a log kept elsewhere then holds what checks them.
+        """
+        if self._seal is not None:
+            key = self._seal.public_key
+            log.info("ledger public key", extra={"key_id": key.key_id, "public_key": key.hex})
         head, place = reader.newest_head(), reader.place
         if head is None:
             if tail.seq:
@@ -98,7 +105,7 @@ class Anchor:
                     self._shelf.name,
                 )
             return
-        if isinstance(head, Unread) or (self._seal is not None and not self._seal.signed(head)):
+        if isinstance(head, Unread) or (self._seal is not None and not head.signed_by(self._seal.public_key)):
             problem = "the last head beside it is not signed by the key in keys.db"
             remedy = "bring back the keys.db and the heads file that belong to it"
             raise StoreRefused(place, problem, f"{remedy}, or {self._shelf.put_away}")
@@ -136,6 +143,7 @@ class Anchor:
 
     def _sign(self, tail: Link, epoch: int) -> Head:
         root, seal = self._frontier.root(), self._seal
-        key_id = seal.key_id if seal else None
+        key_id = seal.public_key.key_id if seal else None
         bare = (tail.seq, tail.hash.hex(), root.hex() if root else None, self._clock.wall_us(), epoch, key_id)
-        return Head(*bare, mac=seal.mac(Head(*bare, mac=None)) if seal else None)
+        head = Head(*bare, signature=None)
+        return replace(head, signature=seal.sign(head.signed_bytes())) if seal else head

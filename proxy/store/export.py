@@ -18,13 +18,19 @@ import orjson
 from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Head, Seal
+from proxy.store.heads import Head
 from proxy.store.reader import Reader, open_reader
+from proxy.store.seal import PublicKey
 from proxy.store.stub import read_stub
 
 MEMBERS = "SELECT hash FROM rows WHERE seq > ? AND seq <= ? ORDER BY seq"
 
 FORMAT = "fallthrough-export/1"
+
+NOTE = (
+    "This key came with the export, so it proves nothing by itself: whoever forged one would have named"
+    " another. Check the head's signature with the key that was published elsewhere; this must be the same."
+)
 
 SLICE = f"""
 SELECT {", ".join(COLUMNS)}, prev, hash FROM rows
@@ -76,10 +82,10 @@ class Wanted:
 class Export:
     """One export under way: lines of rows, and after them the manifest."""
 
-    def __init__(self, place: Place, wanted: Wanted, seal: Seal | None) -> None:
+    def __init__(self, place: Place, wanted: Wanted, public_key: PublicKey | None) -> None:
         self._place = place
         self._wanted = wanted
-        self._seal = seal
+        self._public_key = public_key
         self._head: Head | None = None
         self._digest = sha256()
         self._kinds: Counter[str] = Counter()
@@ -91,7 +97,7 @@ class Export:
     def rows(self) -> Iterator[bytes]:
         """Each row as a line of JSON. Raises `StoreRefused` where the ledger is not what it was."""
         with closing(open_reader(self._place)) as reader:
-            self._head = _newest(reader, self._seal)
+            self._head = _newest(reader, self._public_key)
             self._end, stub = _last(reader), read_stub(reader)
             self._pruned = stub.size if stub else 0
             proof = _Proof(reader, self._head)
@@ -116,6 +122,7 @@ class Export:
             "ledger": {"rows": self._end.seq, "pruned": self._pruned, "hash": self._end.hash.hex()},
             "tree_rows": _covered(head),
             "head": None if head is None else asdict(head),
+            "signed_by": None if head is None else _signer(self._public_key),
             "columns": dict(MEANINGS),
         }
 
@@ -174,12 +181,19 @@ def _last(reader: Reader) -> Link:
     return GENESIS if found is None else Link(*found)
 
 
-def _newest(reader: Reader, seal: Seal | None) -> Head | None:
+def _newest(reader: Reader, public_key: PublicKey | None) -> Head | None:
     """The last head that can be trusted as far as is known here. Read before the rows, which only grow."""
     for head in reversed(reader.heads()):
-        if isinstance(head, Head) and (seal is None or seal.signed(head)):
+        if isinstance(head, Head) and (public_key is None or head.signed_by(public_key)):
             return head
     return None
+
+
+def _signer(public_key: PublicKey | None) -> dict[str, str] | None:
+    """Whose signature the head has been found to bear; None: no key was at hand."""
+    if public_key is None:
+        return None
+    return {"key_id": public_key.key_id, "public_key": public_key.hex, "note": NOTE}
 
 
 def _covered(head: Head | None) -> int:

@@ -2,15 +2,13 @@
 
 A chain alone does not show that it was cut short, rewritten from some row on, or put back to
 yesterday's: a head from before does. Each is a line of JSON in a file beside the ledger and a line
-in the log, signed with a key that lies in `keys.db` (HMAC-SHA256: who can check can also sign).
+in the log, signed with a key that stays in `keys.db` (`seal.py`): who checks one cannot make one.
 `anchor.py` decides when; `verify.py` reads them all. Nothing here reads or writes the ledger.
 """
 
-import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import NoneType
 
@@ -18,6 +16,7 @@ import orjson
 
 from proxy.store.chain import Value, canonical
 from proxy.store.fault import StoreRefused
+from proxy.store.seal import PublicKey
 
 SIGNED = b"\x02"
 """Begins what is signed, so that no head can pass for a row or a node."""
@@ -31,7 +30,7 @@ SHAPE: Mapping[str, tuple[type, ...]] = {
     "at_us": (int,),
     "epoch": (int,),
     "key_id": (str, NoneType),
-    "mac": (str, NoneType),
+    "signature": (str, NoneType),
 }
 """What a line must be, exactly."""
 
@@ -51,12 +50,15 @@ class Head:
     at_us: int
     epoch: int
     key_id: str | None
-    mac: str | None
+    signature: str | None
     """Over all the fields above; None where no key was at hand."""
 
     def signed_bytes(self) -> bytes:
         values: tuple[Value, ...] = (self.size, self.hash, self.root, self.at_us, self.epoch, self.key_id)
         return SIGNED + canonical(values)
+
+    def signed_by(self, public_key: PublicKey) -> bool:
+        return public_key.signed(self.signed_bytes(), self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +66,6 @@ class Unread:
     """A line of the heads file that is no head."""
 
     line: int
-
-
-class Seal:
-    """Signs heads and stubs, and knows its own signature."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-        self.key_id = sha256(b"fallthrough head key" + key).hexdigest()[:16]
-
-    def sign(self, data: bytes) -> str:
-        return hmac.new(self._key, data, sha256).hexdigest()
-
-    def mac(self, head: Head) -> str:
-        return self.sign(head.signed_bytes())
-
-    def signed(self, head: Head) -> bool:
-        return head.mac is not None and hmac.compare_digest(head.mac, self.mac(head))
 
 
 def heads_path(ledger: Path) -> Path:

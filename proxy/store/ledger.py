@@ -16,9 +16,9 @@ from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progr
 from proxy.store import acts, retention
 from proxy.store.backing import Backing, Lending
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Seal
 from proxy.store.journal import Journal, Result, Work
 from proxy.store.postgres.backing import join
+from proxy.store.seal import Seal
 from proxy.store.sqlite.backing import own
 from proxy.store.tables import Touched
 from proxy.store.writer import Pace, Writer

@@ -8,7 +8,7 @@ a segment at a time. Killed in between, the next pruning goes on: rows beneath t
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import orjson
@@ -18,11 +18,12 @@ from proxy.ports import Act, Declined
 from proxy.store.acts import row_of
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf, segment_root
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Head, Seal
+from proxy.store.heads import Head
 from proxy.store.journal import Journal
 from proxy.store.reader import Reader, only, open_reader
 from proxy.store.replay import Replay
 from proxy.store.report import MEASURES, SETTLED
+from proxy.store.seal import Seal
 from proxy.store.stub import DAY_US, WINDOW_S, Stub, past_digest, read_past, read_stub
 from proxy.store.tables import Tables
 
@@ -83,12 +84,11 @@ def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> No
         return
     _refuse_outdated(tables, plan)
     if seal is not None:
-        stub = replace(stub, key_id=seal.key_id)
-        stub = replace(stub, mac=stub.mac_by(seal))
+        stub = replace(stub, key_id=seal.public_key.key_id)
+        stub = replace(stub, signature=seal.sign(stub.signed_bytes()))
     tables.append(row_of("prune", act, told=stub.entries()))
-    values = (stub.size, stub.hash, stub.root, stub.before_us, stub.at_us, stub.digest, stub.key_id, stub.mac)
     tables.execute("DELETE FROM stub")
-    tables.execute("INSERT INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+    tables.execute("INSERT INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", *astuple(stub))
     tables.execute("DELETE FROM past")
     for line in plan.past:
         tables.execute("INSERT INTO past (what) VALUES (?)", line)

@@ -6,7 +6,6 @@ rows begins where it ends. It is signed like a head, and a `prune` row in the ch
 so that neither the key nor the chain alone can move it.
 """
 
-import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,8 +14,8 @@ from typing import Any
 import orjson
 
 from proxy.store.chain import Link, canonical
-from proxy.store.heads import Seal
 from proxy.store.reader import Reader
+from proxy.store.seal import PublicKey
 
 SIGNED = b"\x03"
 """Begins what is signed, so that no stub can pass for a head, a row or a node."""
@@ -26,7 +25,7 @@ WINDOW_S = 32 * 86_400
 """No limit's window is longer. A counter whose window began earlier than this before the moment that rows
 were pruned by is over, and need not be kept."""
 
-STUB = "SELECT size, hash, root, before_us, at_us, digest, key_id, mac FROM stub"
+STUB = "SELECT size, hash, root, before_us, at_us, digest, key_id, signature FROM stub"
 PAST = "SELECT what FROM past ORDER BY line"
 
 BEGIN = "(SELECT coalesce(max(size), 0) FROM stub)"
@@ -46,7 +45,7 @@ class Stub:
     digest: bytes
     """Over the lines of `past`."""
     key_id: str | None
-    mac: str | None = None
+    signature: str | None = None
 
     @property
     def link(self) -> Link:
@@ -63,13 +62,12 @@ class Stub:
         facts = [self.size, self.hash.hex(), self.root.hex(), self.before_us, self.digest.hex()]
         return orjson.dumps([facts]).decode()
 
-    def mac_by(self, seal: Seal) -> str:
-        """The signature that it must have."""
+    def signed_bytes(self) -> bytes:
         facts = (self.size, self.hash.hex(), self.root.hex(), self.before_us, self.at_us, self.digest.hex())
-        return seal.sign(SIGNED + canonical((*facts, self.key_id)))
+        return SIGNED + canonical((*facts, self.key_id))
 
-    def signed_by(self, seal: Seal) -> bool:
-        return self.mac is not None and hmac.compare_digest(self.mac, self.mac_by(seal))
+    def signed_by(self, public_key: PublicKey) -> bool:
+        return public_key.signed(self.signed_bytes(), self.signature)
 
 
 def read_stub(reader: Reader) -> Stub | None:

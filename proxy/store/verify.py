@@ -15,9 +15,10 @@ from typing import Any
 from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
 from proxy.store.fault import Unreadable
-from proxy.store.heads import Head, Seal, Unread
+from proxy.store.heads import Head, Unread
 from proxy.store.reader import Reader, only, open_reader
 from proxy.store.replay import SLICE_ROWS, Replay, tables
+from proxy.store.seal import PublicKey
 from proxy.store.stub import Stub, read_past, read_stub
 
 FAULTS_MAX = 100
@@ -49,14 +50,14 @@ class Verdict:
 class Trace:
     """The chain as read so far, and everything about it that did not fit."""
 
-    def __init__(self, told: Sequence[Head | Unread], anchored: Link | None, seal: Seal | None) -> None:
+    def __init__(self, told: Sequence[Head | Unread], anchored: Link | None, key: PublicKey | None) -> None:
         self.link = GENESIS
         self.segments = 0
         self.faults: list[str] = []
         self.more = 0
         self._leaves: list[bytes] = []
         self._frontier = Frontier()
-        self._heads = deque(self._sound_heads(told, seal))
+        self._heads = deque(self._sound_heads(told, key))
         self._anchored = anchored
 
     def fault(self, words: str) -> None:
@@ -65,10 +66,10 @@ class Trace:
         else:
             self.more += 1
 
-    def begin(self, stub: Stub, roots: list[bytes], seal: Seal | None) -> None:
+    def begin(self, stub: Stub, roots: list[bytes], key: PublicKey | None) -> None:
         """Start after a stub: its rows are gone, the roots of their segments are not."""
-        if seal and not stub.signed_by(seal):
-            self.fault("the stub is not signed by the key in keys.db")
+        if key and not stub.signed_by(key):
+            self.fault(f"the stub is not signed by key {key.key_id}")
         for root in roots:
             self._pass_old_heads(stub)
             self._frontier.add(root)
@@ -153,13 +154,13 @@ class Trace:
             elif head.size == stub.size and head.hash != stub.hash.hex():
                 self.fault(f"the head of row {head.size} has another hash than the stub")
 
-    def _sound_heads(self, told: Sequence[Head | Unread], seal: Seal | None) -> list[Head]:
+    def _sound_heads(self, told: Sequence[Head | Unread], key: PublicKey | None) -> list[Head]:
         sound: list[Head] = []
         for number, head in enumerate(told, 1):
             if isinstance(head, Unread):
                 self.fault(f"heads file, line {number}: this is no head")
-            elif seal and not seal.signed(head):
-                self.fault(f"heads file, line {number}: not signed by the key in keys.db")
+            elif key and not head.signed_by(key):
+                self.fault(f"heads file, line {number}: not signed by key {key.key_id}")
             elif sound and head.size < sound[-1].size:
                 self.fault(f"heads file, line {number}: out of order")
             else:
@@ -171,24 +172,24 @@ class _Moved(Exception):
     """Rows were pruned while they were read."""
 
 
-def verify(place: Place, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
-    """Read everything once. `anchored` is a head kept elsewhere; `seal` checks signatures.
+def verify(place: Place, *, public_key: PublicKey | None = None, anchored: Link | None = None) -> Verdict:
+    """Read everything once. `anchored` is a head kept elsewhere; `public_key` checks signatures.
 
     Raises `StoreRefused` where there is nothing of ours to read.
     """
     while True:
         try:
             with closing(open_reader(place)) as reader:
-                return _verify(reader, seal, anchored)
+                return _verify(reader, public_key, anchored)
         except _Moved:
             continue
 
 
-def _verify(reader: Reader, seal: Seal | None, anchored: Link | None) -> Verdict:
+def _verify(reader: Reader, key: PublicKey | None, anchored: Link | None) -> Verdict:
     told = reader.heads()  # before the rows, so that none is ahead of them
-    trace, replay, stub = Trace(told, anchored, seal), Replay(), None
+    trace, replay, stub = Trace(told, anchored, key), Replay(), None
     try:
-        stub = _begin(reader, trace, replay, seal)
+        stub = _begin(reader, trace, replay, key)
         while _slice(reader, trace, replay, stub):
             pass
         trace.end()
@@ -202,18 +203,18 @@ def _verify(reader: Reader, seal: Seal | None, anchored: Link | None) -> Verdict
         hash=trace.link.hash.hex(),
         segments=trace.segments,
         heads=len(told),
-        signed=seal is not None and bool(told),
+        signed=key is not None and bool(told),
         faults=tuple(trace.faults),
         more=trace.more,
     )
 
 
-def _begin(reader: Reader, trace: Trace, replay: Replay, seal: Seal | None) -> Stub | None:
+def _begin(reader: Reader, trace: Trace, replay: Replay, key: PublicKey | None) -> Stub | None:
     reader.begin()
     stub = read_stub(reader)
     if stub is not None:
         sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        trace.begin(stub, [root for (root,) in reader.select(sql, stub.size // SEGMENT_ROWS)], seal)
+        trace.begin(stub, [root for (root,) in reader.select(sql, stub.size // SEGMENT_ROWS)], key)
         replay.carry(read_past(reader))
     reader.end()
     return stub

@@ -78,7 +78,7 @@ def second(*words):
 
 
 def test_an_export_to_a_folder_is_read_and_proved_by_a_program_that_is_not_ours(store, tmp_path):
-    folder, keys = tmp_path / "given" / "alice", tmp_path / "keys.db"
+    folder = tmp_path / "given" / "alice"
     told = run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE, "--to", str(folder))
     assert (told.exit_code, told.stdout) == (0, "")
     assert "2 rows, 0 with a proof of their own" in told.stderr
@@ -87,8 +87,14 @@ def test_an_export_to_a_folder_is_read_and_proved_by_a_program_that_is_not_ours(
     assert [row["kind"] for row in rows] == ["reserve", "commit"]
     assert set(rows[0]) == set(manifest["columns"]), "every column is explained"
     assert (folder / "rows.jsonl").stat().st_mode & 0o777 == 0o600
-    judged = second(folder, "--keys", keys, "--ledger", store.path, "--head", json.dumps(manifest["head"]))
+    key = run(store, "ledger", "public-key").stdout.strip()
+    assert manifest["signed_by"]["public_key"] == key
+    against = ("--public-key", key, "--ledger", store.path, "--head", json.dumps(manifest["head"]))
+    judged = second(folder, *against)
     assert (judged.returncode, judged.stdout, judged.stderr) == (0, "holds\n", "")
+    assert second(folder, "--public-key", key).stdout == "holds\n"
+    assert second(folder, "--public-key", "ab" * 32).returncode == 1
+    assert "--public-key: this is no Ed25519 public key" in second(folder, "--public-key", key[:-2]).stderr
     (folder / "rows.jsonl").write_text("")
     assert second(folder).returncode == 1
 

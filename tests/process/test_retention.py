@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from proxy.store import heads, open_keys
+from proxy.store.sqlite.keyfile import read_public_key
 from tests.kit.killed import run_killed
 from tests.kit.processes import house
 from tests.kit.second import second_verifier
@@ -100,7 +101,7 @@ def test_a_pruning_killed_at_any_step_is_ended_by_the_next_owner(filled, tmp_pat
     assert store.query("SELECT min(seq) FROM rows") == [(2049,)]
     assert len(store.query("SELECT 1 FROM rows WHERE kind = 'prune'")) == 1
     assert store.faults() == ()
-    assert second_verifier().verify(store.path, keys=tmp_path / "keys.db") == []
+    assert second_verifier().verify(store.path, key=read_public_key(tmp_path / "keys.db").raw) == []
 
 
 def test_the_table_s_retention_prunes_by_itself(filled, tmp_path):

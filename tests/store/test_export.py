@@ -10,6 +10,8 @@ import pytest
 from proxy.store import StoreRefused, heads, open_keys
 from proxy.store.chain import SEGMENT_ROWS, Tree, node
 from proxy.store.export import Export, Wanted
+from proxy.store.seal import Seal
+from proxy.store.sqlite.keyfile import read_public_key
 from proxy.store.subjects import find_pseudonym
 from tests.kit.second import second_verifier
 from tests.store import attacker
@@ -50,8 +52,14 @@ def alice(store):
     return find_pseudonym(store.path.with_name("keys.db"), "acme", "person-7")
 
 
+@pytest.fixture(scope="module")
+def key(store):
+    """All that who checks an export has of the house."""
+    return read_public_key(store.path.with_name("keys.db"))
+
+
 def lines(store, wanted):
-    told = Export(store.path, wanted, None)
+    told = Export(store.path, wanted, read_public_key(store.path.with_name("keys.db")))
     return [*told.rows(), json.dumps({"manifest": told.manifest()}).encode() + b"\n"]
 
 
@@ -97,9 +105,9 @@ def test_a_tenant_s_export_has_all_persons_and_acts_of_that_tenant(store):
     assert rows[-1]["kind"] == "erase"
 
 
-def test_an_untouched_export_holds_against_head_key_and_ledger(store, exported):
+def test_an_untouched_export_holds_against_head_key_and_ledger(store, exported, key):
     head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
-    assert exported(kept=head, keys=store.path.with_name("keys.db"), ledger=store.path) == []
+    assert exported(kept=head, key=key.raw, ledger=store.path) == []
 
 
 def cheaper(rows, manifest):
@@ -147,7 +155,7 @@ CHANGES = (cheaper, left_out, left_out_and_counted, path_bent, path_cut, path_le
 @pytest.mark.parametrize(
     "change", [*CHANGES, another_head, somebody_else], ids=lambda change: change.__name__
 )
-def test_a_changed_export_is_seen(store, exported, change):
+def test_a_changed_export_is_seen(store, exported, key, change):
     head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
 
     def changed(rows, manifest):
@@ -155,7 +163,57 @@ def test_a_changed_export_is_seen(store, exported, change):
         body = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
         manifest["sha256"] = SECOND.hashlib.sha256(body).hexdigest()
 
-    assert exported(changed, kept=head, keys=store.path.with_name("keys.db"), ledger=store.path) != []
+    assert exported(changed, kept=head, key=key.raw, ledger=store.path) != []
+
+
+def flipped_signature(head):
+    head["signature"] = f"{int(head['signature'], 16) ^ 1:0128x}"
+
+
+def without_signature(head):
+    head["signature"] = None
+
+
+def later_head(head):
+    head["at_us"] += 1
+
+
+def test_an_export_is_verified_with_the_public_key_alone(exported, key):
+    assert exported(key=key.raw) == []
+
+
+@pytest.mark.parametrize(
+    "change", [flipped_signature, without_signature, later_head], ids=lambda change: change.__name__
+)
+def test_a_head_that_the_key_did_not_sign_proves_no_export(exported, key, change):
+    def changed(rows, manifest):
+        change(manifest["head"])
+
+    assert exported(changed, key=key.raw) == ["manifest: its head is not signed by this key"]
+
+
+def test_a_forger_s_own_key_in_the_manifest_proves_nothing(exported, key):
+    other = Seal(b"o" * 32)
+
+    def forged(rows, manifest):
+        head = heads.Head(**manifest["head"] | {"key_id": other.public_key.key_id})
+        manifest["head"] |= {"key_id": head.key_id, "signature": other.sign(head.signed_bytes())}
+        manifest["signed_by"] |= {"key_id": head.key_id, "public_key": other.public_key.hex}
+
+    assert exported(forged, key=other.public_key.raw) == [], "in itself it holds"
+    assert exported(forged, key=key.raw) == [
+        "manifest: its head is not signed by this key",
+        "manifest: it names another key than the one given",
+    ]
+
+
+def test_the_manifest_names_the_key_and_says_what_that_is_worth(store, key):
+    manifest = json.loads(lines(store, Wanted("acme"))[-1])["manifest"]
+    told = manifest["signed_by"]
+    assert (told["key_id"], told["public_key"]) == (manifest["head"]["key_id"], key.hex)
+    assert "proves nothing by itself" in told["note"]
+    bare = Export(store.path, Wanted("acme"), None).manifest()
+    assert bare["signed_by"] is None, "nobody here could tell whose signature it is"
 
 
 def test_a_ledger_that_was_changed_is_not_exported_as_if_nothing_were(store, alice, tmp_path):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from contextlib import closing
+from dataclasses import replace
 
 import apsw
 import pytest
@@ -13,14 +14,16 @@ from proxy.ports import Granted
 from proxy.store import StoreRefused, chain, heads, open_keys, open_ledger, verify
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root
-from proxy.store.heads import Head, Seal, heads_path
-from proxy.store.sqlite.keyfile import read_seal
+from proxy.store.heads import Head, heads_path
+from proxy.store.seal import Seal
+from proxy.store.sqlite.keyfile import read_public_key
 from proxy.store.writer import Pace
 from tests.store.making import WALL_US, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 NEVER = 10**9
 SEAL = Seal(b"k" * 32)
+OTHER = Seal(b"o" * 32)
 
 
 def paced(rows=NEVER, seconds=NEVER):
@@ -82,9 +85,27 @@ async def test_a_head_is_in_the_log_with_all_that_is_in_the_file(file, caplog):
     [head] = heads.read(file.path)
     [line] = [record for record in caplog.records if record.getMessage() == "ledger head"]
     assert {name: getattr(line, name) for name in heads.SHAPE} == json.loads(heads.dump(head))
-    assert SEAL.signed(head)
-    assert head.key_id == SEAL.key_id
-    assert not Seal(b"other" * 8).signed(head)
+    assert head.signed_by(SEAL.public_key)
+    assert head.key_id == SEAL.public_key.key_id
+    assert not head.signed_by(OTHER.public_key)
+
+
+async def test_a_start_tells_the_key_that_checks_what_it_will_sign(file, caplog):
+    caplog.set_level(logging.INFO, "proxy.ledger")
+    async with file.open(seal=SEAL):
+        pass
+    [line] = [record for record in caplog.records if record.getMessage() == "ledger public key"]
+    assert (line.key_id, line.public_key) == (SEAL.public_key.key_id, SEAL.public_key.hex)
+
+
+async def test_a_start_refuses_a_head_signed_anew_with_another_key(file):
+    async with file.open(paced(rows=1), seal=SEAL) as ledger:
+        await ledger.reserve(hold("c1", claim(1)))
+    [head] = heads.read(file.path)
+    forged = replace(head, key_id=OTHER.public_key.key_id)
+    forged = replace(forged, signature=OTHER.sign(forged.signed_bytes()))
+    heads_path(file.path).write_bytes(heads.dump(forged))
+    assert "the last head beside it is not signed by the key in keys.db" in await refused(file.path)
 
 
 async def test_a_heads_file_that_takes_nothing_stops_no_call_and_is_tried_again(file, monkeypatch, caplog):
@@ -138,13 +159,14 @@ async def refused(path, seal=SEAL):
     "change",
     [
         lambda head: {**head, "size": head["size"] - 1},
-        lambda head: {**head, "mac": None},
-        lambda head: {**head, "mac": "0" * 64},
+        lambda head: {**head, "signature": None},
+        lambda head: {**head, "signature": "0" * 128},
+        lambda head: {**head, "signature": f"{int(head['signature'], 16) ^ 1:0128x}"},
         lambda head: {**head, "size": True},
         lambda head: {**head, "more": 1},
         lambda _: [],
     ],
-    ids=["changed", "not signed", "signed by nobody", "no number", "more than a head", "a list"],
+    ids=["changed", "not signed", "signed by nobody", "one bit", "no number", "more than a head", "a list"],
 )
 async def test_a_head_that_our_key_did_not_sign_is_not_believed(file, change):
     async with file.open(paced(rows=1), seal=SEAL) as ledger:
@@ -154,9 +176,9 @@ async def test_a_head_that_our_key_did_not_sign_is_not_believed(file, change):
     sound = beside.read_bytes()
     beside.write_text(json.dumps(change(json.loads(sound.splitlines()[-1]))) + "\n")
     assert "not signed by the key in keys.db; bring back the keys.db" in await refused(file.path)
-    assert verify.verify(file.path, seal=SEAL).faults != ()
+    assert verify.verify(file.path, public_key=SEAL.public_key).faults != ()
     beside.write_bytes(sound)
-    assert "not signed by the key in keys.db" in await refused(file.path, Seal(b"another" * 5))
+    assert "not signed by the key in keys.db" in await refused(file.path, OTHER)
 
 
 async def test_a_heads_file_that_cannot_be_read_is_refused(file):
@@ -222,22 +244,22 @@ async def test_verifying_beside_a_writer_finds_it_whole(file, monkeypatch):
             working = group.create_task(work())
             verdicts = []
             while not working.done():
-                verdicts.append(await asyncio.to_thread(verify.verify, file.path, seal=SEAL))
+                verdicts.append(await asyncio.to_thread(verify.verify, file.path, public_key=SEAL.public_key))
     assert [verdict.faults for verdict in verdicts] == [()] * len(verdicts)
-    last = verify.verify(file.path, seal=SEAL)
+    last = verify.verify(file.path, public_key=SEAL.public_key)
     assert (last.rows, last.segments, last.signed) == (1040, 1, True)
 
 
 async def test_the_key_that_signs_heads_lies_in_the_key_file_and_stays(tmp_path):
     path = tmp_path / "keys.db"
-    assert read_seal(path) is None
+    assert read_public_key(path) is None
     async with open_keys(path, clock=StillClock()) as keys:
-        first = keys.seal.key_id
+        first = keys.seal.public_key
     async with open_keys(path, clock=StillClock()) as keys:
-        assert keys.seal.key_id == first
-    assert read_seal(path).key_id == first
+        assert keys.seal.public_key == first
+    assert read_public_key(path) == first
     async with open_keys(tmp_path / "other" / "keys.db", clock=StillClock()) as keys:
-        assert keys.seal.key_id != first
+        assert keys.seal.public_key != first
 
 
 async def test_every_column_is_hashed(file):
@@ -293,10 +315,10 @@ def test_a_growing_root_is_that_of_rfc_6962(count):
 
 
 def test_a_head_is_signed_over_all_of_it():
-    head = Head(5, "ab" * 32, None, 7, 2, SEAL.key_id, None)
+    head = Head(5, "ab" * 32, None, 7, 2, SEAL.public_key.key_id, None)
     others = (
-        Head(6, "ab" * 32, None, 7, 2, SEAL.key_id, None),
-        Head(5, "ab" * 32, "cd" * 32, 7, 2, SEAL.key_id, None),
+        Head(6, "ab" * 32, None, 7, 2, SEAL.public_key.key_id, None),
+        Head(5, "ab" * 32, "cd" * 32, 7, 2, SEAL.public_key.key_id, None),
         Head(5, "ab" * 32, None, 7, 2, None, None),
     )
-    assert len({SEAL.mac(each) for each in (head, *others)}) == 4
+    assert len({SEAL.sign(each.signed_bytes()) for each in (head, *others)}) == 4

@@ -11,6 +11,7 @@ from proxy.store.writer import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 from tests.store.making import charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
 
 USD = "tenant=acme/nano_usd/month"
 HASTY = Pace(note_s=0.001)
@@ -134,32 +135,39 @@ class CountingVfs(apsw.VFS):
 
 
 @pytest.fixture
+def file(tmp_path):
+    opened = SqliteStore(tmp_path)
+    yield opened
+    assert opened.faults() == ()
+
+
+@pytest.fixture
 def counting():
     vfs = CountingVfs()
     yield vfs
     vfs.unregister()
 
 
-async def test_notes_of_a_lone_stream_flush_nothing_and_later_commits_flush_again(store, counting):
-    async with store.open(replace(HASTY, idle_s=0.001)) as ledger:
+async def test_notes_of_a_lone_stream_flush_nothing_and_later_commits_flush_again(file, counting):
+    async with file.open(replace(HASTY, idle_s=0.001)) as ledger:
         await ledger.reserve(hold("c1", claim(1000)))
         await until(lambda: ledger._writer._backing.wal_pages == 0)  # what the commit left to do is done
         ledger.note(progress("c1", 39))  # the WAL begins anew with it, which is flushed once
-        await noted(store, "c1")
+        await noted(file, "c1")
         before = counting.flushes
         assert before > 0
         for tokens in range(40, 80):
             ledger.note(progress("c1", tokens))
             await until(
-                lambda tokens=tokens: f'"nano_usd":{5 * tokens},' in (store.query(SEEN, "c1")[0][0] or "")
+                lambda tokens=tokens: f'"nano_usd":{5 * tokens},' in (file.query(SEEN, "c1")[0][0] or "")
             )
         assert counting.flushes == before
         await ledger.commit(settlement("c1", charge(8)))
         assert counting.flushes > before
 
 
-async def test_a_disk_that_takes_no_note_is_no_trouble_until_a_batch_finds_it_so(store, caplog):
-    async with store.open(HASTY) as ledger:
+async def test_a_disk_that_takes_no_note_is_no_trouble_until_a_batch_finds_it_so(file, caplog):
+    async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(100)))
         journal = ledger._writer._journal
         written, journal.progressed = journal.progressed, failing
@@ -169,7 +177,7 @@ async def test_a_disk_that_takes_no_note_is_no_trouble_until_a_batch_finds_it_so
         assert ledger.trouble is None
         await ledger.commit(settlement("c1", charge(8)))
         assert journal.tables.connection.pragma("synchronous") == 2, "FULL again"
-    assert store.balance() == (8, 0)
+    assert file.balance() == (8, 0)
 
 
 def failing(_progress):

@@ -8,12 +8,13 @@ import asyncpg
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Granted, Spent
+from proxy.ports import Granted, Progress, Spent
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
-from proxy.store.heads import Seal
 from proxy.store.postgres.database import LEDGER, connect
+from proxy.store.seal import Seal
 from proxy.store.writer import Pace
+from proxy.usage import Usage
 from tests.kit.postgres import Server, programs
 from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import PostgresStore
@@ -198,6 +199,19 @@ async def test_a_connection_lost_in_a_batch_binds_nobody_and_loses_no_settlement
         assert store.balance() == (8, 0)
     assert store.kinds("c1") == ["reserve", "commit"]
     assert store.kinds("c2") in ([], ["reserve", "release"])
+
+
+async def test_notes_that_cannot_be_written_are_lost_and_no_trouble(store, caplog):
+    async with replica(store, replace(HASTY, idle_s=3600, note_s=0.001)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        backing = ledger._writer._backing
+        torn = Torn(backing._session, "BEGIN; SET LOCAL synchronous_commit TO off", done_first=False)
+        backing._session = backing.tables.session = torn
+        ledger.note(Progress("c1", Usage(1, 2), 5, "vllm", "m", (charge(3),)))
+        await until(lambda: "could not be noted" in caplog.text)
+        assert ledger.trouble is None
+        await ledger.commit(settlement("c1", charge(8)))
+    assert store.balance() == (8, 0)
 
 
 async def test_a_defect_in_one_request_spares_its_neighbours_even_where_the_server_would_not(store):

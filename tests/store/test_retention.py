@@ -13,9 +13,11 @@ from proxy.store import StoreRefused, heads, replay, report, retention
 from proxy.store.anchor import Cadence
 from proxy.store.chain import SEGMENT_ROWS, Link
 from proxy.store.export import Export, Wanted
-from proxy.store.heads import Seal
+from proxy.store.reader import open_reader
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import open_file_to_read
 from proxy.store.sqlite.tables import last
+from proxy.store.stub import read_stub
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.kit.second import second_verifier
@@ -65,7 +67,7 @@ async def lived(store):
 def grown(tmp_path_factory):
     store = SqliteStore(tmp_path_factory.mktemp("grown"))
     asyncio.run(lived(store))
-    assert verify(store.path, seal=SEAL).faults == ()
+    assert verify(store.path, public_key=SEAL.public_key).faults == ()
     return store
 
 
@@ -83,10 +85,11 @@ async def prune(store, number, name="prune_1"):
         return await ledger.prune(act(name, WALL_US + 95 * DAY_US), WALL_US + number * DAY_US)
 
 
-def judged(path, head=None, keys=None):
+def judged(path, head=None, key=None):
     """Whether each of the verifiers finds it whole."""
-    first = verify(path, seal=SEAL if keys else None, anchored=head).faults
-    return not first, not SECOND.verify(path, (head.seq, head.hash.hex()) if head else None, keys)
+    first = verify(path, public_key=key, anchored=head).faults
+    given = (head.seq, head.hash.hex()) if head else None
+    return not first, not SECOND.verify(path, given, key and key.raw)
 
 
 def head_of(store):
@@ -105,7 +108,7 @@ async def test_whole_segments_of_older_rows_go_and_the_rest_is_proved(store):
     assert store.query("SELECT * FROM rows WHERE seq > ? AND seq <= ?", 2 * SEGMENT_ROWS, head.seq) == rows
     assert judged(store.path) == (True, True)
     assert judged(store.path, head) == (True, True), "the head kept from before"
-    verdict = verify(store.path, seal=SEAL)
+    verdict = verify(store.path, public_key=SEAL.public_key)
     assert (verdict.faults, verdict.pruned, verdict.signed) == ((), 2 * SEGMENT_ROWS, True)
     assert replay.check(store.path) == ()
     ((kind, who, call_id),) = store.query(
@@ -275,16 +278,34 @@ async def test_what_is_left_cannot_be_changed_unseen(store, change):
     assert judged(store.path) == (False, False)
 
 
-async def test_a_stub_made_up_by_who_has_no_key_is_seen(store, tmp_path):
-    keys = tmp_path / "keys.db"
-    with closing(apsw.Connection(str(keys))) as connection:
-        connection.execute("CREATE TABLE secrets (name, value)")
-        connection.execute("INSERT INTO secrets VALUES ('heads', ?)", (b"k" * 32,))
+def unsigned(stub):
+    return None
+
+
+def scribbled(stub):
+    return "00"
+
+
+def bit_flipped(stub):
+    return f"{int(stub.signature, 16) ^ 1:0128x}"
+
+
+def signed_by_another(stub):
+    return Seal(b"o" * 32).sign(stub.signed_bytes())
+
+
+@pytest.mark.parametrize(
+    "forge", [unsigned, scribbled, bit_flipped, signed_by_another], ids=lambda forge: forge.__name__
+)
+async def test_a_stub_made_up_by_who_has_no_key_is_seen(store, forge):
     await prune(store, 2)
-    assert judged(store.path, keys=keys) == (True, True)
+    assert judged(store.path, key=SEAL.public_key) == (True, True)
+    with closing(open_reader(store.path)) as reader:
+        stub = read_stub(reader)
     with attacker.breaking_in(store.path) as connection:
-        connection.execute("UPDATE stub SET mac = '00'")
-    assert judged(store.path, keys=keys) == (False, False)
+        connection.execute("UPDATE stub SET signature = ?", (forge(stub),))
+    assert judged(store.path, key=SEAL.public_key) == (False, False)
+    assert judged(store.path) == (True, True), "nothing but the signature shows it"
 
 
 async def test_a_head_given_of_a_row_that_went_is_said_to_be_too_old(store):
@@ -299,7 +320,7 @@ async def test_a_head_given_of_a_row_that_went_is_said_to_be_too_old(store):
 
 async def test_an_export_of_a_pruned_ledger_is_proved_all_the_same(store, tmp_path):
     await prune(store, 2)
-    told = Export(store.path, Wanted(ACME.tenant, ACME.user), SEAL)
+    told = Export(store.path, Wanted(ACME.tenant, ACME.user), SEAL.public_key)
     lines = list(told.rows())
     manifest = told.manifest()
     assert manifest["ledger"]["pruned"] == 2 * SEGMENT_ROWS
@@ -323,7 +344,7 @@ async def test_rows_go_while_calls_come_and_a_verifier_reads(store):
         pruning = group.create_task(ledger.prune(act("prune_1"), WALL_US + 90 * DAY_US))
         verdicts = []
         while not (calling.done() and pruning.done()):
-            verdicts.append(await asyncio.to_thread(verify, store.path, seal=SEAL))
+            verdicts.append(await asyncio.to_thread(verify, store.path, public_key=SEAL.public_key))
     assert pruning.result() == 3 * SEGMENT_ROWS
     assert [verdict.faults for verdict in verdicts] == [()] * len(verdicts)
     assert judged(store.path) == (True, True)

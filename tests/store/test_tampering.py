@@ -13,7 +13,8 @@ import pytest
 
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link
-from proxy.store.heads import Seal, heads_path
+from proxy.store.heads import heads_path
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import open_file_to_read
 from proxy.store.sqlite.tables import last
 from proxy.store.verify import verify
@@ -63,7 +64,7 @@ def kept(tmp_path_factory):
     yesterday = store.path.with_name("yesterday.db")
     shutil.copy(store.path, yesterday)
     asyncio.run(work(store, 450, 100))
-    assert verify(store.path, seal=SEAL).faults == ()
+    assert verify(store.path, public_key=SEAL.public_key).faults == ()
     with closing(open_file_to_read(store.path)) as connection:
         head = last(connection)
         middle = (

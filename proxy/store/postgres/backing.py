@@ -19,7 +19,7 @@ from proxy.store.anchor import Anchor, Shelf
 from proxy.store.backing import Note
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
-from proxy.store.heads import Head, Seal
+from proxy.store.heads import Head
 from proxy.store.journal import Journal
 from proxy.store.postgres import sql
 from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
@@ -27,6 +27,7 @@ from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
 from proxy.store.postgres.session import Session
 from proxy.store.postgres.tables import Fenced, PostgresTables
+from proxy.store.seal import Seal
 from proxy.store.tables import Touched
 from proxy.store.writer import Pace
 from proxy.table import Unit

@@ -17,8 +17,8 @@ from proxy.store import heads
 from proxy.store.anchor import Anchor, Shelf
 from proxy.store.backing import Note
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Seal
 from proxy.store.journal import Journal
+from proxy.store.seal import Seal
 from proxy.store.sqlite.database import RESTORE, connect, open_file, take_lock
 from proxy.store.sqlite.reader import SqliteReader
 from proxy.store.sqlite.tables import SqliteTables, last

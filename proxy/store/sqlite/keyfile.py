@@ -1,6 +1,7 @@
 """The file `keys.db`: created whole, opened only when it is ours, written by any process of the house.
 
-`keys.py` (who may call), `subjects.py` (end persons) and `read_seal` (heads) open it here. No WAL: the
+`keys.py` (who may call), `subjects.py` (end persons) and `read_public_key` (who checks heads) open it here;
+the key that signs leaves it only as a `Seal`, and only for who opened the file to write. No WAL: the
 system's SQLite may be one that can corrupt it between two processes. What is deleted is overwritten,
 and a commit is durable with the folder's entry of its journal: a key that was destroyed stays so.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 import aiosqlite
 
 from proxy.store.fault import StoreRefused
-from proxy.store.heads import Seal
+from proxy.store.seal import PublicKey, Seal
 from proxy.store.sqlite.database import RESTORE, migrations, open_or_make
 
 APPLICATION_ID = 0x46544B59
@@ -56,7 +57,7 @@ async def open_key_file(path: Path) -> AsyncIterator[KeyFile]:
             private = await _prepare(connection, path)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
-        yield KeyFile(path, connection, private["subjects"], Seal(private["heads"]))
+        yield KeyFile(path, connection, private["subjects"], _seal(path, private["heads"]))
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -69,8 +70,8 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def read_seal(path: Path) -> Seal | None:
-    """What signs the heads of the ledger beside this file, for who only checks; None: no key is here."""
+def read_public_key(path: Path) -> PublicKey | None:
+    """What checks the heads of the ledger beside this file; None: no key is here."""
     if not path.exists():
         return None
     try:
@@ -78,7 +79,14 @@ def read_seal(path: Path) -> Seal | None:
             found = connection.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()
     except sqlite3.Error as error:
         raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
-    return None if found is None else Seal(found[0])
+    return None if found is None else _seal(path, found[0]).public_key
+
+
+def _seal(path: Path, secret: bytes) -> Seal:
+    try:
+        return Seal(secret)
+    except ValueError as error:
+        raise StoreRefused(path, "what it holds as the key that signs heads is no key", RESTORE) from error
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StoreRefused:

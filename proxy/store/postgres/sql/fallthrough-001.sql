@@ -67,7 +67,7 @@ CREATE TABLE stub (
     at_us     bigint NOT NULL,
     digest    bytea  NOT NULL CHECK (length(digest) = 32),
     key_id    text COLLATE "C",
-    mac       text COLLATE "C"
+    signature text COLLATE "C"
 );
 
 CREATE TABLE past (

@@ -59,7 +59,7 @@ CREATE TABLE stub (
     at_us     INTEGER NOT NULL,
     digest    BLOB NOT NULL CHECK (length(digest) = 32), -- SHA-256 over `past`
     key_id    TEXT,
-    mac       TEXT                            -- over all of the above
+    signature TEXT                            -- Ed25519, over all of the above
 ) STRICT;
 
 CREATE TABLE past (

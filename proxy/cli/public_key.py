@@ -1,0 +1,48 @@
+"""`fallthrough ledger public-key`, and `--public-key` of the commands that check with it.
+
+The command prints what may be handed to anybody. The option takes it back from whoever checks, who
+needs no `keys.db` and could sign nothing with what they have.
+"""
+
+import re
+from pathlib import Path
+
+import click
+
+from proxy.cli.place import keys_path
+from proxy.store import StoreRefused
+from proxy.store.seal import PublicKey
+from proxy.store.sqlite.keyfile import read_public_key
+
+DIGITS = re.compile(r"[0-9a-fA-F]+")
+
+
+def given(_context: click.Context, _option: click.Parameter, value: str | None) -> PublicKey | None:
+    """A public key from the command line: its digits, or a file that holds them or a PEM."""
+    if value is None:
+        return None
+    try:
+        digits = DIGITS.fullmatch(value)
+        return PublicKey.read(value if digits else Path(value).read_text(encoding="ascii", errors="replace"))
+    except OSError as error:
+        problem = f"{value}: {error.strerror}; give 64 hexadecimal digits, or a file that holds them or a PEM"
+        raise click.BadParameter(problem) from error
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command("public-key")
+@click.option("--pem", "as_pem", is_flag=True, help="A PEM instead of hexadecimal digits.")
+@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
+@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+def public_key(as_pem: bool, path: Path | None, config: Path | None) -> None:
+    """Print the key that checks the heads' signatures: publish it, or hand it to who is to check."""
+    place = keys_path(path, config)
+    try:
+        key = read_public_key(place)
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    if key is None:
+        raise click.ClickException(f"{place}: there is no key here; the proxy's first start makes one")
+    click.echo(key.pem if as_pem else key.hex, nl=not as_pem)
+    click.echo(f"Heads name it {key.key_id}.", err=True)
