@@ -19,7 +19,7 @@ from pathlib import Path
 
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
-from proxy.duties.acts import Office, answer_letters
+from proxy.duties.acts import Office, answer_letters, heed_letters
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
@@ -35,9 +35,9 @@ from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
+from proxy.store.keys import KeyStore
 from proxy.store.ledger import SqliteLedger
 from proxy.store.recall import MemoryRecall
-from proxy.store.sqlite.keys import SqliteKeys
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
@@ -131,7 +131,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         for observer in observers:
             observer.alerted(alert)
 
-    keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db"), clock=clock))
+    keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
@@ -165,12 +165,13 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     return listeners, Running(listeners.bound, simulator)
 
 
-def _for_people(standing: Standing, keys: SqliteKeys, ledger: SqliteLedger, twins: Twins) -> list[Duty]:
+def _for_people(standing: Standing, keys: KeyStore, ledger: SqliteLedger, twins: Twins) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep
     office = Office(ledger, keys, (desk.recall, twins))
     return [
         Duty("refresh keys", partial(refresh_keys, keys, sleep)),
+        Duty("heed letters", partial(heed_letters, keys.mailbox, office, sleep)),
         Duty("answer letters", partial(answer_letters, keys.mailbox, office, desk.clock, sleep)),
         Duty(
             "keep retention",

@@ -16,14 +16,14 @@ import orjson
 
 from proxy.cli.asking import ask
 from proxy.cli.export import export
-from proxy.cli.place import existing_ledger, ledger_path
+from proxy.cli.place import existing_ledger, ledger_place, with_place
 from proxy.cli.usage import moment
 from proxy.cli.words import person, tenant_name
+from proxy.place import Place
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
-from proxy.store.sqlite.keyfile import read_seal
-from proxy.store.sqlite.keys import SqliteKeys
+from proxy.store.keys import KeyStore, read_seal
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 
@@ -46,13 +46,12 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--head", callback=link, metavar="SIZE:HASH", help="A head that was kept elsewhere.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def verify(head: Link | None, as_json: bool, path: Path | None, config: Path | None) -> None:
+@with_place
+def verify(head: Link | None, as_json: bool, path: Place | None, config: Path | None) -> None:
     """Read every row against its hash, the segments' roots, all heads, and the balances."""
-    place = ledger_path(path, config)
+    place = ledger_place(path, config)
     try:
-        verdict = verify_ledger(place, seal=read_seal(place.with_name("keys.db")), anchored=head)
+        verdict = verify_ledger(place, seal=read_seal(place), anchored=head)  # type: ignore[arg-type]
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     _tell(verdict.faults, as_json, asdict(verdict), _found(verdict))
@@ -61,12 +60,11 @@ def verify(head: Link | None, as_json: bool, path: Path | None, config: Path | N
 
 @ledger.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def check(as_json: bool, path: Path | None, config: Path | None) -> None:
+@with_place
+def check(as_json: bool, path: Place | None, config: Path | None) -> None:
     """Replay every row and compare the sums with the balances; hashes are not looked at."""
     try:
-        faults = replay.check(ledger_path(path, config))
+        faults = replay.check(ledger_place(path, config))  # type: ignore[arg-type]
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     _tell(faults, as_json, {"faults": faults}, ())
@@ -78,12 +76,11 @@ def check(as_json: bool, path: Path | None, config: Path | None) -> None:
     "--user", required=True, callback=person, help="The id that calls carry; - reads it from stdin."
 )
 @click.option("--tenant", required=True, callback=tenant_name, help="Whose calls carry it.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> None:
+@with_place
+def erase(user: str, tenant: str, path: Place | None, config: Path | None) -> None:
     """Destroy a person's key for ever: the rows stay and are nobody's, the next call is a new person's."""
 
-    def post(keys: SqliteKeys, act: Act) -> Awaitable[bool]:
+    def post(keys: KeyStore, act: Act) -> Awaitable[bool]:
         return keys.mailbox.post_erasure(act, tenant, user)
 
     if ask(existing_ledger(path, config), "erase", post) is None:
@@ -97,13 +94,12 @@ def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> Non
 @click.option(
     "--before", required=True, callback=moment, help="A span such as 90d, or a day: 2026-08-01 (UTC)."
 )
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def prune(before: datetime, path: Path | None, config: Path | None) -> None:
+@with_place
+def prune(before: datetime, path: Place | None, config: Path | None) -> None:
     """Take away old rows, 1024 at a time; sums stay, and the rest can still be proved."""
     before_us = int(before.timestamp() * 1_000_000)
 
-    async def post(keys: SqliteKeys, act: Act) -> bool:
+    async def post(keys: KeyStore, act: Act) -> bool:
         if before_us > act.at_us:
             raise click.BadParameter("that is in the future", param_hint="--before")
         await keys.mailbox.post(Letter(act, "prune", {"before_us": before_us}))

@@ -9,7 +9,7 @@ handle leaves this room.
 """
 
 from proxy.store.fault import StoreRefused
+from proxy.store.keys import open_keys
 from proxy.store.ledger import open_ledger
-from proxy.store.sqlite.keys import open_keys
 
 __all__ = ["StoreRefused", "open_keys", "open_ledger"]

@@ -22,7 +22,7 @@ SECOND = Path(__file__).parents[2] / "tools" / "verify_ledger.py"
 async def path(tmp_path):
     store = SqliteStore(tmp_path)
     async with (
-        open_keys(tmp_path / "keys.db", clock=StillClock()) as keys,
+        open_keys(tmp_path / "ledger.db", clock=StillClock()) as keys,
         store.open(seal=keys.seal) as ledger,
     ):
         for call_id in ("req_1", "req_2"):

@@ -24,9 +24,9 @@ class Box:
     async def unanswered(self):
         return tuple(self.open)
 
-    async def answer(self, letter, answer):
+    async def settle(self, letter, carry_out):
+        self.answers[letter.act.id] = await carry_out(letter)
         self.open.remove(letter)
-        self.answers[letter.act.id] = answer
 
     async def clear(self, before_us):
         self.cleared.append(before_us)

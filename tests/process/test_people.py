@@ -157,7 +157,7 @@ STEPS = (
 async def met(folder):
     """Two persons known, without a proxy; what their pseudonyms are."""
     store = SqliteStore(folder)
-    async with open_keys(folder / "keys.db", clock=StillClock()) as keys, store.open(seal=keys.seal):
+    async with open_keys(folder / "ledger.db", clock=StillClock()) as keys, store.open(seal=keys.seal):
         return store, [await keys.pseudonym("acme", user) for user in (ALICE, BOB)]
 
 

@@ -72,8 +72,7 @@ STEPS = (
 
 
 async def fill(store):
-    keys_path = store.path.with_name("keys.db")
-    async with open_keys(keys_path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+    async with open_keys(store.path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
         calls = [f"c{number}" for number in range(1100)]
         await asyncio.gather(*(ledger.reserve(hold(call_id, claim(10, 10**6))) for call_id in calls))
         await asyncio.gather(*(ledger.commit(settlement(call_id, charge(8))) for call_id in calls))

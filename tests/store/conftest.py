@@ -9,3 +9,9 @@ def store(request, tmp_path):
     opened = STORES[request.param](tmp_path)
     yield opened
     assert opened.faults() == ()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request, tmp_path):
+    """Where a ledger lies: a file, then a database."""
+    return tmp_path / "ledger.db" if request.param == "sqlite" else request.getfixturevalue("database")

@@ -10,7 +10,7 @@ import pytest
 from proxy.store import StoreRefused, heads, open_keys
 from proxy.store.chain import SEGMENT_ROWS, Tree, node
 from proxy.store.export import Export, Wanted
-from proxy.store.subjects import find_pseudonym
+from proxy.store.keys import find_pseudonym
 from tests.kit.second import second_verifier
 from tests.store import attacker
 from tests.store.making import ACME, StillClock, act, charge, claim, hold, settlement
@@ -23,8 +23,7 @@ CALLS = 1300
 
 async def filled(store):
     """Calls of forty persons of two tenants in turn."""
-    keys_path = store.path.with_name("keys.db")
-    async with open_keys(keys_path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+    async with open_keys(store.path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
         who = [
             replace(ACME, tenant=tenant, user=await keys.pseudonym(tenant, f"person-{number}"))
             for number in range(20)
@@ -47,7 +46,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alice(store):
-    return find_pseudonym(store.path.with_name("keys.db"), "acme", "person-7")
+    return find_pseudonym(store.path, "acme", "person-7")
 
 
 def lines(store, wanted):

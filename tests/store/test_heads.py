@@ -14,7 +14,7 @@ from proxy.store import StoreRefused, chain, heads, open_keys, open_ledger, veri
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root
 from proxy.store.heads import Head, Seal, heads_path
-from proxy.store.sqlite.keyfile import read_seal
+from proxy.store.keys import read_seal
 from proxy.store.writer import Pace
 from tests.store.making import WALL_US, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -229,14 +229,14 @@ async def test_verifying_beside_a_writer_finds_it_whole(file, monkeypatch):
 
 
 async def test_the_key_that_signs_heads_lies_in_the_key_file_and_stays(tmp_path):
-    path = tmp_path / "keys.db"
+    path = tmp_path / "ledger.db"
     assert read_seal(path) is None
     async with open_keys(path, clock=StillClock()) as keys:
         first = keys.seal.key_id
     async with open_keys(path, clock=StillClock()) as keys:
         assert keys.seal.key_id == first
     assert read_seal(path).key_id == first
-    async with open_keys(tmp_path / "other" / "keys.db", clock=StillClock()) as keys:
+    async with open_keys(tmp_path / "other" / "ledger.db", clock=StillClock()) as keys:
         assert keys.seal.key_id != first
 
 
