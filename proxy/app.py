@@ -37,6 +37,7 @@ from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
 from proxy.store.keys import KeyStore
 from proxy.store.ledger import SqliteLedger
+from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
@@ -133,7 +134,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
 
     keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
-        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
+        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)  # type: ignore[arg-type]
     )
     upstreams = await stack.enter_async_context(open_upstreams())
     recall = MemoryRecall(clock)
@@ -158,17 +159,19 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [*_for_people(standing, keys, ledger, twins), Duty("post alerts", webhook.deliver)]
+    duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
 
 
-def _for_people(standing: Standing, keys: KeyStore, ledger: SqliteLedger, twins: Twins) -> list[Duty]:
+def _for_people(
+    standing: Standing, keys: KeyStore, ledger: SqliteLedger, memories: tuple[Memories, ...]
+) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep
-    office = Office(ledger, keys, (desk.recall, twins))
+    office = Office(ledger, keys, memories)
     return [
         Duty("refresh keys", partial(refresh_keys, keys, sleep)),
         Duty("heed letters", partial(heed_letters, keys.mailbox, office, sleep)),

@@ -7,7 +7,7 @@ address may hold a password: only its `str` is ever shown.
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -26,7 +26,8 @@ class Database:
         parts = urlsplit(self.url)
         user, at, host = parts.netloc.rpartition("@")
         query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "password"])
-        return urlunsplit((parts.scheme, user.split(":")[0] + at + host, parts.path, query, ""))
+        shown = f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
+        return f"{shown}?{query}" if query else shown
 
 
 Place = Path | Database

@@ -375,10 +375,6 @@ class Recall(Protocol):
         """Forget everything kept for an end person, known by pseudonym, and keep nothing more for them."""
         ...
 
-    def forget_all(self) -> None:
-        """Forget everything kept for anybody."""
-        ...
-
 
 class Observer(Protocol):
     """Told after the fact; must be quick, must not raise."""
