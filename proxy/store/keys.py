@@ -93,10 +93,6 @@ class KeyStore(Protocol):
         """Take in what others changed; whether anything was read."""
         ...
 
-    async def load(self) -> None:
-        """Read every key that is in force."""
-        ...
-
     async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
         """Make a key."""
         ...
