@@ -10,7 +10,7 @@ from proxy.ports import Grant
 from proxy.store import StoreRefused, open_keys
 from proxy.store.callers import digest_of
 from proxy.store.keys import exists, find_pseudonym, read_seal
-from proxy.store.postgres.reader import LEASE_S, RENEW_S
+from proxy.store.postgres.lease import LEASE_S, RENEW_S
 from proxy.store.subjects import pseudonym_of
 from tests.kit.postgres import Server, programs
 from tests.store.making import StillClock, act

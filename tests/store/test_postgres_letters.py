@@ -38,7 +38,7 @@ async def test_an_erasure_is_answered_once_and_only_when_every_live_reader_has_l
 async def test_a_dead_reader_is_not_waited_for_and_one_that_left_is_not_either(join, database, steward):
     dead, leaving, here = await join(), await join(), await join()
     await here.keys.pseudonym("acme", ALICE)
-    await leaving.keys.reader.leave()
+    await leaving.keys.lease.leave()
     assert await here.mailbox.post_erasure(act("erase_1"), "acme", ALICE)
     await here.heed()
     await here.answer()
@@ -46,7 +46,7 @@ async def test_a_dead_reader_is_not_waited_for_and_one_that_left_is_not_either(j
     await query(
         database,
         "UPDATE readers SET seen_at = seen_at - interval '1 minute' WHERE id = $1",
-        dead.keys.reader.era,
+        dead.keys.lease.era,
     )
     await here.answer()
     assert steward.told == [("erase_1", "acme")]

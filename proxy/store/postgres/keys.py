@@ -2,7 +2,7 @@
 
 A duty calls `refresh` twice a second; a trigger counts the changes, so that it costs one small question.
 A server that is away leaves in force what is known: the ledger is away then, too, and admits nobody.
-`callers.py` finds keys, `subjects.py` end persons, `mailbox.py` holds letters, `reader.py` says how long
+`callers.py` finds keys, `subjects.py` end persons, `mailbox.py` holds letters, `lease.py` says how long
 this process may remember whom.
 """
 
@@ -19,9 +19,9 @@ from proxy.store.callers import Callers, KeyRecord, NewKey, new_key, new_text
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
 from proxy.store.postgres.database import FAILURES, KEYS, prepare, unreachable
+from proxy.store.postgres.lease import Lease
 from proxy.store.postgres.line import Line
 from proxy.store.postgres.mailbox import SharedMailbox
-from proxy.store.postgres.reader import Reader
 from proxy.store.postgres.register import SharedRegister
 from proxy.store.postgres.session import Session
 from proxy.store.subjects import Subjects, digest_of, pseudonym_of
@@ -47,9 +47,9 @@ class PostgresKeys(Callers):
         self._seen: int | None = None
         self.seal = Seal(private["heads"])
         """What the ledger's heads are signed with."""
-        self.reader = Reader(line, clock)
-        self.subjects = Subjects(SharedRegister(line.database, self.reader), private["subjects"])
-        self.mailbox = SharedMailbox(line, self.reader, private["subjects"])
+        self.lease = Lease(line, clock)
+        self.subjects = Subjects(SharedRegister(line.database, self.lease), private["subjects"])
+        self.mailbox = SharedMailbox(line, self.lease, private["subjects"])
 
     async def pseudonym(self, tenant: str, user: str) -> str:
         return await self.subjects.pseudonym(tenant, user)
@@ -133,7 +133,7 @@ async def open_postgres_keys(database: Database, *, clock: Clock) -> AsyncIterat
             yield keys
         finally:
             await asyncio.to_thread(keys.subjects.close)
-            await keys.reader.leave()
+            await keys.lease.leave()
     finally:
         await line.close()
 

@@ -1,7 +1,7 @@
 """Letters over PostgreSQL: what the command line asks of whichever replica comes first.
 
 All replicas look for letters. An erasure is for one of them only when all have let go of its person
-(`reader.py`); the act itself is carried out by whoever holds the letter's advisory lock, which its session
+(`lease.py`); the act itself is carried out by whoever holds the letter's advisory lock, which its session
 loses with its life. A letter about a person holds the pseudonym until it is answered; `scrub` takes the
 last trace of it and of the key out of the tables before that.
 """
@@ -16,8 +16,8 @@ import orjson
 from proxy.ports import Act, Letter
 from proxy.store.fault import StoreRefused
 from proxy.store.memories import Memories
+from proxy.store.postgres.lease import FORGET_DEAD, GONE, Lease
 from proxy.store.postgres.line import Line
-from proxy.store.postgres.reader import FORGET_DEAD, GONE, Reader
 from proxy.store.subjects import digest_of, pseudonym_of
 
 log = logging.getLogger("proxy.keys")
@@ -57,9 +57,9 @@ DELETE FROM marks USING gone WHERE marks.letter = gone.id
 class SharedMailbox:
     """The letters in one database, as one process sees them."""
 
-    def __init__(self, line: Line, reader: Reader, lookup: bytes) -> None:
+    def __init__(self, line: Line, lease: Lease, lookup: bytes) -> None:
         self._line = line
-        self._reader = reader
+        self._lease = lease
         self._lookup = lookup
 
     async def post(self, letter: Letter) -> None:
@@ -79,7 +79,7 @@ class SharedMailbox:
 
     async def heed(self, memories: Memories) -> None:
         """Have this process waited for, and let it forget whoever was erased."""
-        await self._reader.heed(memories)
+        await self._lease.heed(memories)
 
     async def unanswered(self) -> tuple[Letter, ...]:
         """What is to be done, the oldest first. A server that is away is asked again later."""

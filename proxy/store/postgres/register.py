@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from proxy.place import Database
 from proxy.store.postgres.database import FAILURES, KEYS
-from proxy.store.postgres.reader import Reader
+from proxy.store.postgres.lease import Lease
 from proxy.store.postgres.session import Session
 from proxy.store.subjects import KEY_BYTES, NotNoted
 
@@ -23,14 +23,14 @@ INSERT INTO subjects SELECT * FROM unnest($1::bytea[], $2::bytea[]) ON CONFLICT 
 class SharedRegister:
     """`subjects.Register` over one database."""
 
-    def __init__(self, database: Database, reader: Reader) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
-        self._reader = reader
+        self._lease = lease
         self._session: Session | None = None
 
     @property
     def era(self) -> int | None:
-        return self._reader.era
+        return self._lease.era
 
     def keys_of(self, digests: tuple[bytes, ...]) -> Mapping[bytes, bytes]:
         try:

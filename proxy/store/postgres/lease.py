@@ -34,8 +34,8 @@ WHERE kind = 'erase' AND answer IS NULL AND NOT EXISTS (SELECT FROM marks WHERE 
 """
 
 
-class Reader:
-    """A process that calls `heed` several times a second; one that does not may remember nobody."""
+class Lease:
+    """Held by a process that calls `heed` several times a second; one that does not may remember nobody."""
 
     def __init__(self, line: Line, clock: Clock) -> None:
         self._line = line
