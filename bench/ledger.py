@@ -18,6 +18,7 @@ from proxy.ports import Charge, Claim, Hold, Settlement
 from proxy.store import open_ledger
 from proxy.store.journal import Journal
 from proxy.store.sqlite.database import open_file
+from proxy.store.sqlite.tables import SqliteTables
 from proxy.store.verify import verify
 from proxy.table import Unit
 from proxy.usage import Source, Usage
@@ -96,9 +97,10 @@ def long_ledger(rows: int) -> Path:
     path.parent.mkdir(parents=True)
     connection = open_file(path, 5000)
     connection.execute("PRAGMA synchronous = OFF; UPDATE state SET epoch = epoch + 1")
-    journal = Journal(connection, connection.execute("SELECT epoch FROM state").get)
+    tables = SqliteTables(connection, connection.execute("SELECT epoch FROM state").get)
+    journal = Journal(tables)
     for start in range(0, rows // 2, TOGETHER):
-        journal.begin()
+        tables.begin()
         for number in range(start, min(start + TOGETHER, rows // 2)):
             journal.reserve(hold(f"c{number}"))
             journal.settle("commit", settlement(f"c{number}"))

@@ -36,7 +36,7 @@ from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
 from proxy.store.keys import KeyStore
-from proxy.store.ledger import SqliteLedger
+from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table
@@ -134,7 +134,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
 
     keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
-        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)  # type: ignore[arg-type]
+        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
     upstreams = await stack.enter_async_context(open_upstreams())
     recall = MemoryRecall(clock)
@@ -167,7 +167,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
 
 
 def _for_people(
-    standing: Standing, keys: KeyStore, ledger: SqliteLedger, memories: tuple[Memories, ...]
+    standing: Standing, keys: KeyStore, ledger: DurableLedger, memories: tuple[Memories, ...]
 ) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep

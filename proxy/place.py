@@ -25,7 +25,9 @@ class Database:
     def __str__(self) -> str:
         parts = urlsplit(self.url)
         user, at, host = parts.netloc.rpartition("@")
-        query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name != "password"])
+        query = urlencode(
+            [(name, value) for name, value in parse_qsl(parts.query) if name != "password"], safe="/"
+        )
         shown = f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
         return f"{shown}?{query}" if query else shown
 

@@ -77,7 +77,7 @@ async def _answer_here(place: Place, keys: KeyStore, clock: ProcessClock) -> Non
         await asyncio.sleep(LOOK_S)
         return
     try:
-        async with open_ledger(place, clock=clock, on_alert=lambda _: None, seal=keys.seal) as ledger:  # type: ignore[arg-type]
+        async with open_ledger(place, clock=clock, on_alert=lambda _: None, seal=keys.seal) as ledger:
             office = Office(ledger, keys, (MemoryRecall(clock),))
             for letter in await keys.mailbox.unanswered():
                 await keys.mailbox.settle(letter, office.carry_out)

@@ -35,7 +35,7 @@ def export(
     """Tell all that is stored of a person or a tenant, with the proof of every row."""
     place = existing_ledger(path, config)
     try:
-        told = Export(place, _wanted(place, tenant, user), read_seal(place))  # type: ignore[arg-type]
+        told = Export(place, _wanted(place, tenant, user), read_seal(place))
         if folder is None:
             _print(told)
         else:

@@ -51,7 +51,7 @@ def verify(head: Link | None, as_json: bool, path: Place | None, config: Path | 
     """Read every row against its hash, the segments' roots, all heads, and the balances."""
     place = ledger_place(path, config)
     try:
-        verdict = verify_ledger(place, seal=read_seal(place), anchored=head)  # type: ignore[arg-type]
+        verdict = verify_ledger(place, seal=read_seal(place), anchored=head)
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     _tell(verdict.faults, as_json, asdict(verdict), _found(verdict))
@@ -64,7 +64,7 @@ def verify(head: Link | None, as_json: bool, path: Place | None, config: Path | 
 def check(as_json: bool, path: Place | None, config: Path | None) -> None:
     """Replay every row and compare the sums with the balances; hashes are not looked at."""
     try:
-        faults = replay.check(ledger_place(path, config))  # type: ignore[arg-type]
+        faults = replay.check(ledger_place(path, config))
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     _tell(faults, as_json, {"faults": faults}, ())

@@ -38,7 +38,7 @@ def list_(as_json: bool, path: Place | None, config: Path | None) -> None:
     """Show every counter whose window is not over."""
     place = existing_ledger(path, config)
     try:
-        found = report.counters(place, now_us=ProcessClock().wall_us())  # type: ignore[arg-type]
+        found = report.counters(place, now_us=ProcessClock().wall_us())
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     if as_json:

@@ -61,8 +61,8 @@ def usage(
     since_us = 0 if since is None else int(since.timestamp() * 1_000_000)
     place = ledger_place(path, config)
     try:
-        sums = report.sums(place, tenant=tenant, since_us=since_us)  # type: ignore[arg-type]
-        past = report.last_calls(place, calls, tenant=tenant, since_us=since_us) if calls else ()  # type: ignore[arg-type]
+        sums = report.sums(place, tenant=tenant, since_us=since_us)
+        past = report.last_calls(place, calls, tenant=tenant, since_us=since_us) if calls else ()
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     if as_json:

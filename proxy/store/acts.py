@@ -5,23 +5,15 @@ is asked for again after a kill. An act's row stands in the chain like a call's:
 act's id, `key_id` who asked.
 """
 
-from typing import Any
-
 from proxy.call import Identity
 from proxy.ports import Act, Declined, Reset
 from proxy.store import entries
 from proxy.store.entries import Entry
 from proxy.store.journal import Journal
 from proxy.store.rows import Row
-from proxy.table import Unit
 
 NOBODY = "-"
 """Where an act has no tenant or model."""
-
-
-IN_FORCE = """
-SELECT window_start, unit, used FROM balances WHERE scope = ? AND window_end > ? ORDER BY window_start
-"""
 
 
 def note_erasure(journal: Journal, act: Act, tenant: str) -> None:
@@ -31,13 +23,13 @@ def note_erasure(journal: Journal, act: Act, tenant: str) -> None:
 
 def reset(journal: Journal, act: Act, scope: str) -> tuple[Reset, ...]:
     """Set a counter back to nothing in every window that is not over; the row says from what."""
-    found: list[Any] = journal.connection.execute(IN_FORCE, (scope, act.at_us // 1_000_000)).fetchall()
+    found = journal.tables.in_force(scope, act.at_us // 1_000_000)
     if not found:
         raise Declined(f"no counter in force is named {scope}; see `fallthrough limits list`")
-    taken = entries.dump(Entry(scope, window, Unit(unit), -used) for window, unit, used in found)
+    taken = entries.dump(Entry(scope, window, unit, -used) for window, unit, used in found)
     if journal.note(row_of("reset", act, told=taken)):
         for window, _, _ in found:
-            journal.renew(scope, window)
+            journal.renew((scope, window))
     return tuple(Reset(scope, window, used) for window, _, used in found)
 
 

@@ -6,17 +6,15 @@ rewritten since. It reads the rows from that head on, however long the ledger is
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-
-import apsw
 
 from proxy.ports import Clock
 from proxy.store import heads
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Frontier, Link, leaf
-from proxy.store.fault import StoreRefused
+from proxy.store.fault import StoreRefused, Unreadable
 from proxy.store.heads import Head, Seal, Unread
-from proxy.store.rows import last
+from proxy.store.reader import Reader, only
 
 log = logging.getLogger("proxy.ledger")
 
@@ -33,11 +31,25 @@ class Cadence:
     seconds: float = 30.0
 
 
+OFTEN = Cadence()
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where heads are kept with a ledger."""
+
+    keep: Callable[[Head], None]
+    """Makes one durable."""
+    name: str
+    put_away: str
+    """What an operator does who would go on without them."""
+
+
 class Anchor:
     """The heads of one ledger, on behalf of its writer."""
 
-    def __init__(self, path: Path, seal: Seal | None, clock: Clock, cadence: Cadence) -> None:
-        self._path = path
+    def __init__(self, shelf: Shelf, seal: Seal | None, clock: Clock, cadence: Cadence = OFTEN) -> None:
+        self._shelf = shelf
         self._seal = seal
         self._clock = clock
         self._cadence = cadence
@@ -57,16 +69,16 @@ class Anchor:
         late = self._clock.mono() - self._told_s >= self._cadence.seconds
         return late or tail.seq - self._size >= self._cadence.rows
 
-    def tell(self, connection: apsw.Connection, tail: Link, epoch: int) -> None:
+    def tell(self, reader: Reader, tail: Link, epoch: int) -> None:
         """Tell a head of durable rows. A file that does not take it is tried again with the next batch."""
         if self.covers(tail):
             return
         now_s = self._clock.mono()
         try:
-            self._advance(connection, tail.seq)
+            self._advance(reader, tail.seq)
             head = self._sign(tail, epoch)
-            heads.append(self._path, head)
-        except (OSError, apsw.Error) as error:
+            self._shelf.keep(head)
+        except (OSError, Unreadable) as error:
             if not self._failing:
                 log.warning("the ledger's head could not be kept: %s", error)
             self._failing = True
@@ -75,48 +87,51 @@ class Anchor:
         facts = {field: getattr(head, field) for field in heads.FIELDS}
         log.info("ledger head", extra=facts | {"mac": head.mac})
 
-    def compare(self, connection: apsw.Connection) -> None:
+    def compare(self, reader: Reader, tail: Link) -> None:
         """Refuse a ledger that is not what its last head says it was. Raises `StoreRefused`."""
-        head, tail = heads.newest(self._path), last(connection)
+        head, place = reader.newest_head(), reader.place
         if head is None:
             if tail.seq:
                 log.warning(
                     "no head of this ledger is at hand, so nothing shows whether it was rolled back;"
                     " heads begin now, in %s",
-                    heads.heads_path(self._path).name,
+                    self._shelf.name,
                 )
             return
         if isinstance(head, Unread) or (self._seal is not None and not self._seal.signed(head)):
             problem = "the last head beside it is not signed by the key in keys.db"
             remedy = "bring back the keys.db and the heads file that belong to it"
-            raise StoreRefused(self._path, problem, f"{remedy}, or {self._move_away()}")
+            raise StoreRefused(place, problem, f"{remedy}, or {self._shelf.put_away}")
         try:
-            self._trace(connection, head, tail)
+            wrong = self._trace(reader, head, tail)
         except (TypeError, ValueError):
-            self._refuse(f"a row after row {head.size - 1} holds what no row may hold")
+            wrong = f"a row after row {head.size - 1} holds what no row may hold"
+        if wrong:
+            remedy = f"restore the newest backup, or, to go on with it knowingly, {self._shelf.put_away}"
+            raise StoreRefused(place, wrong, remedy)
         self._size = head.size
 
-    def _trace(self, connection: apsw.Connection, head: Head, tail: Link) -> None:
+    def _trace(self, reader: Reader, head: Head, tail: Link) -> str | None:
+        """What is wrong with the rows since the last head."""
         if tail.seq < head.size:
-            self._refuse(
-                f"it was rolled back or cut short: it ends at row {tail.seq}, its head says {head.size}"
-            )
-        if connection.execute("SELECT epoch FROM state").get < head.epoch:
-            self._refuse("it was rolled back: its head was told by a later process")
+            return f"it was rolled back or cut short: it ends at row {tail.seq}, its head says {head.size}"
+        if only(reader.select("SELECT epoch FROM state")) < head.epoch:
+            return "it was rolled back: its head was told by a later process"
         before = None
-        for *values, prev, own in connection.execute(SINCE, (head.size,)):
+        for *values, prev, own in reader.select(SINCE, head.size):
             if prev != (before or prev) or own != leaf(prev, values):
-                self._refuse(f"row {values[0]} was rewritten, or is not the proxy's")
+                return f"row {values[0]} was rewritten, or is not the proxy's"
             if before is None and (values[0], own.hex()) != (head.size, head.hash):
-                self._refuse(f"it was rewritten at or before row {head.size}")
+                return f"it was rewritten at or before row {head.size}"
             before = own
-        self._advance(connection, head.size)
+        self._advance(reader, head.size)
         root = self._frontier.root()
         if (root and root.hex()) != head.root:
-            self._refuse("its segments' roots were rewritten")
+            return "its segments' roots were rewritten"
+        return None
 
-    def _advance(self, connection: apsw.Connection, size: int) -> None:
-        for (root,) in connection.execute(ROOTS, (self._frontier.count, size // SEGMENT_ROWS)):
+    def _advance(self, reader: Reader, size: int) -> None:
+        for (root,) in reader.select(ROOTS, self._frontier.count, size // SEGMENT_ROWS):
             self._frontier.add(root)
 
     def _sign(self, tail: Link, epoch: int) -> Head:
@@ -124,10 +139,3 @@ class Anchor:
         key_id = seal.key_id if seal else None
         bare = (tail.seq, tail.hash.hex(), root.hex() if root else None, self._clock.wall_us(), epoch, key_id)
         return Head(*bare, mac=seal.mac(Head(*bare, mac=None)) if seal else None)
-
-    def _refuse(self, problem: str) -> None:
-        remedy = f"restore the newest backup, or, to go on with this file knowingly, {self._move_away()}"
-        raise StoreRefused(self._path, problem, remedy)
-
-    def _move_away(self) -> str:
-        return f"move {heads.heads_path(self._path).name} away"

@@ -11,25 +11,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
-import apsw
 import orjson
 
-from proxy.store import heads
-from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, Tree, leaf
+from proxy.place import Place
+from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
-from proxy.store.rows import MEMBERS, last
-from proxy.store.sqlite.database import RESTORE, open_reader
+from proxy.store.reader import Reader, open_reader
 from proxy.store.stub import read_stub
+
+MEMBERS = "SELECT hash FROM rows WHERE seq > ? AND seq <= ? ORDER BY seq"
 
 FORMAT = "fallthrough-export/1"
 
 SLICE = f"""
 SELECT {", ".join(COLUMNS)}, prev, hash FROM rows
-WHERE seq > ?1 AND seq <= ?2 AND tenant = ?3 AND (?4 IS NULL OR user_pseudonym = ?4) ORDER BY seq
+WHERE seq > ?1 AND seq <= ?2 AND tenant = ?3 AND (user_pseudonym = ?4 OR ?4 IS NULL) ORDER BY seq
 """  # noqa: S608 - our own names
 
 MEANINGS: Mapping[str, str] = {
@@ -77,10 +76,11 @@ class Wanted:
 class Export:
     """One export under way: lines of rows, and after them the manifest."""
 
-    def __init__(self, path: Path, wanted: Wanted, seal: Seal | None) -> None:
-        self._path = path
+    def __init__(self, place: Place, wanted: Wanted, seal: Seal | None) -> None:
+        self._place = place
         self._wanted = wanted
-        self._head = _newest(path, seal)
+        self._seal = seal
+        self._head: Head | None = None
         self._digest = sha256()
         self._kinds: Counter[str] = Counter()
         self._seqs: list[int] = []
@@ -90,17 +90,15 @@ class Export:
 
     def rows(self) -> Iterator[bytes]:
         """Each row as a line of JSON. Raises `StoreRefused` where the ledger is not what it was."""
-        with closing(open_reader(self._path)) as connection:
-            try:
-                self._end, stub = last(connection), read_stub(connection)
-                self._pruned = stub.size if stub else 0
-                proof = _Proof(connection, self._path, self._head)
-                for start in range(self._pruned, self._end.seq, SEGMENT_ROWS):
-                    yield from self._segment(connection, proof, start)
-                if read_stub(connection) != stub:
-                    raise StoreRefused(self._path, "rows were pruned while they were read", "export again")
-            except apsw.Error as error:
-                raise StoreRefused(self._path, f"SQLite cannot read it ({error})", RESTORE) from error
+        with closing(open_reader(self._place)) as reader:
+            self._head = _newest(reader, self._seal)
+            self._end, stub = _last(reader), read_stub(reader)
+            self._pruned = stub.size if stub else 0
+            proof = _Proof(reader, self._head)
+            for start in range(self._pruned, self._end.seq, SEGMENT_ROWS):
+                yield from self._segment(reader, proof, start)
+            if read_stub(reader) != stub:
+                raise StoreRefused(self._place, "rows were pruned while they were read", "export again")
 
     def manifest(self) -> dict[str, Any]:
         """What was told, and what proves it; complete once all rows were taken."""
@@ -121,13 +119,12 @@ class Export:
             "columns": dict(MEANINGS),
         }
 
-    def _segment(self, connection: apsw.Connection, proof: "_Proof", start: int) -> Iterator[bytes]:
+    def _segment(self, reader: Reader, proof: "_Proof", start: int) -> Iterator[bytes]:
         bounds = (start, min(start + SEGMENT_ROWS, self._end.seq))
         whose = (self._wanted.tenant, self._wanted.pseudonym)
-        found: list[tuple[Any, ...]] = connection.execute(SLICE, (*bounds, *whose)).fetchall()
-        for *values, prev, own in found:
+        for *values, prev, own in list(reader.select(SLICE, *bounds, *whose)):
             if own != leaf(prev, values):
-                raise _not_whole(self._path, f"row {values[0]} is not what was written")
+                raise _not_whole(self._place, f"row {values[0]} is not what was written")
             way = proof.path(values[0])
             told = dict(zip(COLUMNS, values, strict=True)) | {"prev": prev.hex(), "hash": own.hex()}
             line = orjson.dumps(told | {"path": way}, option=orjson.OPT_APPEND_NEWLINE)
@@ -144,18 +141,17 @@ class Export:
 class _Proof:
     """The Merkle tree beneath a head, one segment of it at a time."""
 
-    def __init__(self, connection: apsw.Connection, path: Path, head: Head | None) -> None:
-        self._connection = connection
-        self._path = path
+    def __init__(self, reader: Reader, head: Head | None) -> None:
+        self._reader = reader
         self._covered = _covered(head)
         sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        self._roots = [root for (root,) in connection.execute(sql, (self._covered // SEGMENT_ROWS,))]
+        self._roots = [root for (root,) in reader.select(sql, self._covered // SEGMENT_ROWS)]
         self._above = Tree(self._roots)
         self._number = 0
         self._within = Tree(())
         root = self._above.root
         if head is not None and head.root != (root and root.hex()):
-            raise _not_whole(path, "its segments' roots are not those of its head")
+            raise _not_whole(reader.place, "its segments' roots are not those of its head")
 
     def path(self, seq: int) -> list[str] | None:
         if seq > self._covered:
@@ -167,16 +163,20 @@ class _Proof:
 
     def _enter(self, number: int) -> None:
         end = number * SEGMENT_ROWS
-        sql = f"SELECT hash FROM ({MEMBERS}) LIMIT {SEGMENT_ROWS}"  # noqa: S608 - our own words
-        members = [own for (own,) in self._connection.execute(sql, (end - SEGMENT_ROWS,))]
+        members = [own for (own,) in self._reader.select(MEMBERS, end - SEGMENT_ROWS, end)]
         self._number, self._within = number, Tree(members)
         if self._within.root != self._roots[number - 1]:
-            raise _not_whole(self._path, f"segment {number} does not have its root")
+            raise _not_whole(self._reader.place, f"segment {number} does not have its root")
 
 
-def _newest(path: Path, seal: Seal | None) -> Head | None:
+def _last(reader: Reader) -> Link:
+    found = next(iter(reader.select("SELECT seq, hash FROM rows ORDER BY seq DESC LIMIT 1")), None)
+    return GENESIS if found is None else Link(*found)
+
+
+def _newest(reader: Reader, seal: Seal | None) -> Head | None:
     """The last head that can be trusted as far as is known here. Read before the rows, which only grow."""
-    for head in reversed(heads.read(path)):
+    for head in reversed(reader.heads()):
         if isinstance(head, Head) and (seal is None or seal.signed(head)):
             return head
     return None
@@ -187,5 +187,5 @@ def _covered(head: Head | None) -> int:
     return 0 if head is None else head.size // SEGMENT_ROWS * SEGMENT_ROWS
 
 
-def _not_whole(path: Path, problem: str) -> StoreRefused:
-    return StoreRefused(path, problem, "run `fallthrough ledger verify`")
+def _not_whole(place: Place, problem: str) -> StoreRefused:
+    return StoreRefused(place, problem, "run `fallthrough ledger verify`")

@@ -18,6 +18,14 @@ class StoreRefused(Exception):
         super().__init__(f"{place}: {problem}; {remedy}")
 
 
+class Unreadable(StoreRefused):
+    """The database does not give what it holds: damaged, locked, or away."""
+
+    def __init__(self, place: Place, problem: str, reason: str, remedy: str) -> None:
+        super().__init__(place, f"{problem} ({reason})", remedy)
+        self.reason = reason
+
+
 class Owned(StoreRefused):
     """Another process owns the ledger."""
 

@@ -99,7 +99,7 @@ def read(ledger: Path) -> list[Head | Unread]:
         return []
     except OSError as error:
         raise _unreadable(ledger, error) from error
-    return [_parse(line, number) for number, line in enumerate(content.split(b"\n")[:-1], 1)]
+    return [parse(line, number) for number, line in enumerate(content.split(b"\n")[:-1], 1)]
 
 
 def newest(ledger: Path) -> Head | Unread | None:
@@ -113,7 +113,7 @@ def newest(ledger: Path) -> Head | Unread | None:
         return None
     except OSError as error:
         raise _unreadable(ledger, error) from error
-    return _parse(lines[-1], 0) if lines else None
+    return parse(lines[-1], 0) if lines else None
 
 
 def append(ledger: Path, head: Head) -> None:
@@ -139,7 +139,8 @@ def _unreadable(ledger: Path, error: OSError) -> StoreRefused:
     )
 
 
-def _parse(line: bytes, number: int) -> Head | Unread:
+def parse(line: bytes, number: int) -> Head | Unread:
+    """A line as a head, or as what it is."""
     try:
         found = orjson.loads(line)
     except ValueError:

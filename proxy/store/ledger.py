@@ -1,41 +1,37 @@
-"""The SQLite ledger: `proxy.ports.Ledger` over one file, one thread and one connection.
+"""The ledger: `proxy.ports.Ledger` over one writer, whatever database is beneath.
 
 `app.py` opens it for the life of the process; the story reserves and settles through it. Nothing
-here waits for the disk on the loop's thread, and no prompt or answer ever comes this way.
+here waits for a disk on the loop's thread, and no prompt or answer ever comes this way.
 """
 
 import asyncio
-import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar, cast
 
-import apsw
-
 from proxy.errors import Refused
+from proxy.place import Database, Place
 from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
 from proxy.store import acts, retention
-from proxy.store.anchor import Anchor
+from proxy.store.backing import Backing
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Seal
 from proxy.store.journal import Journal, Work
-from proxy.store.sqlite.database import open_file, take_lock
-from proxy.store.writer import OwnedFile, Pace, Writer
-
-log = logging.getLogger("proxy.ledger")
+from proxy.store.postgres.backing import join
+from proxy.store.sqlite.backing import own
+from proxy.store.tables import Touched
+from proxy.store.writer import Pace, Writer
 
 DEFAULT_PACE = Pace()
 
 T = TypeVar("T")
 
 
-class SqliteLedger:
+class DurableLedger:
     """Two-phase and durable: what returns has been flushed to disk."""
 
-    def __init__(self, path: Path, writer: Writer, clock: Clock, seal: Seal | None) -> None:
-        self._path = path
+    def __init__(self, place: Place, writer: Writer, clock: Clock, seal: Seal | None) -> None:
+        self._place = place
         self._writer = writer
         self._clock = clock
         self._seal = seal
@@ -52,10 +48,10 @@ class SqliteLedger:
         Queued before the first suspension. If the awaiter is cancelled the reservation may still be
         granted: `release` it all the same, which queues behind and is harmless if it was refused.
         """
-        at_us = hold.at_us
         answer = self._writer.submit(
             lambda journal: journal.reserve(hold),
-            void=lambda journal: journal.void(hold.call_id, at_us),
+            void=lambda journal: journal.void(hold.call_id, hold.at_us),
+            touched=_touched(hold.call_id, hold.claims),
         )
         return await cast(Awaitable[Granted | Spent], answer)
 
@@ -65,6 +61,7 @@ class SqliteLedger:
         answer = self._writer.submit(
             lambda journal: journal.move(call_id, claims, at_us),
             void=lambda journal: journal.touch(),
+            touched=_touched(call_id, claims),
         )
         return await cast(Awaitable[Granted | Spent], answer)
 
@@ -92,7 +89,7 @@ class SqliteLedger:
         """Take away whole segments of old rows, and what a pruning that was killed left of them."""
         async with self._pruning:
             try:
-                planned = await asyncio.to_thread(retention.plan, self._path, act, before_us)
+                planned = await asyncio.to_thread(retention.plan, self._place, act, before_us)
             except StoreRefused as error:
                 raise Declined(str(error)) from error
             if planned is not None:
@@ -113,73 +110,38 @@ class SqliteLedger:
         return done[-1]  # tried more than once if the disk refused: the last counts
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
-        settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), void=None)
+        touched = Touched((settlement.outcome.call_id,))
+        settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), None, touched)
         return cast(Awaitable[None], settled)
+
+
+def _touched(call_id: str, claims: tuple[Claim, ...]) -> Touched:
+    return Touched((call_id,), tuple((claim.scope, claim.window) for claim in claims))
 
 
 @asynccontextmanager
 async def open_ledger(
-    path: Path,
+    place: Place,
     *,
     clock: Clock,
     on_alert: Callable[[Alert], None],
     pace: Pace = DEFAULT_PACE,
     seal: Seal | None = None,
-) -> AsyncIterator[SqliteLedger]:
-    """Own the ledger at `path`: created if missing, checked, and dead calls settled before it is given.
+) -> AsyncIterator[DurableLedger]:
+    """Own a ledger's file, or join a database's replicas: made if missing, checked, dead calls settled.
 
-    Raises `StoreRefused` if another process owns it or the file is not sound. Leaving the context
-    writes what is queued and folds the WAL into the file. `on_alert` is called on the loop. `seal`
-    signs the heads; without one they still show what they show to whoever trusts the place they lie in.
+    Raises `StoreRefused` if another process owns the file, or it is not sound, or there is no such database.
+    Leaving the context writes what is queued. `on_alert` is called on the loop. `seal` signs the heads;
+    without one they still show what they show to whoever trusts the place they lie in.
     """
-    anchor = Anchor(path, seal, clock, pace.heads)
-    loop = asyncio.get_running_loop()
-    writer = await asyncio.to_thread(_own, path, anchor, clock.wall_us(), pace, on_alert, loop)
+    backing: Backing
+    if isinstance(place, Database):
+        backing = await asyncio.to_thread(join, place, clock, pace, seal)
+    else:
+        backing = await asyncio.to_thread(own, place, clock, pace, seal)
+    writer = Writer(backing, on_alert, pace, asyncio.get_running_loop())
     writer.start()
     try:
-        yield SqliteLedger(path, writer, clock, seal)
+        yield DurableLedger(place, writer, clock, seal)
     finally:
-        await asyncio.to_thread(writer.close)  # cancelled or not, the thread ends its work and the lock
-
-
-def _own(
-    path: Path,
-    anchor: Anchor,
-    now_us: int,
-    pace: Pace,
-    on_alert: Callable[[Alert], None],
-    loop: asyncio.AbstractEventLoop,
-) -> Writer:
-    lock = take_lock(path)
-    try:
-        connection = open_file(path, pace.busy_ms)
-        journal = _begin(connection, path, anchor, now_us)
-        return Writer(OwnedFile(path, lock, anchor), journal, on_alert, pace, loop)
-    except BaseException:
-        os.close(lock)
-        raise
-
-
-def _begin(connection: apsw.Connection, path: Path, anchor: Anchor, now_us: int) -> Journal:
-    """Trust the file as far as its last head goes, start an epoch, settle what earlier ones left open.
-
-    All in one transaction: killed within, the next start does it again as if nothing had been.
-    """
-    try:
-        anchor.compare(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE state SET epoch = epoch + 1")
-        journal = Journal(connection, int(connection.execute("SELECT epoch FROM state").get))
-        left = journal.expire(now_us)
-        connection.execute("COMMIT")
-    except apsw.Error as error:
-        connection.close(True)
-        raise StoreRefused(
-            path, f"it cannot be written ({error})", "free its disk or end who locks it"
-        ) from error
-    except StoreRefused:
-        connection.close(True)
-        raise
-    if left:
-        log.warning("settled %d calls that an earlier process left open", left)
-    return journal
+        await asyncio.to_thread(writer.close)  # cancelled or not, the thread ends its work and parts with it

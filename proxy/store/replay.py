@@ -6,23 +6,21 @@ a running proxy never has to.
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import apsw
 import orjson
 
-from proxy.store.sqlite.database import open_reader
-from proxy.store.stub import BEGIN, Stub, digest_kept, read_past, read_stub
+from proxy.place import Place
+from proxy.store.fault import Unreadable
+from proxy.store.reader import Reader, only, open_reader
+from proxy.store.stub import Stub, digest_kept, read_past, read_stub
+from proxy.store.tables import Counted
 
-ROWS = f"SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > {BEGIN} ORDER BY seq"  # noqa: S608
+SLICE_ROWS = 20_000
 
-DAMAGED = (apsw.Error, UnicodeDecodeError)
-"""What reading a damaged file raises."""
-
-Counted = tuple[str, int]
-"""A balance: scope and window."""
+ROWS = "SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > ? ORDER BY seq LIMIT ?"
 
 Entries = list[list[Any]]
 """`[scope, window, unit, amount]` each, as rows have them (`entries.py`)."""
@@ -114,39 +112,50 @@ class Replay:
                 self.faults.append(f"row {seq}: {call_id} is charged to {scope}, which it did not claim")
 
 
-def check(path: Path) -> tuple[str, ...]:
+def check(place: Place) -> tuple[str, ...]:
     """Every disagreement found, in words; empty: the ledger is whole."""
-    connection = open_reader(path)
     replay, expected = Replay(), 0
-    try:
-        connection.execute("BEGIN")
-        stub = read_stub(connection)
-        if stub is not None:
-            expected = stub.size
-            replay.carry(read_past(connection))
-        for seq, *rest in connection.execute(ROWS):
-            expected += 1
-            if seq != expected:
-                replay.faults.append(f"row {expected} is missing")
-                expected = seq
-            replay.row(seq, *rest)
-        return (*replay.faults, *tables(connection, replay))
-    except DAMAGED as error:
-        return (*replay.faults, f"after row {expected}: the file is damaged ({error})")
-    finally:
-        connection.close(True)
+    with closing(open_reader(place)) as reader:
+        try:
+            reader.begin()
+            stub = read_stub(reader)
+            if stub is not None:
+                expected = stub.size
+                replay.carry(read_past(reader))
+            while rows := list(reader.select(ROWS, expected, SLICE_ROWS)):
+                for seq, *rest in rows:
+                    expected += 1
+                    if seq != expected:
+                        replay.faults.append(f"row {expected} is missing")
+                        expected = seq
+                    replay.row(seq, *rest)
+            return (*replay.faults, *tables(reader, replay))
+        except Unreadable as error:
+            return (*replay.faults, f"after row {expected}: the file is damaged ({error.reason})")
 
 
-def tables(connection: apsw.Connection, replay: Replay) -> list[str]:
+def tables(reader: Reader, replay: Replay) -> list[str]:
     """Where the working tables differ from what the rows come to."""
-    stub = read_stub(connection)
+    stub = read_stub(reader)
     over_s = stub.over_s if stub else 0
-    faults = [*_stub(connection, replay, stub), *_balances(connection, replay, over_s)]
+    faults = [*_stub(reader, replay, stub), *_balances(reader, replay, over_s), *_open(reader, replay)]
+    alerts: set[Any] = set(reader.select("SELECT scope, window_start, mark FROM alerts"))
+    for scope, window, mark in sorted(alerts ^ replay.alerts):
+        if window < over_s and (scope, window, mark) not in alerts:
+            continue
+        faults.append(f"the alert of {scope} in {window} at {mark} % is in only one of rows and alerts")
+    epoch: int = only(reader.select("SELECT epoch FROM state"))
+    if epoch < replay.epoch:
+        faults.append(f"the epoch is {epoch}, yet a row is of epoch {replay.epoch}")
+    return faults
+
+
+def _open(reader: Reader, replay: Replay) -> list[str]:
     found: dict[str, Any] = {
         call: (seq, epoch, text)
-        for call, seq, epoch, text in connection.execute("SELECT call_id, seq, epoch, claims FROM open_calls")
+        for call, seq, epoch, text in reader.select("SELECT call_id, seq, epoch, claims FROM open_calls")
     }
-    faults += [
+    faults = [
         f"{call} is open in only one of rows and open_calls"
         for call in sorted(found.keys() ^ replay.open.keys())
     ]
@@ -154,32 +163,22 @@ def tables(connection: apsw.Connection, replay: Replay) -> list[str]:
         told = replay.open[call]
         if found[call] != (told.seq, told.epoch, orjson.dumps(told.claims).decode()):
             faults.append(f"{call}: what open_calls says of it is not what its rows say")
-    alerts = set(connection.execute("SELECT scope, window_start, mark FROM alerts"))
-    for scope, window, mark in sorted(alerts ^ replay.alerts):
-        if window < over_s and (scope, window, mark) not in alerts:
-            continue
-        faults.append(f"the alert of {scope} in {window} at {mark} % is in only one of rows and alerts")
-    epoch: int = connection.execute("SELECT epoch FROM state").get
-    if epoch < replay.epoch:
-        faults.append(f"the epoch is {epoch}, yet a row is of epoch {replay.epoch}")
     return faults
 
 
-def _stub(connection: apsw.Connection, replay: Replay, stub: Stub | None) -> list[str]:
+def _stub(reader: Reader, replay: Replay, stub: Stub | None) -> list[str]:
     if (stub and stub.entries()) != replay.pruned:
         return ["the stub is not what the last prune row says of it"]
-    if stub is not None and digest_kept(connection) != stub.digest:
+    if stub is not None and digest_kept(reader) != stub.digest:
         return ["what is kept of pruned rows is not what the stub says"]
     return []
 
 
-def _balances(connection: apsw.Connection, replay: Replay, over_s: int) -> list[str]:
+def _balances(reader: Reader, replay: Replay, over_s: int) -> list[str]:
     held, faults = replay.held(), []
     found = {
         (scope, window): (used, kept)
-        for scope, window, used, kept in connection.execute(
-            "SELECT scope, window_start, used, held FROM balances"
-        )
+        for scope, window, used, kept in reader.select("SELECT scope, window_start, used, held FROM balances")
     }
     for counter in sorted({*found, *replay.used, *held}):
         if counter not in found and counter[1] < over_s and not held[counter]:

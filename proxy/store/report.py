@@ -5,33 +5,32 @@ never holds up the writer or its checkpoints. `fallthrough usage` prints it.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import apsw
 import orjson
 
-from proxy.store.fault import StoreRefused
-from proxy.store.sqlite.database import RESTORE, open_reader
+from proxy.place import Place
+from proxy.store.reader import Reader, open_reader
 from proxy.store.stub import BEGIN, DAY_US, read_past
 
 # A fallback is an answer from another target than the first one tried: what failover bought.
 MEASURES = """
 tenant, model, coalesce(upstream, '-'), count(*),
-    sum(result = 'ok'),
-    sum(result <> 'ok'),
-    coalesce(sum(result = 'ok' AND (upstream <> json_extract(attempts, '$[0].upstream')
-        OR upstream_model <> json_extract(attempts, '$[0].model'))), 0),
-    sum(source = 'estimated' AND input_tokens + output_tokens > 0),
-    sum(input_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(output_tokens), sum(reasoning_tokens),
-    sum(nano_usd)
+    count(*) FILTER (WHERE result = 'ok'),
+    count(*) FILTER (WHERE result <> 'ok'),
+    count(*) FILTER (WHERE result = 'ok' AND (upstream <> attempts -> 0 ->> 'upstream'
+        OR upstream_model <> attempts -> 0 ->> 'model')),
+    count(*) FILTER (WHERE source = 'estimated' AND input_tokens + output_tokens > 0),
+    CAST(sum(input_tokens) AS bigint), CAST(sum(cached_tokens) AS bigint),
+    CAST(sum(cache_write_tokens) AS bigint), CAST(sum(output_tokens) AS bigint),
+    CAST(sum(reasoning_tokens) AS bigint), CAST(sum(nano_usd) AS bigint)
 """
 
 SETTLED = "kind IN ('commit', 'release', 'expire')"
 
-ASKED = f"{SETTLED} AND seq > {BEGIN} AND (?1 IS NULL OR tenant = ?1) AND at_us >= ?2"
+ASKED = f"{SETTLED} AND seq > {BEGIN} AND (tenant = ?1 OR ?1 IS NULL) AND at_us >= ?2"
 
 SUMS = f"SELECT {MEASURES} FROM rows WHERE {ASKED} GROUP BY 1, 2, 3"  # noqa: S608 - our own words
 
@@ -113,20 +112,19 @@ class Counter:
     """As last claimed against."""
 
 
-def counters(path: Path, *, now_us: int) -> tuple[Counter, ...]:
+def counters(place: Place, *, now_us: int) -> tuple[Counter, ...]:
     """Every counter whose window is not over."""
-    with _reading(path) as connection:
-        found: list[tuple[Any, ...]] = connection.execute(COUNTERS, (now_us // 1_000_000,)).fetchall()
-    return tuple(Counter(*row) for row in found)
+    with _reading(place) as reader:
+        return tuple(Counter(*row) for row in reader.select(COUNTERS, now_us // 1_000_000))
 
 
-def sums(path: Path, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:
+def sums(place: Place, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:
     """Calls, tokens and money since a moment. Of pruned rows a UTC day counts if it began since then."""
     found: dict[Key, list[int]] = {}
-    with _reading(path) as connection:
-        connection.execute("BEGIN")  # what is pruned between the two would be counted twice, or not at all
-        rows: list[tuple[Any, ...]] = connection.execute(SUMS, (tenant, since_us)).fetchall()
-        for word, day, *told in read_past(connection):
+    with _reading(place) as reader:
+        reader.begin()  # what is pruned between the two would be counted twice, or not at all
+        rows = list(reader.select(SUMS, tenant, since_us))
+        for word, day, *told in read_past(reader):
             if word == "usage" and tenant in (None, told[0]) and day * DAY_US >= since_us:
                 rows.append(tuple(told))
     for whose, model, upstream, *measures in rows:
@@ -136,12 +134,11 @@ def sums(path: Path, *, tenant: str | None = None, since_us: int = 0) -> tuple[S
 
 
 def last_calls(
-    path: Path, count: int, *, tenant: str | None = None, since_us: int = 0
+    place: Place, count: int, *, tenant: str | None = None, since_us: int = 0
 ) -> tuple[PastCall, ...]:
     """The most recent settled calls, the newest first."""
-    with _reading(path) as connection:
-        found: list[tuple[Any, ...]] = connection.execute(LAST, (tenant, since_us, count)).fetchall()
-    return tuple(map(_past, found))
+    with _reading(place) as reader:
+        return tuple(map(_past, reader.select(LAST, tenant, since_us, count)))
 
 
 def _past(row: tuple[Any, ...]) -> PastCall:
@@ -150,11 +147,6 @@ def _past(row: tuple[Any, ...]) -> PastCall:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[apsw.Connection]:
-    connection = open_reader(path)
-    try:
-        yield connection
-    except apsw.Error as error:
-        raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
-    finally:
-        connection.close(True)
+def _reading(place: Place) -> Iterator[Reader]:
+    with closing(open_reader(place)) as reader:
+        yield reader

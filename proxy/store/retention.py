@@ -9,29 +9,34 @@ a segment at a time. Killed in between, the next pruning goes on: rows beneath t
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import apsw
 import orjson
 
+from proxy.place import Place
 from proxy.ports import Act, Declined
-from proxy.store import heads
 from proxy.store.acts import row_of
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf, segment_root
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head, Seal
 from proxy.store.journal import Journal
+from proxy.store.reader import Reader, only, open_reader
 from proxy.store.replay import Replay
 from proxy.store.report import MEASURES, SETTLED
-from proxy.store.sqlite.database import RESTORE, open_reader
 from proxy.store.stub import DAY_US, WINDOW_S, Stub, past_digest, read_past, read_stub
+from proxy.store.tables import Tables
 
 SEGMENT = f"SELECT {', '.join(COLUMNS)}, prev, hash FROM rows WHERE seq > ? AND seq <= ? ORDER BY seq"  # noqa: S608
 
 USAGE = f"""
 SELECT at_us / {DAY_US}, {MEASURES} FROM rows WHERE {SETTLED} AND seq > ? AND seq <= ? GROUP BY 1, 2, 3, 4
 """  # noqa: S608 - our own words
+
+OVER = """
+SELECT scope, window_start, used FROM balances WHERE window_start < ? AND window_end <= ? AND held = 0
+"""
+
+NOTHING_DONE = "run `fallthrough ledger verify`; nothing was pruned"
 
 Over = tuple[str, int, int]
 """Scope, window and use of a counter that need not be kept."""
@@ -47,71 +52,78 @@ class Plan:
     over: tuple[Over, ...]
     rows: int
     """How many go, beyond those that went before."""
+    after: int
+    """How many had gone before."""
 
 
-def plan(path: Path, act: Act, before_us: int) -> Plan | None:
+def plan(place: Place, act: Act, before_us: int) -> Plan | None:
     """What can be taken away of the rows older than a moment; None: not one whole segment.
 
     Reads for as long as it takes, beside the writer. Raises `StoreRefused` where a row was changed.
     """
-    with closing(open_reader(path)) as connection:
-        try:
-            old = read_stub(connection)
-            link, reading = old.link if old else GENESIS, _Reading(connection, path)
-            reading.replay.carry(read_past(connection))
-            end = _reach(connection, path)
-            while link.seq + SEGMENT_ROWS <= end and reading.older(link.seq, before_us):
-                link = reading.take(link)
-            if link.seq == (old.size if old else 0):
-                return None
-            return _planned(connection, reading, (old.size if old else 0, link), act, before_us)
-        except apsw.Error as error:
-            raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
+    with closing(open_reader(place)) as reader:
+        old = read_stub(reader)
+        link, reading = old.link if old else GENESIS, _Reading(reader)
+        reading.replay.carry(read_past(reader))
+        end = _reach(reader)
+        while link.seq + SEGMENT_ROWS <= end and reading.older(link.seq, before_us):
+            link = reading.take(link)
+        if link.seq == (old.size if old else 0):
+            return None
+        return _planned(reader, reading, (old.size if old else 0, link), act, before_us)
 
 
 def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> None:
-    """Put the stub in place of the rows, in one transaction with the row that says so."""
-    stub, connection = plan.stub, journal.connection
+    """Put the stub in place of the rows, in one transaction with the row that says so.
+
+    Raises `Declined`, before anything is written, where the plan is no longer true.
+    """
+    stub, tables = plan.stub, journal.tables
+    if tables.noted(act.id):
+        return
+    _refuse_outdated(tables, plan)
     if seal is not None:
         stub = replace(stub, key_id=seal.key_id)
         stub = replace(stub, mac=stub.mac_by(seal))
-    if not journal.note(row_of("prune", act, told=stub.entries())):
-        return
+    tables.append(row_of("prune", act, told=stub.entries()))
     values = (stub.size, stub.hash, stub.root, stub.before_us, stub.at_us, stub.digest, stub.key_id, stub.mac)
-    connection.execute("INSERT OR REPLACE INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-    connection.execute("DELETE FROM past")
-    connection.executemany("INSERT INTO past (what) VALUES (?)", [(line,) for line in plan.past])
-    for scope, window, used in plan.over:
-        connection.execute(
-            "DELETE FROM balances WHERE scope = ? AND window_start = ? AND used = ? AND held = 0",
-            (scope, window, used),
-        )
-        if connection.changes() != 1:
-            raise Declined(f"{scope} of {window} was over and is in use again; prune once more")
-        connection.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", (scope, window))
+    tables.execute("DELETE FROM stub")
+    tables.execute("INSERT INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+    tables.execute("DELETE FROM past")
+    for line in plan.past:
+        tables.execute("INSERT INTO past (what) VALUES (?)", line)
+    for scope, window, _ in plan.over:
+        tables.execute("DELETE FROM balances WHERE scope = ? AND window_start = ?", scope, window)
+        tables.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", scope, window)
 
 
 def drop(journal: Journal) -> int:
     """Delete the oldest of the rows that the stub stands for, a segment's worth; how many there were."""
-    first, size = journal.connection.execute("SELECT min(seq), (SELECT max(size) FROM stub) FROM rows").get
-    if size is None or first > size:
+    [(first, size)] = journal.tables.select("SELECT min(seq), (SELECT max(size) FROM stub) FROM rows")
+    if first is None or size is None or first > size:
         return 0
-    journal.connection.execute("DELETE FROM rows WHERE seq <= ?", (min(first + SEGMENT_ROWS - 1, size),))
-    return journal.connection.changes()
+    return journal.tables.execute("DELETE FROM rows WHERE seq <= ?", min(first + SEGMENT_ROWS - 1, size))
+
+
+def _refuse_outdated(tables: Tables, plan: Plan) -> None:
+    if (only(tables.select("SELECT max(size) FROM stub")) or 0) != plan.after:
+        raise Declined("rows were pruned meanwhile; prune once more")
+    for scope, window, used in plan.over:
+        if tables.look((scope, window)) != (used, 0):
+            raise Declined(f"{scope} of {window} was over and is in use again; prune once more")
 
 
 class _Reading:
     """The rows to be taken away, read a segment at a time."""
 
-    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+    def __init__(self, reader: Reader) -> None:
         self.replay = Replay()
-        self._connection = connection
-        self._path = path
+        self._reader = reader
 
     def older(self, after: int, before_us: int) -> bool:
         """Whether every row of the segment after a row is older than a moment."""
         sql = "SELECT max(at_us) FROM rows WHERE seq > ? AND seq <= ?"
-        newest: int | None = self._connection.execute(sql, (after, after + SEGMENT_ROWS)).get
+        newest: int | None = only(self._reader.select(sql, after, after + SEGMENT_ROWS))
         return newest is not None and newest < before_us
 
     def take(self, link: Link) -> Link:
@@ -119,58 +131,47 @@ class _Reading:
         leaves: list[bytes] = []
         number = link.seq // SEGMENT_ROWS + 1
         names = tuple(COLUMNS.index(name) for name in ("seq", "epoch", "kind", "call_id", "entries"))
-        found: Iterable[tuple[Any, ...]] = self._connection.execute(
-            SEGMENT, (link.seq, link.seq + SEGMENT_ROWS)
-        )
-        for *values, prev, own in found:
+        for *values, prev, own in self._reader.select(SEGMENT, link.seq, link.seq + SEGMENT_ROWS):
             if (values[0], prev) != (link.seq + 1, link.hash) or own != leaf(prev, values):
                 raise self._not_whole(f"row {values[0]} is not what was written")
             seq, epoch, kind, call_id, entries = (values[at] for at in names)
             self.replay.row(seq, epoch, kind, call_id, entries)
             link = Link(seq, own)
             leaves.append(own)
-        root = self._connection.execute("SELECT root FROM segments WHERE number = ?", (number,)).get
+        root = only(self._reader.select("SELECT root FROM segments WHERE number = ?", number))
         if self.replay.faults or root != segment_root(leaves):
             raise self._not_whole(f"segment {number} does not have its root, or makes no sense")
         return link
 
     def _not_whole(self, problem: str) -> StoreRefused:
-        return StoreRefused(self._path, problem, "run `fallthrough ledger verify`; nothing was pruned")
+        return StoreRefused(self._reader.place, problem, NOTHING_DONE)
 
 
-def _reach(connection: apsw.Connection, path: Path) -> int:
+def _reach(reader: Reader) -> int:
     """The last row that may go: before every open call, and before the head that the next start looks for."""
-    head = heads.newest(path)
+    head = reader.newest_head()
     told = head.size - 1 if isinstance(head, Head) else 0
-    opened: int | None = connection.execute("SELECT min(seq) - 1 FROM open_calls").get
+    opened: int | None = only(reader.select("SELECT min(seq) - 1 FROM open_calls"))
     return told if opened is None else min(told, opened)
 
 
-def _planned(
-    connection: apsw.Connection, reading: _Reading, span: tuple[int, Link], act: Act, before_us: int
-) -> Plan:
+def _planned(reader: Reader, reading: _Reading, span: tuple[int, Link], act: Act, before_us: int) -> Plan:
     old, link = span
-    numbers = (link.seq // SEGMENT_ROWS,)
     sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-    root = Tree([each for (each,) in connection.execute(sql, numbers)]).root
+    root = Tree([each for (each,) in reader.select(sql, link.seq // SEGMENT_ROWS)]).root
     if root is None:
         raise AssertionError("a segment was taken, so there is one")
     over_s = before_us // 1_000_000 - WINDOW_S
-    found: list[Any] = connection.execute(
-        "SELECT scope, window_start, used FROM balances"
-        " WHERE window_start < ? AND window_end <= ? AND held = 0",
-        (over_s, before_us // 1_000_000),
-    ).fetchall()
-    over: tuple[Over, ...] = tuple(found)
-    lines = tuple(
-        _lines(connection, reading.replay, {(scope, window) for scope, window, _ in over}, (old, link.seq))
-    )
+    found = reader.select(OVER, over_s, before_us // 1_000_000)
+    over: tuple[Over, ...] = tuple((scope, window, used) for scope, window, used in found)
+    counters = {(scope, window) for scope, window, _ in over}
+    lines = tuple(_lines(reader, reading.replay, counters, (old, link.seq)))
     stub = Stub(link.seq, link.hash, root, before_us, act.at_us, past_digest(lines), None)
-    return Plan(stub, lines, over, link.seq - old)
+    return Plan(stub, lines, over, link.seq - old, old)
 
 
 def _lines(
-    connection: apsw.Connection, replay: Replay, over: set[tuple[str, int]], span: tuple[int, int]
+    reader: Reader, replay: Replay, over: set[tuple[str, int]], span: tuple[int, int]
 ) -> Iterable[str]:
     """What the rows came to, in an order that depends on nothing else."""
     told: list[list[Any]] = [
@@ -178,16 +179,16 @@ def _lines(
     ]
     told += [["open", call, o.seq, o.epoch, o.claims] for call, o in sorted(replay.open.items())]
     told += [["alert", *alert] for alert in sorted(replay.alerts) if alert[:2] not in over]
-    told += [["usage", *key, *sums] for key, sums in sorted(_usage(connection, span).items())]
+    told += [["usage", *key, *sums] for key, sums in sorted(_usage(reader, span).items())]
     return (orjson.dumps(each).decode() for each in told)
 
 
-def _usage(connection: apsw.Connection, span: tuple[int, int]) -> dict[tuple[Any, ...], list[int]]:
+def _usage(reader: Reader, span: tuple[int, int]) -> dict[tuple[Any, ...], list[int]]:
     """Sums by day, tenant, model and upstream: those kept before, and those of the rows that go now."""
     sums: dict[tuple[Any, ...], list[int]] = {
-        tuple(values[:4]): values[4:] for word, *values in read_past(connection) if word == "usage"
+        tuple(values[:4]): values[4:] for word, *values in read_past(reader) if word == "usage"
     }
-    for row in connection.execute(USAGE, span):
+    for row in reader.select(USAGE, *span):
         before = sums.get(row[:4], [0] * len(row[4:]))
         sums[row[:4]] = [one + more for one, more in zip(before, row[4:], strict=True)]
     return sums

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import apsw
 import orjson
 
 from proxy.store.chain import Link, canonical
 from proxy.store.heads import Seal
+from proxy.store.reader import Reader
 
 SIGNED = b"\x03"
 """Begins what is signed, so that no stub can pass for a head, a row or a node."""
@@ -72,15 +72,15 @@ class Stub:
         return self.mac is not None and hmac.compare_digest(self.mac, self.mac_by(seal))
 
 
-def read_stub(connection: apsw.Connection) -> Stub | None:
+def read_stub(reader: Reader) -> Stub | None:
     """None: every row from the first is here."""
-    found = connection.execute(STUB).fetchone()
+    found = next(iter(reader.select(STUB)), None)
     return None if found is None else Stub(*found)
 
 
-def read_past(connection: apsw.Connection) -> Iterator[list[Any]]:
+def read_past(reader: Reader) -> Iterator[list[Any]]:
     """What the removed rows came to: a word for its kind, and its values."""
-    for (text,) in connection.execute(PAST):
+    for (text,) in reader.select(PAST):
         yield orjson.loads(text)
 
 
@@ -91,6 +91,6 @@ def past_digest(lines: Iterable[str]) -> bytes:
     return whole.digest()
 
 
-def digest_kept(connection: apsw.Connection) -> bytes:
-    """The digest of `past` as it is in the file."""
-    return past_digest(what for (what,) in connection.execute(PAST))
+def digest_kept(reader: Reader) -> bytes:
+    """The digest of `past` as it is kept."""
+    return past_digest(what for (what,) in reader.select(PAST))

@@ -7,20 +7,18 @@ another hand runs `tools/verify_ledger.py`, which shares no code with this.
 """
 
 from collections import deque
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import apsw
-
-from proxy.store import heads
+from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
+from proxy.store.fault import Unreadable
 from proxy.store.heads import Head, Seal, Unread
-from proxy.store.replay import DAMAGED, Replay, tables
-from proxy.store.sqlite.database import open_reader
+from proxy.store.reader import Reader, only, open_reader
+from proxy.store.replay import SLICE_ROWS, Replay, tables
 from proxy.store.stub import Stub, read_past, read_stub
-
-SLICE_ROWS = 20_000
 
 FAULTS_MAX = 100
 """More are counted, not told."""
@@ -51,7 +49,7 @@ class Verdict:
 class Trace:
     """The chain as read so far, and everything about it that did not fit."""
 
-    def __init__(self, told: list[Head | Unread], anchored: Link | None, seal: Seal | None) -> None:
+    def __init__(self, told: Sequence[Head | Unread], anchored: Link | None, seal: Seal | None) -> None:
         self.link = GENESIS
         self.segments = 0
         self.faults: list[str] = []
@@ -155,7 +153,7 @@ class Trace:
             elif head.size == stub.size and head.hash != stub.hash.hex():
                 self.fault(f"the head of row {head.size} has another hash than the stub")
 
-    def _sound_heads(self, told: list[Head | Unread], seal: Seal | None) -> list[Head]:
+    def _sound_heads(self, told: Sequence[Head | Unread], seal: Seal | None) -> list[Head]:
         sound: list[Head] = []
         for number, head in enumerate(told, 1):
             if isinstance(head, Unread):
@@ -173,31 +171,29 @@ class _Moved(Exception):
     """Rows were pruned while they were read."""
 
 
-def verify(path: Path, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
+def verify(place: Place, *, seal: Seal | None = None, anchored: Link | None = None) -> Verdict:
     """Read everything once. `anchored` is a head kept elsewhere; `seal` checks signatures.
 
     Raises `StoreRefused` where there is nothing of ours to read.
     """
     while True:
         try:
-            return _verify(path, seal, anchored)
+            with closing(open_reader(place)) as reader:
+                return _verify(reader, seal, anchored)
         except _Moved:
             continue
 
 
-def _verify(path: Path, seal: Seal | None, anchored: Link | None) -> Verdict:
-    told = heads.read(path)  # before the rows, so that none is ahead of them
+def _verify(reader: Reader, seal: Seal | None, anchored: Link | None) -> Verdict:
+    told = reader.heads()  # before the rows, so that none is ahead of them
     trace, replay, stub = Trace(told, anchored, seal), Replay(), None
-    connection = open_reader(path)
     try:
-        stub = _begin(connection, trace, replay, seal)
-        while _slice(connection, trace, replay, stub):
+        stub = _begin(reader, trace, replay, seal)
+        while _slice(reader, trace, replay, stub):
             pass
         trace.end()
-    except DAMAGED as error:
-        trace.fault(f"after row {trace.link.seq}: the file is damaged ({error})")
-    finally:
-        connection.close(True)
+    except Unreadable as error:
+        trace.fault(f"after row {trace.link.seq}: the file is damaged ({error.reason})")
     for fault in replay.faults:
         trace.fault(fault)
     return Verdict(
@@ -212,37 +208,36 @@ def _verify(path: Path, seal: Seal | None, anchored: Link | None) -> Verdict:
     )
 
 
-def _begin(connection: apsw.Connection, trace: Trace, replay: Replay, seal: Seal | None) -> Stub | None:
-    connection.execute("BEGIN")
-    stub = read_stub(connection)
+def _begin(reader: Reader, trace: Trace, replay: Replay, seal: Seal | None) -> Stub | None:
+    reader.begin()
+    stub = read_stub(reader)
     if stub is not None:
         sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        trace.begin(stub, [root for (root,) in connection.execute(sql, (stub.size // SEGMENT_ROWS,))], seal)
-        replay.carry(read_past(connection))
-    connection.execute("COMMIT")
+        trace.begin(stub, [root for (root,) in reader.select(sql, stub.size // SEGMENT_ROWS)], seal)
+        replay.carry(read_past(reader))
+    reader.end()
     return stub
 
 
-def _slice(connection: apsw.Connection, trace: Trace, replay: Replay, stub: Stub | None) -> bool:
+def _slice(reader: Reader, trace: Trace, replay: Replay, stub: Stub | None) -> bool:
     """Read on; the last slice ends with the working tables, as they were with its last row."""
-    connection.execute("BEGIN")
-    if read_stub(connection) != stub:
+    reader.begin()
+    if read_stub(reader) != stub:
         raise _Moved
     after = trace.link.seq
     low, high = after // SEGMENT_ROWS, (after + SLICE_ROWS) // SEGMENT_ROWS + 1
-    roots = dict(
-        connection.execute("SELECT number, root FROM segments WHERE number BETWEEN ? AND ?", (low, high))
-    )
+    within = "SELECT number, root FROM segments WHERE number BETWEEN ? AND ?"
+    roots: dict[int, bytes] = dict(tuple(pair) for pair in reader.select(within, low, high))
     count = 0
     seq, epoch, kind, call_id, entries = KEYS
-    for values in connection.execute(SLICE, (after, SLICE_ROWS)):
+    for values in reader.select(SLICE, after, SLICE_ROWS):
         count += 1
         trace.row(values, roots)
         replay.row(values[seq], values[epoch], values[kind], values[call_id], values[entries])
     if count < SLICE_ROWS:
-        replay.faults += tables(connection, replay)
-        last: int = connection.execute("SELECT coalesce(max(number), 0) FROM segments").get
+        replay.faults += tables(reader, replay)
+        last: int = only(reader.select("SELECT coalesce(max(number), 0) FROM segments"))
         if last > trace.link.seq // SEGMENT_ROWS:
             trace.fault(f"segment {last} has a root but not all of its rows")
-    connection.execute("COMMIT")
+    reader.end()
     return count == SLICE_ROWS

@@ -164,7 +164,7 @@ def test_a_listener_can_be_off(read):
         ("postgresql://proxy@one:5432,two:5432/ledger", "postgresql://proxy@one:5432,two:5432/ledger"),
         (
             "postgresql:///ledger?host=/run/postgresql&password=${KEY}",
-            "postgresql:///ledger?host=%2Frun%2Fpostgresql",
+            "postgresql:///ledger?host=/run/postgresql",
         ),
         ("postgresql://[::1]/?dbname=ledger", "postgresql://[::1]/?dbname=ledger"),
     ],

@@ -89,7 +89,7 @@ def mend(path):
     """Make every working table what the rows now come to."""
     with closing(apsw.Connection(str(path))) as connection, connection:
         seen = replay.Replay()
-        for row in connection.execute(replay.ROWS):
+        for row in connection.execute(replay.ROWS, (0, -1)):
             seen.row(*row)
         held = seen.held()
         for scope, window in connection.execute("SELECT scope, window_start FROM balances").fetchall():

@@ -5,13 +5,16 @@ import pytest
 from proxy.store import open_keys
 from tests.store.making import StillClock
 from tests.store.replicas import Ledger, Replica
-from tests.store.stores import STORES
+from tests.store.stores import PostgresStore, SqliteStore
 
 
-@pytest.fixture(params=sorted(STORES))
+@pytest.fixture(params=["sqlite", "postgres"])
 def store(request, tmp_path):
     """Each store in turn; whatever a test did, rows and balances agree when it ends."""
-    opened = STORES[request.param](tmp_path)
+    if request.param == "sqlite":
+        opened = SqliteStore(tmp_path)
+    else:
+        opened = PostgresStore(request.getfixturevalue("database"))
     yield opened
     assert opened.faults() == ()
 

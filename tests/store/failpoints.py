@@ -10,10 +10,12 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxy.store import heads, ledger
+from proxy.store import heads
 from proxy.store.anchor import Anchor
 from proxy.store.journal import Journal
-from proxy.store.sqlite import database
+from proxy.store.sqlite import backing, database
+from proxy.store.sqlite.backing import SqliteBacking
+from proxy.store.sqlite.tables import SqliteTables
 from proxy.store.writer import Writer
 
 Step = tuple[Any, str]
@@ -21,20 +23,20 @@ Step = tuple[Any, str]
 STEPS: Mapping[str, Step] = {
     "create the file": (database, "_create"),
     "migrate": (database, "_migrate"),
-    "open": (ledger, "open_file"),
-    "begin a life": (ledger, "_begin"),
+    "open": (backing, "open_file"),
+    "begin a life": (backing, "_begin"),
     "compare with the head": (Anchor, "compare"),
     "settle what was left": (Journal, "expire"),
-    "begin": (Journal, "begin"),
+    "begin": (SqliteTables, "begin"),
     "take the claims": (Journal, "_take"),
-    "append a row": (Journal, "_append"),
+    "append a row": (SqliteTables, "append"),
     "reserve": (Journal, "reserve"),
     "resolve": (Journal, "_resolve"),
     "settle": (Journal, "settle"),
-    "give back": (Journal, "_give"),
+    "give back": (SqliteTables, "give"),
     "write a batch": (Writer, "_write"),
     "tell who waits": (Writer, "_succeed"),
-    "checkpoint": (Writer, "_checkpoint"),
+    "checkpoint": (SqliteBacking, "_checkpoint"),
     "tell a head": (Anchor, "tell"),
     "write a head": (heads, "append"),
     "advance the roots": (Anchor, "_advance"),

@@ -1,37 +1,42 @@
-"""The stores that the one suite runs over. Add a class here and its name to `STORES`."""
+"""The stores that the one suite runs over. Add a class here, and a fixture in `conftest.py` that opens it."""
 
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from proxy.place import Database, Place
 from proxy.store import open_ledger
-from proxy.store.sqlite.database import open_reader
+from proxy.store.reader import open_reader
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.store.making import StillClock
 
 
-class SqliteStore:
-    """A ledger in a file of its own, and what the tests may see of it from outside."""
+class Store:
+    """A ledger of its own, and what the tests may see of it from outside."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "ledger.db"
+    place: Place
+
+    def __init__(self) -> None:
         self.alerts: list[Any] = []
+
+    def pace(self, wanted: Pace) -> Pace:
+        return wanted
 
     @asynccontextmanager
     async def open(self, pace: Pace | None = None, **options: Any):
-        pace = pace or Pace()
+        paced = self.pace(pace or Pace())
         async with open_ledger(
-            self.path, clock=StillClock(), on_alert=self.alerts.append, pace=pace, **options
+            self.place, clock=StillClock(), on_alert=self.alerts.append, pace=paced, **options
         ) as ledger:
             yield ledger
 
     def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        connection = open_reader(self.path)
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
+        return beside(lambda: self._query(sql, values))
 
     def balance(self, scope: str = "tenant=acme/tokens/day") -> tuple[int, int]:
         """(used, held), zero where nothing was ever held."""
@@ -45,7 +50,38 @@ class SqliteStore:
 
     def faults(self) -> tuple[str, ...]:
         """Where rows, hashes, heads and balances disagree."""
-        return verify(self.path).faults
+        return beside(lambda: verify(self.place).faults)
+
+    def _query(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with closing(open_reader(self.place)) as reader:
+            return list(reader.select(sql, *values))
 
 
-STORES = {"sqlite": SqliteStore}
+class SqliteStore(Store):
+    """A file in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.place = self.path = folder / "ledger.db"
+
+
+class PostgresStore(Store):
+    """A database on a server that the tests started."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self.place = database
+
+    def pace(self, wanted: Pace) -> Pace:
+        """Whoever is not heard of is dead at once: no test waits for a silence."""
+        return replace(wanted, dead_s=0.0)
+
+
+def beside(work: Callable[[], Any]) -> Any:
+    """The result of what may run no loop, from within one or without."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()

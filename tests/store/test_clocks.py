@@ -20,6 +20,7 @@ from proxy.policy.estimate import Estimate
 from proxy.ports import Granted, Hold, Settlement
 from proxy.store.journal import Journal
 from proxy.store.sqlite.database import migrations
+from proxy.store.sqlite.tables import SqliteTables
 from proxy.table import Every, Limit, Per, Table, Unit
 from proxy.usage import Usage
 from tests.store.making import settlement
@@ -88,7 +89,8 @@ class Ledger:
 
     def restart(self):
         self.connection.execute("UPDATE state SET epoch = epoch + 1")
-        self.journal = Journal(self.connection, self.connection.execute("SELECT epoch FROM state").get)
+        epoch = self.connection.execute("SELECT epoch FROM state").get
+        self.journal = Journal(SqliteTables(self.connection, epoch))
 
     def balances(self, tenant):
         sql = "SELECT used, held FROM balances WHERE scope LIKE ? ORDER BY window_start"

@@ -43,8 +43,8 @@ class Failing:
         return self.connection.execute(sql, *values)
 
 
-def journal_of(ledger):
-    return ledger._writer._journal
+def tables_of(ledger):
+    return ledger._writer._backing.tables
 
 
 class Cramped:
@@ -74,7 +74,7 @@ async def until_well(ledger):
 
 async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
-        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
         calls = [f"c{number}" for number in range(50)]
         for call_id in calls:
             await ledger.reserve(hold(call_id, claim(10)))
@@ -98,7 +98,7 @@ async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
 
 async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
     async with file.open(HASTY) as ledger:
-        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
         disk.full = True
         with pytest.raises(Refused):
             for number in range(100):
@@ -110,7 +110,7 @@ async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
 
 async def test_acts_that_meet_a_full_disk_are_declined_but_for_what_is_done_already(file):
     async with file.open(HASTY) as ledger:
-        disk = journal_of(ledger).connection = Cramped(journal_of(ledger).connection)
+        disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
         await ledger.reserve(hold("c1", claim(10)))
         disk.full = True
         with pytest.raises(Declined):
@@ -149,13 +149,13 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
 async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, statement):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
-        suspect = journal_of(ledger).connection
-        journal_of(ledger).connection = Failing(suspect, statement)
+        suspect = tables_of(ledger).connection
+        tables_of(ledger).connection = Failing(suspect, statement)
         settling = ledger.commit(settlement("c1", charge(8)))
         with pytest.raises(Refused):
             await ledger.reserve(hold("c2", claim(10)))
         await settling
-        assert journal_of(ledger).connection is not suspect
+        assert tables_of(ledger).connection is not suspect
         await until_well(ledger)
         assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
     assert file.balance() == (8, 10)
@@ -164,8 +164,8 @@ async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, 
 async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
-        journal = journal_of(ledger)
-        journal.connection = Failing(journal.connection, "COMMIT", done_first=True)
+        tables = tables_of(ledger)
+        tables.connection = Failing(tables.connection, "COMMIT", done_first=True)
         settling = ledger.commit(settlement("c1", charge(8)))
         with pytest.raises(Refused):
             await ledger.reserve(hold("c2", claim(10)))
@@ -179,8 +179,8 @@ async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
 async def test_a_file_that_lost_acknowledged_rows_is_not_trusted_again(file):
     async with file.open(Pace(retry_s=0.001, last_tries=1)) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
-        ledger._writer._tail += 5
-        journal_of(ledger).connection = Failing(journal_of(ledger).connection, "BEGIN IMMEDIATE")
+        ledger._writer._backing._tail += 5
+        tables_of(ledger).connection = Failing(tables_of(ledger).connection, "BEGIN IMMEDIATE")
         with pytest.raises(Refused):
             await ledger.reserve(hold("c2", claim(10)))
         await until(lambda: "acknowledged rows are missing" in ledger.trouble)
@@ -215,7 +215,7 @@ async def test_nobody_waits_for_a_writer_that_has_stopped(file):
 async def test_a_defect_that_stops_the_writer_refuses_all_who_wait(file):
     async with file.open() as ledger:
         await ledger.reserve(hold("c1", claim(10)))
-        journal_of(ledger).tail = None  # calling it is a defect that nobody foresaw
+        tables_of(ledger).tail = None  # calling it is a defect that nobody foresaw
         asked = (ledger.reserve(hold(f"c{number}", claim(10))) for number in range(2, 6))
         settling = ledger.commit(settlement("c1", charge(8)))
         done = await asyncio.gather(*asked, settling, return_exceptions=True)
@@ -238,7 +238,7 @@ async def test_too_many_waiting_are_shed_never_dropped_and_settlements_always_en
 async def test_a_quiet_ledger_folds_its_wal_into_the_file(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(1)))
-        await until(lambda: ledger._writer._wal_pages == 0)
+        await until(lambda: ledger._writer._backing.wal_pages == 0)
         await ledger.release(settlement("c1"))
     assert not file.path.with_name("ledger.db-wal").exists()
 
@@ -247,7 +247,7 @@ async def test_a_long_wal_is_cut_while_busy(file):
     async with file.open(Pace(wal_pages=8)) as ledger:
         for number in range(40):
             await ledger.reserve(hold(f"c{number}", claim(1)))
-        assert ledger._writer._wal_pages < 40
+        assert ledger._writer._backing.wal_pages < 40
 
 
 async def refused(path):

@@ -143,7 +143,7 @@ def counting():
 async def test_notes_of_a_lone_stream_flush_nothing_and_later_commits_flush_again(store, counting):
     async with store.open(replace(HASTY, idle_s=0.001)) as ledger:
         await ledger.reserve(hold("c1", claim(1000)))
-        await until(lambda: ledger._writer._wal_pages == 0)  # what the commit left to do is done
+        await until(lambda: ledger._writer._backing.wal_pages == 0)  # what the commit left to do is done
         ledger.note(progress("c1", 39))  # the WAL begins anew with it, which is flushed once
         await noted(store, "c1")
         before = counting.flushes
@@ -168,7 +168,7 @@ async def test_a_disk_that_takes_no_note_is_no_trouble_until_a_batch_finds_it_so
         journal.progressed = written
         assert ledger.trouble is None
         await ledger.commit(settlement("c1", charge(8)))
-        assert journal.connection.pragma("synchronous") == 2, "FULL again"
+        assert journal.tables.connection.pragma("synchronous") == 2, "FULL again"
     assert store.balance() == (8, 0)
 
 

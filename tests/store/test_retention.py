@@ -14,8 +14,8 @@ from proxy.store.anchor import Cadence
 from proxy.store.chain import SEGMENT_ROWS, Link
 from proxy.store.export import Export, Wanted
 from proxy.store.heads import Seal
-from proxy.store.rows import last
-from proxy.store.sqlite.database import open_reader
+from proxy.store.sqlite.database import open_file_to_read
+from proxy.store.sqlite.tables import last
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from tests.kit.second import second_verifier
@@ -90,7 +90,7 @@ def judged(path, head=None, keys=None):
 
 
 def head_of(store):
-    with closing(open_reader(store.path)) as connection:
+    with closing(open_file_to_read(store.path)) as connection:
         return last(connection)
 
 

@@ -14,8 +14,8 @@ import pytest
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link
 from proxy.store.heads import Seal, heads_path
-from proxy.store.rows import last
-from proxy.store.sqlite.database import open_reader
+from proxy.store.sqlite.database import open_file_to_read
+from proxy.store.sqlite.tables import last
 from proxy.store.verify import verify
 from tests.kit.second import second_verifier
 from tests.store import attacker
@@ -64,7 +64,7 @@ def kept(tmp_path_factory):
     shutil.copy(store.path, yesterday)
     asyncio.run(work(store, 450, 100))
     assert verify(store.path, seal=SEAL).faults == ()
-    with closing(open_reader(store.path)) as connection:
+    with closing(open_file_to_read(store.path)) as connection:
         head = last(connection)
         middle = (
             "SELECT kind, max(seq) FROM rows WHERE seq < 950 OR kind IN ('alert', 'expire') GROUP BY kind"
@@ -238,9 +238,7 @@ async def test_a_start_refuses_what_its_last_head_does_not_fit(kept, stolen, cha
     before = stolen.read_bytes()
     told = await refused(stolen)
     assert problem in told
-    assert (
-        "restore the newest backup, or, to go on with this file knowingly, move ledger.db.heads away" in told
-    )
+    assert "restore the newest backup, or, to go on with it knowingly, move ledger.db.heads away" in told
     assert stolen.read_bytes() == before
     heads_path(stolen).unlink()
     async with SqliteStore(stolen.parent).open(seal=SEAL):

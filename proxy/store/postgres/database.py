@@ -82,6 +82,13 @@ def migrations(schema: str) -> tuple[tuple[int, str], ...]:
     return tuple(sorted(found))
 
 
+def refuse_newer(database: Database, schema: str, version: int) -> None:
+    known = migrations(schema)[-1][0]
+    if version > known:
+        problem = f"written by a newer Fallthrough (schema {version}, this one knows {known})"
+        raise StoreRefused(database, problem, "run that version or newer")
+
+
 async def _refuse_unfit(connection: asyncpg.Connection, database: Database) -> None:
     told = await connection.fetchrow(
         "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),"
@@ -102,11 +109,8 @@ async def _migrate(connection: asyncpg.Connection, database: Database, schema: s
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}; SET LOCAL search_path TO {schema}")
     await connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_version")
-    known = migrations(schema)
-    if version > known[-1][0]:
-        problem = f"written by a newer Fallthrough (schema {version}, this one knows {known[-1][0]})"
-        raise StoreRefused(database, problem, "run that version or newer")
-    for number, script in known:
+    refuse_newer(database, schema, version)
+    for number, script in migrations(schema):
         if number > version:
             await connection.execute(script)
             await connection.execute("INSERT INTO schema_version VALUES ($1)", number)

@@ -1,6 +1,6 @@
 """The ledger's file: created whole, opened only when it is ours and sound, owned by one process.
 
-The writer opens it through `open_file`, readers through `open_reader`. A file that is foreign,
+The writer opens it through `open_file`, readers through `open_file_to_read`. A file that is foreign,
 newer, damaged or empty is refused with a remedy; nothing here ever replaces one that exists.
 """
 
@@ -87,7 +87,7 @@ def open_file(path: Path, busy_ms: int) -> apsw.Connection:
     return connection
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_file_to_read(path: Path) -> apsw.Connection:
     """A read-only connection beside a running writer; long transactions on it hold up checkpoints."""
     refuse_old_sqlite(path)
     if not path.exists():

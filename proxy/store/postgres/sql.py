@@ -1,0 +1,92 @@
+"""What is asked of PostgreSQL for a whole batch: arrays in, rows out, one journey each."""
+
+_RESERVATION = "r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens, r.output_tokens, r.nano_usd"
+
+CALLS = f"""
+SELECT c.call_id,
+    EXISTS (SELECT 1 FROM rows AS b WHERE b.call_id = c.call_id AND b.kind = 'reserve'),
+    o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
+FROM unnest($1::text[]) AS c (call_id)
+LEFT JOIN open_calls AS o ON o.call_id = c.call_id
+LEFT JOIN rows AS r ON r.seq = o.seq
+"""  # noqa: S608 - our own words
+"""Calls by id: whether they were ever reserved, and what is open of them."""
+
+LEFT = f"""
+SELECT o.call_id, o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
+FROM open_calls AS o JOIN rows AS r ON r.seq = o.seq
+WHERE NOT EXISTS (SELECT 1 FROM replicas AS p WHERE p.epoch = o.epoch)
+ORDER BY o.seq
+"""  # noqa: S608
+"""What nobody who lives has open."""
+
+COUNTERS = """
+SELECT c.scope, c.window_start, b.window_end, b.unit, b.used, b.held, b.ceiling, b.marks,
+    ARRAY (SELECT a.mark FROM alerts AS a WHERE a.scope = c.scope AND a.window_start = c.window_start)
+FROM unnest($1::text[], $2::bigint[]) AS c (scope, window_start)
+LEFT JOIN balances AS b ON b.scope = c.scope AND b.window_start = c.window_start
+"""
+
+MEMBERS = "SELECT hash FROM rows WHERE seq > $1 AND seq <= $2 ORDER BY seq"
+
+NOTED = "SELECT 1 FROM rows WHERE call_id = $1 AND kind IN ('erase', 'reset', 'prune')"
+
+IN_FORCE = """
+SELECT window_start, unit, used FROM balances WHERE scope = ? AND window_end > ? ORDER BY window_start
+"""
+
+UNTELL = """
+DELETE FROM alerts AS a USING unnest($1::text[], $2::bigint[]) AS r (scope, window_start)
+WHERE a.scope = r.scope AND a.window_start = r.window_start
+"""
+
+TELL = (
+    "INSERT INTO alerts SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING"
+)
+
+FLUSH = """
+WITH counters AS (
+    INSERT INTO balances SELECT * FROM unnest(
+        $1::text[], $2::bigint[], $3::bigint[], $4::text[],
+        $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]
+    ) ON CONFLICT (scope, window_start) DO UPDATE SET
+        used = excluded.used, held = excluded.held, ceiling = excluded.ceiling, marks = excluded.marks
+), opened AS (
+    INSERT INTO open_calls SELECT * FROM unnest(
+        $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::text[]
+    )
+    ON CONFLICT (call_id) DO UPDATE SET claims = excluded.claims, seen = excluded.seen
+), closed AS (
+    DELETE FROM open_calls WHERE call_id = ANY($14::text[])
+), noted AS (
+    UPDATE open_calls AS o SET seen = n.seen FROM unnest($15::text[], $16::text[]) AS n (call_id, seen)
+    WHERE o.call_id = n.call_id
+), ended AS (
+    UPDATE state SET seq = $17, hash = $18 WHERE seq <> $17
+)
+UPDATE replicas SET seen_at = clock_timestamp() WHERE epoch = $19
+"""
+"""Counters, calls and the chain's end as a batch leaves them; no row changed: this replica was given up."""
+
+WHISPER = """
+UPDATE open_calls AS o SET seen = n.seen FROM unnest($1::text[], $2::text[]) AS n (call_id, seen)
+WHERE o.call_id = n.call_id
+"""
+
+JOIN = "UPDATE state SET epoch = epoch + 1 RETURNING epoch"
+
+ENTER = "INSERT INTO replicas VALUES ($1, $2, clock_timestamp())"
+
+BEAT = "UPDATE replicas SET seen_at = clock_timestamp() WHERE epoch = $1"
+
+SILENT = """
+SELECT 1 FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND epoch <> $2 LIMIT 1
+"""
+
+BURY = """
+DELETE FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND epoch <> $2
+"""
+
+LEAVE = "DELETE FROM replicas WHERE epoch = $1"
+
+HEAD = "INSERT INTO heads VALUES ($1, $2) ON CONFLICT DO NOTHING"

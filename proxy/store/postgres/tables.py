@@ -1,0 +1,335 @@
+"""The ledger's tables in PostgreSQL: read and written a batch at a time, for each question is a journey.
+
+`begin` takes the lock on the chain's end, under which batches of all replicas stand in one line, and reads
+what the batch will touch; the journal's rules then run over what is in memory; `flush` writes what became
+of it. So a batch of many calls costs the journeys of one. What a batch did not foresee is read when asked
+for. Undone is what a request changed, by a log of what was there before.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import orjson
+
+from proxy.call import Identity
+from proxy.ports import Claim
+from proxy.store import entries
+from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, leaf, segment_root
+from proxy.store.fault import Misuse
+from proxy.store.postgres import sql
+from proxy.store.postgres.cells import Cells, Log, roll_back
+from proxy.store.postgres.database import FAILURES
+from proxy.store.postgres.reader import numbered
+from proxy.store.postgres.session import Session
+from proxy.store.reservation import Reservation
+from proxy.store.rows import Row, values_of
+from proxy.store.tables import Counted, Stand, Touched
+from proxy.table import Unit
+
+INTEGER_MAX = 2**63 - 1
+
+
+class Fenced(Exception):
+    """Others took this replica for dead, and settled what it had open."""
+
+
+class Counter(NamedTuple):
+    """A row of `balances`, without its key."""
+
+    window_end: int
+    unit: str
+    used: int
+    held: int
+    ceiling: int
+    marks: str
+
+
+class Opened(NamedTuple):
+    """A row of `open_calls`, with what its reservation says."""
+
+    epoch: int
+    seq: int
+    claims: str
+    seen: str | None
+    of: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a request began."""
+
+    link: Link
+    changes: int = 0
+    rows: int = 0
+    roots: int = 0
+
+
+class PostgresTables:
+    """`Tables` within one transaction of one session."""
+
+    def __init__(self, session: Session, epoch: int) -> None:
+        self.session = session
+        self.epoch = epoch
+        self.link = Link(0, bytes(32))
+        """The chain's end, as far as this replica knows."""
+        self.forget()
+
+    def forget(self) -> None:
+        """The transaction ended: others may change everything from now on."""
+        self._log: Log = []
+        self._counters: Cells[Counted, Counter | None] = Cells(self._log)
+        self._marks: Cells[Counted, frozenset[int]] = Cells(self._log)
+        self._renewed: Cells[Counted, bool] = Cells(self._log)
+        self._calls: Cells[str, Opened | None] = Cells(self._log)
+        self._reserved: Cells[str, bool] = Cells(self._log)
+        self._acts: Cells[str, bool] = Cells(self._log)
+        self._seen: Cells[str, str | None] = Cells(self._log)
+        self._rows: list[tuple[Any, ...]] = []
+        self._roots: list[tuple[int, bytes]] = []
+        self._mark = Mark(self.link)
+        self._beyond = False
+        """Whether something of the request under way is in the database already."""
+
+    def begin(self, touched: Sequence[Touched]) -> None:
+        """Open the writer's transaction, stand in line, and read what it is about."""
+        self.session.execute("BEGIN")
+        self.lock()
+        self._read_calls([call for each in touched for call in each.calls])
+        claimed = [claim.counter for call in self._calls.values() if call for claim in call.of.claims]
+        self._read_counters([*claimed, *(counter for each in touched for counter in each.counters)])
+
+    def lock(self) -> None:
+        """Wait until nobody else appends, in a transaction that is open."""
+        [(seq, own)] = self.session.fetch("SELECT seq, hash FROM state FOR UPDATE")
+        self.link = Link(seq, own)
+        self.forget()
+
+    # -- one request ---------------------------------------------------------------------------------
+
+    def savepoint(self) -> None:
+        self._mark = Mark(self.link, len(self._log), len(self._rows), len(self._roots))
+        self._beyond = False
+
+    def keep(self) -> None:
+        pass
+
+    def undo(self) -> None:
+        if self._beyond:
+            raise Fenced("a request failed when it had written")  # then nothing of the batch may stay
+        roll_back(self._log, self._mark.changes)
+        del self._rows[self._mark.rows :], self._roots[self._mark.roots :]
+        self.link = self._mark.link
+
+    def fatal(self, error: Exception) -> bool:
+        return isinstance(error, (*FAILURES, Fenced))
+
+    # -- rows ----------------------------------------------------------------------------------------
+
+    def tail(self) -> Link:
+        return self.link
+
+    def append(self, row: Row) -> Link:
+        if row.kind == "reserve":
+            self._know_call(row.call_id)
+            if self._reserved[row.call_id]:
+                raise Misuse(f"{row.call_id} was reserved before")
+            self._reserved.put(row.call_id, True)
+        before, seq = self.link, self.link.seq + 1
+        values = values_of(seq, self.epoch, row)
+        if any(isinstance(value, str) and "\0" in value for value in values):
+            raise Misuse(f"{row.call_id} has a NUL in its row, which PostgreSQL cannot keep")
+        self.link = Link(seq, leaf(before.hash, values))
+        self._rows.append((*values, before.hash, self.link.hash))
+        if seq % SEGMENT_ROWS == 0:
+            self._roots.append((seq // SEGMENT_ROWS, self._segment_root(seq)))
+        return self.link
+
+    def _segment_root(self, seq: int) -> bytes:
+        start = seq - SEGMENT_ROWS
+        pending = [row[-1] for row in self._rows if row[0] > start]
+        stored = self.session.fetch(sql.MEMBERS, start, seq - len(pending))
+        return segment_root([*(own for (own,) in stored), *pending])
+
+    def noted(self, act_id: str) -> bool:
+        if act_id not in self._acts:
+            self._acts[act_id] = bool(self.session.fetch(sql.NOTED, act_id))
+        found = self._acts[act_id]
+        self._acts.put(act_id, True)  # whoever asks is about to note it
+        return found
+
+    # -- counters ------------------------------------------------------------------------------------
+
+    def take(self, claim: Claim) -> tuple[int, int] | None:
+        counter = (claim.scope, claim.window)
+        found = self._counter(counter)
+        used, held = (found.used, found.held + claim.amount) if found else (0, claim.amount)
+        if used + held > INTEGER_MAX:
+            raise Misuse(f"a claim on {claim.scope} leaves 64 bits")
+        if used + held > claim.ceiling and not claim.shadow:
+            return None
+        end, unit = (found.window_end, found.unit) if found else (claim.window_end, claim.unit.value)
+        marks = orjson.dumps(claim.marks).decode()
+        self._counters.put(counter, Counter(end, unit, used, held, claim.ceiling, marks))
+        return used, held
+
+    def look(self, counter: Counted) -> tuple[int, int]:
+        found = self._counter(counter)
+        return (found.used, found.held) if found else (0, 0)
+
+    def give(self, counter: Counted, used: int, freed: int) -> Stand:
+        found = self._counter(counter)
+        if found is None or found.held < freed:
+            raise Misuse(f"{counter} does not hold {freed}")
+        found = found._replace(used=found.used + used, held=found.held - freed)
+        self._counters.put(counter, found)
+        return Stand(found.used, found.ceiling, found.marks)
+
+    def in_force(self, scope: str, now_s: int) -> Sequence[tuple[int, Unit, int]]:
+        found = self.select(sql.IN_FORCE, scope, now_s)
+        return [(window, Unit(unit), used) for window, unit, used in found]
+
+    def renew(self, counter: Counted) -> None:
+        found = self._counter(counter)
+        if found is not None:
+            self._counters.put(counter, found._replace(used=0))
+        self._marks.put(counter, frozenset())
+        self._renewed.put(counter, True)
+
+    def first_told(self, counter: Counted, mark: int) -> bool:
+        self._counter(counter)
+        known = self._marks.get(counter, frozenset())
+        if mark not in known:
+            self._marks.put(counter, known | {mark})
+        return mark not in known
+
+    def _counter(self, counter: Counted) -> Counter | None:
+        if counter not in self._counters:
+            self._read_counters([counter])
+        return self._counters[counter]
+
+    def _read_counters(self, counters: Iterable[Counted]) -> None:
+        missing = sorted({each for each in counters if each not in self._counters})
+        if not missing:
+            return
+        scopes, windows = zip(*missing, strict=True)
+        for scope, window, *stored, marks in self.session.fetch(sql.COUNTERS, scopes, windows):
+            counter = (scope, window)
+            self._counters[counter] = None if stored[0] is None else Counter(*stored)
+            self._marks[counter] = frozenset(marks)
+
+    # -- open calls ----------------------------------------------------------------------------------
+
+    def find(self, call_id: str) -> Reservation | None:
+        found = self._know_call(call_id)
+        return found.of if found else None
+
+    def left(self) -> Sequence[Reservation]:
+        self.flush()
+        found = self._take_in(self.session.fetch(sql.LEFT))
+        self._read_counters(claim.counter for call in found for claim in call.of.claims)
+        return [call.of for call in found]
+
+    def open(self, row: Row, seq: int) -> None:
+        worst = row.usage
+        if worst is None or row.nano_usd is None:
+            raise AssertionError("a reservation says what it may come to")
+        bounds = (worst.input, worst.output, row.nano_usd)
+        of = Reservation(row.call_id, entries.load(row.entries), row.identity, row.model, *bounds)
+        self._calls.put(row.call_id, Opened(self.epoch, seq, row.entries, None, of))
+
+    def widen(self, call_id: str, claims: str) -> None:
+        found = self._know_call(call_id)
+        if found is not None:
+            wider = replace(found.of, claims=entries.load(claims))
+            self._calls.put(call_id, found._replace(claims=claims, of=wider))
+
+    def saw(self, call_id: str, seen: str) -> None:
+        found = self._calls.get(call_id)
+        if found is not None:
+            self._calls.put(call_id, found._replace(seen=seen))
+        elif call_id not in self._calls:
+            self._seen.put(call_id, seen)
+
+    def close(self, call_id: str) -> None:
+        self._calls.put(call_id, None)
+
+    def _know_call(self, call_id: str) -> Opened | None:
+        if call_id not in self._calls:
+            self._read_calls([call_id])
+        return self._calls[call_id]
+
+    def _read_calls(self, calls: Iterable[str]) -> None:
+        missing = sorted({each for each in calls if each not in self._calls})
+        if not missing:
+            return
+        found = self.session.fetch(sql.CALLS, missing)
+        for call_id, reserved, *_ in found:
+            self._calls[call_id], self._reserved[call_id] = None, reserved
+        self._take_in([(call_id, *stored) for call_id, _, *stored in found if stored[0] is not None])
+
+    def _take_in(self, found: Iterable[tuple[Any, ...]]) -> list[Opened]:
+        calls = []
+        for call_id, epoch, seq, claims, seen, *who, model, input_, output, nano_usd in found:
+            bounds = (input_, output, nano_usd, seen)
+            of = Reservation(call_id, entries.load(claims), Identity(*who), model, *bounds)
+            self._calls[call_id] = Opened(epoch, seq, claims, seen, of)
+            self._reserved[call_id] = True
+            calls.append(self._calls[call_id])
+        return [call for call in calls if call]
+
+    # -- acts of people, and the way to the server -----------------------------------------------------
+
+    def touch(self) -> None:
+        """Nothing: every transaction of ours says that this replica lives."""
+
+    def select(self, sql: str, *values: Any) -> Iterable[tuple[Any, ...]]:
+        self.flush()
+        return self.session.fetch(numbered(sql), *values)
+
+    def execute(self, sql: str, *values: Any) -> int:
+        self.flush()
+        self._beyond = True
+        self._counters.clear()
+        self._marks.clear()
+        return self.session.execute(numbered(sql), *values)
+
+    def flush(self) -> None:
+        """Write all that changed since the last time. Raises `Fenced` where that is no longer ours to do."""
+        self._beyond = (
+            self._beyond or len(self._log) > self._mark.changes or len(self._rows) > self._mark.rows
+        )
+        if self._rows:
+            self.session.copy("rows", (*COLUMNS, "prev", "hash"), self._rows)
+        if self._roots:
+            self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
+        self._flush_alerts()
+        counters, calls, seen = (each.take_changes() for each in (self._counters, self._calls, self._seen))
+        written = [(*key, *each) for key, each in counters.items() if each is not None]
+        opened = [(key, *each[:4]) for key, each in calls.items() if each is not None]
+        closed = [key for key, each in calls.items() if each is None]
+        notes = [(key, each) for key, each in seen.items() if each is not None]
+        arrays = (*columns(written, 8), *columns(opened, 5), closed, *columns(notes, 2))
+        if not self.session.execute(sql.FLUSH, *arrays, self.link.seq, self.link.hash, self.epoch):
+            raise Fenced("this replica was not heard of for too long, and others took over")
+        self._log.clear()
+        self._rows, self._roots, self._mark = [], [], Mark(self.link)
+
+    def flush_notes(self) -> None:
+        """Write only how far calls have got."""
+        notes = [(key, each) for key, each in self._seen.take_changes().items() if each is not None]
+        self.session.execute(sql.WHISPER, *columns(notes, 2))
+
+    def _flush_alerts(self) -> None:
+        renewed = [key for key, each in self._renewed.take_changes().items() if each]
+        if renewed:
+            self.session.execute(sql.UNTELL, *columns(renewed, 2))
+        marks = self._marks.take_changes()
+        told = [(*key, mark) for key, each in marks.items() for mark in each]
+        if told:
+            self.session.execute(sql.TELL, *columns(told, 3))
+
+
+def columns(rows: Sequence[Sequence[Any]], width: int) -> list[tuple[Any, ...]]:
+    """Rows as one array a column."""
+    return list(zip(*rows, strict=True)) if rows else [()] * width

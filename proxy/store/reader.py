@@ -1,0 +1,57 @@
+"""Reading a ledger beside whoever writes it: one way to ask, whatever database it lies in.
+
+`verify.py`, `replay.py`, `report.py`, `export.py` and `retention.py` ask through `Reader`, in SQL that all
+databases here understand: parameters are `?` or `?1`, sums are cast, nothing is asked of a vendor's own.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from proxy.place import Database, Place
+from proxy.store.heads import Head, Unread
+from proxy.store.postgres.reader import open_postgres
+from proxy.store.sqlite.reader import open_sqlite
+
+
+class Reader(Protocol):
+    """One ledger, read only. Whatever it cannot give raises `Unreadable`."""
+
+    @property
+    def place(self) -> Place:
+        """Which ledger."""
+        ...
+
+    def select(self, sql: str, *values: Any) -> Iterable[tuple[Any, ...]]:
+        """The answer, at once or as it comes."""
+        ...
+
+    def begin(self) -> None:
+        """Until `end` everything is as it is now. In a file, do not stay long: it holds up checkpoints."""
+        ...
+
+    def end(self) -> None:
+        """What comes is as it is then."""
+        ...
+
+    def heads(self) -> Sequence[Head | Unread]:
+        """Every head kept with the ledger, the oldest first."""
+        ...
+
+    def newest_head(self) -> Head | Unread | None:
+        """The last of them; None: there is none."""
+        ...
+
+    def close(self) -> None:
+        """Done."""
+        ...
+
+
+def open_reader(place: Place) -> Reader:
+    """A reader of the ledger at a place. Raises `StoreRefused` where there is none of ours."""
+    return open_postgres(place) if isinstance(place, Database) else open_sqlite(place)
+
+
+def only(rows: Iterable[tuple[Any, ...]]) -> Any:
+    """The one value of an answer; None where it has no row."""
+    found = next(iter(rows), None)
+    return None if found is None else found[0]

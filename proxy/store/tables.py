@@ -1,0 +1,133 @@
+"""What a database keeps for the ledger: the words that `journal.py` needs of its tables.
+
+A store implements `Tables` over its own driver: `sqlite/tables.py` a statement at a time, for the file is
+near; `postgres/tables.py` from memory, read and written a batch at a time, for the server is not. All of
+it happens inside the transaction that the writer has opened. What is undone leaves nothing behind.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from proxy.ports import Claim
+from proxy.store.chain import Link
+from proxy.store.reservation import Reservation
+from proxy.store.rows import Row
+from proxy.table import Unit
+
+Counted = tuple[str, int]
+"""A balance: its scope and the start of its window."""
+
+
+class Stand(NamedTuple):
+    """What a counter has come to."""
+
+    used: int
+    ceiling: int
+    marks: str
+    """JSON, as last claimed with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a request will ask the tables for, so that a distant store can read it for a whole batch."""
+
+    calls: tuple[str, ...] = ()
+    counters: tuple[Counted, ...] = ()
+
+
+class Tables(Protocol):
+    """The ledger's tables within one transaction, on behalf of one process's life (`epoch`)."""
+
+    epoch: int
+
+    def savepoint(self) -> None:
+        """Begin a request."""
+        ...
+
+    def keep(self) -> None:
+        """The request went well."""
+        ...
+
+    def undo(self) -> None:
+        """The request did not: nothing of it stays."""
+        ...
+
+    def fatal(self, error: Exception) -> bool:
+        """Whether an error is the database's own, and fails the whole transaction."""
+        ...
+
+    def tail(self) -> Link:
+        """The last row, those of the transaction under way included."""
+        ...
+
+    def append(self, row: Row) -> Link:
+        """Chain a row to the last; the root too where it is the last of a segment.
+
+        Raises `Misuse` for a call that was reserved before.
+        """
+        ...
+
+    def noted(self, act_id: str) -> bool:
+        """Whether the row of an act is there."""
+        ...
+
+    def take(self, claim: Claim) -> tuple[int, int] | None:
+        """Hold a claim that fits beneath its ceiling, or is a shadow: used and held then; None: no room."""
+        ...
+
+    def look(self, counter: Counted) -> tuple[int, int]:
+        """Used and held, zero where nothing was ever held."""
+        ...
+
+    def give(self, counter: Counted, used: int, freed: int) -> Stand:
+        """Free what was held, and charge what was used."""
+        ...
+
+    def in_force(self, scope: str, now_s: int) -> Sequence[tuple[int, Unit, int]]:
+        """Window, unit and use of a counter in every window that is not over."""
+        ...
+
+    def renew(self, counter: Counted) -> None:
+        """Set a counter back to nothing, and forget which marks it crossed."""
+        ...
+
+    def first_told(self, counter: Counted, mark: int) -> bool:
+        """Remember that a mark was crossed; False if that was known."""
+        ...
+
+    def find(self, call_id: str) -> Reservation | None:
+        """An open reservation."""
+        ...
+
+    def left(self) -> Sequence[Reservation]:
+        """What dead processes left open, the oldest first."""
+        ...
+
+    def open(self, row: Row, seq: int) -> None:
+        """A reservation begins, with the row that says so and its number."""
+        ...
+
+    def widen(self, call_id: str, claims: str) -> None:
+        """Claims were added to it."""
+        ...
+
+    def saw(self, call_id: str, seen: str) -> None:
+        """How far its call has got; nothing, if it is resolved already."""
+        ...
+
+    def close(self, call_id: str) -> None:
+        """It is resolved."""
+        ...
+
+    def touch(self) -> None:
+        """Write something that changes nothing."""
+        ...
+
+    def select(self, sql: str, *values: Any) -> Iterable[tuple[Any, ...]]:
+        """For acts of people, which are rare: any question, in the words that all databases here know."""
+        ...
+
+    def execute(self, sql: str, *values: Any) -> int:
+        """The same for changes; how many rows they made."""
+        ...
