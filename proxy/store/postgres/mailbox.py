@@ -153,17 +153,19 @@ async def scrub(connection: asyncpg.Connection) -> None:
     Not VACUUM FULL, which keeps what any transaction of the database, a dump perhaps, might still want to
     see. A copy from which the same table is filled again leaves nothing to who looks later.
     """
-    async with connection.transaction(isolation="read_committed"):
-        # Whoever meets a person for the first time stands in line behind this.
-        await connection.execute("SET LOCAL lock_timeout = '2s'")
-        for table in ("letters", "subjects"):
+    for table in ("subjects", "letters"):
+        # One by one: who looks for letters, and so says that it lives, must not wait for all persons.
+        async with connection.transaction(isolation="read_committed"):
+            # Whoever meets a person for the first time stands in line behind this.
+            await connection.execute("SET LOCAL lock_timeout = '2s'")
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             await connection.execute(
                 f"CREATE TEMPORARY TABLE kept ON COMMIT DROP AS TABLE {table}", timeout=SCRUB_S
             )
             await connection.execute(f"TRUNCATE {table}")
-            await connection.execute(f"INSERT INTO {table} TABLE kept", timeout=SCRUB_S)
-            await connection.execute("DROP TABLE kept")
+            # In order, because an index is filled faster from one side.
+            again = f"INSERT INTO {table} SELECT * FROM kept ORDER BY 1"  # noqa: S608
+            await connection.execute(again, timeout=SCRUB_S)
 
 
 def _values(letter: Letter) -> tuple[str, int, str, str, str]:
