@@ -19,7 +19,7 @@ from pathlib import Path
 
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
-from proxy.duties.acts import Office, answer_letters
+from proxy.duties.acts import Office, answer_letters, heed_letters
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
@@ -35,9 +35,10 @@ from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
+from proxy.store.keys import KeyStore
 from proxy.store.ledger import DurableLedger
+from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
-from proxy.store.sqlite.keys import SqliteKeys
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
@@ -131,7 +132,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         for observer in observers:
             observer.alerted(alert)
 
-    keys = await stack.enter_async_context(open_keys(settings.ledger.with_name("keys.db"), clock=clock))
+    keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
@@ -158,19 +159,22 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
-    duties = [*_for_people(standing, keys, ledger, twins), Duty("post alerts", webhook.deliver)]
+    duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
 
 
-def _for_people(standing: Standing, keys: SqliteKeys, ledger: DurableLedger, twins: Twins) -> list[Duty]:
+def _for_people(
+    standing: Standing, keys: KeyStore, ledger: DurableLedger, memories: tuple[Memories, ...]
+) -> list[Duty]:
     """What is owed to people: keys taken back, acts that are asked for, rows that go."""
     desk, sleep = standing.desk, asyncio.sleep
-    office = Office(ledger, keys, (desk.recall, twins))
+    office = Office(ledger, keys, memories)
     return [
         Duty("refresh keys", partial(refresh_keys, keys, sleep)),
+        Duty("heed letters", partial(heed_letters, keys.mailbox, office, sleep)),
         Duty("answer letters", partial(answer_letters, keys.mailbox, office, desk.clock, sleep)),
         Duty(
             "keep retention",

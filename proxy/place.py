@@ -4,11 +4,16 @@ The configuration and the command line read one from what people wrote, the stor
 address may hold a password: only its `str` is ever shown.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgresql", "postgres")
+
+FORM = "postgresql://USER@HOST/DATABASE"
+
+_HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,33 @@ class Database:
         query = urlencode(
             [(name, value) for name, value in parse_qsl(parts.query) if name != "password"], safe="/"
         )
-        return urlunsplit((parts.scheme, user.split(":")[0] + at + host, parts.path, query, ""))
+        shown = f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
+        return f"{shown}?{query}" if query else shown
 
 
 Place = Path | Database
 
 
 def database_of(text: str) -> Database | None:
-    """The database that a URL names; None: this is no database's URL."""
-    return Database(text) if text.partition("://")[0] in SCHEMES else None
+    """The database that a URL names; None: this is no database's URL.
+
+    Raises `ValueError`, with words that repeat nothing of the URL, where it is one that cannot be read.
+    """
+    if text.partition("://")[0] not in SCHEMES:
+        return None
+    if not re.fullmatch(r"[!-~]{1,2048}", text) or "#" in text:
+        raise ValueError("a database's URL with characters that may not stand there")
+    try:
+        parts = urlsplit(text)
+        words = dict(parse_qsl(parts.query, strict_parsing=True)) if parts.query else {}
+    except ValueError:
+        raise ValueError("a database's URL that cannot be read") from None
+    # A password with a slash in it would end up in what is shown.
+    if not all(_HOST.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")):
+        raise ValueError("a database's URL without a proper host (is the password percent-encoded?)")
+    name = unquote(parts.path.removeprefix("/"))
+    if re.search(r"[/@]", parts.path.removeprefix("/")):
+        raise ValueError("a database's URL without a proper database name (is the password percent-encoded?)")
+    if not name and not words.get("dbname"):
+        raise ValueError("a database's URL without the name of a database")
+    return Database(text)

@@ -12,12 +12,12 @@ from pathlib import Path
 import click
 import orjson
 
-from proxy.cli.place import existing_ledger
+from proxy.cli.place import existing_ledger, with_place
 from proxy.cli.words import person, tenant_name
+from proxy.place import Place
 from proxy.store import StoreRefused
 from proxy.store.export import Export, Wanted
-from proxy.store.sqlite.keyfile import read_public_key
-from proxy.store.subjects import find_pseudonym
+from proxy.store.keys import find_pseudonym, read_public_key
 
 
 @click.command()
@@ -28,16 +28,14 @@ from proxy.store.subjects import find_pseudonym
 @click.option(
     "--to", "folder", type=click.Path(path_type=Path), help="A new folder; without: standard output."
 )
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+@with_place
 def export(
-    tenant: str, user: str | None, folder: Path | None, path: Path | None, config: Path | None
+    tenant: str, user: str | None, folder: Path | None, path: Place | None, config: Path | None
 ) -> None:
     """Tell all that is stored of a person or a tenant, with the proof of every row."""
     place = existing_ledger(path, config)
     try:
-        key = read_public_key(place.with_name("keys.db"))
-        told = Export(place, _wanted(place, tenant, user), key)
+        told = Export(place, _wanted(place, tenant, user), read_public_key(place))
         if folder is None:
             _print(told)
         else:
@@ -48,10 +46,10 @@ def export(
         raise click.ClickException(f"{folder or 'standard output'}: {error.strerror}") from error
 
 
-def _wanted(place: Path, tenant: str, user: str | None) -> Wanted:
+def _wanted(place: Place, tenant: str, user: str | None) -> Wanted:
     if user is None:
         return Wanted(tenant)
-    pseudonym = find_pseudonym(place.with_name("keys.db"), tenant, user)
+    pseudonym = find_pseudonym(place, tenant, user)
     if pseudonym is None:
         raise click.ClickException(f"nobody of this id is known in tenant {tenant}")
     return Wanted(tenant, pseudonym)

@@ -14,11 +14,13 @@ from typing import TypeVar
 import click
 from rich.table import Table
 
-from proxy.cli.place import keys_path
+from proxy.cli.place import ledger_place, with_place
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable, tenant_name
+from proxy.place import Place
 from proxy.store import StoreRefused, open_keys
-from proxy.store.sqlite.keys import KeyRecord, NewKey, SqliteKeys
+from proxy.store.callers import KeyRecord, NewKey
+from proxy.store.keys import KeyStore
 
 T = TypeVar("T")
 DAYS_MAX = 36_500
@@ -35,12 +37,11 @@ class ProcessClock:
 
 
 @click.group()
-@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger beside which the keys lie.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+@with_place
 @click.pass_context
-def keys(context: click.Context, ledger: Path | None, config: Path | None) -> None:
+def keys(context: click.Context, path: Place | None, config: Path | None) -> None:
     """Make, list, revoke and rotate callers' keys."""
-    context.obj = keys_path(ledger, config)
+    context.obj = ledger_place(path, config)
 
 
 @keys.command()
@@ -48,19 +49,19 @@ def keys(context: click.Context, ledger: Path | None, config: Path | None) -> No
 @click.option("--name", default="", callback=printable, help="A word to know it by.")
 @click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Days until it expires; without: never.")
 @click.pass_obj
-def create(path: Path, tenant: str, name: str, days: int | None) -> None:
+def create(place: Place, tenant: str, name: str, days: int | None) -> None:
     """Make a key and print it, this once."""
     now = datetime.now(UTC)
     expires_us = None if days is None else int((now + timedelta(days=days)).timestamp() * 1_000_000)
-    _show(_with(path, lambda store: store.create(tenant, name, expires_us)))
+    _show(_with(place, lambda store: store.create(tenant, name, expires_us)))
 
 
 @keys.command("list")
 @click.pass_obj
-def list_(path: Path) -> None:
+def list_(place: Place) -> None:
     """Show every key but its text."""
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
-    for key in _with(path, lambda store: store.list()):
+    for key in _with(place, lambda store: store.list()):
         table.add_row(*map(cell, _cells(key)))
     screen().print(table)
 
@@ -68,9 +69,9 @@ def list_(path: Path) -> None:
 @keys.command()
 @click.argument("key_id", callback=printable)
 @click.pass_obj
-def revoke(path: Path, key_id: str) -> None:
+def revoke(place: Place, key_id: str) -> None:
     """End a key; a running proxy refuses it within a second."""
-    if not _with(path, lambda store: store.revoke(key_id)):
+    if not _with(place, lambda store: store.revoke(key_id)):
         raise click.ClickException(f"{key_id}: no such key, or it was revoked before")
     click.echo(f"{key_id} is revoked.", err=True)
 
@@ -78,17 +79,17 @@ def revoke(path: Path, key_id: str) -> None:
 @keys.command()
 @click.argument("key_id", callback=printable)
 @click.pass_obj
-def rotate(path: Path, key_id: str) -> None:
+def rotate(place: Place, key_id: str) -> None:
     """Give a key a new text; its id, limits and history stay, the old text ends at once."""
-    key = _with(path, lambda store: store.rotate(key_id))
+    key = _with(place, lambda store: store.rotate(key_id))
     if key is None:
         raise click.ClickException(f"{key_id}: no such key, or it was revoked")
     _show(key)
 
 
-def _with(path: Path, work: Callable[[SqliteKeys], Awaitable[T]]) -> T:
+def _with(place: Place, work: Callable[[KeyStore], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with open_keys(path, clock=ProcessClock()) as store:
+        async with open_keys(place, clock=ProcessClock()) as store:
             return await work(store)
 
     try:

@@ -16,16 +16,16 @@ import orjson
 
 from proxy.cli.asking import ask
 from proxy.cli.export import export
-from proxy.cli.place import existing_ledger, ledger_path
+from proxy.cli.place import existing_ledger, ledger_place, with_place
 from proxy.cli.public_key import given, public_key
 from proxy.cli.usage import moment
 from proxy.cli.words import person, tenant_name
+from proxy.place import Place
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, replay
 from proxy.store.chain import Link
+from proxy.store.keys import KeyStore, read_public_key
 from proxy.store.seal import PublicKey
-from proxy.store.sqlite.keyfile import read_public_key
-from proxy.store.sqlite.keys import SqliteKeys
 from proxy.store.verify import Verdict
 from proxy.store.verify import verify as verify_ledger
 
@@ -55,15 +55,14 @@ def ledger() -> None:
     help="What checks the heads' signatures; without: the key in the keys.db beside the ledger.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+@with_place
 def verify(
-    head: Link | None, key: PublicKey | None, as_json: bool, path: Path | None, config: Path | None
+    head: Link | None, key: PublicKey | None, as_json: bool, path: Place | None, config: Path | None
 ) -> None:
     """Read every row against its hash, the segments' roots, all heads, and the balances."""
-    place = ledger_path(path, config)
+    place = ledger_place(path, config)
     try:
-        key = key or read_public_key(place.with_name("keys.db"))
+        key = key or read_public_key(place)
         verdict = verify_ledger(place, public_key=key, anchored=head)
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
@@ -74,12 +73,11 @@ def verify(
 
 @ledger.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def check(as_json: bool, path: Path | None, config: Path | None) -> None:
+@with_place
+def check(as_json: bool, path: Place | None, config: Path | None) -> None:
     """Replay every row and compare the sums with the balances; hashes are not looked at."""
     try:
-        faults = replay.check(ledger_path(path, config))
+        faults = replay.check(ledger_place(path, config))
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     _tell(faults, as_json, {"faults": faults}, ())
@@ -91,12 +89,11 @@ def check(as_json: bool, path: Path | None, config: Path | None) -> None:
     "--user", required=True, callback=person, help="The id that calls carry; - reads it from stdin."
 )
 @click.option("--tenant", required=True, callback=tenant_name, help="Whose calls carry it.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> None:
+@with_place
+def erase(user: str, tenant: str, path: Place | None, config: Path | None) -> None:
     """Destroy a person's key for ever: the rows stay and are nobody's, the next call is a new person's."""
 
-    def post(keys: SqliteKeys, act: Act) -> Awaitable[bool]:
+    def post(keys: KeyStore, act: Act) -> Awaitable[bool]:
         return keys.mailbox.post_erasure(act, tenant, user)
 
     if ask(existing_ledger(path, config), "erase", post) is None:
@@ -110,13 +107,12 @@ def erase(user: str, tenant: str, path: Path | None, config: Path | None) -> Non
 @click.option(
     "--before", required=True, callback=moment, help="A span such as 90d, or a day: 2026-08-01 (UTC)."
 )
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def prune(before: datetime, path: Path | None, config: Path | None) -> None:
+@with_place
+def prune(before: datetime, path: Place | None, config: Path | None) -> None:
     """Take away old rows, 1024 at a time; sums stay, and the rest can still be proved."""
     before_us = int(before.timestamp() * 1_000_000)
 
-    async def post(keys: SqliteKeys, act: Act) -> bool:
+    async def post(keys: KeyStore, act: Act) -> bool:
         if before_us > act.at_us:
             raise click.BadParameter("that is in the future", param_hint="--before")
         await keys.mailbox.post(Letter(act, "prune", {"before_us": before_us}))

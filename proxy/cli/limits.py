@@ -14,12 +14,13 @@ from rich.table import Table
 
 from proxy.cli.asking import ask
 from proxy.cli.keys import ProcessClock
-from proxy.cli.place import existing_ledger
+from proxy.cli.place import existing_ledger, with_place
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable
+from proxy.place import Place
 from proxy.ports import Act, Letter
 from proxy.store import StoreRefused, report
-from proxy.store.sqlite.keys import SqliteKeys
+from proxy.store.keys import KeyStore
 from proxy.table import Unit
 
 NANO = 1_000_000_000
@@ -32,9 +33,8 @@ def limits() -> None:
 
 @limits.command("list")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def list_(as_json: bool, path: Path | None, config: Path | None) -> None:
+@with_place
+def list_(as_json: bool, path: Place | None, config: Path | None) -> None:
     """Show every counter whose window is not over."""
     place = existing_ledger(path, config)
     try:
@@ -56,12 +56,11 @@ def list_(as_json: bool, path: Path | None, config: Path | None) -> None:
 
 @limits.command()
 @click.argument("counter", callback=printable)
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def reset(counter: str, path: Path | None, config: Path | None) -> None:
+@with_place
+def reset(counter: str, path: Place | None, config: Path | None) -> None:
     """Set COUNTER, as `list` names it, back to nothing; what calls under way hold stays held."""
 
-    async def post(keys: SqliteKeys, act: Act) -> bool:
+    async def post(keys: KeyStore, act: Act) -> bool:
         await keys.mailbox.post(Letter(act, "reset", {"scope": counter}))
         return True
 

@@ -1,17 +1,47 @@
-"""Where a command finds the proxy's files: named outright, by the configuration, or by default."""
+"""Where a command finds the ledger: named outright, by the configuration, or by default."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from proxy import config as configuration
+from proxy.place import FORM, Place, database_of
+from proxy.store import StoreRefused
+from proxy.store.keys import exists
 
 DEFAULT = Path("var/ledger.db")
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 
-def ledger_path(ledger: Path | None, config: Path | None) -> Path:
-    """The ledger that `--ledger` or `--config` names; keys lie beside it."""
+
+class PlaceType(click.ParamType[Place]):
+    """A ledger's file, or the URL of its database."""
+
+    name = "ledger"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        try:
+            return database_of(value) or Path(value)
+        except ValueError as error:
+            self.fail(f"{error}; write {FORM}", param, ctx)
+
+
+def with_place(command: Command) -> Command:
+    """The two options by which every command finds its ledger, as `path` and `config`."""
+    named = click.option(
+        "--ledger", "path", type=PlaceType(), metavar="FILE|URL", help=f"The ledger's file, or {FORM}."
+    )
+    configured = click.option(
+        "--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file."
+    )
+    return named(configured(command))
+
+
+def ledger_place(ledger: Place | None, config: Path | None) -> Place:
+    """The ledger that `--ledger` or `--config` names."""
     if ledger is not None:
         return ledger
     if config is None:
@@ -23,13 +53,13 @@ def ledger_path(ledger: Path | None, config: Path | None) -> Path:
     return loaded.settings.ledger
 
 
-def existing_ledger(ledger: Path | None, config: Path | None) -> Path:
+def existing_ledger(ledger: Place | None, config: Path | None) -> Place:
     """The same, for who would not make one."""
-    place = ledger_path(ledger, config)
-    if not place.exists():
-        raise click.ClickException(f"{place}: there is no ledger here; name another file")
+    place = ledger_place(ledger, config)
+    try:
+        found = exists(place)
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    if not found:
+        raise click.ClickException(f"{place}: there is no ledger here; name another")
     return place
-
-
-def keys_path(ledger: Path | None, config: Path | None) -> Path:
-    return ledger_path(ledger, config).with_name("keys.db")

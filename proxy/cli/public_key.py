@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
-from proxy.cli.place import keys_path
+from proxy.cli.place import ledger_place, with_place
+from proxy.place import Place
 from proxy.store import StoreRefused
+from proxy.store.keys import read_public_key
 from proxy.store.seal import PublicKey
-from proxy.store.sqlite.keyfile import read_public_key
 
 DIGITS = re.compile(r"[0-9a-fA-F]+")
 
@@ -33,11 +34,10 @@ def given(_context: click.Context, _option: click.Parameter, value: str | None) 
 
 @click.command("public-key")
 @click.option("--pem", "as_pem", is_flag=True, help="A PEM instead of hexadecimal digits.")
-@click.option("--ledger", "path", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
-def public_key(as_pem: bool, path: Path | None, config: Path | None) -> None:
+@with_place
+def public_key(as_pem: bool, path: Place | None, config: Path | None) -> None:
     """Print the key that checks the heads' signatures: publish it, or hand it to who is to check."""
-    place = keys_path(path, config)
+    place = ledger_place(path, config)
     try:
         key = read_public_key(place)
     except StoreRefused as error:

@@ -15,9 +15,10 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
-from proxy.cli.place import ledger_path
+from proxy.cli.place import ledger_place, with_place
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable
+from proxy.place import Place
 from proxy.store import StoreRefused, report
 
 SPANS: Mapping[str, str] = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -47,22 +48,21 @@ def moment(_context: click.Context, _option: click.Parameter, value: str | None)
     "--calls", type=click.IntRange(0, CALLS_MAX), default=0, help="Also the last N calls with their attempts."
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
-@click.option("--ledger", type=click.Path(path_type=Path), help="The ledger file.")
-@click.option("--config", type=click.Path(exists=True, path_type=Path), help="The proxy's YAML file.")
+@with_place
 def usage(
     tenant: str | None,
     since: datetime | None,
     calls: int,
     as_json: bool,
-    ledger: Path | None,
+    path: Place | None,
     config: Path | None,
 ) -> None:
     """Tokens, money and fallback rate, per tenant, model and upstream."""
     since_us = 0 if since is None else int(since.timestamp() * 1_000_000)
-    path = ledger_path(ledger, config)
+    place = ledger_place(path, config)
     try:
-        sums = report.sums(path, tenant=tenant, since_us=since_us)
-        past = report.last_calls(path, calls, tenant=tenant, since_us=since_us) if calls else ()
+        sums = report.sums(place, tenant=tenant, since_us=since_us)
+        past = report.last_calls(place, calls, tenant=tenant, since_us=since_us) if calls else ()
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     if as_json:

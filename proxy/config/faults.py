@@ -16,6 +16,8 @@ Path = tuple[str | int, ...]
 HIDDEN = frozenset({"api_key", "headers", "webhook"})
 """Keys under which nothing is ever quoted."""
 
+LEDGER: Path = ("settings", "ledger")
+
 SHOWN_MAX = 60
 
 
@@ -73,6 +75,8 @@ def seen(path: Path, value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     text = str(value)
+    if path == LEDGER and ("@" in text or "?" in text):  # perhaps a password
+        return "hidden"
     if "://" in text and ("@" in text or "?" in text):
         return plain(text.split("://", 1)[0]) + "://…"
     return plain(text) if text else "nothing"

@@ -3,13 +3,13 @@
 `grammar.py` builds its parts of these. Nothing here knows a key of the file.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from proxy.config import units
 from proxy.config.settings import Address
+from proxy.place import Place
 
 NAME = r"^[A-Za-z0-9._:/@+-]{1,128}$"
 UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
@@ -40,10 +40,16 @@ Listener = Annotated[
         {"type": ["string", "boolean"], "examples": ["127.0.0.1:8080", "unix:/run/f.sock", "off"]}
     ),
 ]
-LedgerFile = Annotated[
-    Path,
+Ledger = Annotated[
+    Place,
     BeforeValidator(units.ledger),
-    WithJsonSchema({"type": "string", "pattern": "^sqlite:///.", "examples": ["sqlite:///var/ledger.db"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^(sqlite:///|postgres(ql)?://).",
+            "examples": ["sqlite:///var/ledger.db", "postgresql://fallthrough@db/fallthrough"],
+        }
+    ),
 ]
 BaseUrl = Annotated[
     str, BeforeValidator(units.base_url), WithJsonSchema({"type": "string", "examples": ["https://HOST/v1"]})

@@ -17,7 +17,7 @@ from proxy.config.forms import (
     Count,
     Duration,
     Effort,
-    LedgerFile,
+    Ledger,
     Listener,
     Member,
     ModelGlob,
@@ -56,8 +56,8 @@ class SettingsPart(Part):
     """The admin listener; `off` for none."""
     probes: Listener = Address("127.0.0.1", 8082)
     """/healthz, /readyz and /metrics and nothing else; 0.0.0.0:8082 in a pod; `off` for none."""
-    ledger: LedgerFile = Path("var/ledger.db")
-    """The ledger's file as sqlite:///PATH, relative to the working directory; four slashes: absolute."""
+    ledger: Ledger = Path("var/ledger.db")
+    """A file as sqlite:///PATH (four slashes: absolute), or a database as postgresql://USER@HOST/DATABASE."""
     simulator: Annotated[Literal["off", "auto"], BeforeValidator(_off_is_a_word)] = "off"
     """auto: routes left without an upstream get a simulated one, said loudly."""
     auth: Literal["keys", "none"] = "keys"

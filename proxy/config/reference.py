@@ -46,6 +46,8 @@ force. This page is generated: `python -m proxy.config.reference > docs/config.m
   and one that can never match is a fault.
 * The price and the facts of well-known models are packaged: at a vendor's own address they are known
   without a line here. What the file says wins. `fallthrough check` shows which price is whose.
+* A ledger in a file is one proxy's; one in a PostgreSQL database is shared by as many as name it. The
+  password comes best from `PGPASSWORD` or a pgpass file; in the URL it is percent-encoded.
 * A limit below what the smallest call would hold (`max_output_tokens` and one token of input) is a
   fault, and so is a limit in dollars over a target without a price.
 * A limit that names an upstream, by `upstream:` or `per: upstream`, makes that upstream be skipped

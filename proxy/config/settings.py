@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from proxy.place import Place
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -44,8 +46,8 @@ class Settings:
     """None: no admin listener."""
     probes: Address | None = Address("127.0.0.1", 8082)
     """None: probes only on the public listener."""
-    ledger: Path = Path("var/ledger.db")
-    """Relative to the working directory."""
+    ledger: Place = Path("var/ledger.db")
+    """A file, relative to the working directory, or a database."""
     auth: Literal["keys", "none"] = "keys"
     drain_s: float = 30.0
     """How long calls may go on after SIGTERM."""

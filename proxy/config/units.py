@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from proxy.config.faults import nearest
 from proxy.config.settings import Address
+from proxy.place import FORM, Place, database_of
 
 NANO = 1_000_000_000
 DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
@@ -95,10 +96,16 @@ def address(value: Any) -> Address | None:
     return Address(host.strip("[]"), int(port))
 
 
-def ledger(value: Any) -> Path:
-    """`sqlite:///relative` or `sqlite:////absolute`."""
+def ledger(value: Any) -> Place:
+    """`sqlite:///relative`, `sqlite:////absolute`, or a PostgreSQL database's URL."""
+    try:
+        database = database_of(value) if isinstance(value, str) else None
+    except ValueError as error:
+        raise wrong(str(error), f"write {FORM}") from None
+    if database is not None:
+        return database
     if not isinstance(value, str) or not value.startswith(SQLITE):
-        raise wrong("not a ledger", "write sqlite:///var/ledger.db (four slashes: absolute)")
+        raise wrong("not a ledger", f"write sqlite:///var/ledger.db (four slashes: absolute), or {FORM}")
     path = value.removeprefix(SQLITE)
     if not path.strip("/") or path.endswith("/") or re.search(r"[?#\0]", path):
         raise wrong("a ledger without a plain file name", "write sqlite:///var/ledger.db")

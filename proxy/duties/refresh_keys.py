@@ -8,7 +8,7 @@ EVERY_S = 0.5
 
 
 class Refreshing(Protocol):
-    """A store of keys that can look whether its file has changed."""
+    """A store of keys that can look whether others changed it."""
 
     async def refresh(self) -> object:
         """Take over what has changed since the last look."""

@@ -113,6 +113,11 @@ class Kept:
         for name in theirs:
             self._empty(name)
 
+    def forget_all(self) -> None:
+        """Let go of every answer; their keys stay used."""
+        for name in list(self._answers):
+            self._empty(name)
+
     def expire(self) -> None:
         """Forget what is too old."""
         now = self._clock.mono()

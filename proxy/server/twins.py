@@ -115,6 +115,12 @@ class Twins:
             if (shared.identity.tenant, shared.identity.user) == (tenant, user):
                 shared.keep = False
 
+    def forget_all(self) -> None:
+        """Give no answer, whosever it is, a second time."""
+        self.kept.forget_all()
+        for shared in self._shared.values():
+            shared.keep = False
+
     def _begin(self, story: Story, call: Call, question: Question) -> _Shared:
         replay = Replay(self.kept, self._bounds.answer_bytes, stream=call.stream)
         task = asyncio.get_running_loop().create_task(_told(story, replay, call), name="a shared call")

@@ -94,6 +94,11 @@ class MemoryRecall:
         for name in theirs:
             self._drop(name)
 
+    def forget_all(self) -> None:
+        """Forget everything that was kept for anybody."""
+        self._entries.clear()
+        self._bytes = 0
+
     def _drop(self, name: _Name) -> _Entry | None:
         entry = self._entries.pop(name, None)
         if entry is not None:

@@ -15,6 +15,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from proxy.place import Place
+from proxy.store.fault import StoreRefused
+
 KEY_BYTES = 32
 
 SIGNATURE = re.compile(r"[0-9a-f]{128}")
@@ -89,3 +92,12 @@ def _unwrapped(pem: str) -> bytes:
     if isinstance(key, Ed25519PublicKey):
         return key.public_bytes_raw()
     raise ValueError("this PEM holds a public key of another kind than Ed25519")
+
+
+def seal_of(place: Place, secret: bytes) -> Seal:
+    """The seal whose private key lies at a place. Raises `StoreRefused`."""
+    try:
+        return Seal(secret)
+    except ValueError as error:
+        problem = "what it holds as the key that signs heads is no key"
+        raise StoreRefused(place, problem, "bring back the keys that belong to this ledger") from error

@@ -1,9 +1,9 @@
 """End persons: a random key each, from which the pseudonym in the ledger is made.
 
-`keys.py` hands every call's user id to `Subjects.pseudonym`. A person is found by a keyed digest of
-tenant and id; the id itself is never written. One seen before costs no disk. Of those seen for the
-first time all that wait together are made in one transaction, and their calls go on only when it is
-durable: whatever pseudonym is in the ledger has its key here, unless its person was erased.
+Both stores of keys hand every call's user id to `Subjects.pseudonym`. A person is found by a keyed digest
+of tenant and id; the id itself is never written. One seen before costs nothing. Of those seen for the
+first time all that wait together are made in one transaction of a `Register`, and their calls go on only
+when it is durable: whatever pseudonym is in the ledger has its key there, unless its person was erased.
 
 The work runs on a thread of its own, so that a caller who hangs up cannot leave it half done.
 """
@@ -12,16 +12,13 @@ import asyncio
 import hashlib
 import hmac
 import logging
-import secrets
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from pathlib import Path
+from contextlib import suppress
+from typing import Protocol
 
 from proxy.errors import Refused, unavailable
-from proxy.store.sqlite.keyfile import connect, unreadable
 
 log = logging.getLogger("proxy.keys")
 
@@ -48,23 +45,46 @@ def pseudonym_of(key: bytes) -> str:
     return hmac.digest(key, b"fallthrough pseudonym", hashlib.sha256).hex()[:DIGITS]
 
 
-class Subjects:
-    """The pseudonyms of end persons, from memory or from the file."""
+class NotNoted(Exception):
+    """A register cannot be asked just now; says why."""
 
-    def __init__(self, path: Path, lookup: bytes) -> None:
-        self._path = path
+
+class Register(Protocol):
+    """Where the keys of end persons are. Only one thread asks it, but for `era`."""
+
+    @property
+    def era(self) -> int | None:
+        """Once it changes, nothing that was read before may be used; None: nothing may be remembered."""
+        ...
+
+    def keys_of(self, digests: tuple[bytes, ...]) -> Mapping[bytes, bytes]:
+        """Their keys, made where there are none; durable when this returns. Raises `NotNoted`."""
+        ...
+
+    def part(self) -> None:
+        """Let go of what is open; whoever asks again opens it anew."""
+        ...
+
+
+class Subjects:
+    """The pseudonyms of end persons, from memory or from their register."""
+
+    def __init__(self, register: Register, lookup: bytes) -> None:
+        self._register = register
         self._lookup = lookup
+        self._era = register.era
+        """That in which `_known` was read."""
         self._known: OrderedDict[bytes, str] = OrderedDict()
         self._gone: OrderedDict[str, None] = OrderedDict()
         self._waiting: dict[bytes, asyncio.Future[str]] = {}
         self._working = False
         self._thread = ThreadPoolExecutor(1, "subjects")
-        self._connection: sqlite3.Connection | None = None
-        """The thread's own."""
 
     async def pseudonym(self, tenant: str, user: str) -> str:
         """The pseudonym of a person, made and durable if it is the first time. Raises `Refused` 503."""
         digest = digest_of(self._lookup, tenant, user)
+        if self._register.era != self._era:
+            self._begin_anew()
         known = self._known.get(digest)
         if known is not None:
             self._known.move_to_end(digest)
@@ -88,79 +108,53 @@ class Subjects:
 
     def close(self) -> None:
         """Wait for the thread; blocks for as long as its last transaction takes."""
-        self._thread.submit(self._part)
+        self._thread.submit(self._register.part)
         self._thread.shutdown()
+
+    def _begin_anew(self) -> None:
+        self._known.clear()
+        self._era = self._register.era
 
     def _work_on(self) -> None:
         if not self._working and self._waiting:
             self._working = True
             loop, batch = asyncio.get_running_loop(), tuple(self._waiting)
-            self._thread.submit(self._work, loop, batch)
+            self._thread.submit(self._work, loop, batch, self._register.era)
 
-    def _work(self, loop: asyncio.AbstractEventLoop, batch: tuple[bytes, ...]) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, batch: tuple[bytes, ...], era: int | None) -> None:
         try:
-            found: Mapping[bytes, str] = self._look_up(batch)
-        except sqlite3.Error as error:
+            keys = self._register.keys_of(batch)
+            found = {digest: pseudonym_of(key) for digest, key in keys.items()}
+        except NotNoted as error:
             log.error("end persons cannot be noted: %s", error)  # noqa: TRY400 - the words are all there is to tell
             found = {}
-            self._part()
         with suppress(RuntimeError):  # the loop is gone, and so is everybody who waited
-            loop.call_soon_threadsafe(self._deliver, batch, found)
+            loop.call_soon_threadsafe(self._deliver, batch, found, era)
 
-    def _look_up(self, batch: tuple[bytes, ...]) -> dict[bytes, str]:
-        """All keys of a batch, made where there are none; durable when this returns."""
-        connection = self._connection = self._connection or connect(self._path)
-        keys = {digest: self._key(connection, digest) for digest in batch}
-        missing = [digest for digest, key in keys.items() if key is None]
-        if missing:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT OR IGNORE INTO subjects VALUES (?, ?)",
-                [(digest, secrets.token_bytes(KEY_BYTES)) for digest in missing],
-            )
-            # Read back: another process may have been first.
-            keys |= {digest: self._key(connection, digest) for digest in missing}
-            connection.execute("COMMIT")
-        return {digest: pseudonym_of(key) for digest, key in keys.items() if key is not None}
-
-    def _key(self, connection: sqlite3.Connection, digest: bytes) -> bytes | None:
-        row = connection.execute("SELECT key FROM subjects WHERE digest = ?", (digest,)).fetchone()
-        return None if row is None else bytes(row[0])
-
-    def _part(self) -> None:
-        """Close the connection; one that failed is not trusted, the next batch opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _deliver(self, batch: tuple[bytes, ...], found: Mapping[bytes, str]) -> None:
+    def _deliver(self, batch: tuple[bytes, ...], found: Mapping[bytes, str], era: int | None) -> None:
+        if self._register.era != self._era:
+            self._begin_anew()
         for digest in batch:
             future, pseudonym = self._waiting.pop(digest), found.get(digest)
-            if pseudonym is not None and pseudonym not in self._gone:
-                self._known[digest] = pseudonym
-            if future.done():
-                continue
             if pseudonym is None:
-                future.set_exception(cannot_note())
-                future.exception()  # whoever waited may have left
+                _refuse(future)
+            elif pseudonym in self._gone or era != self._era:
+                self._waiting[digest] = future  # perhaps erased since it was read: looked up once more
             else:
-                future.set_result(pseudonym)
+                if era is not None:
+                    self._known[digest] = pseudonym
+                if not future.done():
+                    future.set_result(pseudonym)
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
         self._working = False
         self._work_on()
 
 
-def find_pseudonym(path: Path, tenant: str, user: str) -> str | None:
-    """The pseudonym of a person, for who only reads the file; None: nobody of this id is known."""
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            secret = connection.execute("SELECT value FROM secrets WHERE name = 'subjects'").fetchone()
-            digest = digest_of(secret[0] if secret else b"", tenant, user)
-            found = connection.execute("SELECT key FROM subjects WHERE digest = ?", (digest,)).fetchone()
-    except sqlite3.Error as error:
-        raise unreadable(path, error) from error
-    return None if found is None else pseudonym_of(found[0])
+def _refuse(future: asyncio.Future[str]) -> None:
+    if not future.done():
+        future.set_exception(cannot_note())
+        future.exception()  # whoever waited may have left
 
 
 def cannot_note() -> Refused:

@@ -20,7 +20,7 @@ ALICE = "alice@example.com"
 
 async def used(store):
     async with (
-        open_keys(store.path.with_name("keys.db"), clock=StillClock()) as keys,
+        open_keys(store.path, clock=StillClock()) as keys,
         store.open(seal=keys.seal) as ledger,
     ):
         alice = replace(ACME, user=await keys.pseudonym("acme", ALICE))

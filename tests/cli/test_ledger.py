@@ -28,7 +28,7 @@ SECOND = Path(__file__).parents[2] / "tools" / "verify_ledger.py"
 async def path(tmp_path):
     store = SqliteStore(tmp_path)
     async with (
-        open_keys(tmp_path / "keys.db", clock=StillClock()) as keys,
+        open_keys(tmp_path / "ledger.db", clock=StillClock()) as keys,
         store.open(seal=keys.seal) as ledger,
     ):
         for call_id in ("req_1", "req_2"):
@@ -232,7 +232,7 @@ async def test_a_public_key_is_a_pem_that_other_programs_read(path):
 
 async def test_where_there_is_no_key_none_is_made_up(tmp_path):
     told = run("public-key", "--ledger", tmp_path / "ledger.db")
-    assert (told.exit_code, "keys.db: there is no key here" in told.stderr) == (1, True)
+    assert (told.exit_code, "there is no key here" in told.stderr) == (1, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -26,7 +26,7 @@ async def used(store):
     )
     charges = (charge(750, scope=TOKENS, window=TODAY), charge(1_500_000_000, scope=MONEY, window=TODAY))
     async with (
-        open_keys(store.path.with_name("keys.db"), clock=StillClock()) as keys,
+        open_keys(store.path, clock=StillClock()) as keys,
         store.open(seal=keys.seal) as ledger,
     ):
         await ledger.reserve(hold("req_1", *claims))

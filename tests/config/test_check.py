@@ -40,3 +40,15 @@ def test_without_a_file_the_environment_is_checked():
     done = CliRunner().invoke(check, [], env={"VLLM_URL": "http://127.0.0.1:8000/v1"})
     assert done.exit_code == 0
     assert "vllm: vllm at http://127.0.0.1:8000/v1, without a key" in done.output
+
+
+def test_a_database_is_shown_without_its_password():
+    environ = {
+        "VLLM_URL": "http://127.0.0.1:8000/v1",
+        "FALLTHROUGH_LEDGER": "postgresql://proxy:hunter2@db/ledger?sslmode=require",
+        "COLUMNS": "200",
+    }
+    done = CliRunner().invoke(check, [], env=environ)
+    assert done.exit_code == 0
+    assert "ledger postgresql://proxy@db/ledger?sslmode=require · auth keys" in done.output
+    assert "hunter2" not in done.output

@@ -4,6 +4,11 @@ import pytest
 
 from proxy.config import ConfigError, load
 
+NAMELESS = (
+    "environment: FALLTHROUGH_LEDGER: a database's URL without the name of a database (was hidden);"
+    " write postgresql://USER@HOST/DATABASE"
+)
+
 
 def routes(environ):
     return {route.model: [str(t) for t in route.targets] for route in load(None, environ).table.routes}
@@ -95,12 +100,14 @@ def test_faults_name_the_variable():
         "FALLTHROUGH_ORDER": "vlm",
         "FALLTHROUGH_DRAIN": "3",
         "FALLTHROUGH_AUTH": "jwt",
+        "FALLTHROUGH_LEDGER": "postgresql://me:hunter2@db",
     }
     with pytest.raises(ConfigError) as caught:
         load(None, environ)
     assert [str(fault) for fault in caught.value.faults] == [
         "environment: FALLTHROUGH_AUTH: `jwt` is not yet supported; write keys",
         "environment: FALLTHROUGH_DRAIN: a duration without a unit (was 3); write 3s, or ms, m, h, d",
+        NAMELESS,
         "environment: FALLTHROUGH_ORDER: no upstream is named `vlm`; did you mean `vllm`?",
         "environment: VLLM_URL: a URL with credentials in it (was http://…); write the key under api_key",
     ]

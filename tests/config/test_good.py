@@ -153,6 +153,28 @@ def test_a_listener_can_be_off(read):
     assert (settings.admin, settings.probes) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("postgresql://proxy@db/ledger", "postgresql://proxy@db/ledger"),
+        (
+            "postgres://proxy:${KEY}@db:5433/ledger?sslmode=verify-full",
+            "postgres://proxy@db:5433/ledger?sslmode=verify-full",
+        ),
+        ("postgresql://proxy@one:5432,two:5432/ledger", "postgresql://proxy@one:5432,two:5432/ledger"),
+        (
+            "postgresql:///ledger?host=/run/postgresql&password=${KEY}",
+            "postgresql:///ledger?host=/run/postgresql",
+        ),
+        ("postgresql://[::1]/?dbname=ledger", "postgresql://[::1]/?dbname=ledger"),
+    ],
+)
+def test_a_database_is_a_ledger_whose_password_is_never_shown(read, written, shown):
+    settings = read(f"settings: {{ledger: '{written}'}}\n{SMALL}", KEY="hunter2").settings
+    assert str(settings.ledger) == shown
+    assert "hunter2" not in repr(settings)
+
+
 def test_four_slashes_are_an_absolute_ledger(read):
     settings = read(f"settings: {{ledger: 'sqlite:////var/lib/l.db'}}\n{SMALL}").settings
     assert settings.ledger == Path("/var/lib/l.db")

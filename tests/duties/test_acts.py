@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.call import Identity, Memory
-from proxy.duties.acts import KEPT_US, Office, answer_letters
+from proxy.duties.acts import KEPT_US, Office, answer_letters, heed_letters
 from proxy.ports import Act, Declined, Letter, Origin
 from proxy.store.recall import MemoryRecall
 from tests.duties.test_supervisor import Clock
@@ -24,9 +24,9 @@ class Box:
     async def unanswered(self):
         return tuple(self.open)
 
-    async def answer(self, letter, answer):
+    async def settle(self, letter, carry_out):
+        self.answers[letter.act.id] = await carry_out(letter)
         self.open.remove(letter)
-        self.answers[letter.act.id] = answer
 
     async def clear(self, before_us):
         self.cleared.append(before_us)
@@ -90,3 +90,31 @@ async def test_an_act_that_is_declined_is_answered_with_the_problem():
 async def test_what_is_not_known_is_answered_with_the_problem():
     _, box = await play(letter("bless", "bless_1"))
     assert "does not know what `bless` is" in box.answers["bless_1"]["problem"]
+
+
+async def test_word_of_an_erasure_reaches_all_memory_and_not_the_ledger():
+    clock, recall = Clock(), MemoryRecall(Clock())
+    for user in ("p1", "p2"):
+        recall.keep(Identity("acme", "k", user=user), ORIGIN, Memory(("call_1",), b"state"))
+    witness = Witness(recall)
+    office, kept = Office(witness, witness, (recall,)), []
+
+    class Tidings(Box):
+        """Word of one person, then of everybody, then no more."""
+
+        async def heed(self, memories):
+            found = [
+                recall.find(Identity("acme", "k", user=user), ORIGIN, ["call_1"]) for user in ("p1", "p2")
+            ]
+            kept.append(tuple(map(bool, found)))
+            if len(kept) == 1:
+                memories.forget("acme", "p1")
+            elif len(kept) == 2:
+                memories.forget_all()
+            else:
+                raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await heed_letters(Tidings(), office, clock.sleep)
+    assert kept == [(True, True), (False, True), (False, False)]
+    assert witness.told == [("forget", "p1")]

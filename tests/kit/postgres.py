@@ -10,6 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -74,6 +75,17 @@ class Server:
         name = f"t{next(self.numbers)}"
         self._run("createdb", "-h", str(self.folder), "-U", "postgres", "-T", "template0", *options, name)
         return Database(f"postgresql://postgres@/{name}?host={self.folder}")
+
+    def files_with(self, needle: bytes) -> list[str]:
+        """Names of the tables' files that have these bytes. What the server removes meanwhile has none."""
+        files = [path for path in (self.folder / "data" / "base").rglob("*") if path.is_file()]
+        assert len(files) > 200
+        found = []
+        for path in files:
+            with suppress(FileNotFoundError):
+                if needle in path.read_bytes():
+                    found.append(path.name)
+        return found
 
     def _ctl(self, *words: str) -> None:
         self._run("pg_ctl", "-D", str(self.folder / "data"), *words)

@@ -15,7 +15,7 @@ import pytest
 from openai import OpenAI, PermissionDeniedError, RateLimitError
 
 from proxy.store import open_keys
-from proxy.store.sqlite.keyfile import read_public_key
+from proxy.store.keys import read_public_key
 from proxy.store.subjects import DIGITS, digest_of
 from tests.kit.killed import run_killed
 from tests.kit.processes import TABLE, calls, house
@@ -90,7 +90,7 @@ def whole(built) -> None:
     """Both verifiers find the ledger as it was written."""
     ledger(built, "verify")
     path = built.folder / "ledger.db"
-    assert second_verifier().verify(path, key=read_public_key(path.with_name("keys.db")).raw) == []
+    assert second_verifier().verify(path, key=read_public_key(path).raw) == []
 
 
 def test_an_erasure_beside_a_running_proxy_leaves_no_trace_and_spares_everybody_else(built, say):
@@ -158,7 +158,7 @@ STEPS = (
 async def met(folder):
     """Two persons known, without a proxy; what their pseudonyms are."""
     store = SqliteStore(folder)
-    async with open_keys(folder / "keys.db", clock=StillClock()) as keys, store.open(seal=keys.seal):
+    async with open_keys(folder / "ledger.db", clock=StillClock()) as keys, store.open(seal=keys.seal):
         return store, [await keys.pseudonym("acme", user) for user in (ALICE, BOB)]
 
 

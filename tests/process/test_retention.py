@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from proxy.store import heads, open_keys
-from proxy.store.sqlite.keyfile import read_public_key
+from proxy.store.keys import read_public_key
 from tests.kit.killed import run_killed
 from tests.kit.processes import house
 from tests.kit.second import second_verifier
@@ -73,8 +73,7 @@ STEPS = (
 
 
 async def fill(store):
-    keys_path = store.path.with_name("keys.db")
-    async with open_keys(keys_path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+    async with open_keys(store.path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
         calls = [f"c{number}" for number in range(1100)]
         await asyncio.gather(*(ledger.reserve(hold(call_id, claim(10, 10**6))) for call_id in calls))
         await asyncio.gather(*(ledger.commit(settlement(call_id, charge(8))) for call_id in calls))
@@ -101,7 +100,7 @@ def test_a_pruning_killed_at_any_step_is_ended_by_the_next_owner(filled, tmp_pat
     assert store.query("SELECT min(seq) FROM rows") == [(2049,)]
     assert len(store.query("SELECT 1 FROM rows WHERE kind = 'prune'")) == 1
     assert store.faults() == ()
-    assert second_verifier().verify(store.path, key=read_public_key(tmp_path / "keys.db").raw) == []
+    assert second_verifier().verify(store.path, key=read_public_key(tmp_path / "ledger.db").raw) == []
 
 
 def test_the_table_s_retention_prunes_by_itself(filled, tmp_path):

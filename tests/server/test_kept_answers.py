@@ -76,11 +76,15 @@ async def test_who_comes_when_the_start_of_a_stream_is_gone_is_409():
         assert len((await line.answer()).body) == 180_001
 
 
-async def test_no_answer_is_given_to_a_person_who_was_erased(house, story):
+@pytest.mark.parametrize("everybody", [False, True])
+async def test_no_answer_is_given_to_a_person_who_was_erased(house, story, everybody):
     person = {"stream": False, "user": "anna"}
     await story.answered(ask(person), BODY, END)
     line, telling = await story.joined(ask(person, key="k2"), number=1)
-    house.twins.forget("acme", await house.keys.pseudonym("acme", "anna"))
+    if everybody:
+        house.twins.forget_all()
+    else:
+        house.twins.forget("acme", await house.keys.pseudonym("acme", "anna"))
     telling.say(BODY, END)
     assert (await line.answer()).body == BODY
     for key in (KEY, "k2"):

@@ -29,7 +29,7 @@ async def caller(keys, ledger, name, dice):
 async def main(folder, run):
     dice = random.Random(run)
     async with (
-        open_keys(folder / "keys.db", clock=StillClock()) as keys,
+        open_keys(folder / "ledger.db", clock=StillClock()) as keys,
         open_ledger(folder / "ledger.db", clock=StillClock(), on_alert=print) as ledger,
         asyncio.TaskGroup() as group,
     ):

@@ -10,9 +10,8 @@ import pytest
 from proxy.store import StoreRefused, heads, open_keys
 from proxy.store.chain import SEGMENT_ROWS, Tree, node
 from proxy.store.export import Export, Wanted
+from proxy.store.keys import find_pseudonym, read_public_key
 from proxy.store.seal import Seal
-from proxy.store.sqlite.keyfile import read_public_key
-from proxy.store.subjects import find_pseudonym
 from tests.kit.second import second_verifier
 from tests.store import attacker
 from tests.store.making import ACME, StillClock, act, charge, claim, hold, settlement
@@ -25,8 +24,7 @@ CALLS = 1300
 
 async def filled(store):
     """Calls of forty persons of two tenants in turn."""
-    keys_path = store.path.with_name("keys.db")
-    async with open_keys(keys_path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+    async with open_keys(store.path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
         who = [
             replace(ACME, tenant=tenant, user=await keys.pseudonym(tenant, f"person-{number}"))
             for number in range(20)
@@ -49,17 +47,17 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alice(store):
-    return find_pseudonym(store.path.with_name("keys.db"), "acme", "person-7")
+    return find_pseudonym(store.path, "acme", "person-7")
 
 
 @pytest.fixture(scope="module")
 def key(store):
     """All that who checks an export has of the house."""
-    return read_public_key(store.path.with_name("keys.db"))
+    return read_public_key(store.path)
 
 
 def lines(store, wanted):
-    told = Export(store.path, wanted, read_public_key(store.path.with_name("keys.db")))
+    told = Export(store.path, wanted, read_public_key(store.path))
     return [*told.rows(), json.dumps({"manifest": told.manifest()}).encode() + b"\n"]
 
 

@@ -15,8 +15,8 @@ from proxy.store import StoreRefused, chain, heads, open_keys, open_ledger, veri
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root
 from proxy.store.heads import Head, heads_path
+from proxy.store.keys import read_public_key
 from proxy.store.seal import Seal
-from proxy.store.sqlite.keyfile import read_public_key
 from proxy.store.writer import Pace
 from tests.store.making import WALL_US, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -251,14 +251,14 @@ async def test_verifying_beside_a_writer_finds_it_whole(file, monkeypatch):
 
 
 async def test_the_key_that_signs_heads_lies_in_the_key_file_and_stays(tmp_path):
-    path = tmp_path / "keys.db"
+    path = tmp_path / "ledger.db"
     assert read_public_key(path) is None
     async with open_keys(path, clock=StillClock()) as keys:
         first = keys.seal.public_key
     async with open_keys(path, clock=StillClock()) as keys:
         assert keys.seal.public_key == first
     assert read_public_key(path) == first
-    async with open_keys(tmp_path / "other" / "keys.db", clock=StillClock()) as keys:
+    async with open_keys(tmp_path / "other" / "ledger.db", clock=StillClock()) as keys:
         assert keys.seal.public_key != first
 
 

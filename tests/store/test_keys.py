@@ -9,17 +9,18 @@ import pytest
 
 from proxy.ports import Grant
 from proxy.store import StoreRefused, open_keys
-from proxy.store.sqlite.keys import digest_of
+from proxy.store.callers import digest_of
 from tests.store.making import WALL_US, StillClock
 
 REVOKE = """
 import asyncio, sys
 from pathlib import Path
+from proxy.place import database_of
 from proxy.store import open_keys
 from tests.store.making import StillClock
 
 async def main():
-    async with open_keys(Path(sys.argv[1]), clock=StillClock()) as keys:
+    async with open_keys(database_of(sys.argv[1]) or Path(sys.argv[1]), clock=StillClock()) as keys:
         assert await keys.revoke(sys.argv[2])
 
 asyncio.run(main())
@@ -32,8 +33,15 @@ def clock():
 
 
 @pytest.fixture
-async def keys(tmp_path, clock):
-    async with open_keys(tmp_path / "keys.db", clock=clock) as opened:
+async def keys(place, clock):
+    async with open_keys(place, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def file(tmp_path, clock):
+    """Keys that are surely in a file."""
+    async with open_keys(tmp_path / "ledger.db", clock=clock) as opened:
         yield opened
 
 
@@ -52,8 +60,8 @@ async def test_a_key_is_long_fresh_and_never_shown_by_accident(keys):
     assert first.text not in repr(first)
 
 
-async def test_only_digests_reach_the_file_and_only_its_owner_reads_it(keys, tmp_path):
-    key = await keys.create("acme")
+async def test_only_digests_reach_the_file_and_only_its_owner_reads_it(file, tmp_path):
+    key = await file.create("acme")
     content = (tmp_path / "keys.db").read_bytes()
     assert digest_of(key.text) in content
     assert key.text.encode() not in content
@@ -91,42 +99,42 @@ async def test_a_key_ends_when_it_expires(keys, clock):
     assert keys.find(digest_of(key.text)) is None
 
 
-async def test_a_revoke_by_another_process_is_seen_at_the_next_refresh(keys, tmp_path):
+async def test_a_revoke_by_another_process_is_seen_at_the_next_refresh(keys, place):
     key = await keys.create("acme")
     assert not await keys.refresh()
-    command = [sys.executable, "-c", REVOKE, str(tmp_path / "keys.db"), key.key_id]
+    command = [sys.executable, "-c", REVOKE, getattr(place, "url", str(place)), key.key_id]
     assert await asyncio.to_thread(subprocess.call, command) == 0
     assert await keys.refresh()
     assert keys.find(digest_of(key.text)) is None
     assert not await keys.refresh()
 
 
-async def test_a_key_made_beside_us_is_found_after_a_refresh(keys, tmp_path, clock):
-    async with open_keys(tmp_path / "keys.db", clock=clock) as other:
+async def test_a_key_made_beside_us_is_found_after_a_refresh(keys, place, clock):
+    async with open_keys(place, clock=clock) as other:
         key = await other.create("globex")
     assert keys.find(digest_of(key.text)) is None
     await keys.refresh()
     assert keys.find(digest_of(key.text)) == Grant(key.key_id, "globex")
 
 
-async def test_a_file_that_is_locked_leaves_known_keys_in_force(keys, tmp_path, caplog):
-    key = await keys.create("acme")
-    await keys._connection.execute("PRAGMA busy_timeout = 1")
+async def test_a_file_that_is_locked_leaves_known_keys_in_force(file, tmp_path, caplog):
+    key = await file.create("acme")
+    await file._connection.execute("PRAGMA busy_timeout = 1")
     intruder = sqlite3.connect(tmp_path / "keys.db", isolation_level=None)
     intruder.execute("BEGIN EXCLUSIVE")
-    assert not await keys.refresh()
+    assert not await file.refresh()
     assert "keys cannot be read" in caplog.text
-    assert keys.find(digest_of(key.text)) is not None
+    assert file.find(digest_of(key.text)) is not None
     intruder.execute("UPDATE keys SET revoked_us = 1")
     intruder.execute("COMMIT")
     intruder.close()
-    assert await keys.refresh()
-    assert keys.find(digest_of(key.text)) is None
+    assert await file.refresh()
+    assert file.find(digest_of(key.text)) is None
 
 
-async def test_many_may_create_the_file_at_once(tmp_path, clock):
+async def test_many_may_make_it_at_once(place, clock):
     async def opened():
-        async with open_keys(tmp_path / "keys.db", clock=clock) as each:
+        async with open_keys(place, clock=clock) as each:
             return await each.pseudonym("acme", "alice")
 
     assert len(set(await asyncio.gather(*(opened() for _ in range(8))))) == 1
@@ -159,6 +167,6 @@ async def test_a_file_that_is_not_ours_is_refused(tmp_path, clock, make, problem
     make(path)
     before = path.read_bytes()
     with pytest.raises(StoreRefused, match=problem):
-        async with open_keys(path, clock=clock):
+        async with open_keys(tmp_path / "ledger.db", clock=clock):
             pass
     assert path.read_bytes() == before

@@ -127,3 +127,11 @@ def test_a_call_under_way_keeps_nothing_for_who_was_forgotten_meanwhile(recall, 
     clock.now += 2 * HOUR
     recall.forget("acme", "p2")
     assert list(recall._forgotten) == [("acme", "p2")], "nobody is remembered as forgotten for ever"
+
+
+def test_everybody_can_be_forgotten_at_once_and_kept_again(recall):
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    recall.forget_all()
+    assert (recall.find(ME, CLAUDE, ["call_1"]), recall.held_bytes) == ({}, 0)
+    recall.keep(ME, CLAUDE, Memory(("call_1",), b"thought"))
+    assert recall.find(ME, CLAUDE, ["call_1"])

@@ -6,12 +6,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 
 import pytest
 
 from proxy.errors import Refused
 from proxy.store import open_keys
+from proxy.store.postgres.database import KEYS, connect
 from proxy.store.subjects import pseudonym_of
 from tests.store.making import StillClock
 from tests.store.stores import SqliteStore
@@ -21,17 +23,48 @@ KILLS = 12
 
 
 @pytest.fixture
-async def keys(tmp_path):
-    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as opened:
+async def keys(place):
+    async with serving(place) as opened:
         yield opened
+
+
+@asynccontextmanager
+async def serving(place):
+    """The keys as a process has them that remembers."""
+    async with open_keys(place, clock=StillClock()) as opened:
+        await opened.mailbox.heed(Memories())
+        yield opened
+
+
+class Memories:
+    """Nothing to forget."""
+
+    def forget(self, tenant, user):
+        raise AssertionError("nobody was erased")
+
+    def forget_all(self):
+        pass
+
+
+SUBJECTS = "SELECT digest, key FROM subjects"
 
 
 def rows(folder):
     with closing(sqlite3.connect(folder / "keys.db")) as connection:
-        return connection.execute("SELECT digest, key FROM subjects").fetchall()
+        return connection.execute(SUBJECTS).fetchall()
 
 
-async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path):
+async def subjects(place):
+    if isinstance(place, Path):
+        return rows(place.parent)
+    connection = await connect(place, KEYS)
+    try:
+        return [tuple(row) for row in await connection.fetch(SUBJECTS)]
+    finally:
+        await connection.close()
+
+
+async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, place, tmp_path):
     alice = await keys.pseudonym("acme", ALICE)
     assert alice == await keys.pseudonym("acme", ALICE)
     assert len(alice) * 4 >= 128
@@ -39,34 +72,40 @@ async def test_a_pseudonym_is_stable_keyed_and_apart_by_tenant(keys, tmp_path):
     assert len(others) == 3
     assert await keys.pseudonym("ab", "c") != await keys.pseudonym("a", "bc")
     assert await keys.pseudonym("acme", "\ud800") != alice
-    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as again:
+    async with open_keys(place, clock=StillClock()) as again:
         assert await again.pseudonym("acme", ALICE) == alice
-    async with open_keys(tmp_path / "other" / "keys.db", clock=StillClock()) as elsewhere:
+    async with open_keys(tmp_path / "other" / "ledger.db", clock=StillClock()) as elsewhere:
         assert await elsewhere.pseudonym("acme", ALICE) != alice
 
 
-async def test_each_person_has_a_key_of_their_own_and_the_file_knows_no_id(keys, tmp_path):
+async def test_each_person_has_a_key_of_their_own(keys, place):
     made = {await keys.pseudonym("acme", user) for user in (ALICE, "bob")}
-    found = rows(tmp_path)
+    found = await subjects(place)
     assert len({key for _, key in found}) == 2
     assert {pseudonym_of(key) for _, key in found} == made
+
+
+async def test_the_file_knows_no_id(tmp_path):
+    async with open_keys(tmp_path / "ledger.db", clock=StillClock()) as keys:
+        await keys.pseudonym("acme", ALICE)
     assert ALICE.encode() not in (tmp_path / "keys.db").read_bytes()
 
 
 @pytest.fixture
 def batches(keys, monkeypatch):
-    """How many persons each question to the file was about."""
-    asked, look_up = [], keys.subjects._look_up
+    """How many persons each question to the register was about."""
+    asked, register = [], keys.subjects._register
+    look_up = register.keys_of
 
     def seen(batch):
         asked.append(len(batch))
         return look_up(batch)
 
-    monkeypatch.setattr(keys.subjects, "_look_up", seen)
+    monkeypatch.setattr(register, "keys_of", seen)
     return asked
 
 
-async def test_a_person_seen_before_costs_no_disk(keys, batches):
+async def test_a_person_seen_before_costs_no_question(keys, batches):
     first = await keys.pseudonym("acme", ALICE)
     assert await keys.pseudonym("acme", ALICE) == first
     assert batches == [1]
@@ -81,38 +120,40 @@ async def test_all_who_wait_together_share_one_transaction(keys, batches):
     assert len(batches) <= 2
 
 
-async def test_two_processes_that_meet_the_same_person_make_one_subject(keys, tmp_path):
-    async with open_keys(tmp_path / "keys.db", clock=StillClock()) as other:
+async def test_two_processes_that_meet_the_same_person_make_one_subject(keys, place):
+    async with serving(place) as other:
         for number in range(20):
             ours, theirs = await asyncio.gather(
                 *(each.pseudonym("acme", f"person-{number}") for each in (keys, other))
             )
             assert ours == theirs
-    assert len(rows(tmp_path)) == 20
+    assert len(await subjects(place)) == 20
 
 
-async def test_a_caller_who_hangs_up_leaves_nothing_half_done(keys, tmp_path):
+async def test_a_caller_who_hangs_up_leaves_nothing_half_done(keys, place):
     async with asyncio.TaskGroup() as group:
         leaving = group.create_task(keys.pseudonym("acme", ALICE))
         staying = group.create_task(keys.pseudonym("acme", ALICE))
         await asyncio.sleep(0)
         leaving.cancel()
-    assert pseudonym_of(rows(tmp_path)[0][1]) == await staying
+    [(_, key)] = await subjects(place)
+    assert pseudonym_of(key) == await staying
 
 
-async def test_a_file_that_cannot_be_written_refuses_new_persons_and_serves_known_ones(
-    keys, tmp_path, caplog
-):
-    known = await keys.pseudonym("acme", ALICE)
-    (tmp_path / "keys.db").rename(tmp_path / "away.db")
-    keys.subjects._thread.submit(keys.subjects._part).result()  # it would go on with the file it has open
-    with pytest.raises(Refused) as caught:
-        await keys.pseudonym("acme", "bob")
-    assert (caught.value.told.status, caught.value.told.code) == (503, "keys_unavailable")
-    assert await keys.pseudonym("acme", ALICE) == known
-    assert ALICE not in caplog.text
-    (tmp_path / "away.db").rename(tmp_path / "keys.db")
-    assert await keys.pseudonym("acme", "bob") != known
+async def test_a_file_that_cannot_be_written_refuses_new_persons_and_serves_known_ones(tmp_path, caplog):
+    async with open_keys(tmp_path / "ledger.db", clock=StillClock()) as keys:
+        known = await keys.pseudonym("acme", ALICE)
+        (tmp_path / "keys.db").rename(tmp_path / "away.db")
+        keys.subjects._thread.submit(
+            keys.subjects._register.part
+        ).result()  # it would go on with the file it has open
+        with pytest.raises(Refused) as caught:
+            await keys.pseudonym("acme", "bob")
+        assert (caught.value.told.status, caught.value.told.code) == (503, "keys_unavailable")
+        assert await keys.pseudonym("acme", ALICE) == known
+        assert ALICE not in caplog.text
+        (tmp_path / "away.db").rename(tmp_path / "keys.db")
+        assert await keys.pseudonym("acme", "bob") != known
 
 
 async def test_the_memory_of_pseudonyms_is_bounded(keys, monkeypatch):

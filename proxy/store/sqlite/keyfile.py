@@ -17,7 +17,7 @@ from pathlib import Path
 import aiosqlite
 
 from proxy.store.fault import StoreRefused
-from proxy.store.seal import PublicKey, Seal
+from proxy.store.seal import PublicKey, Seal, seal_of
 from proxy.store.sqlite.database import RESTORE, migrations, open_or_make
 
 APPLICATION_ID = 0x46544B59
@@ -57,7 +57,7 @@ async def open_key_file(path: Path) -> AsyncIterator[KeyFile]:
             private = await _prepare(connection, path)
         except sqlite3.Error as error:
             raise unreadable(path, error) from error
-        yield KeyFile(path, connection, private["subjects"], _seal(path, private["heads"]))
+        yield KeyFile(path, connection, private["subjects"], seal_of(path, private["heads"]))
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -79,14 +79,7 @@ def read_public_key(path: Path) -> PublicKey | None:
             found = connection.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()
     except sqlite3.Error as error:
         raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
-    return None if found is None else _seal(path, found[0]).public_key
-
-
-def _seal(path: Path, secret: bytes) -> Seal:
-    try:
-        return Seal(secret)
-    except ValueError as error:
-        raise StoreRefused(path, "what it holds as the key that signs heads is no key", RESTORE) from error
+    return None if found is None else seal_of(path, found[0]).public_key
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StoreRefused:

@@ -10,7 +10,7 @@ is killed in between leaves the letter to be found.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import aiosqlite
 import orjson
 
 from proxy.ports import Act, Letter
+from proxy.store.memories import Memories
 from proxy.store.sqlite.keyfile import connect
 from proxy.store.subjects import digest_of, pseudonym_of
 
@@ -27,6 +28,7 @@ log = logging.getLogger("proxy.keys")
 ERASE = "erase"
 
 Answer = Mapping[str, Any]
+CarryOut = Callable[[Letter], Awaitable[Answer]]
 
 
 class Mailbox:
@@ -48,6 +50,9 @@ class Mailbox:
             _destroy, self._path, act, tenant, digest_of(self._lookup, tenant, user)
         )
 
+    async def heed(self, memories: Memories) -> None:
+        """Nothing: the ledger's only owner lets go of who was erased as it carries the act out."""
+
     async def unanswered(self) -> tuple[Letter, ...]:
         """What is to be done, the oldest first. A file that cannot be read just now is asked again later."""
         sql = "SELECT id, at_us, who, kind, detail FROM letters WHERE answer IS NULL ORDER BY at_us, id"
@@ -59,6 +64,14 @@ class Mailbox:
         return tuple(
             Letter(Act(id_, at_us, who), kind, orjson.loads(detail)) for id_, at_us, who, kind, detail in rows
         )
+
+    async def settle(self, letter: Letter, carry_out: CarryOut) -> None:
+        """Have a letter carried out and answer it: whoever owns the ledger answers all."""
+        await self.answer(letter, await carry_out(letter))
+
+    async def attended(self) -> bool:
+        """Whether somebody is known to look for letters: only who tries to own the ledger can tell."""
+        return False
 
     async def answer(self, letter: Letter, answer: Answer) -> None:
         """Say that it is done, and forget what it was about; of an erasure no trace is left by then."""
