@@ -66,6 +66,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def ask(self, asked, claims, call_id, allowed):
         self.asked = True
+
         async def answer():
             try:
                 return await asked
