@@ -44,7 +44,7 @@ async def storm(store, calls):
 async def judge(store, calls):
     watched, read = await storm(store, calls)
     assert wrongly_answered(watched.asked, CEILING) == []
-    answers = [each.answer for each in watched.asked if each.what == "reserve"]
+    answers = [each.answer for each in watched.asked if each.kind == "reserve"]
     assert len(answers) == CALLERS * calls
     assert {type(each) for each in answers} == {Granted, Spent}
     assert any(each.held and each.used + WORST // 2 <= CEILING for each in answers if isinstance(each, Spent))

@@ -19,14 +19,15 @@ from proxy.store import entries
 from proxy.store.sqlite.database import open_reader
 from tests.store.making import charge, claim, hold, settlement
 
-HELD, SETTLED = "reserve", "settle"
+RESERVE = "reserve"
 
 
 @dataclass(slots=True)
 class Asked:
     """One request; `answer` is None until its caller hears something."""
 
-    what: str
+    kind: str
+    """Of the row that it is to become: `reserve`, `commit`, `release`."""
     call_id: str
     window: int
     amount: int
@@ -46,13 +47,13 @@ class Watched:
         """Hold `amount` of the counter, and other claims besides; what the ledger answered, `Refused` too."""
         made = (claim(amount, self.ceiling, window=window), *others)
         return await self._heard(
-            Asked(HELD, call_id, window, amount), self.ledger.reserve(hold(call_id, *made))
+            Asked(RESERVE, call_id, window, amount), self.ledger.reserve(hold(call_id, *made))
         )
 
     async def settle(self, kind: str, call_id: str, window: int, used: int) -> Any:
         """End a call that was granted; None if it is durable, else `Refused`."""
         ended = settlement(call_id, charge(used, window=window))
-        asked = Asked(SETTLED, call_id, window, used)
+        asked = Asked(kind, call_id, window, used)
         return await self._heard(asked, getattr(self.ledger, kind)(ended))
 
     async def _heard(self, asked: Asked, answer: Any) -> Any:
@@ -72,7 +73,7 @@ def wrongly_answered(asked: Iterable[Asked], ceiling: int) -> list[str]:
     wrong = []
     for each in asked:
         window = each.window
-        if each.what == SETTLED:
+        if each.kind != RESERVE:
             held[window] -= open_calls.pop(each.call_id)
             used[window] += each.amount
         elif not isinstance(each.answer, Refused):
