@@ -200,7 +200,7 @@ class Writer:
             return
         self._tail, self._sure, self._batch = tail.seq, True, []
         self._succeed(batch, answers)
-        if self._file.anchor.due(tail):
+        if self._file.anchor.due(tail.seq):
             self._tell_head()
         if self._wal_pages >= self._cut_at:
             self._checkpoint("TRUNCATE")
@@ -254,6 +254,7 @@ class Writer:
             return
         self._journal.connection.close(True)
         self._journal.connection = connect(self._file.path, self._pace.busy_ms)
+        self._journal.forget()  # not from memory
         if self._journal.tail().seq < self._tail:
             raise StoreRefused(self._file.path, "acknowledged rows are missing", RESTORE)
         self._watch_wal()
@@ -265,9 +266,14 @@ class Writer:
             raise StoreRefused(self._file.path, problem, RESTORE)
 
     def _tell_head(self) -> None:
-        if self._sound and self.trouble is None:
-            journal = self._journal
+        if self.trouble is not None:
+            return
+        journal = self._journal
+        try:
+            self._reopen_if_suspect()  # a checkpoint may have failed, and no call come since
             self._file.anchor.tell(journal.connection, journal.tail(), journal.epoch)
+        except (apsw.Error, StoreRefused, OSError) as error:
+            log.warning("the ledger's head could not be told: %s", error)
 
     # -- when it is quiet: notes, heads and the WAL -----------------------------------------------------
 
@@ -307,10 +313,8 @@ class Writer:
             self._sound = False  # a new handle is FULL from the start
 
     def _restless(self) -> bool:
-        """Whether a quiet while would be of use."""
-        return self._wal_pages > 0 or (
-            self.trouble is None and not self._file.anchor.covers(self._journal.tail())
-        )
+        """Whether a quiet while would be of use. Nothing here may ask the file, which may fail."""
+        return self._wal_pages > 0 or (self.trouble is None and not self._file.anchor.covers(self._tail))
 
     def _rest(self) -> None:
         if self._notes:
@@ -318,7 +322,7 @@ class Writer:
                 self._write_notes_alone()
         elif self._wal_pages:
             self._checkpoint("PASSIVE")
-        if self.trouble is None and self._file.anchor.due(self._journal.tail()):
+        if self.trouble is None and self._file.anchor.due(self._tail):
             self._tell_head()
 
     def _watch_wal(self) -> None:

@@ -80,8 +80,8 @@ class Lives:
                     self.noted.append(f"erase_{number}")
                 self.told_the_truth(watched)
                 await self.well_again(ledger)
-            hits = self.trouble.hits
             await self.still_grants(watched, number)
+            hits = self.trouble.hits
         if self.trouble.hits == hits:
             self.ended_well()
 
