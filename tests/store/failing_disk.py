@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import apsw
 
@@ -71,6 +71,8 @@ class Disk:
     hits: int = 0
     unsafe: dict[str, list[Undo]] = field(default_factory=lambda: defaultdict(list))
     """By file, what to put back if a flush forgets; the oldest first."""
+    in_the_way: ClassVar[bool] = False
+    """It does harm only where it hits."""
 
     def __enter__(self) -> Self:
         self._vfs = _Vfs(self)
@@ -174,6 +176,11 @@ class Intruder:
     asked: int = 0
     hits: int = 0
     own: apsw.Connection | None = None
+
+    @property
+    def in_the_way(self) -> bool:
+        """Whether it has the file open just now, which alone keeps the WAL from being folded."""
+        return self.own is not None
 
     def __enter__(self) -> Self:
         apsw.connection_hooks.append(self._watch)

@@ -82,7 +82,7 @@ class Lives:
                 await self.well_again(ledger)
             await self.still_grants(watched, number)
             hits = self.trouble.hits
-        if self.trouble.hits == hits:
+        if self.trouble.hits == hits and not self.trouble.in_the_way:
             self.ended_well()
 
     async def begin(self, stack):
