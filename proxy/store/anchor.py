@@ -60,19 +60,19 @@ class Anchor:
         self._frontier = Frontier()
         self._failing = False
 
-    def covers(self, tail: Link) -> bool:
+    def covers(self, rows: int) -> bool:
         """Whether the last head told of everything there is."""
-        return tail.seq <= self._size
+        return rows <= self._size
 
-    def due(self, tail: Link) -> bool:
-        if self.covers(tail):
+    def due(self, rows: int) -> bool:
+        if self.covers(rows):
             return False
         late = self._clock.mono() - self._told_s >= self._cadence.seconds
-        return late or tail.seq - self._size >= self._cadence.rows
+        return late or rows - self._size >= self._cadence.rows
 
     def tell(self, reader: Reader, tail: Link, epoch: int) -> None:
         """Tell a head of durable rows. A file that does not take it is tried again with the next batch."""
-        if self.covers(tail):
+        if self.covers(tail.seq):
             return
         now_s = self._clock.mono()
         try:

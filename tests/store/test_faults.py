@@ -1,17 +1,19 @@
 """The disk says no: callers are told the truth, and service comes back without a restart."""
 
 import asyncio
+from dataclasses import replace
 
 import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Declined, Granted
+from proxy.ports import Declined, Granted, Progress
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.sqlite import database
 from proxy.store.sqlite.database import APPLICATION_ID
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
+from proxy.usage import Usage
 from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
@@ -60,6 +62,18 @@ class Cramped:
         if sql == "BEGIN IMMEDIATE":
             pages = self.connection.execute("PRAGMA page_count").get if self.full else 2**30
             self.connection.execute(f"PRAGMA max_page_count = {pages}")
+        return self.connection.execute(sql, *values)
+
+
+class Dead(Cramped):
+    """A connection whose disk does nothing at all while `full` is set."""
+
+    asked = 0
+
+    def execute(self, sql, *values):
+        if self.full:
+            self.asked += 1
+            raise apsw.IOError("the disk is gone")
         return self.connection.execute(sql, *values)
 
 
@@ -123,6 +137,19 @@ async def test_acts_that_meet_a_full_disk_are_declined_but_for_what_is_done_alre
         await until_well(ledger)
         await ledger.commit(settlement("c1", charge(8)))
     assert file.query("SELECT count(*) FROM rows WHERE kind = 'erase'") == [(1,)]
+
+
+async def test_a_disk_that_is_gone_while_only_notes_come_stops_nobody(file):
+    async with file.open(replace(HASTY, note_s=0.01)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await until(lambda: ledger._writer._backing.wal_pages == 0)
+        disk = tables_of(ledger).connection = Dead(tables_of(ledger).connection)
+        disk.full = True
+        ledger.note(Progress("c1", Usage(1, 1), 0, "vllm", "m", (charge(2),)))
+        await until(lambda: disk.asked > 1)
+        disk.full = False
+        await ledger.commit(settlement("c1", charge(8)))
+        assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
 
 
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):

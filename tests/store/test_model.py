@@ -1,12 +1,19 @@
-"""The ledger against a dictionary: whatever is asked in whatever order, both answer the same."""
+"""Q5: the ledger against a dictionary. Whatever is asked in whatever order, both answer the same."""
 
 import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from proxy.ports import Balance, Granted, Spent
 from proxy.store.fault import Misuse
@@ -36,6 +43,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self):
+        self.asked = False
         self.context = self.store.open()
         self.ledger = self.runner.run(self.context.__aenter__())
 
@@ -57,6 +65,8 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     def ask(self, asked, claims, call_id, allowed):
+        self.asked = True
+
         async def answer():
             try:
                 return await asked
@@ -89,6 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(call_id=CALLS, charges=CLAIMS, kind=st.sampled_from(["commit", "release"]))
     def settle(self, call_id, charges, kind):
         made = [charge(amount, scope=scope) for scope, amount in charges.items()]
+        self.asked = True
 
         async def settled():
             await getattr(self.ledger, kind)(settlement(call_id, *made))
@@ -97,6 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for scope in {scope for scope, _ in self.open.pop(call_id, ())}:
             self.used[scope] += charges.get(scope, 0)
 
+    @precondition(lambda self: self.asked)
     @rule()
     def restart(self):
         self.stop()
@@ -120,10 +132,30 @@ class LedgerMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
+def lives(examples, steps):
+    return settings(max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=True)
+
+
+@pytest.mark.timeout(180)
+def test_the_ledger_equals_a_dictionary_over_200_lives():
+    run_state_machine_as_test(LedgerMachine, settings=lives(200, 40))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+def test_the_ledger_equals_a_dictionary_over_5000_long_lives():
+    run_state_machine_as_test(LedgerMachine, settings=lives(5_000, 100))
+
+
 def test_postgres_equals_a_dictionary_too(postgres):
-    made = settings(max_examples=20, stateful_step_count=25, deadline=None, derandomize=True)
-    run_state_machine_as_test(lambda: LedgerMachine(PostgresStore(postgres.database())), settings=made)
+    run_state_machine_as_test(
+        lambda: LedgerMachine(PostgresStore(postgres.database())), settings=lives(20, 25)
+    )
 
 
-TestLedgerModel = LedgerMachine.TestCase
-TestLedgerModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+@pytest.mark.long
+@pytest.mark.timeout(4 * 3600)
+def test_postgres_equals_a_dictionary_over_500_long_lives(postgres):
+    run_state_machine_as_test(
+        lambda: LedgerMachine(PostgresStore(postgres.database())), settings=lives(500, 100)
+    )

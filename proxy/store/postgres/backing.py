@@ -90,7 +90,7 @@ class PostgresBacking:
         self._part()
 
     def settled(self) -> None:
-        if self._anchor.due(self._known):
+        if self._anchor.due(self._known.seq):
             self._tell_head()
         if self._clock.mono() - self._beaten_s >= self._pace.idle_s:
             self.rest()
@@ -128,7 +128,7 @@ class PostgresBacking:
         except self.failures as error:
             log.warning("the ledger's server does not answer: %s", error)
             self.undo(error, unsure=False)
-        if self._anchor.due(self._known):
+        if self._anchor.due(self._known.seq):
             self._tell_head()
 
     def fold(self) -> None:

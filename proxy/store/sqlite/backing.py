@@ -74,7 +74,7 @@ class SqliteBacking:
         self._roll_back(error)
 
     def settled(self) -> None:
-        if self._file.anchor.due(self.tables.tail()):
+        if self._file.anchor.due(self._tail):
             self.tell_head()
         if self.wal_pages >= self._cut_at:
             self._checkpoint("TRUNCATE")
@@ -107,12 +107,13 @@ class SqliteBacking:
             self._sound = False  # a new handle is FULL from the start
 
     def restless(self) -> bool:
-        return self.wal_pages > 0 or not self._file.anchor.covers(self.tables.tail())
+        """Nothing here may ask the file, which may fail."""
+        return self.wal_pages > 0 or not self._file.anchor.covers(self._tail)
 
     def rest(self) -> None:
         if self.wal_pages:
             self._checkpoint("PASSIVE")
-        if self._file.anchor.due(self.tables.tail()):
+        if self._file.anchor.due(self._tail):
             self.tell_head()
 
     def fold(self) -> None:
@@ -127,11 +128,14 @@ class SqliteBacking:
         os.close(self._file.lock)
 
     def tell_head(self) -> None:
-        """Tell a head of all that is durable."""
-        if self._sound:
-            tables = self.tables
+        """Tell a head of all that is durable. Never raises: it is tried again."""
+        tables = self.tables
+        try:
+            self._reopen_if_suspect()  # a checkpoint may have failed, and no call come since
             reader = SqliteReader(tables.connection, self._file.path)
             self._file.anchor.tell(reader, tables.tail(), tables.epoch)
+        except (apsw.Error, StoreRefused, OSError) as error:
+            log.warning("the ledger's head could not be told: %s", error)
 
     def _begin(self) -> None:
         self.tables.begin()
@@ -155,6 +159,7 @@ class SqliteBacking:
             return
         self.tables.connection.close(True)
         self.tables.connection = connect(self._file.path, self._pace.busy_ms)
+        self.tables.forget()  # not from memory
         if self.tables.tail().seq < self._tail:
             raise StoreRefused(self._file.path, "acknowledged rows are missing", RESTORE)
         self._watch_wal()
