@@ -78,7 +78,7 @@ class Backing(Protocol):
         ...
 
     def rest(self) -> None:
-        """It is quiet. Never raises, but for a defect."""
+        """It is quiet. Raises one of `failures` where nothing could be written now."""
         ...
 
     def fold(self) -> None:

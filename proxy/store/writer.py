@@ -230,8 +230,12 @@ class Writer:
     def _rest(self) -> None:
         if self._notes and self.trouble is None:
             self._backing.whisper(self._take_notes())
-        else:
+            return
+        try:
             self._backing.rest()
+        except self._failures as error:
+            self._fail([], error, unsure=False)
+        else:
             self._tell_alerts()
             if self.lending is not None:
                 self._call(self._return_idle, self.lending)

@@ -118,6 +118,31 @@ async def test_what_a_dead_replica_left_open_is_settled_by_another(store):
     assert store.query("SELECT epoch FROM rows WHERE call_id = 'c2' AND kind = 'reserve'") == [(3,)]
 
 
+async def test_a_replica_that_only_takes_notes_of_a_long_stream_is_heard_of(store):
+    clock = StillClock()
+    async with open_ledger(
+        store.place, clock=clock, on_alert=print, pace=replace(HASTY, idle_s=600, note_s=0.001)
+    ) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await sql(store, "UPDATE replicas SET seen_at = seen_at - interval '1 hour'")
+        clock.now_us += 600_000_000
+        ledger.note(Progress("c1", Usage(1, 2), 5, "vllm", "m", (charge(3),)))
+        silent = "SELECT 1 FROM replicas WHERE seen_at < clock_timestamp() - interval '1 minute'"
+        await until(lambda: store.query(silent) == [])
+        await ledger.release(settlement("c1"))
+
+
+async def test_a_server_that_goes_away_while_it_is_quiet_is_told_to_readiness(server):
+    store = PostgresStore(server.database())
+    async with replica(store) as ledger:
+        await asyncio.to_thread(server.stop)
+        await until(lambda: ledger.trouble)
+        await asyncio.to_thread(server.start)
+        await until(lambda: ledger.trouble is None)
+        assert isinstance(await ledger.reserve(hold("c1", claim(10))), Granted)
+        await ledger.release(settlement("c1"))
+
+
 async def test_a_mark_is_told_once_by_whichever_replica_crossed_it(store):
     async with replica(store) as one, replica(store) as other:
         for number, ledger in enumerate((one, other, one, other)):

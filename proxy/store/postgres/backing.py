@@ -26,7 +26,7 @@ from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
 from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
 from proxy.store.postgres.session import Session
-from proxy.store.postgres.tables import Fenced, PostgresTables
+from proxy.store.postgres.tables import FENCED, Fenced, PostgresTables, Spoilt
 from proxy.store.seal import Seal
 from proxy.store.tables import Touched
 from proxy.store.writer import Pace
@@ -38,7 +38,7 @@ log = logging.getLogger("proxy.ledger")
 class PostgresBacking:
     """`Backing` over one database that other replicas write too."""
 
-    failures: tuple[type[Exception], ...] = (*FAILURES, Fenced)
+    failures: tuple[type[Exception], ...] = (*FAILURES, Fenced, Spoilt)
 
     def __init__(self, database: Database, clock: Clock, pace: Pace, seal: Seal | None) -> None:
         self._database = database
@@ -71,8 +71,7 @@ class PostgresBacking:
 
     def begin(self, touched: Sequence[Touched]) -> None:
         self._begun_s = self._clock.mono()
-        if self._session is None:
-            self._session = self.tables.session = Session(self._database, LEDGER)
+        self._connected()
         if self.tables.epoch == 0:
             self._enter()
         self.tables.begin(touched)
@@ -92,8 +91,7 @@ class PostgresBacking:
     def settled(self) -> None:
         if self._anchor.due(self._known.seq):
             self._tell_head()
-        if self._clock.mono() - self._beaten_s >= self._pace.idle_s:
-            self.rest()
+        self._beat_if_due()
 
     def whisper(self, notes: Sequence[Note]) -> None:
         if self._session is None:
@@ -109,25 +107,13 @@ class PostgresBacking:
             log.warning("progress of calls could not be noted: %s", error)
             self.undo(error, unsure=False)
         self.tables.forget()
+        self._beat_if_due()
 
     def restless(self) -> bool:
         return True
 
     def rest(self) -> None:
-        """Say that this replica lives, and look after those that do not."""
-        if self._session is None:
-            return
-        self._begun_s = self._beaten_s = self._clock.mono()
-        try:
-            self._session.execute(sql.SPENT_SLICES, self.tables.epoch)
-            if not self._session.execute(sql.BEAT, self.tables.epoch):
-                raise Fenced("this replica was not heard of for too long, and others took over")
-            self._heard_s = self._begun_s
-            if self._session.fetch(sql.SILENT, self._pace.dead_s, self.tables.epoch):
-                self._bury()
-        except self.failures as error:
-            log.warning("the ledger's server does not answer: %s", error)
-            self.undo(error, unsure=False)
+        self._beat()
         if self._anchor.due(self._known.seq):
             self._tell_head()
 
@@ -145,6 +131,32 @@ class PostgresBacking:
             except self.failures as error:
                 log.warning("the ledger's server was not told that this replica ends: %s", error)
         self._part()
+
+    def _beat_if_due(self) -> None:
+        """For when it is not quiet for long enough. What goes wrong the next batch finds out."""
+        if self._session is None or self._clock.mono() - self._beaten_s < self._pace.idle_s:
+            return
+        try:
+            self._beat()
+        except self.failures as error:
+            log.warning("the ledger's server does not answer: %s", error)
+            self.undo(error, unsure=False)
+
+    def _beat(self) -> None:
+        """Say that this replica lives, and look after those that do not."""
+        self._begun_s = self._beaten_s = self._clock.mono()
+        session = self._connected()
+        session.execute(sql.SPENT_SLICES, self.tables.epoch)
+        if not session.execute(sql.BEAT, self.tables.epoch):
+            raise Fenced(FENCED)
+        self._heard_s = self._begun_s
+        if session.fetch(sql.SILENT, self._pace.dead_s, self.tables.epoch):
+            self._bury()
+
+    def _connected(self) -> Session:
+        if self._session is None:
+            self._session = self.tables.session = Session(self._database, LEDGER)
+        return self._session
 
     def _enter(self) -> None:
         """Begin a life among the replicas."""

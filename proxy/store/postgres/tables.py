@@ -29,10 +29,15 @@ from proxy.table import Unit
 
 INTEGER_MAX = 2**63 - 1
 NUL = "\0"
+FENCED = "this replica was not heard of for too long, and others took over"
 
 
 class Fenced(Exception):
     """Others took this replica for dead, and settled what it had open."""
+
+
+class Spoilt(Exception):
+    """A transaction holds what may not stay, and cannot be rid of it but as a whole."""
 
 
 class Counter(NamedTuple):
@@ -120,13 +125,13 @@ class PostgresTables:
 
     def undo(self) -> None:
         if self._beyond:
-            raise Fenced("a request failed when it had written")  # then nothing of the batch may stay
+            raise Spoilt("a request failed when it had written")  # then nothing of the batch may stay
         roll_back(self._log, self._mark.changes)
         del self._rows[self._mark.rows :], self._roots[self._mark.roots :]
         self.link = self._mark.link
 
     def fatal(self, error: Exception) -> bool:
-        return isinstance(error, (*FAILURES, Fenced))
+        return isinstance(error, (*FAILURES, Fenced, Spoilt))
 
     # -- rows ----------------------------------------------------------------------------------------
 
@@ -353,7 +358,7 @@ class PostgresTables:
         notes = [(key, each) for key, each in seen.items() if each is not None]
         arrays = (*columns(written, 8), *columns(opened, 5), closed, *columns(notes, 2))
         if not self.session.execute(sql.FLUSH, *arrays, self.link.seq, self.link.hash, self.epoch):
-            raise Fenced("this replica was not heard of for too long, and others took over")
+            raise Fenced(FENCED)
         self._log.clear()
         self._rows, self._roots, self._mark = [], [], Mark(self.link)
 
