@@ -31,8 +31,10 @@ from proxy.ports import Alert
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
+from proxy.server.siblings import open_siblings
 from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
+from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
 from proxy.store.keys import KeyStore
@@ -84,6 +86,8 @@ class Orders:
     """The file that `loaded` came from, watched for edits; None: it came from the environment."""
     script: Path | None = None
     """How simulated upstreams misbehave."""
+    worker: Worker | None = None
+    """Which of several workers this is; None: the only one."""
 
 
 async def serve(orders: Orders) -> None:
@@ -99,6 +103,8 @@ async def serve(orders: Orders) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped)
+    if orders.worker is not None:
+        loop.add_reader(orders.worker.leash, _let_go, loop, orders.worker.leash, stopped)
     async with AsyncExitStack() as stack:
         listeners, running = await _open(stack, orders)
         _announce(orders.loaded, running)
@@ -110,6 +116,13 @@ async def serve(orders: Orders) -> None:
             await listeners.drain(patience_s)
             rush.cancel()
     log.info("stopped")
+
+
+def _let_go(loop: asyncio.AbstractEventLoop, leash: int, stopped: Callable[[], None]) -> None:
+    """Whoever supervised this worker is gone."""
+    loop.remove_reader(leash)
+    log.error("the supervisor of the workers is gone, so this one ends")
+    stopped()
 
 
 async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
@@ -151,13 +164,13 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         dice=dice,
         gate=gate,
         twins=twins,
-        metrics=metrics.render,
+        metrics=await stack.enter_async_context(_scraped(metrics, orders.worker)),
         checks=(
             Check("ledger", lambda: ledger.trouble),
             Check("table", lambda: standing.trouble, vital=False),
         ),
     )
-    listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings)))
+    listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
     if orders.config is not None:
@@ -198,6 +211,20 @@ async def _simulator(orders: Orders) -> AsyncIterator[str | None]:
         return
     async with simulate(orders.script, "127.0.0.1", 0) as base:
         yield base
+
+
+@asynccontextmanager
+async def _scraped(metrics: Metrics, worker: Worker | None) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
+    """Where scrapers get their text from: this process, or all workers."""
+    if worker is None:
+
+        async def own() -> bytes:
+            return metrics.render()
+
+        yield own
+    else:
+        async with open_siblings(worker, metrics.render) as siblings:
+            yield siblings.metrics
 
 
 def _placed(table: Table, *, base: str | None) -> Table:

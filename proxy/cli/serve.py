@@ -9,10 +9,14 @@ import uvloop
 
 from proxy.app import Orders
 from proxy.app import serve as run
-from proxy.config import ConfigError, load
+from proxy.cli.keys import ProcessClock
+from proxy.config import ConfigError, Loaded, load
+from proxy.place import Database
 from proxy.server.logs import configure_logging
+from proxy.server.worker import VARIABLE, Worker
 from proxy.simulator.script import ScriptFault
 from proxy.store.fault import StoreRefused
+from proxy.workers import Plan, supervise
 
 
 @click.command()
@@ -25,11 +29,23 @@ from proxy.store.fault import StoreRefused
     type=click.Path(path_type=Path),
     help="How the simulated upstreams misbehave; read anew when it changes.",
 )
-def serve(config: Path | None, script: Path | None) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes behind the same addresses; several need a ledger in PostgreSQL.",
+)
+def serve(config: Path | None, script: Path | None, workers: int) -> None:
     """Run the proxy."""
     configure_logging()
+    told = os.environ.pop(VARIABLE, None)
+    worker = None if told is None else Worker.load(told)
     try:
-        uvloop.run(run(Orders(load(config, os.environ), config, script)))
+        loaded = load(config, os.environ)
+        if workers > 1 and worker is None:
+            sys.exit(_supervise(loaded, config, script, workers))
+        uvloop.run(run(Orders(loaded, config, script, worker)))
     except ConfigError as error:
         for fault in error.faults:
             click.echo(str(fault), err=True)
@@ -43,3 +59,14 @@ def serve(config: Path | None, script: Path | None) -> None:
     except OSError as error:
         click.echo(f"cannot listen: {error.strerror or error}", err=True)
         sys.exit(4)
+
+
+def _supervise(loaded: Loaded, config: Path | None, script: Path | None, workers: int) -> int:
+    """Run several, each as this command is run by hand."""
+    ledger = loaded.settings.ledger
+    if not isinstance(ledger, Database):
+        remedy = "name a PostgreSQL database in settings.ledger, or serve with one worker"
+        raise StoreRefused(ledger, f"a ledger in a file has one process, not {workers}", remedy)
+    options = (("--config", config), ("--simulator-script", script))
+    words = [word for option, value in options if value is not None for word in (option, str(value))]
+    return uvloop.run(supervise(Plan(("serve", *words), loaded.settings, workers), ProcessClock()))

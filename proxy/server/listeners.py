@@ -6,6 +6,7 @@ draining the sockets stay open, so that latecomers are told 503 instead of being
 
 import asyncio
 import errno
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from proxy.server.guard import anyone, by_key
 from proxy.server.routes import routes
 from proxy.server.site import Site
 from proxy.server.visit import Listener, Service
+from proxy.server.worker import Worker
 
 BACKLOG = 1024
 CLOSING_S = 2.0
@@ -42,8 +44,13 @@ class Listeners:
 
 
 @asynccontextmanager
-async def open_listeners(service: Service, addresses: Mapping[Listener, Address]) -> AsyncIterator[Listeners]:
-    """Listen on every address given; leaving the context closes the sockets and what is left on them."""
+async def open_listeners(
+    service: Service, addresses: Mapping[Listener, Address], worker: Worker | None = None
+) -> AsyncIterator[Listeners]:
+    """Listen on every address given; leaving the context closes the sockets and what is left on them.
+
+    One of several workers is given sockets that listen there already.
+    """
     entries = routes(service)
     guard = anyone if service.open_to_all else by_key(service.keys)
     bound: dict[Listener, Address] = {}
@@ -52,17 +59,21 @@ async def open_listeners(service: Service, addresses: Mapping[Listener, Address]
             rows = tuple(entry for entry in entries if listener in entry.listeners)
             door = Door(rows, guard, service)
             site = Site(door, service.limits, service.clock, service.dice)
-            bound[listener] = await stack.enter_async_context(_listening(site, address))
+            given = worker.opened(listener) if worker else None
+            bound[listener] = await stack.enter_async_context(_listening(site, address, given))
         yield Listeners(service, bound)
 
 
 @asynccontextmanager
-async def _listening(site: Site, address: Address) -> AsyncIterator[Address]:
+async def _listening(site: Site, address: Address, given: socket.socket | None) -> AsyncIterator[Address]:
     """One socket and the connections made to it; yields where it really is."""
     loop = asyncio.get_running_loop()
     make = partial(Connection, site)
-    if address.path is not None:
-        await _refuse_taken(address.path)
+    if given is not None:
+        server = await loop.create_server(make, sock=given, backlog=BACKLOG)
+        bound = address
+    elif address.path is not None:
+        await refuse_taken(address.path)
         server = await loop.create_unix_server(make, address.path, backlog=BACKLOG)
         bound = address
     else:
@@ -75,7 +86,7 @@ async def _listening(site: Site, address: Address) -> AsyncIterator[Address]:
         await site.close(CLOSING_S)
 
 
-async def _refuse_taken(path: Path) -> None:
+async def refuse_taken(path: Path) -> None:
     """A socket that somebody answers on is theirs; asyncio replaces what a dead process left behind."""
     try:
         _, writer = await asyncio.open_unix_connection(path)

@@ -38,4 +38,4 @@ class Probes:
         """The metrics, as text."""
         headers = identified(visit.id, visit.echo)
         headers["content-type"] = CONTENT_TYPE_LATEST
-        return Answer(200, headers, self._service.metrics())
+        return Answer(200, headers, await self._service.metrics())

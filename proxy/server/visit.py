@@ -76,7 +76,7 @@ class Service:
     gate: Gate
     twins: Twins
     """Calls with an `idempotency-key`; its bills are among the observers of the story."""
-    metrics: Callable[[], bytes]
+    metrics: Callable[[], Awaitable[bytes]]
     """The exposition text for scrapers."""
     checks: tuple[Check, ...] = ()
     limits: Limits = field(default_factory=Limits)

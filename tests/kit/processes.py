@@ -74,6 +74,8 @@ class House:
     extra: str = ""
     """More YAML, such as limits."""
     table: str = TABLE
+    options: tuple[str, ...] = ()
+    """More words for `serve`."""
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     key: str = ""
@@ -113,7 +115,7 @@ class House:
 
     def serve(self) -> None:
         """Start the proxy and wait until it is ready."""
-        self._start("proxy", ("serve", "--config", str(self.config)))
+        self._start("proxy", ("serve", "--config", str(self.config), *self.options))
         self._await_answer("proxy", "/readyz")
 
     def run(self, *words: str) -> str:

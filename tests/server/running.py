@@ -76,6 +76,10 @@ class FakeKeys:
         return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
 
 
+async def counted():
+    return b"fallthrough_calls_total 1\n"
+
+
 async def whole(caller, call):
     """A short whole answer."""
     await caller.start(200, {"content-type": "application/json", "x-request-id": call.id})
@@ -120,7 +124,7 @@ class House:
             dice=FakeDice(),
             gate=self.gate,
             twins=self.twins,
-            metrics=lambda: b"fallthrough_calls_total 1\n",
+            metrics=counted,
             checks=checks,
             limits=self.limits,
         )

@@ -1,0 +1,55 @@
+"""Several workers' metrics as one text."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.metrics import Metrics
+from proxy.scrape import merged
+from tests.store.making import settlement
+
+
+def worker(calls, *, breaker="closed", at_s=100):
+    """The metrics of a worker that ended so many calls."""
+    made = Metrics(lambda _: True, lambda: at_s * 1_000_000)
+    for number in range(calls):
+        made.settled(settlement(f"c{number}").outcome)
+    made.breaker("vllm", breaker)
+    made.watch_in_flight(lambda: calls)
+    return made.render()
+
+
+def found(text):
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+def one(samples, name):
+    (value,) = [value for (each, _), value in samples.items() if each == name]
+    return value
+
+
+def test_counts_and_calls_in_flight_are_added_and_states_are_the_worst():
+    samples = found(merged([worker(3), worker(4, breaker="open", at_s=50), worker(0)]))
+    assert one(samples, "fallthrough_calls_total") == 7
+    assert one(samples, "fallthrough_calls_in_flight") == 7
+    assert one(samples, "fallthrough_breaker_state") == 2
+    assert one(samples, "fallthrough_calls_created") == 50, "since the first of them"
+    assert one(samples, "fallthrough_workers") == 3
+
+
+def test_a_histogram_stays_one():
+    samples = found(merged([worker(3), worker(4)]))
+    name = "fallthrough_gen_ai_server_request_duration_seconds"
+    assert one(samples, f"{name}_count") == 7
+    buckets = [value for (each, _), value in samples.items() if each == f"{name}_bucket"]
+    assert buckets == sorted(buckets)
+    assert buckets[-1] == 7
+
+
+def test_one_worker_alone_says_what_it_would_say_by_itself():
+    alone = worker(2)
+    samples = found(merged([alone]))
+    assert samples.pop(("fallthrough_workers", ())) == 1
+    assert samples == found(alone)

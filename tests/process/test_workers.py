@@ -1,0 +1,175 @@
+"""Several workers behind one address: one truth about keys, limits and metrics, whichever answers."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from proxy.store.postgres.database import LEDGER, connect
+from tests.kit.processes import TABLE, House, fallthrough, house
+from tests.store.stores import PostgresStore
+
+WORKERS = 3
+BODY = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 9})
+
+
+def eventually(found, seconds: float = 30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := found():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("it never happened")
+
+
+@pytest.fixture
+def served(tmp_path, database):
+    table = TABLE.replace("sqlite:///{folder}/ledger.db", database.url)
+    with house(tmp_path, table=table, options=("--workers", str(WORKERS))) as built:
+        eventually(lambda: workers_in(metrics(built)) == WORKERS)
+        yield built
+
+
+def ask(built: House) -> int:
+    """One call over a connection of its own, so that the kernel picks a worker; its status."""
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", built.ports["proxy"], timeout=20)
+    ) as line:
+        headers = {"authorization": f"Bearer {built.key}", "content-type": "application/json"}
+        line.request("POST", "/v1/chat/completions", BODY, headers)
+        answer = line.getresponse()
+        answer.read()
+        return answer.status
+
+
+def ask_often(built: House, calls: int) -> list[int]:
+    with ThreadPoolExecutor(16) as threads:
+        return list(threads.map(lambda _: ask(built), range(calls)))
+
+
+def metrics(built: House) -> str:
+    return built.get("admin", "/metrics")[1]
+
+
+def workers_in(text: str) -> int:
+    found = re.search(r"^fallthrough_workers (\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def counted(text: str) -> int:
+    return sum(int(float(n)) for n in re.findall(r"^fallthrough_calls_total\{.*\} (.*)$", text, re.MULTILINE))
+
+
+def query(database, sql: str) -> list[tuple]:
+    async def asked():
+        connection = await connect(database, LEDGER)
+        try:
+            return [tuple(row) for row in await connection.fetch(sql)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(asked())
+
+
+def pids(built: House) -> list[int]:
+    """The processes of the workers."""
+    supervisor = built.processes["proxy"].pid
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(supervisor)], capture_output=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_all_workers_answer_and_whichever_is_scraped_tells_of_all(served, database):
+    assert set(ask_often(served, 60)) == {200}
+    assert len(query(database, "SELECT DISTINCT epoch FROM rows WHERE kind = 'reserve'")) == WORKERS
+    eventually(lambda: [counted(metrics(served)) for _ in range(9)] == [60] * 9)
+    assert PostgresStore(database).faults() == ()
+
+
+def test_a_key_that_is_revoked_is_refused_by_every_worker(served):
+    listed = served.run("keys", "--config", str(served.config), "list")
+    (key,) = set(re.findall(r"key_[0-9a-f]{16}", listed))
+    served.run("keys", "--config", str(served.config), "revoke", key)
+    eventually(lambda: set(ask_often(served, 16)) == {401})
+
+
+def test_a_worker_that_is_killed_is_started_again_and_the_others_answer_meanwhile(served):
+    before = pids(served)
+    assert len(before) == WORKERS
+    os.kill(before[0], signal.SIGKILL)
+    eventually(lambda: len(set(pids(served)) - set(before)) == 1)
+    eventually(lambda: workers_in(metrics(served)) == WORKERS)
+    assert set(ask_often(served, 30)) == {200}
+    assert "worker 1 ended by itself (-9) and is started again" in served.log()
+
+
+def test_an_end_drains_all_workers_and_is_a_success(served):
+    workers = pids(served)
+    assert ask(served) == 200
+    assert served.kill("proxy", signal.SIGTERM) == 0
+    assert not any(alive(pid) for pid in workers)
+    assert served.log().count('"event": "stopped"') == WORKERS
+
+
+def test_workers_end_with_their_supervisor(served):
+    workers = pids(served)
+    os.kill(served.processes["proxy"].pid, signal.SIGKILL)
+    served.processes.pop("proxy").wait()
+    eventually(lambda: not any(alive(pid) for pid in workers))
+    assert "the supervisor of the workers is gone" in served.log()
+
+
+def test_a_ledger_in_a_file_has_one_worker(tmp_path):
+    built = House(tmp_path)
+    words = ("serve", "--config", str(built.config), "--workers", "2")
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 3
+    assert "a ledger in a file has one process, not 2; name a PostgreSQL database" in done.stderr
+
+
+def test_a_port_in_use_is_told_once_and_nothing_is_started(served):
+    taken = House(served.folder, table=served.table)
+    taken.ports["proxy"] = served.ports["proxy"]
+    taken.config.write_text(taken.table.format(folder=taken.folder, **taken.ports))
+    process = fallthrough(
+        "serve",
+        "--config",
+        str(taken.config),
+        "--workers",
+        "2",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said.count(b"cannot listen: Address already in use")) == (4, 1)
+
+
+def test_what_no_worker_can_do_ends_them_all_with_its_reason(tmp_path, database):
+    table = TABLE.replace("sqlite:///{folder}/ledger.db", f"postgresql:///nothing?host={tmp_path}")
+    built = House(tmp_path, table=table)
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "serve", "--config", str(built.config), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    assert "PostgreSQL cannot be used" in done.stderr
