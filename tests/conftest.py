@@ -19,5 +19,7 @@ def postgres() -> Server:
 
 @pytest.fixture
 def database(postgres) -> Database:
-    """A fresh and empty database."""
-    return postgres.database()
+    """A fresh and empty database, gone with its test: hundreds of them would take minutes to remove."""
+    made = postgres.database()
+    yield made
+    postgres.drop(made)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from proxy.place import Database
 
@@ -75,6 +76,11 @@ class Server:
         name = f"t{next(self.numbers)}"
         self._run("createdb", "-h", str(self.folder), "-U", "postgres", "-T", "template0", *options, name)
         return Database(f"postgresql://postgres@/{name}?host={self.folder}")
+
+    def drop(self, database: Database) -> None:
+        """Remove one, whoever is still connected."""
+        name = urlsplit(database.url).path.lstrip("/")
+        self._run("dropdb", "--force", "-h", str(self.folder), "-U", "postgres", name)
 
     def files_with(self, needle: bytes) -> list[str]:
         """Names of the tables' files that have these bytes. What the server removes meanwhile has none."""
