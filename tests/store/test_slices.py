@@ -224,8 +224,8 @@ async def test_a_caller_who_leaves_while_it_is_borrowed_for_leaves_no_slice_behi
 
 @pytest.mark.timeout(120)
 async def test_4_replicas_that_borrow_never_exceed_a_limit_and_can_use_nearly_all_of_it(store):
-    """64 callers until each was refused, every call worth a hundredth of a hundredth of the limit."""
-    ceiling, worst, own = 400_000, 40, 0
+    """64 callers until each was refused twice, five thousand calls for the whole limit."""
+    ceiling, worst, own = 200_000, 40, 0
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(replica(store, StillClock(), Pace())) for _ in range(4)]
         over, spent = [], asyncio.Event()
