@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import ledger, systems, translation
+from bench import ledger, replicas, systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
@@ -42,10 +42,25 @@ def main(arguments: Sequence[str]) -> int:
         say(LEDGER)
         record[LEDGER] = ledger.measure(long="--long" in arguments, quick=quick)
         show_ledger(record[LEDGER])
+        measure_replicas(record, quick=quick)
     if set(names) & set(SYSTEMS):
         measure_systems([name for name in names if name in SYSTEMS], record, quick=quick)
     keep(record)
     return 1 if "fallthrough" in record["skipped"] else 0
+
+
+def measure_replicas(record: dict[str, Any], *, quick: bool) -> None:
+    """The ledger over PostgreSQL, if there is a server to start."""
+    try:
+        record["replicas"] = replicas.measure(quick=quick)
+    except Missing as missing:
+        record["skipped"]["the ledger over PostgreSQL"] = str(missing)
+        sys.stdout.write(f"The ledger over PostgreSQL was not measured: {missing}\n")
+        return
+    table = Table("over PostgreSQL: replicas, limit", *record["replicas"])
+    for line in replicas.rows(record["replicas"]):
+        table.add_row(*line)
+    Console().print(table)
 
 
 def measure_systems(names: Sequence[str], record: dict[str, Any], *, quick: bool) -> None:

@@ -1,5 +1,6 @@
 """A second reader of exports: not a line shared with `proxy/`, and nothing but the standard library,
-until a signature is to be checked, which takes the package `cryptography`.
+until a signature is to be checked, which takes the package `cryptography`, or a database is to be asked,
+which takes `asyncpg`.
 
     python tools/verify_export.py EXPORT [--head HEAD] [--public-key FILE|HEX] [--ledger LEDGER]
 
@@ -7,11 +8,13 @@ EXPORT is the folder that `fallthrough ledger export --to` made, or a file with 
 the rows are those that the manifest counts, each row by its hash, and each path by the root of the head.
   --head        a head of that size kept elsewhere: a line of JSON as in the log or the heads file; -: stdin
   --public-key  what checks the head's signature, as it was published: the manifest's own proves nothing
-  --ledger      the ledger it came from: every row of theirs is told, and told as it is there
+  --ledger      the ledger it came from, a file or a PostgreSQL database's URL: every row of theirs is
+                told, and told as it is there
 Prints every fault; exit status 0: it holds, 1: it does not. docs/decisions/0014-people.md has the format.
 """
 
 import argparse
+import asyncio
 import base64
 import hashlib
 import json
@@ -31,8 +34,19 @@ try:
 except ImportError:
     Ed25519PublicKey = None
 
+try:
+    import asyncpg
+except ImportError:
+    asyncpg = None
+
+LAST = "SELECT hash FROM rows WHERE seq = ?1"
+THEIRS = """
+SELECT seq, hash FROM rows
+WHERE seq <= ?1 AND tenant = ?2 AND (CAST(?3 AS text) IS NULL OR user_pseudonym = ?3)
+"""
 NOT_HASHED = ("prev", "hash", "path")
 HEAD = ("size", "hash", "root", "at_us", "epoch", "key_id")
+SCHEMES = ("postgresql://", "postgres://")
 SPKI = bytes.fromhex("302a300506032b6570032100")
 """Begins every Ed25519 public key in DER (RFC 8410); its 32 bytes follow."""
 
@@ -154,34 +168,53 @@ def anchored(manifest: dict[str, Any], kept: dict[str, Any] | None, key: bytes |
             yield "manifest: it names another key than the one given"
 
 
-def complete(rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: Path) -> Iterator[str]:
+def complete(rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: str) -> Iterator[str]:
     """Whether the ledger holds these rows, and no others of this person or tenant up to where it was read."""
-    end, user = manifest["ledger"], manifest["user_pseudonym"]
-    with reading(ledger) as database:
-        tail = database.execute("SELECT hash FROM rows WHERE seq = ?", (end["rows"],)).fetchone()
-        if end["rows"] and (tail is None or tail[0].hex() != end["hash"]):
-            yield f"ledger: row {end['rows']} is not the one that the export ended with"
-        found = database.execute(
-            "SELECT seq, hash FROM rows WHERE seq <= ? AND tenant = ? AND (? IS NULL OR user_pseudonym = ?)",
-            (end["rows"], manifest["tenant"], user, user),
-        )
-        if {seq: own.hex() for seq, own in found} != {row["seq"]: row["hash"] for row in rows}:
-            yield "ledger: it holds other rows of theirs than the export"
+    end = manifest["ledger"]
+    whose = (end["rows"], manifest["tenant"], manifest["user_pseudonym"])
+    tail, found = ask(ledger, (LAST, (end["rows"],)), (THEIRS, whose))
+    if end["rows"] and [own.hex() for (own,) in tail] != [end["hash"]]:
+        yield f"ledger: row {end['rows']} is not the one that the export ended with"
+    if {seq: own.hex() for seq, own in found} != {row["seq"]: row["hash"] for row in rows}:
+        yield "ledger: it holds other rows of theirs than the export"
 
 
-def reading(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+Question = tuple[str, tuple[Any, ...]]
+
+
+def ask(ledger: str, *questions: Question) -> list[list[Any]]:
+    """The answers of a file or of a server."""
+    if ledger.startswith(SCHEMES):
+        return asyncio.run(ask_server(ledger, *questions))
+    with closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?mode=ro", uri=True)) as database:
+        return [database.execute(sql, values).fetchall() for sql, values in questions]
+
+
+async def ask_server(url: str, *questions: Question) -> list[list[Any]]:
+    if asyncpg is None:
+        raise ValueError("to ask a database, install the package `asyncpg`")
+    try:
+        connection = await asyncpg.connect(url, timeout=10, server_settings={"search_path": "fallthrough"})
+        try:
+            return [await connection.fetch(sql.replace("?", "$"), *values) for sql, values in questions]
+        finally:
+            await connection.close(timeout=10)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ValueError(f"the server says: {error}") from error
 
 
 def verify(
-    place: Path, kept: dict[str, Any] | None = None, key: bytes | None = None, ledger: Path | None = None
+    place: Path,
+    kept: dict[str, Any] | None = None,
+    key: bytes | None = None,
+    ledger: Path | str | None = None,
 ) -> list[str]:
     """Every fault, in words."""
     try:
         lines, manifest = read(place)
         rows = [json.loads(line) for line in lines]
         faults = [*counted(lines, rows, manifest), *proved(rows, manifest), *anchored(manifest, kept, key)]
-        return faults + (list(complete(rows, manifest, ledger)) if ledger else [])
+        return faults + (list(complete(rows, manifest, str(ledger))) if ledger else [])
     except (OSError, sqlite3.Error, struct.error, ValueError, TypeError, LookupError) as error:
         return [f"unreadable: {error!r}"]
 
@@ -191,7 +224,7 @@ def main() -> None:
     parser.add_argument("export", type=Path)
     parser.add_argument("--head", metavar="JSON|-", help="a head kept elsewhere")
     parser.add_argument("--public-key", type=public_key, metavar="FILE|HEX", help="checks the signature")
-    parser.add_argument("--ledger", type=Path, help="the ledger it came from")
+    parser.add_argument("--ledger", metavar="FILE|URL", help="the ledger it came from")
     told = parser.parse_args()
     kept = json.loads(sys.stdin.read() if told.head == "-" else told.head) if told.head else None
     faults = verify(told.export, kept, told.public_key, told.ledger)

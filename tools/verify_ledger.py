@@ -1,14 +1,17 @@
 """A second verifier of the ledger: not a line shared with `proxy/`, and nothing but the standard library,
-until signatures are to be checked, which takes the package `cryptography`.
+until signatures are to be checked, which takes the package `cryptography`, or a database is to be read, which
+takes `asyncpg`.
 
     python tools/verify_ledger.py LEDGER [--head SIZE:HASH] [--public-key FILE|HEX]
 
-Recomputes the chain, the segments' roots, the heads beside the file, and the sums, from the format that
-docs/decisions/0008-chain-and-heads.md and 0014-people.md describe. Prints every fault; exit status 0:
-whole, 1: not.
+LEDGER is a file, or a PostgreSQL database's URL (postgresql://USER@HOST/DATABASE), read in one transaction.
+Recomputes the chain, the segments' roots, the heads kept with it, and the sums, from the format that
+docs/decisions/0008-chain-and-heads.md and 0014-people.md describe. Prints every fault; exit status 0: whole,
+1: not.
 """
 
 import argparse
+import asyncio
 import base64
 import hashlib
 import json
@@ -18,9 +21,9 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 try:
     from cryptography.exceptions import InvalidSignature
@@ -28,11 +31,19 @@ try:
 except ImportError:
     Ed25519PublicKey = None
 
+try:
+    import asyncpg
+except ImportError:
+    asyncpg = None
+
 COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
     stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
     reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
+SCHEMES = ("postgresql://", "postgres://")
+TOGETHER = 10_000
+"""Rows that a server is asked for at once."""
 SPKI = bytes.fromhex("302a300506032b6570032100")
 """Begins every Ed25519 public key in DER (RFC 8410); its 32 bytes follow."""
 
@@ -86,10 +97,18 @@ def signed(key: bytes, data: bytes, signature: Any) -> bool:
     return True
 
 
+class Connection(Protocol):
+    """What is asked of a database here."""
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+        """Rows to go through, or to take one of by `fetchone`."""
+        ...
+
+
 class Chain:
     """Hashes of rows by number, roots of segments, and what is wrong with them."""
 
-    def __init__(self, database: sqlite3.Connection, key: bytes | None) -> None:
+    def __init__(self, database: Connection, key: bytes | None) -> None:
         self.faults: list[str] = []
         self.roots: list[bytes] = []
         self.hashes: dict[int, bytes] = {}
@@ -110,6 +129,7 @@ class Chain:
             before = self.hashes[seq] = own
             if seq % SEGMENT == 0:
                 self.roots.append(merkle([self.hashes[each] for each in range(seq - SEGMENT + 1, seq + 1)]))
+        self.end = (seq, before)
         if dict(enumerate(self.roots, 1)) != kept:
             self.faults.append("segments: the roots kept are not those of the rows")
 
@@ -151,7 +171,7 @@ def anchors(lines: list[bytes], key: bytes | None, rows: Chain) -> Iterator[str]
 class Replay:
     """What the rows come to, and what in them makes no sense."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Connection) -> None:
         self.used: Counter[tuple[str, int]] = Counter()
         self.opened: dict[str, tuple[int, int, list[Any]]] = {}
         self.alerts: set[tuple[str, int, int]] = set()
@@ -191,7 +211,7 @@ class Replay:
                 self.used[scope, window] += amount
                 self.alerts = {alert for alert in self.alerts if alert[:2] != (scope, window)}
 
-    def carry(self, database: sqlite3.Connection) -> list[Any] | None:
+    def carry(self, database: Connection) -> list[Any] | None:
         """Begin with what is kept of the rows that a stub stands for."""
         stub = database.execute("SELECT size, hash, root, before_us, digest FROM stub").fetchone()
         if stub is None:
@@ -217,7 +237,7 @@ class Replay:
             if (scope, window) not in claimed:
                 self.faults.append(f"row {seq}: {call} is charged for what it did not claim")
 
-    def compare(self, database: sqlite3.Connection) -> Iterator[str]:
+    def compare(self, database: Connection) -> Iterator[str]:
         """Where a working table differs."""
         held: Counter[tuple[str, int]] = Counter()
         for scope, window, _, amount in [entry for *_, entries in self.opened.values() for entry in entries]:
@@ -243,26 +263,99 @@ class Replay:
             yield "state: an epoch before that of a row"
 
 
-def reading(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True))
+class Ledger(NamedTuple):
+    """A ledger that is open."""
+
+    database: Connection
+    heads: list[bytes]
+    """Lines of JSON."""
+    end: tuple[int, bytes] | None = None
+    """Where the chain ends, as a database keeps it in a row of its own; a file has only its rows."""
 
 
-def verify(ledger: Path, head: tuple[int, str] | None = None, key: bytes | None = None) -> list[str]:
+class NotOurs(Exception):
+    """There is no ledger, or nothing to read it with."""
+
+
+@contextmanager
+def reading_file(path: Path) -> Iterator[Ledger]:
+    beside = path.with_name(path.name + ".heads")
+    lines = beside.read_bytes().split(b"\n")[:-1] if beside.exists() else []  # first: rows only grow
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        database.execute("BEGIN")
+        if database.execute("PRAGMA application_id").fetchone()[0] != MAGIC:
+            raise NotOurs("this is not a ledger")
+        yield Ledger(database, lines)
+
+
+class Answer:
+    """Rows of a server, fetched as they are asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, cursor: Any) -> None:
+        self.loop = loop
+        self.cursor = cursor
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        return next(iter(self), None)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        while found := self.loop.run_until_complete(self.cursor.fetch(TOGETHER)):
+            yield from map(tuple, found)
+
+
+class Server:
+    """A `Connection` to PostgreSQL, within one transaction that sees everything as it was when it began."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Any) -> None:
+        self.loop = loop
+        self.connection = connection
+
+    def execute(self, sql: str, values: tuple[Any, ...] = ()) -> Answer:
+        cursor = self.connection.cursor(sql.replace("?", "$1"), *values)
+        return Answer(self.loop, self.loop.run_until_complete(cursor))
+
+
+@contextmanager
+def reading_server(url: str) -> Iterator[Ledger]:
+    if asyncpg is None:
+        raise NotOurs("to read a database, install the package `asyncpg`")
+    with closing(asyncio.new_event_loop()) as loop:
+        manners = {"search_path": "fallthrough", "default_transaction_read_only": "on"}
+        connection = loop.run_until_complete(asyncpg.connect(url, timeout=10, server_settings=manners))
+        try:
+            loop.run_until_complete(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ"))
+            database = Server(loop, connection)
+            if database.execute("SELECT to_regclass('rows')::text").fetchone() == (None,):
+                raise NotOurs("there is no ledger in this database")
+            lines = [line.encode() for (line,) in database.execute("SELECT line FROM heads ORDER BY size")]
+            yield Ledger(database, lines, database.execute("SELECT seq, hash FROM state").fetchone())
+        finally:
+            loop.run_until_complete(connection.close(timeout=10))
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What a ledger may do to who reads it."""
+    nonsense = (struct.error, ValueError, TypeError, LookupError, AttributeError)
+    server = (asyncpg.PostgresError, asyncpg.InterfaceError) if asyncpg else ()
+    return (sqlite3.Error, OSError, *nonsense, *server)
+
+
+def verify(ledger: Path | str, head: tuple[int, str] | None = None, key: bytes | None = None) -> list[str]:
     """Every fault, in words."""
-    beside = ledger.with_name(ledger.name + ".heads")
+    there = str(ledger)
     try:
-        lines = beside.read_bytes().split(b"\n")[:-1] if beside.exists() else []  # first: rows only grow
-        with reading(ledger) as database:
-            database.execute("BEGIN")
-            if database.execute("PRAGMA application_id").fetchone()[0] != MAGIC:
-                return ["this is not a ledger"]
-            rows = Chain(database, key)
-            faults = [*rows.faults, *anchors(lines, key, rows)]
+        with reading_server(there) if there.startswith(SCHEMES) else reading_file(Path(there)) as found:
+            rows = Chain(found.database, key)
+            faults = [*rows.faults, *anchors(found.heads, key, rows)]
+            if found.end not in (None, rows.end):
+                faults.append("state: the chain does not end where it says")
             if head and not rows.fits(*head):
                 faults.append(f"row {head[0]} is missing, or does not have the hash of the head given")
-            replay = Replay(database)
-            return [*faults, *replay.faults, *replay.compare(database)]
-    except (sqlite3.Error, struct.error, ValueError, TypeError, LookupError, AttributeError) as error:
+            replay = Replay(found.database)
+            return [*faults, *replay.faults, *replay.compare(found.database)]
+    except NotOurs as error:
+        return [str(error)]
+    except unreadable() as error:
         return [f"unreadable: {error!r}"]
 
 
@@ -273,7 +366,7 @@ def head_of(text: str) -> tuple[int, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Verify a ledger.")
-    parser.add_argument("ledger", type=Path)
+    parser.add_argument("ledger", metavar="FILE|URL")
     parser.add_argument("--head", type=head_of, metavar="SIZE:HASH")
     parser.add_argument("--public-key", type=public_key, metavar="FILE|HEX", help="checks the signatures")
     told = parser.parse_args()

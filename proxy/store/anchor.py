@@ -131,6 +131,8 @@ class Anchor:
             if before is None and (values[0], own.hex()) != (head.size, head.hash):
                 return f"it was rewritten at or before row {head.size}"
             before = own
+        if before != tail.hash:
+            return f"its last row is not row {tail.seq}, which is kept as its end"
         self._advance(reader, head.size)
         root = self._frontier.root()
         if (root and root.hex()) != head.root:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from proxy.place import Database, Place
+from proxy.store.chain import Link
 from proxy.store.heads import Head, Unread
 from proxy.store.postgres.reader import open_postgres
 from proxy.store.sqlite.reader import open_sqlite
@@ -39,6 +40,10 @@ class Reader(Protocol):
 
     def newest_head(self) -> Head | Unread | None:
         """The last of them; None: there is none."""
+        ...
+
+    def kept_end(self) -> Link | None:
+        """Where the chain ends, where a place apart from the rows says so; None: the rows alone do."""
         ...
 
     def close(self) -> None:

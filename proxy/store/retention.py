@@ -37,6 +37,7 @@ OVER = """
 SELECT scope, window_start, used FROM balances WHERE window_start < ? AND window_end <= ? AND held = 0
 """
 
+OUTDATED = "rows were pruned meanwhile; prune once more"
 NOTHING_DONE = "run `fallthrough ledger verify`; nothing was pruned"
 
 Over = tuple[str, int, int]
@@ -60,18 +61,28 @@ class Plan:
 def plan(place: Place, act: Act, before_us: int) -> Plan | None:
     """What can be taken away of the rows older than a moment; None: not one whole segment.
 
-    Reads for as long as it takes, beside the writer. Raises `StoreRefused` where a row was changed.
+    Reads for as long as it takes, beside the writer. Raises `StoreRefused` where a row was changed, and
+    `Declined` where rows went while they were read.
     """
     with closing(open_reader(place)) as reader:
         old = read_stub(reader)
-        link, reading = old.link if old else GENESIS, _Reading(reader)
-        reading.replay.carry(read_past(reader))
-        end = _reach(reader)
-        while link.seq + SEGMENT_ROWS <= end and reading.older(link.seq, before_us):
-            link = reading.take(link)
-        if link.seq == (old.size if old else 0):
-            return None
-        return _planned(reader, reading, (old.size if old else 0, link), act, before_us)
+        try:
+            return _plan(reader, old, act, before_us)
+        except StoreRefused as error:
+            if read_stub(reader) != old:
+                raise Declined(OUTDATED) from error
+            raise
+
+
+def _plan(reader: Reader, old: Stub | None, act: Act, before_us: int) -> Plan | None:
+    link, reading = old.link if old else GENESIS, _Reading(reader)
+    reading.replay.carry(read_past(reader))
+    end = _reach(reader)
+    while link.seq + SEGMENT_ROWS <= end and reading.older(link.seq, before_us):
+        link = reading.take(link)
+    if link.seq == (old.size if old else 0):
+        return None
+    return _planned(reader, reading, (old.size if old else 0, link), act, before_us)
 
 
 def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> None:
@@ -107,7 +118,7 @@ def drop(journal: Journal) -> int:
 
 def _refuse_outdated(tables: Tables, plan: Plan) -> None:
     if (only(tables.select("SELECT max(size) FROM stub")) or 0) != plan.after:
-        raise Declined("rows were pruned meanwhile; prune once more")
+        raise Declined(OUTDATED)
     for scope, window, used in plan.over:
         if tables.look((scope, window)) != (used, 0):
             raise Declined(f"{scope} of {window} was over and is in use again; prune once more")
@@ -139,7 +150,7 @@ class _Reading:
             link = Link(seq, own)
             leaves.append(own)
         root = only(self._reader.select("SELECT root FROM segments WHERE number = ?", number))
-        if self.replay.faults or root != segment_root(leaves):
+        if self.replay.faults or len(leaves) != SEGMENT_ROWS or root != segment_root(leaves):
             raise self._not_whole(f"segment {number} does not have its root, or makes no sense")
         return link
 

@@ -240,5 +240,8 @@ def _slice(reader: Reader, trace: Trace, replay: Replay, stub: Stub | None) -> b
         last: int = only(reader.select("SELECT coalesce(max(number), 0) FROM segments"))
         if last > trace.link.seq // SEGMENT_ROWS:
             trace.fault(f"segment {last} has a root but not all of its rows")
+        kept = reader.kept_end()
+        if kept not in (None, trace.link):
+            trace.fault(f"it ends at row {trace.link.seq}, and not as is kept of its end: row {kept.seq}")
     reader.end()
     return count == SLICE_ROWS

@@ -47,8 +47,8 @@ class Server:
     numbers: count = field(default_factory=lambda: count(1))
 
     @classmethod
-    def made(cls, programs: Path, options: tuple[str, ...] = HASTY) -> "Server":
-        folder = Path(tempfile.mkdtemp(prefix="ft-pg-"))
+    def made(cls, programs: Path, options: tuple[str, ...] = HASTY, within: Path | None = None) -> "Server":
+        folder = Path(tempfile.mkdtemp(prefix="ft-pg-", dir=within))
         if os.geteuid() == 0:
             found = pwd.getpwnam("postgres")
             os.chown(folder, found.pw_uid, found.pw_gid)

@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+from proxy.place import Database, Place
+
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
@@ -12,3 +14,8 @@ def second_verifier(name: str = "verify_ledger") -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def address(place: Place) -> str:
+    """A ledger as their command lines name it."""
+    return place.url if isinstance(place, Database) else str(place)

@@ -1,4 +1,4 @@
-"""Whoever may write the file: changes rows, and puts everything right again that he can reach.
+"""Whoever may write the ledger: changes rows, and puts everything right again that he can reach.
 
 He has no key and cannot reach a head that is kept elsewhere; that is all that stands against him.
 """
@@ -6,19 +6,29 @@ He has no key and cannot reach a head that is kept elsewhere; that is all that s
 import sqlite3
 from contextlib import closing, contextmanager
 
-import apsw
 import orjson
 
+from proxy.place import Database
 from proxy.store import replay
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, leaf, segment_root
+from proxy.store.postgres.database import LEDGER
+from proxy.store.postgres.reader import numbered
+from proxy.store.postgres.session import Session
+from tests.store.stores import beside
 
 TRIGGERS = ("rows_never_change", "rows_never_go", "segments_never_change", "segments_never_go")
 ALL = ", ".join((*COLUMNS, "prev", "hash"))
 
 
 @contextmanager
-def breaking_in(path):
+def breaking_in(place):
     """A connection that nothing holds back: no trigger, no check, no foreign key."""
+    with _into_server(place) if isinstance(place, Database) else _into_file(place) as connection:
+        yield connection
+
+
+@contextmanager
+def _into_file(path):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("BEGIN")
@@ -26,6 +36,56 @@ def breaking_in(path):
             connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
         yield connection
         connection.execute("COMMIT")
+
+
+class Superuser:
+    """A session that answers as a connection of `sqlite3` does."""
+
+    def __init__(self, session):
+        self.session = session
+
+    def execute(self, sql, values=()):
+        if sql.startswith("SELECT"):
+            return Answer(beside(lambda: self.session.fetch(numbered(sql), *values)))
+        return Answer([(beside(lambda: self.session.execute(numbered(sql), *values)),)])
+
+
+class Answer(list):
+    def fetchall(self):
+        return self
+
+    def fetchone(self):
+        return self[0] if self else None
+
+
+GUARDED = ("rows", "segments", "stub", "past", "heads", "balances", "open_calls", "alerts", "state")
+
+LOOSEN = (
+    "ALTER TABLE rows DROP CONSTRAINT rows_kind_check, DROP CONSTRAINT rows_source_check",
+    "ALTER TABLE rows DROP CONSTRAINT rows_consent_check, DROP CONSTRAINT rows_nano_usd_check",
+    "ALTER TABLE rows ALTER COLUMN attempts TYPE text",
+    "DROP INDEX rows_reserved_once, rows_resolved_once, rows_noted_once",
+)
+
+
+@contextmanager
+def _into_server(database):
+    session = beside(lambda: Session(database, LEDGER))
+    try:
+        connection = Superuser(session)
+        for table in GUARDED:
+            connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+        connection.execute("BEGIN")
+        yield connection
+        connection.execute("COMMIT")
+    finally:
+        beside(session.close)
+
+
+def loosened(connection):
+    """Take away what would still stand in the way of nonsense in a server's rows."""
+    for statement in LOOSEN:
+        connection.execute(statement)
 
 
 def flipped(value, kind):
@@ -40,10 +100,18 @@ def flipped(value, kind):
 
 
 def flip(connection, column, seq):
-    kind = dict(connection.execute("SELECT name, type FROM pragma_table_info('rows')"))[column]
+    """Change one value of one row; what undoes it."""
+    if isinstance(connection, Superuser):
+        kinds = connection.execute(
+            "SELECT column_name, upper(data_type) FROM information_schema.columns WHERE table_name = 'rows'"
+        )
+    else:
+        kinds = connection.execute("SELECT name, type FROM pragma_table_info('rows')")
     (value,) = connection.execute(f"SELECT {column} FROM rows WHERE seq = ?", (seq,)).fetchone()
-    changed = seq + 10**6 if column == "seq" else flipped(value, kind)
+    changed = seq + 10**6 if column == "seq" else flipped(value, dict(kinds)[column])
+    there = changed if column == "seq" else seq
     connection.execute(f"UPDATE rows SET {column} = ? WHERE seq = ?", (changed, seq))
+    return f"UPDATE rows SET {column} = ? WHERE seq = ?", (value, there)
 
 
 def shift(connection, after, by):
@@ -85,23 +153,23 @@ def rehash(connection):
             connection.execute("INSERT INTO segments VALUES (?, ?)", (seq // SEGMENT_ROWS, root))
 
 
-def mend(path):
+def mend(connection):
     """Make every working table what the rows now come to."""
-    with closing(apsw.Connection(str(path))) as connection, connection:
-        seen = replay.Replay()
-        for row in connection.execute(replay.ROWS, (0, -1)):
-            seen.row(*row)
-        held = seen.held()
-        for scope, window in connection.execute("SELECT scope, window_start FROM balances").fetchall():
-            sums = (seen.used[scope, window], held[scope, window], scope, window)
-            connection.execute(
-                "UPDATE balances SET used = ?, held = ? WHERE scope = ? AND window_start = ?", sums
-            )
-        connection.execute("DELETE FROM open_calls")
-        for call_id, left in seen.open.items():
-            claims = orjson.dumps(left.claims).decode()
-            connection.execute(
-                "INSERT INTO open_calls VALUES (?, ?, ?, ?, NULL)", (call_id, left.epoch, left.seq, claims)
-            )
-        connection.execute("DELETE FROM alerts")
-        connection.executemany("INSERT INTO alerts VALUES (?, ?, ?)", sorted(seen.alerts))
+    seen = replay.Replay()
+    for row in connection.execute(replay.ROWS, (0, 10**9)):
+        seen.row(*row)
+    held = seen.held()
+    for scope, window in connection.execute("SELECT scope, window_start FROM balances").fetchall():
+        sums = (seen.used[scope, window], held[scope, window], scope, window)
+        connection.execute(
+            "UPDATE balances SET used = ?, held = ? WHERE scope = ? AND window_start = ?", sums
+        )
+    connection.execute("DELETE FROM open_calls")
+    for call_id, left in seen.open.items():
+        claims = orjson.dumps(left.claims).decode()
+        connection.execute(
+            "INSERT INTO open_calls VALUES (?, ?, ?, ?, NULL)", (call_id, left.epoch, left.seq, claims)
+        )
+    connection.execute("DELETE FROM alerts")
+    for alert in sorted(seen.alerts):
+        connection.execute("INSERT INTO alerts VALUES (?, ?, ?)", alert)

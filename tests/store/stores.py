@@ -1,6 +1,7 @@
 """The stores that the one suite runs over. Add a class here, and a fixture in `conftest.py` that opens it."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
@@ -10,9 +11,11 @@ from typing import Any
 
 from proxy.place import Database, Place
 from proxy.store import open_ledger
+from proxy.store.heads import heads_path
 from proxy.store.reader import open_reader
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
+from tests.kit.postgres import Server
 from tests.store.making import StillClock
 
 
@@ -64,6 +67,13 @@ class SqliteStore(Store):
         super().__init__()
         self.place = self.path = folder / "ledger.db"
 
+    def copied(self, folder: Path) -> "SqliteStore":
+        """A ledger that is the same, heads included."""
+        for path in (self.path, heads_path(self.path)):
+            if path.exists():
+                shutil.copy(path, folder)
+        return SqliteStore(folder)
+
 
 class PostgresStore(Store):
     """A database on a server that the tests started."""
@@ -71,6 +81,10 @@ class PostgresStore(Store):
     def __init__(self, database: Database) -> None:
         super().__init__()
         self.place = database
+
+    def copied(self, server: Server) -> "PostgresStore":
+        """A database of the same server that is the same; nobody may be connected to this one."""
+        return PostgresStore(server.database("-T", self.place.url.partition("?")[0].rpartition("/")[2]))
 
     def pace(self, wanted: Pace) -> Pace:
         """Whoever is not heard of is dead at once: no test waits for a silence."""

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import random
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -11,11 +12,12 @@ from proxy.store import StoreRefused, heads, open_keys
 from proxy.store.chain import SEGMENT_ROWS, Tree, node
 from proxy.store.export import Export, Wanted
 from proxy.store.keys import find_pseudonym, read_public_key
+from proxy.store.reader import open_reader
 from proxy.store.seal import Seal
-from tests.kit.second import second_verifier
+from tests.kit.second import address, second_verifier
 from tests.store import attacker
 from tests.store.making import ACME, StillClock, act, charge, claim, hold, settlement
-from tests.store.stores import SqliteStore
+from tests.store.stores import PostgresStore, SqliteStore
 
 SECOND = second_verifier("verify_export")
 CALLS = 1300
@@ -24,7 +26,7 @@ CALLS = 1300
 
 async def filled(store):
     """Calls of forty persons of two tenants in turn."""
-    async with open_keys(store.path, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
+    async with open_keys(store.place, clock=StillClock()) as keys, store.open(seal=keys.seal) as ledger:
         who = [
             replace(ACME, tenant=tenant, user=await keys.pseudonym(tenant, f"person-{number}"))
             for number in range(20)
@@ -38,26 +40,29 @@ async def filled(store):
         await ledger.erased(act("erase_1"), "acme")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    made = SqliteStore(tmp_path_factory.mktemp("export"))
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def store(request, tmp_path_factory):
+    if request.param == "sqlite":
+        made = SqliteStore(tmp_path_factory.mktemp("export"))
+    else:
+        made = PostgresStore(request.getfixturevalue("postgres").database())
     asyncio.run(filled(made))
     return made
 
 
 @pytest.fixture(scope="module")
 def alice(store):
-    return find_pseudonym(store.path, "acme", "person-7")
+    return find_pseudonym(store.place, "acme", "person-7")
 
 
 @pytest.fixture(scope="module")
 def key(store):
     """All that who checks an export has of the house."""
-    return read_public_key(store.path)
+    return read_public_key(store.place)
 
 
 def lines(store, wanted):
-    told = Export(store.path, wanted, read_public_key(store.path))
+    told = Export(store.place, wanted, read_public_key(store.place))
     return [*told.rows(), json.dumps({"manifest": told.manifest()}).encode() + b"\n"]
 
 
@@ -75,6 +80,12 @@ def exported(store, alice, tmp_path):
         return SECOND.verify(path, **against)
 
     return judged
+
+
+def newest_head(store):
+    """As it was kept elsewhere."""
+    with closing(open_reader(store.place)) as reader:
+        return asdict(reader.newest_head())
 
 
 def test_a_person_s_export_has_all_of_theirs_and_nothing_of_anybody_else(store, alice):
@@ -104,8 +115,8 @@ def test_a_tenant_s_export_has_all_persons_and_acts_of_that_tenant(store):
 
 
 def test_an_untouched_export_holds_against_head_key_and_ledger(store, exported, key):
-    head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
-    assert exported(kept=head, key=key.raw, ledger=store.path) == []
+    head = newest_head(store)
+    assert exported(kept=head, key=key.raw, ledger=address(store.place)) == []
 
 
 def cheaper(rows, manifest):
@@ -154,14 +165,14 @@ CHANGES = (cheaper, left_out, left_out_and_counted, path_bent, path_cut, path_le
     "change", [*CHANGES, another_head, somebody_else], ids=lambda change: change.__name__
 )
 def test_a_changed_export_is_seen(store, exported, key, change):
-    head = json.loads(heads.heads_path(store.path).read_bytes().splitlines()[-1])
+    head = newest_head(store)
 
     def changed(rows, manifest):
         change(rows, manifest)
         body = b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
         manifest["sha256"] = SECOND.hashlib.sha256(body).hexdigest()
 
-    assert exported(changed, kept=head, key=key.raw, ledger=store.path) != []
+    assert exported(changed, kept=head, key=key.raw, ledger=address(store.place)) != []
 
 
 def flipped_signature(head):
@@ -210,19 +221,24 @@ def test_the_manifest_names_the_key_and_says_what_that_is_worth(store, key):
     told = manifest["signed_by"]
     assert (told["key_id"], told["public_key"]) == (manifest["head"]["key_id"], key.hex)
     assert "proves nothing by itself" in told["note"]
-    bare = Export(store.path, Wanted("acme"), None).manifest()
+    bare = Export(store.place, Wanted("acme"), None).manifest()
     assert bare["signed_by"] is None, "nobody here could tell whose signature it is"
 
 
-def test_a_ledger_that_was_changed_is_not_exported_as_if_nothing_were(store, alice, tmp_path):
-    for change in ("UPDATE rows SET nano_usd = 0", "UPDATE segments SET root = zeroblob(32)"):
-        copy = tmp_path / "ledger.db"
-        copy.write_bytes(store.path.read_bytes())
-        heads.heads_path(copy).write_bytes(heads.heads_path(store.path).read_bytes())
-        with attacker.breaking_in(copy) as connection:
-            connection.execute(change)
-        with pytest.raises(StoreRefused, match="run `fallthrough ledger verify`"):
-            list(Export(copy, Wanted("acme", alice), None).rows())
+@pytest.mark.parametrize(
+    "change", [("UPDATE rows SET nano_usd = 0",), ("UPDATE segments SET root = ?", bytes(32))]
+)
+def test_a_ledger_that_was_changed_is_not_exported_as_if_nothing_were(
+    request, store, alice, tmp_path, change
+):
+    if isinstance(store, PostgresStore):
+        copy = store.copied(request.getfixturevalue("postgres"))
+    else:
+        copy = store.copied(tmp_path)
+    with attacker.breaking_in(copy.place) as connection:
+        connection.execute(change[0], change[1:])
+    with pytest.raises(StoreRefused, match="run `fallthrough ledger verify`"):
+        list(Export(copy.place, Wanted("acme", alice), None).rows())
 
 
 @pytest.mark.parametrize("count", [*range(1, 20), 64, 100])

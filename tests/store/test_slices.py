@@ -222,10 +222,25 @@ async def test_a_caller_who_leaves_while_it_is_borrowed_for_leaves_no_slice_behi
     assert store.balance() == (0, 0)
 
 
+CALLERS, WORST = 64, 40
+
+
 @pytest.mark.timeout(120)
 async def test_4_replicas_that_borrow_never_exceed_a_limit_and_can_use_nearly_all_of_it(store):
     """64 callers until each was refused twice, five thousand calls for the whole limit."""
-    ceiling, worst, own = 200_000, 40, 0
+    await used_up(store, 200_000, 10**9)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(2 * 3600)
+async def test_4_replicas_that_borrow_keep_a_limit_over_640_000_calls(store):
+    """Of them nine in ten fit."""
+    await used_up(store, CALLERS * 10_000 * WORST * 9 // 10, 10_000)
+
+
+async def used_up(store, ceiling, turns):
+    """Callers of four replicas use up a limit, each until it was refused twice or has had its turns."""
+    own = 0
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(replica(store, StillClock(), Pace())) for _ in range(4)]
         over, spent = [], asyncio.Event()
@@ -236,28 +251,29 @@ async def test_4_replicas_that_borrow_never_exceed_a_limit_and_can_use_nearly_al
             while not spent.is_set():
                 [(stand,)] = await sql(store, total)
                 over.append(stand > ceiling)
+                await asyncio.sleep(0.01)
 
         async def caller(number):
             nonlocal own
             ledger, turn, refused = replicas[number % 4], 0, 0
-            while refused < 2:
+            while refused < 2 and turn < turns:
                 turn += 1
                 call_id = f"{number}-{turn}"
-                answer = await ledger.reserve(hold(call_id, claim(worst, ceiling)))
+                answer = await ledger.reserve(hold(call_id, claim(WORST, ceiling)))
                 if isinstance(answer, Spent):
                     refused += 1
                 else:
                     own += answer.durable is not None
-                    await ledger.commit(settlement(call_id, charge(worst)))
+                    await ledger.commit(settlement(call_id, charge(WORST)))
 
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watch())
-            await asyncio.gather(*(caller(number) for number in range(64)))
+            await asyncio.gather(*(caller(number) for number in range(CALLERS)))
             spent.set()
             await watching
     used, held = store.balance()
     assert held == 0
     assert ceiling * 0.95 <= used <= ceiling
-    assert own > ceiling / worst / 2, "most were granted from slices"
+    assert own > ceiling / WORST / 2, "most were granted from slices"
     assert len(over) > 5
     assert not any(over)

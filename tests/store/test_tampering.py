@@ -207,7 +207,8 @@ THOROUGH = (rewritten, call_removed, tail_cut, last_segment_cut, yesterday_put_b
 @pytest.mark.parametrize("change", THOROUGH, ids=lambda change: change.__name__)
 def test_a_forgery_that_is_whole_in_itself_is_seen_by_one_head(kept, stolen, change):
     change(stolen, kept)
-    attacker.mend(stolen)
+    with attacker.breaking_in(stolen) as connection:
+        attacker.mend(connection)
     assert judged(stolen, None) == (True, True), "whole in itself, or the test proves nothing"
     assert judged(stolen, kept.head) == (False, False)
     shutil.copy(heads_path(kept.path), heads_path(stolen))
@@ -234,7 +235,8 @@ async def refused(path):
 )
 async def test_a_start_refuses_what_its_last_head_does_not_fit(kept, stolen, change, problem):
     change(stolen, kept)
-    attacker.mend(stolen)
+    with attacker.breaking_in(stolen) as connection:
+        attacker.mend(connection)
     shutil.copy(heads_path(kept.path), heads_path(stolen))
     before = stolen.read_bytes()
     told = await refused(stolen)

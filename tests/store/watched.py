@@ -9,14 +9,15 @@ the chain, must never have passed a ceiling either (`most`).
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from proxy.errors import Refused
+from proxy.place import Place
 from proxy.ports import Granted, Spent
 from proxy.store import entries
-from proxy.store.sqlite.database import open_file_to_read
+from proxy.store.reader import open_reader
 from tests.store.making import charge, claim, hold, settlement
 
 RESERVE = "reserve"
@@ -88,16 +89,13 @@ def wrongly_answered(asked: Iterable[Asked], ceiling: int) -> list[str]:
     return wrong
 
 
-def most(path: Path) -> dict[tuple[str, int], int]:
+def most(place: Place) -> dict[tuple[str, int], int]:
     """How much of each counter was used and held together, at the most, after any row of the chain."""
     taken: Counter[tuple[str, int]] = Counter()
     highest: Counter[tuple[str, int]] = Counter()
     held: dict[str, Counter[tuple[str, int]]] = defaultdict(Counter)
-    connection = open_file_to_read(path)
-    try:
-        rows = connection.execute(
-            "SELECT kind, call_id, entries FROM rows WHERE kind <> 'alert' ORDER BY seq"
-        )
+    with closing(open_reader(place)) as reader:
+        rows = reader.select("SELECT kind, call_id, entries FROM rows WHERE kind <> 'alert' ORDER BY seq")
         for kind, call_id, text in rows:
             amounts = {each.counter: each.amount for each in entries.load(text)}
             if kind in ("reserve", "move"):
@@ -107,8 +105,6 @@ def most(path: Path) -> dict[tuple[str, int], int]:
             taken.update(amounts)
             for counter in amounts:
                 highest[counter] = max(highest[counter], taken[counter])
-    finally:
-        connection.close()
     return dict(highest)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.place import Database
 from proxy.store import heads
+from proxy.store.chain import Link
 from proxy.store.fault import StoreRefused, Unreadable
 from proxy.store.heads import Head, Unread
 from proxy.store.postgres.database import FAILURES, LEDGER, refuse_newer, unreachable
@@ -40,6 +41,9 @@ class PostgresReader:
     def newest_head(self) -> Head | Unread | None:
         lines = self.select("SELECT line FROM heads ORDER BY size DESC LIMIT 1")
         return next((heads.parse(line.encode(), 0) for (line,) in lines), None)
+
+    def kept_end(self) -> Link | None:
+        return next((Link(*row) for row in self.select("SELECT seq, hash FROM state")), None)
 
     def close(self) -> None:
         self._session.close()

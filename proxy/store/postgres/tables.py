@@ -30,6 +30,7 @@ from proxy.table import Unit
 INTEGER_MAX = 2**63 - 1
 NUL = "\0"
 FENCED = "this replica was not heard of for too long, and others took over"
+ACTS = ("erase", "reset", "prune")
 
 
 class Fenced(Exception):
@@ -144,6 +145,8 @@ class PostgresTables:
             if self._reserved[row.call_id]:
                 raise Misuse(f"{row.call_id} was reserved before")
             self._reserved.put(row.call_id, True)
+        elif row.kind in ACTS:
+            self._acts.put(row.call_id, True)
         before, seq = self.link, self.link.seq + 1
         values = values_of(seq, self.epoch, row)
         if any(isinstance(value, str) and NUL in value for value in values):
@@ -163,9 +166,7 @@ class PostgresTables:
     def noted(self, act_id: str) -> bool:
         if act_id not in self._acts:
             self._acts[act_id] = bool(self.session.fetch(sql.NOTED, act_id))
-        found = self._acts[act_id]
-        self._acts.put(act_id, True)  # whoever asks is about to note it
-        return found
+        return self._acts[act_id]
 
     # -- counters ------------------------------------------------------------------------------------
 

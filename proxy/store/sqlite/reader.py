@@ -7,6 +7,7 @@ from typing import Any
 import apsw
 
 from proxy.store import heads
+from proxy.store.chain import Link
 from proxy.store.fault import Unreadable
 from proxy.store.heads import Head, Unread
 from proxy.store.sqlite.database import RESTORE, open_file_to_read
@@ -39,6 +40,9 @@ class SqliteReader:
 
     def newest_head(self) -> Head | Unread | None:
         return heads.newest(self.place)
+
+    def kept_end(self) -> Link | None:
+        return None
 
     def close(self) -> None:
         self._connection.close(True)
