@@ -148,6 +148,7 @@ class House:
             return
         self._trace.say("hangs up", visit.call.id)
         visit.gone = True
+        visit.left_at = self._trace.step()
         if self._dice.random() < 0.5:
             task.cancel()
         else:
@@ -172,6 +173,7 @@ class House:
 
     async def _tell(self, visit: Visit, caller: SimulatedCaller) -> None:
         VISIT.set(visit)
+        visit.started = True
         cancelled = False
         try:
             await self.standing.answer(caller, visit.call)
@@ -195,6 +197,8 @@ class House:
         demand, outcome, call = self._trace.demand, visit.outcome, visit.call.id
         demand(outcome is not None, "a call has an outcome:", call)
         said = (outcome.status, outcome.result)
+        if cancelled and visit.undisturbed:
+            return  # while its settlement was on its way to the disk
         if cancelled:
             left = (499, "caller_gone")
             stopped = (200 if caller.status else 503, "shutdown")
@@ -255,5 +259,5 @@ class House:
             for name, places in health._places.items():
                 free = not places._used and not places.waiting
                 demand(free, "every place is free and nobody stands in line:", name, places)
-        lost = [one.call.id for one in self.visits if one.outcome is None]
+        lost = [one.call.id for one in self.visits if one.started and one.outcome is None]
         demand(not lost, "every call has an outcome:", *lost)

@@ -23,6 +23,7 @@ ACCOUNT_SHUT_S = 300.0
 MODEL_SHUT_S = 60.0
 SLACK_S = 0.2
 """What the ledger may take before an answer is told."""
+HEARD_STEPS = 4
 CUT_SHORT = frozenset({"caller_gone", "shutdown", "outrun"})
 """Results of attempts that say nothing about anyone."""
 
@@ -76,12 +77,16 @@ class Referee:
 
     def _may_ask(self, attempt: Try) -> None:
         demand, visit, now = self.trace.demand, attempt.visit, self.trace.now()
-        demand(not visit.gone, "nobody is asked for a caller who has left:", attempt)
+        demand(self._heeds(visit), "nobody is asked for a caller who has left:", attempt)
         demand(visit.outcome is None, "nobody is asked for a call that has ended:", attempt)
         demand(attempt.target in visit.route.targets, "a call keeps the table it began with:", attempt)
         demand(now < visit.end, "nothing is started after the caller's patience:", attempt)
         least = self._least.get((attempt.target.upstream, attempt.target.model, visit.call.stream), 0.0)
         demand(least <= visit.end - now, "nobody is asked who was never quick enough:", attempt, least)
+
+    def _heeds(self, visit: Visit) -> bool:
+        """A hang-up is heard of within some steps of the same moment: a race has tasks of its own."""
+        return self.trace.step() <= visit.left_at + HEARD_STEPS
 
     def _is_open(self, attempt: Try) -> None:
         demand, station, now = self.trace.demand, attempt.station, self.trace.now()
@@ -145,7 +150,7 @@ class Referee:
         (attempt,) = waiting
         attempt.script, attempt.answer = drawn
         self.trace.say("asked", attempt)
-        self.trace.demand(not visit.gone, "nothing is sent for a caller who has left:", attempt)
+        self.trace.demand(self._heeds(visit), "nothing is sent for a caller who has left:", attempt)
         if prefix:
             same = prefix == visit.shown
             self.trace.demand(same, "it goes on from what the caller has:", repr(prefix), repr(visit.shown))
@@ -182,9 +187,10 @@ class Referee:
 
     def left(self, attempt: Try) -> None:
         """Its ticket came back, and says nothing of anyone."""
+        visit = attempt.visit
         late = attempt.script is None or attempt.script.kind in LATE or not attempt.faulted
-        patience = self.trace.now() >= attempt.visit.end
-        fair = late or patience or attempt.result in CUT_SHORT
+        left = visit.gone or visit.life.draining or attempt.result in CUT_SHORT
+        fair = late or left or self.trace.now() >= visit.end
         self.trace.demand(fair, "a fault that was felt counts:", attempt, attempt.result)
         self._back(attempt)
 
@@ -269,6 +275,7 @@ class Referee:
         demand, now = self.trace.demand, self.trace.now()
         demand(visit.outcome is None, "a call has one outcome:", visit.call.id)
         visit.outcome = outcome
+        visit.undisturbed = not (visit.gone or visit.life.draining)
         self.racing.discard(visit)
         demand(not visit.under_way, "no body outlives its call:", *visit.under_way)
         out = [one for one in visit.tries if one in one.station.out]

@@ -16,7 +16,7 @@ from tests.simulation.weather import GOOD, WELL, Weather, script
 
 MIDSTREAM = frozenset({"stall", "cut", "cut in event", "malformed", "no finish", "late error"})
 """Kinds that need something to have been said."""
-FROM_THE_START = frozenset({"head late", "silent", "pings", "role, error", "late error"})
+FROM_THE_START = frozenset({"head late", "silent", "pings"})
 """Kinds that are at fault as soon as they are asked."""
 
 

@@ -101,6 +101,10 @@ class Visit:
     tries: list[Try] = field(default_factory=list)
     gone: bool = False
     """The caller has hung up."""
+    left_at: float = NEVER
+    """The step at which it did."""
+    started: bool = False
+    """Its story was begun; who leaves at once has none."""
     begun: float | None = None
     """When it had the first content."""
     slept: float = 0.0
@@ -108,6 +112,8 @@ class Visit:
     shown: str = ""
     """The text it has got."""
     outcome: Outcome | None = None
+    undisturbed: bool = False
+    """It came to its outcome before anybody cut it short."""
     failure: Failure | None = None
     over: bool = False
     refused: bool = False

@@ -141,30 +141,31 @@ def _steps(kind: str, words: list[str], dice: random.Random) -> list:
     role = event({"role": "assistant", "content": ""}, **head)
     said = [event({"content": word}, **head) for word in words]
     end = [event(finish="stop", **head), usage_event(PROMPT_TOKENS, len(words))]
-    bad = b'data: {"error":{"message":"x","code":500}}\n\n'
+    bad = b'data: {"error":{"message":"x","code":500}}\n\n' + DONE
     early = {
         "silent": [role, STALL],
         "pings": [b": ping\n\n", Pause(1.0)] * 4 + [STALL],
         "error event": [bad],
-        "role, error": [role, bad, DONE],
+        "role, error": [role, bad],
         "role, reset": [role, RESET],
         "nonsense": [b"data: nonsense\n\n"],
         "empty": [],
     }
     if kind in early:
         return early[kind]
-    half = dice.randrange(1, len(words) + 1)
+    half = dice.randrange(1, max(2, len(words) + 1))
     tail = {
         "stall": [*said[:half], STALL],
         "cut": [*said[:half], RESET],
         "cut in event": [*said[:half], event({"content": "lost"}, **head)[:-9], RESET],
         "malformed": [*said[:half], b'data: {"choices":[{"delta":\n\n'],
         "no finish": [*said[:half]],
-        "late error": [*said[:half], bad, DONE],
+        "late error": [*said[:half], bad],
         "no done": [*said, end[0]],
         WELL: [*said, *end, DONE],
     }[kind]
-    return _paced(_cut([role, *tail], dice), dice)
+    steps = [role, *tail]
+    return _paced(steps if bad in steps else _cut(steps, dice), dice)
 
 
 def _cut(steps: list, dice: random.Random) -> list:
