@@ -77,8 +77,8 @@ class WatchedHealth(Health):
         super().failed(ticket, verdict, signal, now, dice)
         if not self._life.dead:
             attempt = self._tries[ticket.number]
-            self._referee.failed(attempt, verdict, signal)
-            self._compare(attempt, "failed")
+            counts = self._referee.failed(attempt, verdict, signal)
+            self._compare(attempt, "failed" if counts else "failed for another reason")
 
     def _compare(self, attempt: Try, why: str) -> None:
         """What the breaker of that upstream has become."""

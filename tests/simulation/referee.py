@@ -194,13 +194,13 @@ class Referee:
         self.trace.demand(fair, "a fault that was felt counts:", attempt, attempt.result)
         self._back(attempt)
 
-    def failed(self, attempt: Try, verdict: Verdict, signal: Signal) -> None:
-        """Its ticket came back for a failure."""
+    def failed(self, attempt: Try, verdict: Verdict, signal: Signal) -> bool:
+        """Its ticket came back for a failure; whether that counts against the upstream as a whole."""
         now, station, script = self.trace.now(), attempt.station, attempt.script
         self.trace.demand(attempt.result not in CUT_SHORT, "who leaves blames nobody:", attempt, attempt.result)
         self._back(attempt)
         if verdict.blame is Blame.NONE:
-            return
+            return False
         fault = script is not None and attempt.faulted
         self.trace.demand(fault, "nobody is blamed who did nothing wrong:", attempt, signal.kind, signal.phase)
         if script.retry_after_s is not None:
@@ -214,6 +214,8 @@ class Referee:
         elif verdict.blame is Blame.UPSTREAM:
             station.faults += 1
             station.row += attempt.turn == station.turns
+            return attempt.turn == station.turns
+        return False
 
     def _close(self, attempt: Try, circle: str, seconds: float) -> None:
         key = (attempt.visit.generation, attempt.target.upstream, circle)
