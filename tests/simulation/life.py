@@ -197,8 +197,8 @@ class House:
         demand, outcome, call = self._trace.demand, visit.outcome, visit.call.id
         demand(outcome is not None, "a call has an outcome:", call)
         said = (outcome.status, outcome.result)
-        if cancelled and visit.undisturbed:
-            return  # while its settlement was on its way to the disk
+        if cancelled and visit.undisturbed and outcome.result != "caller_gone":
+            return  # its settlement was on its way already
         if cancelled:
             left = (499, "caller_gone")
             stopped = (200 if caller.status else 503, "shutdown")

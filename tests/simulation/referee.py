@@ -277,7 +277,7 @@ class Referee:
         demand, now = self.trace.demand, self.trace.now()
         demand(visit.outcome is None, "a call has one outcome:", visit.call.id)
         visit.outcome = outcome
-        visit.undisturbed = not (visit.gone or visit.life.draining)
+        visit.undisturbed = not visit.life.draining and self._heeds(visit)
         self.racing.discard(visit)
         demand(not visit.under_way, "no body outlives its call:", *visit.under_way)
         out = [one for one in visit.tries if one in one.station.out]

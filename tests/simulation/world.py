@@ -65,12 +65,14 @@ class World:
             table = scenario.draw_table(dice, self.steady)
             house = House(life, referee, table, upstreams, self.ledger)
             house.steady = self.steady
-            for arrival in scenario.arrivals(dice, life.number, length_s):
+            coming = scenario.arrivals(dice, life.number, length_s)
+            for arrival in coming:
                 house.expect(arrival)
             file = EditedFile(self._edits(length_s))
             watching = self._loop.create_task(house.edits(file), name="the duty of the table")
             self._loop.look = lambda: self._look(referee, house)
-            await asyncio.sleep(length_s if end == "rest" else length_s * dice.random())
+            cut_s = dice.choice(coming).at + dice.choice((0.0, 0.004, 0.02, 0.2, 1.2, 6.0))
+            await asyncio.sleep(length_s + 5.0 if end == "rest" else cut_s)
             if end == "rest":
                 await house.over()
                 await self._heal(house)
