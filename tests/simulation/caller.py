@@ -111,10 +111,13 @@ class SimulatedCaller:
             chunk = orjson.loads(block.removeprefix(b"data: "))
             if "error" in chunk:
                 self.broken = True
+                trace.demand(self.visit.shown, "what fails before any content is mended in silence:", call)
                 trace.say("told", call, chunk["error"]["code"])
             else:
                 self._chunk(chunk)
         self._is_beginning()
+        shown = self.visit.shown or self.done
+        trace.demand(shown, "nothing is sent before the first content:", call)
 
     def _chunk(self, chunk: dict[str, Any]) -> None:
         trace, call = self._trace, self.visit.call.id

@@ -40,11 +40,14 @@ class Trace:
         """Note one event."""
         self.events.append((self.step(), round(self.now(), 4), *facts))
 
+    def note(self, promise: str, *facts: Any) -> None:
+        """A promise is broken, and nobody is there to be stopped by it."""
+        self.violation = self.violation or Violation(self, " ".join([promise, *map(str, facts)]))
+
     def fail(self, promise: str, *facts: Any) -> NoReturn:
         """A promise is broken: the run ends here."""
-        found = Violation(self, " ".join([promise, *map(str, facts)]))
-        self.violation = self.violation or found
-        raise found
+        self.note(promise, *facts)
+        raise self.violation
 
     def demand(self, kept: object, promise: str, *facts: Any) -> None:
         """`promise` holds, or the run ends here."""

@@ -12,7 +12,7 @@ from proxy.table import Upstream
 from tests.kit.scripted_ports import STALL, Pause
 from tests.simulation.referee import Referee
 from tests.simulation.visits import VISIT, Try
-from tests.simulation.weather import GOOD, WELL, Weather, script
+from tests.simulation.weather import GOOD, STALLED_S, WELL, Weather, script
 
 MIDSTREAM = frozenset({"stall", "cut", "cut in event", "malformed", "no finish", "late error"})
 """Kinds that need something to have been said."""
@@ -40,7 +40,7 @@ class SimulatedAnswer:
                 raise UpstreamLost(step)
             elif step is STALL:
                 attempt.faulted = True
-                await asyncio.sleep(1e9)
+                await asyncio.sleep(STALLED_S)
             else:
                 if not left:
                     self._felt()

@@ -14,7 +14,8 @@ from proxy.call import Signal
 from tests.kit.scripted_ports import DONE, REFUSED, RESET, STALL, Pause, event, fails, usage_event, whole
 
 WELL = "well"
-HEAD_LATE_S = 1e6
+STALLED_S = 1e5
+"""As good as for ever."""
 PROMPT_TOKENS = 5
 PLAIN = {"content-type": "application/json"}
 STREAMED = {"content-type": "text/event-stream"}
@@ -101,7 +102,7 @@ def script(kind: str, words: list[str], dice: random.Random, *, stream: bool) ->
     if kind == "reset":
         return Script(kind, signal=RESET, before_s=before)
     if kind == "head late":
-        return Script(kind, before_s=HEAD_LATE_S)
+        return Script(kind, before_s=STALLED_S)
     if kind == "no money":
         said = fails(429, SPENT)
         return Script(kind, None, 429, said.headers, before, said.steps)

@@ -22,12 +22,13 @@ from tests.simulation.ledger import ModelLedger
 from tests.simulation.life import EditedFile, House
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.referee import Referee
-from tests.simulation.trace import Trace
+from tests.simulation.trace import Trace, Violation
 from tests.simulation.upstreams import SimulatedUpstreams
 from tests.simulation.visits import Life
 from tests.simulation.weather import Weather
 
 ENDS = ("rest", "rest", "rest", "stop", "crash", "crash")
+STEPS_MAX = 200_000
 MENDED_S = 1000.0
 """After so long nothing that was refused is still shut."""
 
@@ -48,6 +49,7 @@ class World:
 
     async def play(self) -> None:
         """Life after life."""
+        self._main = asyncio.current_task()
         lives = self.dice.choice((1, 1, 2, 3))
         for number in range(lives):
             end = self.dice.choice(ENDS if number < lives - 1 else ENDS[:4])
@@ -59,7 +61,7 @@ class World:
         dice, trace = self.dice, self.trace
         length_s = dice.choice((5.0, 30.0, 120.0))
         trace.say("life", life.number, "that ends in", end)
-        referee = Referee(trace)
+        referee = Referee(trace, self.ledger.open)
         upstreams = SimulatedUpstreams(self.weather, referee, random.Random(dice.randrange(2**32)))
         with mock.patch.object(reload, "Health", WatchedHealth.maker(life, referee)):
             table = scenario.draw_table(dice, self.steady)
@@ -117,8 +119,12 @@ class World:
             one.healed = False
 
     def _look(self, referee: Referee, house: House) -> None:
-        if self.trace.violation is not None:
-            raise self.trace.violation
+        if self.trace.violation is not None:  # of some task's, which may have swallowed it
+            self._loop.look = _nothing
+            self._main.cancel()
+            return
+        if self._loop.steps > STEPS_MAX:
+            self.trace.note("a world comes to an end")
         referee.look()
         house.look()
 
@@ -145,7 +151,10 @@ def play(seed: int, plant: str = "") -> Trace:
         try:
             runner.run(World(seed, trace, loop).play())
         except Deadlock:
-            trace.fail("somebody is always woken: nothing can ever run again")
+            trace.violation = Violation(trace, "somebody is always woken: nothing can ever run again")
+        except (Violation, asyncio.CancelledError):
+            if trace.violation is None:
+                raise
         finally:
             loop.look = _nothing
     if trace.violation is not None:
