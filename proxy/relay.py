@@ -123,7 +123,11 @@ class _Story:
         """Attempts under way, by number; two only in a race."""
         self._race: Race | None = None
         self.begun = False
-        """Whether C1 and C2 have passed: the caller has a status line and content."""
+        """Whether an answer has been chosen: its content is the caller's, who has it or gets it next."""
+        self._shown = False
+        """Whether the caller has the status line (C1)."""
+        self._concluded = False
+        """Whether the last word to the caller is on its way: nothing may be said after it."""
 
     # ── the one exit ──────────────────────────────────────────────────────────────────────────────
 
@@ -139,10 +143,12 @@ class _Story:
         """The task was cancelled: because the caller left, or else the caller is told why."""
         if self._caller.gone:
             return Ending(499, "caller_gone")
-        if self.begun:
+        if not self._shown:
+            return Ending(503, "shutdown")
+        if not self._concluded:
             self._caller.write(error_event(SHUTDOWN))
-            self._caller.abort()
-        return Ending(200 if self.begun else 503, "shutdown")
+        self._caller.abort()
+        return Ending(200, "shutdown")
 
     # ── the plan, carried out ─────────────────────────────────────────────────────────────────────
 
@@ -166,6 +172,7 @@ class _Story:
                     event = Woke()
                 case Stop(failure):
                     if self.begun:
+                        self._concluded = True
                         await self._write(error_event(failure.told))
                         await self._caller.finish()
                     return failure
@@ -268,6 +275,7 @@ class _Story:
             return judged
         attempt.usage = judged.usage
         self._remember(attempt, judged.memories)
+        self._concluded = True
         watch.move(NEVER)  # from here on only the caller can be slow
         await self._begin(attempt, "application/json", judged.body)
         await self._caller.finish()
@@ -283,6 +291,7 @@ class _Story:
             async for out in pieces:
                 if reader.ended:
                     self._remember(attempt, reader.memories)
+                    self._concluded = True
                 if self.begun:
                     await self._pass(attempt, out, watch)
                 elif reader.failure is None and (reader.content or reader.ended):
@@ -310,6 +319,7 @@ class _Story:
         headers = attempt.headers(attempt.number, content_type) | self._book.standing()
         if self.account.durable is not None:
             await self.account.durable  # nothing of a call is shown that a crash could make unheard of
+        self._shown = True
         await self._caller.start(200, headers)
         await self._write(data)
 

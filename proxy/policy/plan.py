@@ -134,7 +134,9 @@ class Plan:
                 self.health.answered(self._ended(number).ticket, now)
                 return Done()
             case CalledOff():
-                self.health.left(self._ended(number).ticket)
+                run = self._ended(number)
+                run.course.over = self._tired(run.course)
+                self.health.left(run.ticket)
                 return Rely()
             case CallerGone():
                 self._leave()

@@ -4,7 +4,19 @@ import pytest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.policy.health import Health
-from proxy.policy.plan import Answered, CalledOff, CallerGone, Failed, Rely, Skipped, Stop, Try
+from proxy.policy.plan import (
+    Answered,
+    Broke,
+    CalledOff,
+    CallerGone,
+    Failed,
+    Rely,
+    Restart,
+    Skipped,
+    Stop,
+    Try,
+)
+from proxy.table import OnMidstream
 from tests.kit.plans import OVERLOAD, RULES, SLOW, Dialogue, limited, opened
 
 BAD_REQUEST = Failed(Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400))
@@ -82,3 +94,12 @@ def test_it_is_paid_out_of_the_budget_of_second_tries():
     asked = [late("ab", health=health)[2] for _ in range(5)]
     assert asked == [("b", 2)] * 3 + [None] * 2
     assert late("ac", health=health)[2] == ("c", 2)
+
+
+@pytest.mark.parametrize(("attempts", "asked_again"), [(1, False), (2, True)])
+def test_a_try_that_was_called_off_was_a_try(attempts, asked_again):
+    plan, _, _ = late("ab", attempts=attempts, on_midstream=OnMidstream.RESTART)
+    plan.began(4.0, 2)
+    plan.on(CalledOff(), 4.0, 1)
+    step = plan.on(Broke(Signal(Kind.TIMEOUT, Phase.CONTENT), mendable=True), 5.0, 2)
+    assert isinstance(step, Restart) is asked_again
