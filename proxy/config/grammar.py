@@ -199,10 +199,12 @@ class TargetPart(Part):
 
 
 class RetryPart(Part):
-    """Tries at one target before the next."""
+    """Tries at one target."""
 
     attempts: Annotated[Whole, Field(ge=1, le=10)] = 2
     """The first try included."""
+    in_place: Duration | None = None
+    """A target that fails is asked again before the next after a wait up to this; default: 1s, if it asks for it."""
 
 
 class HedgePart(Part):
