@@ -75,12 +75,12 @@ class Watch:
 
 
 async def moment_comes(until: float) -> None:
-    """Wait until then (loop time, seconds), and not a hair less: a door that is shut until then is shut before.
+    """Wait until then (loop time, seconds) and not a hair less: before, a door may still be shut.
 
     Timers of a loop that counts milliseconds fire up to half of one early.
     """
     loop = asyncio.get_running_loop()
-    while (left := until - loop.time()) > 0.0:
+    while (left := until - loop.time()) > 0.0:  # noqa: ASYNC110  # time has no event of its own
         await asyncio.sleep(left)
 
 

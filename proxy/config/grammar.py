@@ -204,7 +204,7 @@ class RetryPart(Part):
     attempts: Annotated[Whole, Field(ge=1, le=10)] = 2
     """The first try included."""
     in_place: Duration | None = None
-    """A target that fails is asked again before the next after a wait up to this; default: 1s, if it asks for it."""
+    """One that fails is waited for so long and asked again first; default: 1s, if it asks for that itself."""
 
 
 class HedgePart(Part):

@@ -280,7 +280,7 @@ class Plan:
                 self._trail.too_small(target)
 
     def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
-        """The target may have another try: after a short wait if the route would have it, else after the others."""
+        """The target may have another try: in place if its route would have it so, else after the others."""
         asked, most = retry.clamp(signal.retry_after_s), self.rules.in_place_s
         if asked is not None and asked > retry.IN_PLACE_MAX_S:
             asked = None  # then it is closed until then, or asked for what makes no sense

@@ -1,4 +1,4 @@
-"""Upstreams on raw sockets that play parts by themselves, whatever asks them, and keep a log of who was asked.
+"""Upstreams on raw sockets that play parts by themselves, and keep a log of who was asked.
 
 One listener plays them all, told apart by the first word of the path. A part is a list of acts, one for
 each attempt, the last for all that follow; an act is a list of steps: bytes to send, `Drip` to send byte by

@@ -1,4 +1,4 @@
-"""The sixteen faults of `tests/sdk/test_sixteen_faults.py` where they are told in seconds: on virtual time.
+"""The sixteen faults of `tests/sdk/faults/test_sixteen.py` where they are told in seconds: on virtual time.
 
 The upstreams note when they were asked; what the methodology bounds is asserted in those times.
 """
