@@ -49,7 +49,7 @@ from proxy.policy.steps import (
 from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamAnswer, Upstreams
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
-from proxy.watch import NEVER, Watch, turn_comes
+from proxy.watch import NEVER, Watch, moment_comes, turn_comes
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
@@ -165,7 +165,7 @@ class _Story:
                 case Try() | Continue() | Restart():
                     event = await self._attempt(step)
                 case Wait(until):
-                    await asyncio.sleep(max(0.0, until - clock.mono()))
+                    await moment_comes(until)
                     event = Woke()
                 case Queue(turn, until):
                     await turn_comes(turn, until)

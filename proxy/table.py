@@ -256,7 +256,10 @@ class Route:
     targets: tuple[Target, ...]
     """Only targets whose upstream is on."""
     attempts: int = 2
-    """Tries at one target before the next, the first included; only short waits are retried in place."""
+    """Tries at one target, the first included."""
+    in_place_s: float | None = None
+    """A target that failed is asked again before the next one if that takes no longer wait; None: only where
+    it asks for a short one itself."""
     max_output_tokens: int = 4096
     """Held against limits, and sent upstream, when the caller names no maximum and a limit counts it."""
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -74,6 +74,16 @@ class Watch:
         self._task.cancel()
 
 
+async def moment_comes(until: float) -> None:
+    """Wait until then (loop time, seconds) and not a hair less: before, a door may still be shut.
+
+    Timers of a loop that counts milliseconds fire up to half of one early.
+    """
+    loop = asyncio.get_running_loop()
+    while (left := until - loop.time()) > 0.0:  # noqa: ASYNC110  # time has no event of its own
+        await asyncio.sleep(left)
+
+
 async def turn_comes(turn: Turn, until: float) -> None:
     """Wait until a place is granted to `turn`, or until then (loop time, seconds)."""
     called = asyncio.Event()

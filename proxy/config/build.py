@@ -181,6 +181,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         model=part.model,
         targets=tuple(targets),
         attempts=part.retry.attempts,
+        in_place_s=part.retry.in_place,
         max_output_tokens=part.max_output_tokens,
         defaults=MappingProxyType(dict(part.defaults)),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),

@@ -199,10 +199,12 @@ class TargetPart(Part):
 
 
 class RetryPart(Part):
-    """Tries at one target before the next."""
+    """Tries at one target."""
 
     attempts: Annotated[Whole, Field(ge=1, le=10)] = 2
     """The first try included."""
+    in_place: Duration | None = None
+    """One that fails is waited for so long and asked again first; default: 1s, if it asks for that itself."""
 
 
 class HedgePart(Part):

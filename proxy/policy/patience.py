@@ -40,6 +40,8 @@ class PlanRules:
     stream: bool = True
     tenant: str = ""
     """Whose line it stands in where there is one."""
+    in_place_s: float | None = None
+    """The longest wait for a target that failed before the next is asked; None: a short one, if it asks."""
 
     @classmethod
     def of(cls, call: Call, route: Route, began: float) -> "PlanRules":
@@ -53,6 +55,7 @@ class PlanRules:
             silence=None if call.silence_s is None else began + call.silence_s * (1.0 - MARGIN),
             stream=call.stream,
             tenant=call.identity.tenant,
+            in_place_s=route.in_place_s,
         )
 
     def end(self, *, begun: bool) -> float | None:

@@ -282,17 +282,21 @@ class Plan:
                 self._trail.too_small(target)
 
     def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
-        """The target may have another try: at once if it asks for little time, else after the others."""
-        asked = retry.clamp(signal.retry_after_s)
-        if asked is not None and retry.in_place(asked, now, self._end):
-            course.ready, course.brief = now + asked, True
-            self._pinned = course
-            return Rely() if self._runs else Wait(course.ready)
+        """The target may have another try: in place if its route would have it so, else after the others."""
+        asked, most = retry.clamp(signal.retry_after_s), self.rules.in_place_s
+        if asked is not None and asked > retry.IN_PLACE_MAX_S:
+            asked = None  # then it is closed until then, or asked for what makes no sense
         if until is not None:
             course.ready, course.brief = until, False
         else:
-            course.ready, course.brief = now + self._pause(course), True
-        return self._next(now)
+            course.ready, course.brief = now + (self._pause(course) if asked is None else asked), True
+        if most is None and asked is not None:
+            most = retry.IN_PLACE_MAX_S
+        if most is None or not retry.in_place(course.ready, now, self._end, most):
+            return self._next(now)
+        course.brief = True
+        self._pinned = course
+        return Rely() if self._runs else Wait(course.ready)
 
     def _pause(self, course: _Course) -> float:
         return retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)

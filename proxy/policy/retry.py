@@ -27,6 +27,6 @@ def backoff(failures: int, roll: float, *, first_s: float = BACKOFF_FIRST_S, cap
     return roll * min(cap_s, first_s * 2.0**doublings)
 
 
-def in_place(wait_s: float, now: float, deadline: float | None) -> bool:
-    """Whether a wait is short enough to retry the same target at once, and ends before the deadline."""
-    return wait_s <= IN_PLACE_MAX_S and (deadline is None or now + wait_s < deadline)
+def in_place(ready: float, now: float, deadline: float | None, most_s: float = IN_PLACE_MAX_S) -> bool:
+    """Whether a target is ready again soon enough to be waited for, and before the deadline."""
+    return ready <= now + most_s and (deadline is None or ready < deadline)

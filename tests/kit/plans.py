@@ -64,11 +64,19 @@ class Dialogue:
     going_on: str = ""
     """Names of those who can go on with a partial answer."""
     repeated: bool = False
+    in_place_s: float | None = None
     plan: Plan = field(init=False)
 
     def __post_init__(self):
         self.health = self.health or Health(dict.fromkeys("abc", RULES))
-        rules = PlanRules(self.attempts, self.deadline, self.wait_max_s, self.on_midstream, self.repeated)
+        rules = PlanRules(
+            self.attempts,
+            self.deadline,
+            self.wait_max_s,
+            self.on_midstream,
+            self.repeated,
+            in_place_s=self.in_place_s,
+        )
         listed = candidates(self.names, self.contexts, self.going_on)
         self.plan = Plan(listed, self.health, rules, FixedDice(self.roll), self.passed_over)
         self.failure = None

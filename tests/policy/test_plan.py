@@ -67,6 +67,37 @@ def test_a_longer_retry_after_goes_to_the_next_target():
     assert talk.say(limited(1.5)) == "try b #2"
 
 
+def test_a_route_may_have_a_target_asked_again_before_the_next():
+    talk = Dialogue(in_place_s=3.0)
+    assert [talk.start(), talk.say(OVERLOAD, 1.0)] == ["try a #1", "wait 1.125"]
+    assert talk.say(Woke(), 1.125) == "try a #2"
+    assert talk.say(OVERLOAD, 2.0) == "try b #3"
+
+
+def test_a_wait_that_a_target_asks_for_is_kept_in_place_as_long_as_its_route_says():
+    talk = Dialogue(in_place_s=3.0)
+    talk.start()
+    assert talk.say(limited(2.0), 1.0) == "wait 3.1"
+    assert talk.say(Woke(), 3.1) == "try a #2"
+    longer = Dialogue(in_place_s=3.0)
+    longer.start()
+    assert longer.say(limited(3.0), 1.0) == "try b #2"
+
+
+def test_nobody_is_waited_for_in_place_who_must_not_be_asked_again_or_not_in_time():
+    for trouble in (SLOW, RESET, BAD_KEY):
+        talk = Dialogue(in_place_s=3.0)
+        assert [talk.start(), talk.say(trouble)] == ["try a #1", "try b #2"]
+    for closed in (Dialogue(in_place_s=3.0, deadline=1.0), Dialogue(in_place_s=3.0, attempts=1)):
+        assert [closed.start(), closed.say(limited(2.0))] == ["try a #1", "try b #2"]
+    stumbling = Dialogue(in_place_s=3.0, health=opened())
+    for _ in range(RULES.failures - 1):
+        talk = Dialogue("a", attempts=1, health=stumbling.health)
+        talk.start()
+        talk.say(OVERLOAD)
+    assert [stumbling.start(), stumbling.say(OVERLOAD)] == ["try a #1", "try b #2"], "it opened"
+
+
 def test_the_last_candidate_left_is_tried_again_after_a_jittered_pause():
     talk = Dialogue("ab")
     assert [talk.start(), talk.say(OVERLOAD), talk.say(RESET)] == ["try a #1", "try b #2", "wait 0.125"]
