@@ -117,7 +117,9 @@ def _limits(dice: random.Random, names: list[str], steady: str | None) -> tuple[
         limits.append(Limit(Unit.NANO_USD, dice.choice((10**6, 10**7)), Every.DAY))
     others = [name for name in names if name != steady]
     if others and dice.random() < 0.3:
-        limits.append(Limit(Unit.TOKENS, dice.choice((700, 3_000)), Every.MINUTE, upstream=dice.choice(others)))
+        limits.append(
+            Limit(Unit.TOKENS, dice.choice((700, 3_000)), Every.MINUTE, upstream=dice.choice(others))
+        )
     return tuple(limits)
 
 
