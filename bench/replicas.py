@@ -1,4 +1,4 @@
-"""What the ledger costs over PostgreSQL: durable calls of one replica and of four, with a hot limit or none.
+"""What the ledger costs over PostgreSQL: durable calls of one replica and of four, with a hot limit and none.
 
 Used by `__main__.py`. The server is started here, in the bench's build folder, with nothing of its flushing
 taken away. The replicas are played in this one process, so that four of them share a core and an interpreter;

@@ -99,6 +99,23 @@ async def test_4_replicas_under_64_callers_never_exceed_a_limit_and_can_use_all_
     assert not any(over)
 
 
+FETCHED = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'rows'"
+
+
+async def test_a_call_looks_at_a_few_rows_however_many_there_are(store):
+    """On a server that has counted nothing yet, which would rather read them all."""
+    async with replica(store) as ledger:
+
+        async def caller(name):
+            for turn in range(60):
+                await ledger.reserve(hold(f"{name}-{turn}", claim(1, 10**9)))
+                await ledger.commit(settlement(f"{name}-{turn}", charge(1)))
+
+        await asyncio.gather(*map(caller, range(16)))
+    [(fetched,)] = await sql(store, FETCHED)
+    assert 0 < fetched < 16 * 60 * 10
+
+
 async def test_what_a_dead_replica_left_open_is_settled_by_another(store):
     silent = replace(HASTY, idle_s=3600)
     async with replica(store, silent) as one:

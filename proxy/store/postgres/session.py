@@ -43,10 +43,6 @@ class Session:
     def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._wait(self._connection.executemany(sql, rows))
 
-    def copy(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """Append rows in one stroke."""
-        self._wait(self._connection.copy_records_to_table(table, columns=columns, records=rows))
-
     def close(self) -> None:
         """Part with the server, whether it answers or not."""
         try:

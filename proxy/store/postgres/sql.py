@@ -1,16 +1,21 @@
 """What is asked of PostgreSQL for a whole batch: arrays in, rows out, one journey each."""
 
+from proxy.store.chain import COLUMNS
+
 _RESERVATION = "r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens, r.output_tokens, r.nano_usd"
 
 CALLS = f"""
-SELECT c.call_id,
-    EXISTS (SELECT 1 FROM rows AS b WHERE b.call_id = c.call_id AND b.kind = 'reserve'),
-    o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
+SELECT c.call_id, b.seq IS NOT NULL, o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
 FROM unnest($1::text[]) AS c (call_id)
-LEFT JOIN open_calls AS o ON o.call_id = c.call_id
-LEFT JOIN rows AS r ON r.seq = o.seq
+LEFT JOIN LATERAL (SELECT seq FROM rows WHERE call_id = c.call_id AND kind = 'reserve' LIMIT 1) AS b ON true
+LEFT JOIN LATERAL (SELECT * FROM open_calls WHERE call_id = c.call_id LIMIT 1) AS o ON true
+LEFT JOIN LATERAL (SELECT * FROM rows WHERE seq = o.seq LIMIT 1) AS r ON true
 """  # noqa: S608 - our own words
-"""Calls by id: whether they were ever reserved, and what is open of them."""
+"""Calls by id: whether they were ever reserved, and what is open of them.
+
+`LIMIT 1` keeps it to one look at an index for each: a server that knows nothing yet of the tables' sizes
+would otherwise read all rows into a hash, in every batch until its next ANALYZE.
+"""
 
 LEFT = f"""
 SELECT o.call_id, o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
@@ -48,8 +53,21 @@ TELL = (
     "INSERT INTO alerts SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[]) ON CONFLICT DO NOTHING"
 )
 
-FLUSH = """
-WITH counters AS (
+_ROW_TYPES = (
+    *("bigint",) * 3,
+    *("text",) * 8,
+    *("bigint", "bigint", "text", "text"),
+    *("bigint",) * 5,
+    *("text", "bigint", "bigint", "bigint", "json", "text", "bytea", "bytea"),
+)
+"""Of `chain.COLUMNS`, and of the two hashes."""
+
+_ROW_ARRAYS = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(_ROW_TYPES, 20))
+
+FLUSH = f"""
+WITH appended AS (
+    INSERT INTO rows ({", ".join(COLUMNS)}, prev, hash) SELECT * FROM unnest({_ROW_ARRAYS})
+), counters AS (
     INSERT INTO balances SELECT * FROM unnest(
         $1::text[], $2::bigint[], $3::bigint[], $4::text[],
         $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]
@@ -69,8 +87,8 @@ WITH counters AS (
     UPDATE state SET seq = $17, hash = $18 WHERE seq <> $17
 )
 UPDATE replicas SET seen_at = clock_timestamp() WHERE epoch = $19
-"""
-"""Counters, calls and the chain's end as a batch leaves them; no row changed: this replica was given up."""
+"""  # noqa: S608
+"""Rows, counters, calls and the end as a batch leaves them; nothing changed: this replica was given up."""
 
 WHISPER = """
 UPDATE open_calls AS o SET seen = n.seen FROM unnest($1::text[], $2::text[]) AS n (call_id, seen)

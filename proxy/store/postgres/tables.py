@@ -344,8 +344,6 @@ class PostgresTables:
         self._beyond = (
             self._beyond or len(self._log) > self._mark.changes or len(self._rows) > self._mark.rows
         )
-        if self._rows:
-            self.session.copy("rows", (*COLUMNS, "prev", "hash"), self._rows)
         if self._roots:
             self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
         self._flush_alerts()
@@ -358,7 +356,8 @@ class PostgresTables:
         closed = [key for key, each in calls.items() if each is None]
         notes = [(key, each) for key, each in seen.items() if each is not None]
         arrays = (*columns(written, 8), *columns(opened, 5), closed, *columns(notes, 2))
-        if not self.session.execute(sql.FLUSH, *arrays, self.link.seq, self.link.hash, self.epoch):
+        ended = (self.link.seq, self.link.hash, self.epoch)
+        if not self.session.execute(sql.FLUSH, *arrays, *ended, *columns(self._rows, len(COLUMNS) + 2)):
             raise Fenced(FENCED)
         self._log.clear()
         self._rows, self._roots, self._mark = [], [], Mark(self.link)
