@@ -152,7 +152,7 @@ class Referee:
         self.trace.demand(len(waiting) == 1, "a request has a ticket:", visit.call.id, upstream.name, model)
         (attempt,) = waiting
         attempt.script, attempt.answer = drawn
-        self.trace.say("asked", attempt)
+        self.trace.say("asked to go on" if prefix else "asked", attempt)
         self.trace.demand(self._heeds(visit), "nothing is sent for a caller who has left:", attempt)
         for limit in visit.table.limits:
             if limit.upstream in (None, upstream.name):
