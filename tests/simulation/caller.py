@@ -59,7 +59,9 @@ class SimulatedCaller:
             return
         trace, visit = self._trace, self.visit
         trace.demand(self.status is None, "one status line for", visit.call.id)
-        trace.demand(self.durable(), "nothing is shown of a call that a crash could make unheard of", visit.call.id)
+        trace.demand(
+            self.durable(), "nothing is shown of a call that a crash could make unheard of", visit.call.id
+        )
         self.status, self.headers = status, headers
         visit.begun = trace.now()
         trace.say("begun", visit.call.id, headers["x-fallthrough-upstream"])

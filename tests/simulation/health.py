@@ -28,7 +28,9 @@ class WatchedHealth(Health):
     def maker(cls, life: Life, referee: Referee):
         """What stands where the house makes its health."""
 
-        def made(rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS) -> "WatchedHealth":
+        def made(
+            rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS
+        ) -> "WatchedHealth":
             return cls(life, referee, rules, streams)
 
         return made

@@ -151,7 +151,9 @@ class ModelLedger:
             known = {key: charges.get(key, 0) for key in amounts}
             self.used.update(known)
             self._rows.append(Row("expire", call_id, known))
-        self.resolved = Counter(row.call_id for row in self._rows if row.kind in ("commit", "release", "expire"))
+        self.resolved = Counter(
+            row.call_id for row in self._rows if row.kind in ("commit", "release", "expire")
+        )
         self.granted = {row.call_id for row in self._rows if row.kind == "reserve"}
         self.open.clear()
         self._flushed = len(self._rows)

@@ -38,7 +38,7 @@ class Referee:
         """What the ledger holds for each call."""
         self.stations: dict[str, Station] = {}
         """Those that the table in force names."""
-        self.racing: set[Visit] = set()
+        self.racing: dict[Visit, None] = {}
         """Visits that have asked more than one upstream."""
         self.visits: dict[str, Visit] = {}
         self._cool: dict[tuple[str, str], float] = {}
@@ -47,7 +47,9 @@ class Referee:
         self._least: dict[tuple[str, str, bool], float] = {}
         self._last_now = 0.0
 
-    def stations_of(self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int]) -> dict[str, Station]:
+    def stations_of(
+        self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int]
+    ) -> dict[str, Station]:
         """A new table: upstreams that keep their name keep their station."""
         kept: dict[str, Station] = {}
         for name, rule in rules.items():
@@ -75,7 +77,7 @@ class Referee:
         station.out.append(attempt)
         visit.tries.append(attempt)
         if len(visit.tries) > 1:
-            self.racing.add(visit)
+            self.racing[visit] = None
         return attempt
 
     def _may_ask(self, attempt: Try) -> None:
@@ -210,12 +212,16 @@ class Referee:
     def failed(self, attempt: Try, verdict: Verdict, signal: Signal) -> bool:
         """Its ticket came back for a failure; whether that counts against the upstream as a whole."""
         now, station, script = self.trace.now(), attempt.station, attempt.script
-        self.trace.demand(attempt.result not in CUT_SHORT, "who leaves blames nobody:", attempt, attempt.result)
+        self.trace.demand(
+            attempt.result not in CUT_SHORT, "who leaves blames nobody:", attempt, attempt.result
+        )
         self._back(attempt)
         if verdict.blame is Blame.NONE:
             return False
         fault = script is not None and attempt.faulted
-        self.trace.demand(fault, "nobody is blamed who did nothing wrong:", attempt, signal.kind, signal.phase)
+        self.trace.demand(
+            fault, "nobody is blamed who did nothing wrong:", attempt, signal.kind, signal.phase
+        )
         if script.retry_after_s is not None:
             key = (attempt.target.upstream, attempt.target.model)
             asked = now + min(max(script.retry_after_s, 0.0), RETRY_AFTER_MAX_S)
@@ -257,7 +263,9 @@ class Referee:
             trace.demand(station.row >= needed, "faults open a breaker:", station.name, station.row, needed)
             station.opened, station.opened_by = trace.now(), station.rules
         elif state == "half_open":
-            trace.demand((before, why) == ("open", "let in"), "a probe opens half:", station.name, before, why)
+            trace.demand(
+                (before, why) == ("open", "let in"), "a probe opens half:", station.name, before, why
+            )
         else:
             proved = before == "half_open" and why in ("began", "answered")
             trace.demand(proved, "only a probe closes a breaker:", station.name, before, why)
@@ -292,7 +300,7 @@ class Referee:
         demand(visit.outcome is None, "a call has one outcome:", visit.call.id)
         visit.outcome = outcome
         visit.undisturbed = not visit.life.draining and self._heeds(visit)
-        self.racing.discard(visit)
+        self.racing.pop(visit, None)
         demand(not visit.under_way, "no body outlives its call:", *visit.under_way)
         out = [one for one in visit.tries if one in one.station.out]
         demand(not out, "no ticket outlives its call:", *out)
@@ -302,4 +310,3 @@ class Referee:
         demand(visit.gone or late < visit.end, "a call ends within its caller's patience:", visit.call.id)
         if visit.shown:
             demand(outcome.usage.total > 0, "what was shown was used:", visit.call.id)
-

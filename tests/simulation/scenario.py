@@ -67,7 +67,10 @@ def _upstream(dice: random.Random, name: str, *, steady: bool) -> Upstream:
         f"http://{name}/v1",
         streams=None if steady else dice.choice((None, None, 1, 2, 4)),
         timeouts=Timeouts(
-            first_token_s=dice.choice((3.0, 8.0)), idle_s=dice.choice((3.0, 8.0)), whole_s=8.0, total_s=dice.choice((20.0, 300.0))
+            first_token_s=dice.choice((3.0, 8.0)),
+            idle_s=dice.choice((3.0, 8.0)),
+            whole_s=8.0,
+            total_s=dice.choice((20.0, 300.0)),
         ),
         breaker=BreakerRules(dice.choice((1, 2, 3, 5)), open_s, open_s * dice.choice((1.0, 4.0))),
         capabilities=KNOWN["vllm" if kind == "vllm" else "plain"],
@@ -117,7 +120,9 @@ def _limits(dice: random.Random, names: list[str], steady: str | None) -> tuple[
         limits.append(Limit(Unit.NANO_USD, dice.choice((10**6, 10**7)), Every.DAY))
     others = [name for name in names if name != steady]
     if others and dice.random() < 0.3:
-        limits.append(Limit(Unit.TOKENS, dice.choice((700, 3_000)), Every.MINUTE, upstream=dice.choice(others)))
+        limits.append(
+            Limit(Unit.TOKENS, dice.choice((700, 3_000)), Every.MINUTE, upstream=dice.choice(others))
+        )
     return tuple(limits)
 
 
