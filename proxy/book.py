@@ -7,7 +7,7 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from proxy.call import Attempt, Billed, Call, Outcome, Phase, Signal, UpstreamRequest
+from proxy.call import Attempt, Billed, Call, Kind, Outcome, Phase, Signal, UpstreamRequest
 from proxy.errors import Failure, no_such_model
 from proxy.policy import fit, matching, privacy, quota, ratelimit, selection
 from proxy.policy.classify import classify
@@ -65,6 +65,8 @@ class OpenAttempt:
     status: int | None = None
     first: float | None = None
     """When content was first sent to the caller; None: it has nothing of this attempt."""
+    waited: float = 0.0
+    """Seconds for which its caller was waited for, who reads slowly."""
     reader: Reader | None = None
     sent: Sent | None = None
     """What the caller has, or will have if this attempt wins, where that is kept."""
@@ -82,6 +84,17 @@ class OpenAttempt:
     def losses(self) -> tuple[str, ...]:
         """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""
         return tuple(dict.fromkeys((*self.degraded.dropped, *self.request.degraded)))
+
+    def wait(self, seconds: float, deadline: float) -> None:
+        """Its caller was waited for: that is no time of the upstream's, who may have as much again in all."""
+        self.waited += seconds
+        total_s = self.candidate.timeouts.total_s
+        self.last = min(self.began + total_s + min(self.waited, total_s), deadline)
+
+    def late(self, now: float) -> Kind:
+        """What it means that a deadline has passed: a caller who reads slowly is no fault of the upstream."""
+        held_up = now >= self.last and self.waited > self.candidate.timeouts.total_s
+        return Kind.HELD_UP if held_up else Kind.TIMEOUT
 
     def headers(self, number: int, content_type: str) -> dict[str, str]:
         """What the answer says of itself, the `number`th that was asked for."""

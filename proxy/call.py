@@ -110,6 +110,8 @@ class Kind(StrEnum):
     """The connection broke."""
     TIMEOUT = "timeout"
     """A phase took too long."""
+    HELD_UP = "held_up"
+    """The whole took too long, and only because the caller was slow to take it."""
     RATE_LIMITED = "rate_limited"
     """Too many requests or tokens just now."""
     OVERLOADED = "overloaded"

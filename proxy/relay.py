@@ -261,7 +261,8 @@ class _Story:
         except UpstreamLost as lost:
             return replace(lost.signal, phase=Phase.CONTENT) if attempt.first is not None else lost.signal
         except TimeoutError:
-            return Signal(Kind.TIMEOUT, attempt.phase, attempt.status, detail="too slow")
+            kind = attempt.late(self._desk.clock.mono())
+            return Signal(kind, attempt.phase, attempt.status, detail="too slow")
 
     async def _whole(self, attempt: OpenAttempt, reply: UpstreamAnswer, watch: Watch) -> Signal | None:
         """An answer that is not streamed: judged as a whole before any of it goes out."""
@@ -322,6 +323,7 @@ class _Story:
         self._shown = True
         await self._caller.start(200, headers)
         await self._write(data)
+        attempt.wait(self._desk.clock.mono() - first, self._deadline)
 
     def _spoke(self, attempt: OpenAttempt) -> float:
         """The first content of this attempt is for the caller: from now on it cannot be taken back."""
@@ -341,7 +343,9 @@ class _Story:
         pending = self._caller.write(data)
         if pending is not None:
             watch.move(NEVER)
+            since = self._desk.clock.mono()
             await pending
+            attempt.wait(self._desk.clock.mono() - since, self._deadline)
         self._rest(attempt, watch)
 
     def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:

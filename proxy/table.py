@@ -52,7 +52,7 @@ class Timeouts:
     whole_s: float = 300.0
     """The whole of an answer that is not streamed, whose first token comes with its last."""
     total_s: float = 600.0
-    """The whole attempt, streamed or not."""
+    """The whole attempt, streamed or not. A slow caller is waited for beside that, up to as long again."""
 
 
 @dataclass(frozen=True, slots=True)

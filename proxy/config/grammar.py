@@ -80,7 +80,7 @@ class TimeoutsPart(Part):
     idle: Duration | None = None
     """Between two pieces of content."""
     total: Duration | None = None
-    """The whole attempt."""
+    """The whole attempt; a caller who reads slowly is waited for beside that, up to as long again."""
 
 
 class BreakerPart(Part):

@@ -77,6 +77,7 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.UNREACHABLE: _UNREACHABLE,
     Kind.RESET: _AMBIGUOUS,
     Kind.TIMEOUT: _AMBIGUOUS,
+    Kind.HELD_UP: Verdict(Class.BROKEN, False, True, Blame.NONE, Billed.YES),
     Kind.RATE_LIMITED: Verdict(Class.RATE_LIMIT, True, True, Blame.MODEL, Billed.NO),
     Kind.OVERLOADED: Verdict(Class.OVERLOAD, True, True, Blame.UPSTREAM, Billed.NO),
     Kind.NO_CREDIT: Verdict(Class.MONEY, False, True, Blame.ACCOUNT, Billed.NO),

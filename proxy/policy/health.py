@@ -100,7 +100,8 @@ class Health:
         """
         kept = old.lasting
         self._cooling, self._paces = kept.cooling, kept.paces
-        for name in self._upstreams.keys() & kept.upstreams.keys():
+        # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
+        for name in [name for name in self._upstreams if name in kept.upstreams]:
             kept.upstreams[name].rules = self._upstreams[name].rules
             self._upstreams[name] = kept.upstreams[name]
             self._budgets[name] = kept.budgets[name]

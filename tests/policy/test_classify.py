@@ -12,6 +12,7 @@ BEFORE = {
     Kind.UNREACHABLE: ("unreachable", True, True, "upstream", "no"),
     Kind.RESET: ("ambiguous", False, True, "upstream", "unknown"),
     Kind.TIMEOUT: ("ambiguous", False, True, "upstream", "unknown"),
+    Kind.HELD_UP: ("broken", False, True, "none", "yes"),
     Kind.RATE_LIMITED: ("rate_limit", True, True, "model", "no"),
     Kind.OVERLOADED: ("overload", True, True, "upstream", "no"),
     Kind.NO_CREDIT: ("money", False, True, "account", "no"),

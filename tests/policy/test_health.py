@@ -252,3 +252,13 @@ def test_the_budget_of_second_tries_is_an_upstreams_own_and_outlives_a_reload():
     new = Health({"openai": RULES})
     new.adopt(house)
     assert not new.may_retry(GPT, 0.0)
+
+
+def test_a_reload_that_makes_room_wakes_who_stands_in_line_in_the_order_of_the_table():
+    names = [f"upstream-{number}" for number in range(20)]
+    rules, woken = dict.fromkeys(names, RULES), []
+    old, new = Health(rules, dict.fromkeys(names, 0)), Health(rules, dict.fromkeys(names, 1))
+    for name in reversed(names):
+        old.join(Target(name, "m"), "acme").wake = lambda name=name: woken.append(name)
+    new.adopt(old)
+    assert woken == names

@@ -127,7 +127,7 @@ def _old_news_counts(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 PLANTS = (
-    Plant("a probe's slot leaks when its caller leaves", Breaker, "neutral", _nothing),
+    Plant("the slot of a probe leaks when its caller leaves", Breaker, "neutral", _nothing),
     Plant("any number of probes at once", Breaker, "closed_until", _any_number_of_probes),
     Plant("who has just risen is overrun", Breaker, "recovering_until", _nothing),
     Plant("an answer from before the outage closes the breaker", Breaker, "success", _old_news_counts),
@@ -136,11 +136,11 @@ PLANTS = (
     Plant("a cool-down is shorter than Retry-After", retry, "clamp", _half),
     Plant("second tries are not counted", RetryBudget, "allows", _always),
     Plant("a place in line is lost with whoever leaves", Places, "leave", _nothing),
-    Plant("the caller's patience is not looked at", Plan, "_late", _never),
-    Plant("who lost a race goes on", Race, "_call_off", _nothing),
+    Plant("nobody looks at how patient the caller is", Plan, "_late", _never),
+    Plant("who has lost a race goes on", Race, "_call_off", _nothing),
     Plant("a hang-up is not settled", Account, "close", _not_on_hang_up),
     Plant("an answer is shown before its row is written", Account, "open", _shown_before_it_is_written),
-    Plant("a later target's own limit is not held", Account, "add", _not_held),
+    Plant("the own limit of a later target is not held", Account, "add", _not_held),
     Plant("a role passes for content", StreamReader, "content", _a_role_is_content),
     Plant("a stream that was cut short gets its [DONE]", StreamReader, "_done", _whole_whatever_came),
     Plant("an answer begun anew is joined one character early", Sent, "resume", _one_too_few),

@@ -38,7 +38,7 @@ class Referee:
         """What the ledger holds for each call."""
         self.stations: dict[str, Station] = {}
         """Those that the table in force names."""
-        self.racing: set[Visit] = set()
+        self.racing: dict[Visit, None] = {}
         """Visits that have asked more than one upstream."""
         self.visits: dict[str, Visit] = {}
         self._cool: dict[tuple[str, str], float] = {}
@@ -77,7 +77,7 @@ class Referee:
         station.out.append(attempt)
         visit.tries.append(attempt)
         if len(visit.tries) > 1:
-            self.racing.add(visit)
+            self.racing[visit] = None
         return attempt
 
     def _may_ask(self, attempt: Try) -> None:
@@ -154,7 +154,7 @@ class Referee:
         self.trace.demand(len(waiting) == 1, "a request has a ticket:", visit.call.id, upstream.name, model)
         (attempt,) = waiting
         attempt.script, attempt.answer = drawn
-        self.trace.say("asked", attempt)
+        self.trace.say("asked to go on" if prefix else "asked", attempt)
         self.trace.demand(self._heeds(visit), "nothing is sent for a caller who has left:", attempt)
         for limit in visit.table.limits:
             if limit.upstream in (None, upstream.name):
@@ -300,7 +300,7 @@ class Referee:
         demand(visit.outcome is None, "a call has one outcome:", visit.call.id)
         visit.outcome = outcome
         visit.undisturbed = not visit.life.draining and self._heeds(visit)
-        self.racing.discard(visit)
+        self.racing.pop(visit, None)
         demand(not visit.under_way, "no body outlives its call:", *visit.under_way)
         out = [one for one in visit.tries if one in one.station.out]
         demand(not out, "no ticket outlives its call:", *out)

@@ -67,7 +67,10 @@ def _upstream(dice: random.Random, name: str, *, steady: bool) -> Upstream:
         f"http://{name}/v1",
         streams=None if steady else dice.choice((None, None, 1, 2, 4)),
         timeouts=Timeouts(
-            first_token_s=dice.choice((3.0, 8.0)), idle_s=dice.choice((3.0, 8.0)), whole_s=8.0, total_s=300.0
+            first_token_s=dice.choice((3.0, 8.0)),
+            idle_s=dice.choice((3.0, 8.0)),
+            whole_s=8.0,
+            total_s=dice.choice((20.0, 300.0)),
         ),
         breaker=BreakerRules(dice.choice((1, 2, 3, 5)), open_s, open_s * dice.choice((1.0, 4.0))),
         capabilities=KNOWN["vllm" if kind == "vllm" else "plain"],
@@ -142,7 +145,7 @@ def _arrival(dice: random.Random, at: float, number: str) -> Arrival:
         leaves_s = dice.choice((0.0, 0.2, 1.0, 4.0, 15.0)) * dice.random()
     elif dice.random() < 0.15:
         leaves_steps = dice.randrange(0, 60)
-    slow_s = dice.choice((0.0, 0.0, 0.0, 0.05, 2.0))
+    slow_s = dice.choice((0.0, 0.0, 0.0, 0.05, 2.0, 9.0))
     return Arrival(at, draw_call(dice, number), leaves_s, leaves_steps, slow_s)
 
 

@@ -6,6 +6,8 @@ A violation names its seed and the step, shows the last events before it, and sa
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+Event = tuple[int, float, str]
+"""Step, virtual time, what happened."""
 SHOWN = 30
 """Events shown before a violation."""
 
@@ -17,7 +19,7 @@ class Violation(AssertionError):
         self.promise = promise
         self.step = trace.step()
         events = "\n".join(map(line_of, trace.events[-SHOWN:]))
-        plant = f" --plant {trace.plant}" if trace.plant else ""
+        plant = f" --plant '{trace.plant}'" if trace.plant else ""
         super().__init__(
             f"seed {trace.seed}, step {self.step}: {promise}\n{events}\n"
             f"replay: .venv/bin/python -m tests.simulation {trace.seed}{plant}"
@@ -30,15 +32,15 @@ class Trace:
     def __init__(self, seed: int, plant: str = "") -> None:
         self.seed = seed
         self.plant = plant
-        self.events: list[tuple[Any, ...]] = []
+        self.events: list[Event] = []
         self.violation: Violation | None = None
         """The first; a task may have swallowed it."""
         self.step: Callable[[], int] = int
         self.now: Callable[[], float] = float
 
     def say(self, *facts: Any) -> None:
-        """Note one event."""
-        self.events.append((self.step(), round(self.now(), 4), *facts))
+        """Note one event, as it looks now."""
+        self.events.append((self.step(), self.now(), " ".join(map(str, facts))))
 
     def note(self, promise: str, *facts: Any) -> None:
         """A promise is broken, and nobody is there to be stopped by it."""
@@ -55,7 +57,7 @@ class Trace:
             self.fail(promise, *facts)
 
 
-def line_of(event: tuple[Any, ...]) -> str:
+def line_of(event: Event) -> str:
     """One event for the eye."""
-    step, now, *facts = event
-    return f"{step:7} {now:10.3f}  " + " ".join(map(str, facts))
+    step, now, said = event
+    return f"{step:7} {now:10.3f}  {said}"

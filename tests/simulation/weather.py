@@ -164,26 +164,28 @@ def _steps(kind: str, words: list[str], dice: random.Random) -> list:
         WELL: [*said, *end, DONE],
     }[kind]
     steps = [role, *tail]
-    return _paced(steps if bad in steps else _cut(steps, dice), dice)
+    if bad not in steps and dice.random() < 0.25:
+        return _paced(_cut(steps, dice), (0.0, 0.05), dice)
+    return _paced(steps, (0.0, 0.0, 0.05, 0.3, 2.5), dice)
 
 
 def _cut(steps: list, dice: random.Random) -> list:
-    """The same bytes in other pieces, one time in four."""
-    if dice.random() < 0.75:
-        return steps
+    """The same bytes in other pieces."""
     data = b"".join(step for step in steps if isinstance(step, bytes))
     rest = [step for step in steps if not isinstance(step, bytes)]
     pieces, at = [], 0
     while at < len(data):
-        size = dice.randrange(1, 400)
+        size = dice.randrange(20, 400)
         pieces.append(data[at : at + size])
         at += size
     return pieces + rest
 
 
-def _paced(steps: list, dice: random.Random) -> list:
-    """With short silences, or without any."""
-    pace = dice.choice((0.0, 0.0, 0.05, 0.3))
+def _paced(steps: list, paces: tuple[float, ...], dice: random.Random) -> list:
+    """With silences, or without any; neither the first word waits long, nor the end when all is said."""
+    pace = dice.choice(paces)
     if not pace:
         return steps
-    return [part for step in steps for part in (Pause(pace), step)]
+    said = range(2, len(steps) - 3)
+    silences = [Pause(pace if at in said else min(pace, 0.3)) for at in range(len(steps))]
+    return [part for both in zip(silences, steps, strict=True) for part in both]
