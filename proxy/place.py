@@ -11,6 +11,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 SCHEMES = ("postgresql", "postgres")
 
+SHOWN = frozenset({"host", "port", "user", "dbname", "sslmode", "target_session_attrs"})
+"""Parameters that hold no secret; of others nothing is shown."""
+
 FORM = "postgresql://USER@HOST/DATABASE"
 
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -26,7 +29,7 @@ class Database:
         parts = urlsplit(self.url)
         user, at, host = parts.netloc.rpartition("@")
         query = urlencode(
-            [(name, value) for name, value in parse_qsl(parts.query) if name != "password"], safe="/"
+            [(name, value) for name, value in parse_qsl(parts.query) if name in SHOWN], safe="/"
         )
         shown = f"{parts.scheme}://{user.split(':')[0]}{at}{host}{parts.path}"
         return f"{shown}?{query}" if query else shown

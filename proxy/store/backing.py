@@ -15,6 +15,22 @@ Note = Callable[[Journal], None]
 """Something worth remembering that may be lost, such as how far a call has got."""
 
 
+class Asking(Protocol):
+    """A reservation that is asked for."""
+
+    def work(self, journal: Journal) -> Result:
+        """On the writer's thread."""
+        ...
+
+    def done(self, answered: asyncio.Future[Result]) -> None:
+        """It was answered, in one way or another."""
+        ...
+
+    def lost(self) -> None:
+        """It was not even asked."""
+        ...
+
+
 class Lending(Protocol):
     """What this process borrowed of counters that it shares. Called on the loop."""
 
@@ -26,12 +42,12 @@ class Lending(Protocol):
         """Write the row of a hold that was granted so."""
         ...
 
-    def asking(self, hold: Hold) -> tuple[Work, Callable[[asyncio.Future[Result]], None]]:
-        """Ask the database, and perhaps borrow; the second is to be called with the answer."""
+    def asking(self, hold: Hold) -> Asking:
+        """Ask the database, and perhaps borrow."""
         ...
 
     def returning(self) -> Work | None:
-        """Give back what lies idle; None: nothing does."""
+        """Give back what lies idle; None: nothing does, or it was looked for a moment ago."""
         ...
 
 

@@ -111,13 +111,20 @@ class DurableLedger:
 
     async def _share(self, hold: Hold, lending: Lending) -> Granted | Spent:
         """Reserve where others do: from what was borrowed, or by asking and perhaps borrowing."""
+        idle = lending.returning()
+        if idle is not None:
+            self._writer.submit(idle, None)
         granted = lending.spend(hold) if self.trouble is None else None
         if granted is not None:
             recorded = self._writer.submit(lending.recording(hold), None, _touched(hold.call_id, hold.claims))
             return replace(granted, durable=cast(Awaitable[None], recorded))
-        work, done = lending.asking(hold)
-        answer = self._ask(hold, work)
-        answer.add_done_callback(done)
+        asking = lending.asking(hold)
+        try:
+            answer = self._ask(hold, asking.work)
+        except Refused:
+            asking.lost()
+            raise
+        answer.add_done_callback(asking.done)
         # Shielded, so that what was borrowed meanwhile is known here whether or not the caller stays.
         return await cast(Awaitable[Granted | Spent], asyncio.shield(answer))
 

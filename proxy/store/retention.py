@@ -101,11 +101,11 @@ def settle_stub(journal: Journal, plan: Plan, act: Act, seal: Seal | None) -> No
     tables.execute("DELETE FROM stub")
     tables.execute("INSERT INTO stub VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)", *astuple(stub))
     tables.execute("DELETE FROM past")
-    for line in plan.past:
-        tables.execute("INSERT INTO past (what) VALUES (?)", line)
-    for scope, window, _ in plan.over:
-        tables.execute("DELETE FROM balances WHERE scope = ? AND window_start = ?", scope, window)
-        tables.execute("DELETE FROM alerts WHERE scope = ? AND window_start = ?", scope, window)
+    tables.execute_many("INSERT INTO past (what) VALUES (?)", [(line,) for line in plan.past])
+    over = [(scope, window) for scope, window, _ in plan.over]
+    for table in ("balances", "alerts"):
+        sql = f"DELETE FROM {table} WHERE scope = ? AND window_start = ?"  # noqa: S608 - our own words
+        tables.execute_many(sql, over)
 
 
 def drop(journal: Journal) -> int:

@@ -131,3 +131,7 @@ class Tables(Protocol):
     def execute(self, sql: str, *values: Any) -> int:
         """The same for changes; how many rows they made."""
         ...
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """One change for each row of values."""
+        ...

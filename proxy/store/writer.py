@@ -45,8 +45,8 @@ class Pace:
     """SQLite: the WAL is cut short above this (64 MiB)."""
     dead_s: float = 10.0
     """PostgreSQL: a replica that was silent for so long, by the server's clock, is dead to the others."""
-    last_tries: int = 3
-    """Tries for kept settlements when closing; then the next start settles them as crashed."""
+    last_s: float = 8.0
+    """For how long kept settlements are tried when closing; then they are settled as crashed."""
     heads: Cadence = field(default_factory=Cadence)
 
 
@@ -88,6 +88,7 @@ class Writer:
         self._notes: dict[str, Note] = {}
         """The latest of each call that is still to be written: no more than there are calls under way."""
         self._closing = False
+        self._closing_s: float | None = None
         self._ended = False
         self.trouble: str | None = None
         """Why the ledger cannot write just now, for readiness; None when it can."""
@@ -126,7 +127,7 @@ class Writer:
     def close(self) -> None:
         """Write all that is queued and part with the database. Blocks."""
         with self._wake:
-            self._closing = True
+            self._closing, self._closing_s = True, self._loop.time()
             self._wake.notify()
         self._thread.join()
 
@@ -140,9 +141,8 @@ class Writer:
             self._end()
 
     def _serve(self) -> None:
-        tries = 0
         self._backing.settled()
-        while tries <= self._pace.last_tries:
+        while not self._given_up():
             batch = self._take()
             if batch is None:
                 return
@@ -150,13 +150,18 @@ class Writer:
                 self._rest()
                 continue
             self._write(batch)
-            tries = tries + 1 if self._closing and self.trouble else 0
+
+    def _given_up(self) -> bool:
+        """Whether it ends with something that could not be written."""
+        if self._closing_s is None or self.trouble is None:
+            return False
+        return self._loop.time() - self._closing_s >= self._pace.last_s
 
     def _take(self) -> list[Job] | None:
         """The next batch; empty when it has been quiet for a while, None when all is done."""
         with self._wake:
             if self.trouble is not None:
-                self._wake.wait_for(lambda: self._closing, self._pace.retry_s)
+                self._wake.wait_for(lambda: False, self._pace.retry_s)  # a pause, whoever calls meanwhile
             while not self._queue:
                 if self._closing:
                     return None
@@ -195,9 +200,10 @@ class Writer:
         self._tell(pairs, alerts)
 
     def _fail(self, batch: list[Job], error: Exception, *, unsure: bool) -> None:
+        told = f"{type(error).__name__}: {error}"
         if self.trouble is None:
-            log.error("the ledger cannot write: %s", error)
-        self.trouble = f"{type(error).__name__}: {error}"
+            log.error("the ledger cannot write: %s", told)
+        self.trouble = told
         self._journal.forget()
         self._backing.undo(error, unsure=unsure)
         kept = []

@@ -204,7 +204,7 @@ async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
 
 
 async def test_a_file_that_lost_acknowledged_rows_is_not_trusted_again(file):
-    async with file.open(Pace(retry_s=0.001, last_tries=1)) as ledger:
+    async with file.open(Pace(retry_s=0.001, last_s=0.0)) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
         ledger._writer._backing._tail += 5
         tables_of(ledger).connection = Failing(tables_of(ledger).connection, "BEGIN IMMEDIATE")
@@ -216,7 +216,7 @@ async def test_a_file_that_lost_acknowledged_rows_is_not_trusted_again(file):
 
 
 async def test_a_settlement_that_can_never_be_written_is_settled_by_the_next_start(file):
-    async with file.open(Pace(retry_s=0.001, busy_ms=1, last_tries=1)) as ledger:
+    async with file.open(Pace(retry_s=0.001, busy_ms=1, last_s=0.0)) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
         intruder = apsw.Connection(str(file.path))
         intruder.set_busy_timeout(10_000)

@@ -48,6 +48,16 @@ async def until(true):
         await asyncio.sleep(0)
 
 
+async def in_touch(ledger, clock):
+    """Let a replica be in touch with the server for as long as it needs to know who is dead."""
+    contact = ledger._writer._backing._contact
+    heard = contact.heard
+    contact.heard = lambda asked_s, _server_s=None: heard(asked_s)  # the clocks of a test do not go together
+    for _ in range(5):
+        clock.now_us += 3_000_000
+        await until(lambda: contact.heard_s == clock.mono())
+
+
 async def test_what_one_replica_holds_no_other_can(store):
     async with replica(store) as one, replica(store) as other:
         assert isinstance(await one.reserve(hold("c1", claim(60, 100))), Granted)
@@ -120,9 +130,11 @@ async def test_what_a_dead_replica_left_open_is_settled_by_another(store):
     silent = replace(HASTY, idle_s=3600)
     async with replica(store, silent) as one:
         await one.reserve(hold("c1", claim(10), input_tokens=4))
-        async with replica(store) as other:
+        clock = StillClock()
+        async with open_ledger(store.place, clock=clock, on_alert=print, pace=HASTY) as other:
             assert store.balance() == (0, 10), "one that is silent for less than its time is not dead"
             await sql(store, "UPDATE replicas SET seen_at = seen_at - interval '1 hour' WHERE epoch = 1")
+            await in_touch(other, clock)
             await until(lambda: store.kinds("c1") == ["reserve", "expire"])
             assert store.balance() == (4, 0)
             # It lives after all: it is told so once, and joins anew. What it had open stays settled.

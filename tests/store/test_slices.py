@@ -14,6 +14,7 @@ from proxy.store.postgres.slices import HOT_A_SECOND, IDLE_S, Slice, Slices, siz
 from proxy.store.writer import Pace
 from tests.store.making import DAY, StillClock, charge, claim, hold, settlement, shadow
 from tests.store.stores import PostgresStore
+from tests.store.test_replicas import in_touch
 
 SCOPE = "tenant=acme/tokens/day"
 COUNTER = (SCOPE, DAY)
@@ -182,8 +183,10 @@ async def test_what_a_dead_replica_had_set_aside_counts_as_used_and_it_grants_no
         await heated(one)
         granted = await one.reserve(hold("c1", claim(10, CEILING)))
         await granted.durable
-        async with replica(store, StillClock()):
+        clock = StillClock()
+        async with replica(store, clock) as other:
             await sql(store, "UPDATE replicas SET seen_at = seen_at - interval '1 hour' WHERE epoch = 1")
+            await in_touch(other, clock)
             await until(lambda: store.kinds("c1") == ["reserve", "expire"])
             assert store.kinds("slices_of_1") == ["reserve", "expire"]
             burnt = CEILING // 100 - 10

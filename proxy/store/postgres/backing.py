@@ -22,6 +22,7 @@ from proxy.store.entries import Entry
 from proxy.store.heads import Head
 from proxy.store.journal import Journal
 from proxy.store.postgres import sql
+from proxy.store.postgres.contact import Contact
 from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
 from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
@@ -51,12 +52,13 @@ class PostgresBacking:
         self._anchor = Anchor(shelf, seal, clock, pace.heads)
         self._known = self.tables.link
         """Where the chain ended when last seen, all of it durable."""
-        self._begun_s = self._heard_s = self._beaten_s = clock.mono()
+        self._begun_s = self._beaten_s = clock.mono()
+        self._contact = Contact(pace.dead_s, self._begun_s)
         self.lending = Lending(self.tables, self.alive, clock)
 
     def alive(self) -> bool:
         """Whether nobody can have taken this replica for dead yet. For any thread."""
-        return self._clock.mono() - self._heard_s < self._pace.dead_s / 2
+        return self._contact.certain(self._clock.mono())
 
     def join(self) -> None:
         """Trust the database as far as its last head goes, and become one of its replicas."""
@@ -66,7 +68,7 @@ class PostgresBacking:
         self._anchor.compare(reader, Link(seq, own))
         reader.end()
         self._enter()
-        self._bury()
+        self._look_after_the_dead()
         self._tell_head()
 
     def begin(self, touched: Sequence[Touched]) -> None:
@@ -86,6 +88,7 @@ class PostgresBacking:
             log.error("%s", error)
             self.tables.epoch = 0
         self.tables.forget()
+        self._contact.lost(self._clock.mono())
         self._part()
 
     def settled(self) -> None:
@@ -147,10 +150,17 @@ class PostgresBacking:
         self._begun_s = self._beaten_s = self._clock.mono()
         session = self._connected()
         session.execute(sql.SPENT_SLICES, self.tables.epoch)
-        if not session.execute(sql.BEAT, self.tables.epoch):
+        heard = session.fetch(sql.BEAT, self.tables.epoch)
+        if not heard:
             raise Fenced(FENCED)
-        self._heard_s = self._begun_s
-        if session.fetch(sql.SILENT, self._pace.dead_s, self.tables.epoch):
+        self._contact.heard(self._begun_s, heard[0][0])
+        self._look_after_the_dead()
+
+    def _look_after_the_dead(self) -> None:
+        """Settle what they left, if who looks silent is."""
+        if not self._contact.knows_the_dead(self._clock.mono()):
+            return
+        if self.tables.session.fetch(sql.SILENT, self._pace.dead_s, self.tables.epoch):
             self._bury()
 
     def _connected(self) -> Session:
@@ -163,9 +173,10 @@ class PostgresBacking:
         session = self.tables.session
         session.execute("BEGIN")
         self.tables.lock()
-        [(self.tables.epoch,)] = session.fetch(sql.JOIN)
-        session.execute(sql.ENTER, self.tables.epoch, socket.gethostname())
+        [(epoch,)] = session.fetch(sql.JOIN)
+        session.execute(sql.ENTER, epoch, socket.gethostname())
         session.execute("COMMIT")
+        self.tables.epoch = epoch  # not before: a number that was not committed is somebody else's
         self._end()
 
     def _bury(self) -> None:
@@ -190,7 +201,8 @@ class PostgresBacking:
 
     def _end(self) -> None:
         """A transaction is durable."""
-        self._known, self._heard_s = self.tables.link, self._begun_s
+        self._known = self.tables.link
+        self._contact.heard(self._begun_s)
         self.tables.forget()
 
     def _part(self) -> None:

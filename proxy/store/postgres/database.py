@@ -17,15 +17,27 @@ from proxy.store.fault import StoreRefused
 
 log = logging.getLogger("proxy.ledger")
 
-FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What the driver says when a server that ends speaks out of turn.
+    asyncpg.InternalClientError,
+    OSError,
+    asyncio.TimeoutError,
+)
 """Whatever a server, or the way to it, may do to a statement."""
+
+UNREADABLE = (ValueError, OverflowError, IndexError)
+"""What the driver makes of an address that is none."""
 
 OLDEST_SERVER = 130_000
 """As `server_version_num` tells it: 13 is the oldest that its makers still looked after in 2025."""
 
-CONNECT_S = 10.0
-STATEMENT_S = 30.0
-"""A server that says nothing for so long is taken for lost."""
+CONNECT_S = 5.0
+STATEMENT_S = 8.0
+"""A server that says nothing for so long is taken for lost: sooner than this replica is by others."""
+READING_S = 900.0
+"""For who reads a whole ledger."""
 
 LEDGER, KEYS = "fallthrough", "fallthrough_keys"
 """The two schemas."""
@@ -38,16 +50,18 @@ MANNERS: Mapping[str, str] = {
     "timezone": "UTC",
     "jit": "off",
     # A replica that was stopped in the middle of a transaction must not stop all others.
-    "idle_in_transaction_session_timeout": "15s",
-    "lock_timeout": "20s",
+    "idle_in_transaction_session_timeout": "8s",
+    "lock_timeout": "5s",
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "0",
 }
 
 
-async def connect(database: Database, schema: str) -> asyncpg.Connection:
+async def connect(database: Database, schema: str, statement_s: float = STATEMENT_S) -> asyncpg.Connection:
     """A connection whose unqualified names are those of one schema. Raises one of `FAILURES`."""
     manners = {**MANNERS, "search_path": schema, "synchronous_commit": "on"}
     return await asyncpg.connect(
-        database.url, timeout=CONNECT_S, command_timeout=STATEMENT_S, server_settings=manners
+        database.url, timeout=CONNECT_S, command_timeout=statement_s, server_settings=manners
     )
 
 
@@ -63,13 +77,20 @@ async def prepare(database: Database) -> None:
                     await _migrate(connection, database, schema)
         finally:
             await connection.close(timeout=CONNECT_S)
-    except (*FAILURES, ValueError) as error:
+    except (*FAILURES, *UNREADABLE) as error:
         raise unreachable(database, error) from error
 
 
 def unreachable(database: Database, error: Exception) -> StoreRefused:
     """For whoever cannot go on without it."""
-    return StoreRefused(database, f"PostgreSQL cannot be used ({error})", "see to the server, or to its URL")
+    return StoreRefused(
+        database, f"PostgreSQL cannot be used ({words_of(error)})", "see to the server or its URL"
+    )
+
+
+def words_of(error: Exception) -> str:
+    """What an error says, or its name where it says nothing, as a timeout does."""
+    return str(error) or type(error).__name__
 
 
 def migrations(schema: str) -> tuple[tuple[int, str], ...]:
@@ -106,7 +127,10 @@ async def _refuse_unfit(connection: asyncpg.Connection, database: Database) -> N
 
 
 async def _migrate(connection: asyncpg.Connection, database: Database, schema: str) -> None:
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}; SET LOCAL search_path TO {schema}")
+    # Only where it is missing, for asking needs a right that may have been taken back since.
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema):
+        await connection.execute(f"CREATE SCHEMA {schema}")
+    await connection.execute(f"SET LOCAL search_path TO {schema}")
     await connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)")
     version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_version")
     refuse_newer(database, schema, version)

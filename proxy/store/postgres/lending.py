@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from proxy.ports import Claim, Clock, Granted, Hold
 from proxy.store.journal import Journal, Result, Work
-from proxy.store.postgres.slices import Slice, Slices, size_of
+from proxy.store.postgres.slices import IDLE_S, Slice, Slices, size_of
 from proxy.store.postgres.tables import PostgresTables
 from proxy.store.tables import Counted
 
@@ -25,6 +25,7 @@ class Lending:
         """Whether nobody can have taken this replica for dead: else its slices may be burnt already."""
         self._clock = clock
         self._slices, self._epoch = Slices(), 0
+        self._swept_s = clock.mono()
 
     def spend(self, hold: Hold) -> Granted | None:
         """Grant from slices; None: the database has to be asked."""
@@ -34,43 +35,42 @@ class Lending:
         return None if balances is None else Granted(balances)
 
     def recording(self, hold: Hold) -> Work:
-        """Write the row of a hold that was granted from slices."""
+        """Write the row of a hold that was granted from slices; once, for it is tried until it is there."""
+        epoch = self._epoch
 
         def work(journal: Journal) -> None:
+            tables = self._tables
+            if tables.known(hold.call_id):
+                return
             for claim in hold.claims:
-                self._tables.spend(claim.counter, claim.amount)
+                if tables.epoch == epoch:
+                    tables.spend(claim.counter, claim.amount)
+                else:  # this replica was given up meanwhile, and its slices are burnt
+                    tables.hold(claim.counter, claim.amount)
             journal.record(hold)
 
         return work
 
-    def asking(self, hold: Hold) -> tuple[Work, Callable[[asyncio.Future[Result]], None]]:
-        """Ask, giving back what ran dry and borrowing what is hot; and what to do when it is done."""
+    def asking(self, hold: Hold) -> "Asking":
+        """Ask, giving back what ran dry and borrowing what is hot."""
         slices, now_s = self._mine(), self._clock.mono()
         dry = slices.give_up(hold.claims)
         hot = slices.hot(hold.claims, dry, now_s) if self._alive() else ()
-        turn = slices.turn
-        lent: list[Slice] = []
-
-        def work(journal: Journal) -> Result:
-            self._give_back(dry)
-            answer = journal.reserve(hold)
-            if isinstance(answer, Granted):
-                lent.extend(filter(None, (self._borrow(claim, now_s) for claim in hot)))
-            return answer
-
-        def done(answered: asyncio.Future[Result]) -> None:
-            if answered.exception() is None:
-                slices.lend(lent, turn)
-            else:
-                # If it was borrowed all the same, nobody knows of it here: have it given back.
-                slices.owe((*dry, *(claim.counter for claim in hot)))
-
-        return work, done
+        return Asking(self, slices, hold, dry, hot)
 
     def returning(self) -> Work | None:
-        """Give back what lies idle; None: nothing does."""
-        idle = self._mine().idle(self._clock.mono())
-        return (lambda _: self._give_back(idle)) if idle else None
+        """Give back what lies idle; None: nothing does, or it was looked for a moment ago."""
+        now_s = self._clock.mono()
+        if now_s - self._swept_s < IDLE_S:
+            return None
+        self._swept_s = now_s
+        idle, epoch = self._mine().idle(now_s), self._epoch
+        return (lambda _: self.give_back(idle, epoch)) if idle else None
+
+    @property
+    def epoch(self) -> int:
+        """The life that the slices are of."""
+        return self._epoch
 
     def _mine(self) -> Slices:
         """The slices of this life: those of one before are burnt."""
@@ -85,8 +85,58 @@ class Lending:
             return None
         return Slice(claim.counter, claim.ceiling, used, held + amount, amount, now_s)
 
-    def _give_back(self, counters: tuple[Counted, ...]) -> None:
+    def give_back(self, counters: tuple[Counted, ...], epoch: int) -> None:
+        """Free what is left of slices; on the writer's thread."""
         # Requests are carried out in the order they were made: whatever was granted from a slice is
-        # written by now, so that all that is still lent of it was never spent.
-        for counter in counters:
-            self._tables.give_back(counter)
+        # written by now, so that all that is still lent of it was never spent. What this replica had in
+        # an earlier life is burnt, and what it has in this one was not meant.
+        if self._tables.epoch == epoch:
+            for counter in counters:
+                self._tables.give_back(counter)
+
+    def borrow(self, claims: tuple[Claim, ...], epoch: int) -> list[Slice]:
+        """Set parts aside, as far as that is worth it; on the writer's thread."""
+        if self._tables.epoch != epoch:
+            return []
+        now_s = self._clock.mono()
+        return [each for claim in claims if (each := self._borrow(claim, now_s))]
+
+
+class Asking:
+    """One reservation that the database is asked for, with what is given back and borrowed on the way."""
+
+    def __init__(
+        self,
+        lending: Lending,
+        slices: Slices,
+        hold: Hold,
+        dry: tuple[Counted, ...],
+        hot: tuple[Claim, ...],
+    ) -> None:
+        self._lending = lending
+        self._slices = slices
+        self._hold = hold
+        self._dry = dry
+        self._hot = hot
+        self._epoch = lending.epoch
+        self._turn = slices.turn
+        self._lent: list[Slice] = []
+
+    def work(self, journal: Journal) -> Result:
+        """On the writer's thread."""
+        self._lending.give_back(self._dry, self._epoch)
+        answer = journal.reserve(self._hold)
+        if isinstance(answer, Granted):
+            self._lent = self._lending.borrow(self._hot, self._epoch)
+        return answer
+
+    def done(self, answered: asyncio.Future[Result]) -> None:
+        """It was answered."""
+        if answered.cancelled() or answered.exception() is not None:
+            self.lost()
+        else:
+            self._slices.lend(self._lent, self._turn)
+
+    def lost(self) -> None:
+        """It was not asked, or nobody knows what came of it."""
+        self._slices.owe((*self._dry, *(claim.counter for claim in self._hot)))

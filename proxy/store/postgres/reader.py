@@ -11,7 +11,15 @@ from proxy.store import heads
 from proxy.store.chain import Link
 from proxy.store.fault import StoreRefused, Unreadable
 from proxy.store.heads import Head, Unread
-from proxy.store.postgres.database import FAILURES, LEDGER, refuse_newer, unreachable
+from proxy.store.postgres.database import (
+    FAILURES,
+    LEDGER,
+    READING_S,
+    UNREADABLE,
+    refuse_newer,
+    unreachable,
+    words_of,
+)
 from proxy.store.postgres.session import Session
 
 
@@ -55,14 +63,14 @@ class PostgresReader:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> Unreadable:
-        return Unreadable(self.place, "PostgreSQL cannot read it", str(error), "see to the server")
+        return Unreadable(self.place, "PostgreSQL cannot read it", words_of(error), "see to the server")
 
 
 def open_postgres(database: Database) -> PostgresReader:
     """A reader of its own, which makes nothing. Raises `StoreRefused`. Its thread must run no loop."""
     try:
-        session = Session(database, LEDGER)
-    except (*FAILURES, ValueError) as error:
+        session = Session(database, LEDGER, READING_S)
+    except (*FAILURES, *UNREADABLE) as error:
         raise unreachable(database, error) from error
     reader = PostgresReader(session, database)
     try:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 
 from proxy.place import Database
-from proxy.store.postgres.database import FAILURES, KEYS
+from proxy.store.postgres.database import FAILURES, KEYS, words_of
 from proxy.store.postgres.lease import Lease
 from proxy.store.postgres.session import Session
 from proxy.store.subjects import KEY_BYTES, NotNoted
@@ -33,11 +33,15 @@ class SharedRegister:
         return self._lease.era
 
     def keys_of(self, digests: tuple[bytes, ...]) -> Mapping[bytes, bytes]:
+        fresh = self._session is None
         try:
             return self._found_or_made(digests)
         except FAILURES as error:
             self.part()
-            raise NotNoted(str(error) or type(error).__name__) from error
+            if fresh:
+                raise NotNoted(words_of(error)) from error
+        # One that lay idle may be dead without anybody's knowing: that says nothing of the server.
+        return self.keys_of(digests)
 
     def part(self) -> None:
         """Close the connection; one that failed is not trusted, the next batch opens another."""

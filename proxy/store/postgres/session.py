@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from proxy.place import Database
-from proxy.store.postgres.database import FAILURES, connect
+from proxy.store.postgres.database import FAILURES, STATEMENT_S, connect
 
 CLOSE_S = 2.0
 
@@ -22,10 +22,10 @@ T = TypeVar("T")
 class Session:
     """A connection. Whatever goes wrong is one of `database.FAILURES`."""
 
-    def __init__(self, database: Database, schema: str) -> None:
+    def __init__(self, database: Database, schema: str, statement_s: float = STATEMENT_S) -> None:
         self._loop = asyncio.new_event_loop()
         try:
-            self._connection: asyncpg.Connection = self._wait(connect(database, schema))
+            self._connection: asyncpg.Connection = self._wait(connect(database, schema, statement_s))
         except BaseException:
             self._loop.close()
             raise

@@ -57,6 +57,8 @@ class Slices:
         """Given up here, and not given back there yet."""
         self._given_up: dict[Counted, int] = {}
         """The turn in which a counter was last given back."""
+        self._floor = 0
+        """The same of counters that are not remembered any more."""
         self.turn = 0
         """Counts the times that something was given back."""
 
@@ -78,13 +80,16 @@ class Slices:
     def lend(self, slices: Iterable[Slice], asked: int) -> None:
         """These were borrowed, and that is durable; `asked` is the turn in which it was asked for."""
         for each in slices:
-            if self._given_up.get(each.counter, 0) > asked:
+            if each.counter in self._owed or self._given_up.get(each.counter, self._floor) > asked:
                 self._owed.add(each.counter)  # whoever asked later has given it back, or will
             else:
                 self._slices[each.counter] = each
 
     def hot(self, claims: tuple[Claim, ...], dry: Collection[Counted], now_s: float) -> tuple[Claim, ...]:
-        """Note that these are asked for; those that are asked for often, or whose slice just ran dry."""
+        """Note that these are asked for; those that are asked for often, or whose slice just ran dry.
+
+        Not calls at once: what a dead replica had set aside of them would be taken for ever.
+        """
         second, found = int(now_s), []
         if len(self._heat) > COUNTED_MAX:
             self._heat.clear()
@@ -93,7 +98,7 @@ class Slices:
             when, count = self._heat.get(counter, (second, 0))
             count = count + 1 if when == second else 1
             self._heat[counter] = (second, count)
-            if (count >= HOT_A_SECOND or counter in dry) and not claim.shadow:
+            if (count >= HOT_A_SECOND or counter in dry) and claim.window_end and not claim.shadow:
                 found.append(claim)
         return tuple(found)
 
@@ -113,13 +118,16 @@ class Slices:
         return self._take_owed()
 
     def owe(self, counters: Iterable[Counted]) -> None:
-        """These could not be given back just now."""
-        self._owed.update(counters)
+        """Nobody knows what is lent of these: grant from none, and have all given back."""
+        for counter in counters:
+            self._slices.pop(counter, None)
+            self._owed.add(counter)
 
     def _take_owed(self) -> tuple[Counted, ...]:
         owed, self._owed = self._owed, set()
         if len(self._given_up) > COUNTED_MAX:
             self._given_up.clear()
+            self._floor = self.turn + 1
         self.turn += 1
         self._given_up |= dict.fromkeys(owed, self.turn)
         return tuple(sorted(owed))

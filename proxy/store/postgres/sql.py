@@ -119,16 +119,26 @@ JOIN = "UPDATE state SET epoch = epoch + 1 RETURNING epoch"
 
 ENTER = "INSERT INTO replicas VALUES ($1, $2, clock_timestamp())"
 
-BEAT = "UPDATE replicas SET seen_at = clock_timestamp() WHERE epoch = $1"
+BEAT = """
+UPDATE replicas SET seen_at = clock_timestamp() WHERE epoch = $1
+RETURNING CAST(extract(epoch FROM seen_at) AS double precision)
+"""
 
 SILENT = """
-SELECT 1 FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND epoch <> $2 LIMIT 1
+SELECT 1 FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND epoch <> $2
+UNION ALL
+SELECT 1 FROM open_calls AS o WHERE NOT EXISTS (SELECT 1 FROM replicas AS p WHERE p.epoch = o.epoch)
+LIMIT 1
 """
+"""Whether anybody is dead, or has gone and left something open."""
 
 BURY = """
 DELETE FROM replicas WHERE seen_at < clock_timestamp() - make_interval(secs => $1) AND epoch <> $2
 """
 
-LEAVE = "DELETE FROM replicas WHERE epoch = $1"
+LEAVE = """
+DELETE FROM replicas WHERE epoch = $1 AND NOT EXISTS (SELECT 1 FROM open_calls WHERE open_calls.epoch = $1)
+"""
+"""With calls open it stays, and is found silent by another who settles them."""
 
 HEAD = "INSERT INTO heads VALUES ($1, $2) ON CONFLICT DO NOTHING"

@@ -188,6 +188,11 @@ class PostgresTables:
         found = self._counter(counter)
         return (found.used, found.held + self._lent_of(counter)) if found else (0, 0)
 
+    def known(self, call_id: str) -> bool:
+        """Whether a call was ever reserved."""
+        self._know_call(call_id)
+        return self._reserved[call_id]
+
     def borrow(self, counter: Counted, amount: int) -> bool:
         """Set a part of a counter aside for this replica; False: it has one already."""
         self._counter(counter)
@@ -333,11 +338,19 @@ class PostgresTables:
         return self.session.fetch(numbered(sql), *values)
 
     def execute(self, sql: str, *values: Any) -> int:
+        self._leave_memory()
+        return self.session.execute(numbered(sql), *values)
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self._leave_memory()
+        self.session.execute_many(numbered(sql), rows)
+
+    def _leave_memory(self) -> None:
+        """What comes is done in the database itself."""
         self.flush()
         self._beyond = True
         self._counters.clear()
         self._marks.clear()
-        return self.session.execute(numbered(sql), *values)
 
     def flush(self) -> None:
         """Write all that changed since the last time. Raises `Fenced` where that is no longer ours to do."""

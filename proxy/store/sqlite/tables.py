@@ -174,6 +174,9 @@ class SqliteTables:
         found: list[tuple[Any, ...]] = self.connection.execute(sql, values).fetchall()
         return found
 
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        self.connection.executemany(sql, [tuple(row) for row in rows])
+
     def execute(self, sql: str, *values: Any) -> int:
         self.connection.execute(sql, values)
         return self.connection.changes()
