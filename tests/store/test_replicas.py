@@ -255,6 +255,50 @@ async def test_a_connection_lost_in_a_batch_binds_nobody_and_loses_no_settlement
     assert store.kinds("c2") in ([], ["reserve", "release"])
 
 
+async def test_a_driver_that_speaks_out_of_turn_ends_a_batch_and_not_the_writer(store):
+    """As it does when a server that ends says so between two statements."""
+
+    class OutOfTurn(Torn):
+        def execute(self, sql, *values):
+            if sql == self.statement:
+                raise asyncpg.InternalClientError(
+                    "cannot switch to state 12; another operation is in progress"
+                )
+            return self.session.execute(sql, *values)
+
+    async with replica(store, replace(HASTY, idle_s=3600)) as ledger:
+        backing = ledger._writer._backing
+        backing._session = backing.tables.session = OutOfTurn(backing._session, "BEGIN", done_first=False)
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c1", claim(10)))
+        await until(lambda: ledger.trouble is None)
+        assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
+        await ledger.release(settlement("c2"))
+
+
+async def test_a_number_that_was_not_committed_is_not_this_replicas(store):
+    async with replica(store, replace(HASTY, idle_s=3600)) as ledger:
+        backing = ledger._writer._backing
+        backing.tables.epoch = 0
+        backing._session = backing.tables.session = Torn(backing._session, "COMMIT", done_first=False)
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c1", claim(10)))
+        async with replica(store) as other:
+            await until(lambda: ledger.trouble is None)
+            assert backing.tables.epoch != other._writer._backing.tables.epoch
+
+
+async def test_a_replica_that_ends_with_calls_open_leaves_them_to_another(store):
+    async with replica(store) as one:
+        await one.reserve(hold("c1", claim(10), input_tokens=4))
+    assert store.balance() == (0, 10)
+    await sql(store, "UPDATE replicas SET seen_at = seen_at - interval '1 hour'")
+    clock = StillClock()
+    async with open_ledger(store.place, clock=clock, on_alert=print, pace=HASTY) as other:
+        await in_touch(other, clock)
+        await until(lambda: store.balance() == (4, 0))
+
+
 async def test_notes_that_cannot_be_written_are_lost_and_no_trouble(store, caplog):
     async with replica(store, replace(HASTY, idle_s=3600, note_s=0.001)) as ledger:
         await ledger.reserve(hold("c1", claim(10)))

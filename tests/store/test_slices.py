@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.ports import Granted, Spent
+from proxy.errors import Refused
+from proxy.ports import Claim, Granted, Spent
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.postgres.database import LEDGER, connect
 from proxy.store.postgres.slices import HOT_A_SECOND, IDLE_S, Slice, Slices, size_of
 from proxy.store.writer import Pace
+from proxy.table import Unit
 from tests.store.making import DAY, StillClock, charge, claim, hold, settlement, shadow
 from tests.store.stores import PostgresStore
-from tests.store.test_replicas import in_touch
+from tests.store.test_replicas import Torn, in_touch
 
 SCOPE = "tenant=acme/tokens/day"
 COUNTER = (SCOPE, DAY)
@@ -98,6 +100,26 @@ def test_what_was_borrowed_before_its_counter_was_given_back_is_not_granted_from
     slices.lend([lent(100)], asked)
     assert slices.spend((claim(10, CEILING),), 1.0) is None
     assert slices.give_up(()) == (COUNTER,)
+
+
+def test_what_nobody_knows_of_is_not_granted_from_however_late_that_is_told():
+    """Of two asks for one counter the first fails, and the second borrows: in either order of being told."""
+    slices = Slices()
+    asked = slices.turn
+    slices.owe([COUNTER])
+    slices.lend([lent(100)], asked)
+    assert slices.spend((claim(10, CEILING),), 1.0) is None
+    slices = Slices()
+    slices.lend([lent(100)], slices.turn)
+    slices.owe([COUNTER])
+    assert slices.spend((claim(10, CEILING),), 1.0) is None
+    assert slices.give_up(()) == (COUNTER,)
+
+
+def test_calls_at_once_are_never_hot():
+    slices = Slices()
+    calls = Claim("tenant=acme/streams", 0, 0, Unit.STREAMS, 1, 100_000, ())
+    assert [slices.hot((calls,), (), 1.0) for _ in range(HOT_A_SECOND * 2)][-1] == ()
 
 
 # -- with a server ---------------------------------------------------------------------------------------
@@ -223,6 +245,29 @@ async def test_a_caller_who_leaves_while_it_is_borrowed_for_leaves_no_slice_behi
         assert granted.durable is not None, "what was borrowed for c1 is known"
         await ledger.release(settlement("c2"))
     assert store.balance() == (0, 0)
+
+
+async def test_an_ask_that_was_refused_at_once_leaves_no_slice_behind(store):
+    async with replica(store, StillClock()) as ledger:
+        await heated(ledger)
+        ledger._writer.trouble = "as if"
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c1", claim(10, CEILING)))
+        ledger._writer.trouble = None
+        assert isinstance(await ledger.reserve(hold("c2", claim(CEILING, CEILING))), Granted), "it went back"
+        await ledger.release(settlement("c2"))
+
+
+async def test_a_row_that_was_written_is_not_written_again_when_nobody_knew(store):
+    async with replica(store, StillClock(), replace(PACE, idle_s=3600)) as ledger:
+        await heated(ledger)
+        backing = ledger._writer._backing
+        backing._session = backing.tables.session = Torn(backing._session, "COMMIT", done_first=True)
+        granted = await ledger.reserve(hold("c1", claim(10, CEILING)))
+        await granted.durable
+        await until(lambda: ledger.trouble is None)
+        await ledger.release(settlement("c1"))
+    assert store.kinds("c1") == ["reserve", "release"]
 
 
 CALLERS, WORST = 64, 40
