@@ -46,6 +46,7 @@ class Notes:
     def breaker(self, upstream: str, state: str) -> None:
         if not self.life.dead:
             self.referee.trace.say("told", upstream, state)
+            self.referee.told[upstream] = state
 
     def alerted(self, alert: Alert) -> None:
         raise AssertionError("the story raises no alerts")
@@ -253,6 +254,10 @@ class House:
         demand = self._trace.demand
         self._ledger.at_rest()
         demand(upstreams.open == 0, "no body is left open:", upstreams.open)
+        for name, station in self._referee.stations.items():
+            told = self._referee.told.get(name, "closed")
+            same = told == station.state or name in self._referee.returned
+            demand(same, "observers know how it stands:", name, told, station.state)
         for snapshot in self.snapshots:
             health = snapshot.health
             demand(health.outstanding == 0, "every ticket has come back:", health.outstanding)

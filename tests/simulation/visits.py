@@ -99,6 +99,8 @@ class Visit:
     text: str
     """What a truthful upstream says."""
     tries: list[Try] = field(default_factory=list)
+    asked_for: set[Target] = field(default_factory=set)
+    """Targets of which it was asked whether they may be tried."""
     gone: bool = False
     """The caller has hung up."""
     left_at: float = NEVER
@@ -131,6 +133,11 @@ class Visit:
         if self.begun is None and call.silence_s is not None:
             end = min(end, self.began + call.silence_s * 0.95)
         return end
+
+    @property
+    def order(self) -> list[Target]:
+        """Its targets, the one that the caller prefers first."""
+        return sorted(self.route.targets, key=lambda one: one.upstream != self.call.preferred)
 
     @property
     def under_way(self) -> list[Try]:
