@@ -305,7 +305,9 @@ class Referee:
         self._last_now = now
         for name, station in self.stations.items():
             room = places[name]
-            if station.limit is not None and (room._used != len(station.out) or room.waiting and not room.full):
+            if station.limit is not None and (
+                room._used != len(station.out) or (room.waiting and not room.full)
+            ):
                 self.trace.note("a place is taken at once or free:", name, room, *station.out)
                 return
         for visit in self.racing:

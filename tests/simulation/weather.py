@@ -8,8 +8,6 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from proxy.call import Signal
 from tests.kit.scripted_ports import DONE, REFUSED, RESET, STALL, Pause, event, fails, usage_event, whole
 
