@@ -87,6 +87,6 @@ def test_worlds_differ_and_hold_everything():
     for needed in (
         "reload taken", "reload refused", "that ends in crash", "that ends in stop", "that ends in rest",
         "hangs up", "spent", "→ half_open", "half_open → closed", "half_open → open", "outrun", "caller_gone",
-        "upstream_broken", "shutdown", "1 left open", "asked to go on", "ledger_unavailable", "upstream_timeout",
+        "upstream_broken", "shutdown", "1 left open", "asked to go on", "ledger_unavailable", "timeout",
     ):  # fmt: skip
         assert any(needed in word for word in words), needed
