@@ -213,7 +213,8 @@ class Plan:
         return order(course.candidate, self._number, until)
 
     def _give_up(self, failure: Failure) -> Stop:
-        """A stream that could not be mended is told as what it is: broken."""
+        """A stream that could not be mended is told as what it is: broken. Nothing is waited for any more."""
+        self._leave()
         return Stop(self._broken or failure)
 
     def _rest(self, now: float) -> Instruction:

@@ -5,8 +5,8 @@ import pytest
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Told
 from proxy.policy.classify import Class
-from proxy.policy.health import Health
-from proxy.policy.plan import Answered, Broke, CallerGone, Failed, Skipped, Woke
+from proxy.policy.health import Health, Ticket
+from proxy.policy.plan import Answered, Broke, CallerGone, Failed, Queue, Skipped, Woke
 from proxy.table import BreakerRules
 from tests.kit.plans import (
     BAD_KEY,
@@ -371,3 +371,14 @@ def test_repeated_calls_count_as_retries():
         Dialogue("a", health=health, repeated=True).start()
     talk = Dialogue("a", health=health)
     assert [talk.start(), talk.say(OVERLOAD)] == ["try a #1", "stop 502 upstream_error"]
+
+
+def test_who_gives_up_in_line_keeps_no_place_while_the_caller_is_told():
+    health = Health({"a": RULES}, {"a": 1})
+    talk = Dialogue("a", health=health, deadline=10.0)
+    target = talk.plan.candidates[0].target
+    busy = health.admit(target, 0.0, last=True)
+    assert isinstance(talk.plan.start(0.0), Queue)
+    assert talk.say(Woke(), 10.0) == "stop 504 upstream_timeout"
+    health.left(busy)
+    assert isinstance(health.admit(target, 10.0, last=True), Ticket)

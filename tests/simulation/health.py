@@ -40,7 +40,7 @@ class WatchedHealth(Health):
     ) -> Ticket | Closed:
         station = self._stations[target.upstream]
         if not self._life.dead:
-            self._referee.knocked(station)
+            self._referee.knocked(VISIT.get(), target, station)
         door = super().admit(target, now, last=last, again=again, turn=turn)
         if isinstance(door, Ticket) and not self._life.dead:
             attempt = self._referee.admitted(VISIT.get(), target, station, last=last)

@@ -46,6 +46,7 @@ class Notes:
     def breaker(self, upstream: str, state: str) -> None:
         if not self.life.dead:
             self.referee.trace.say("told", upstream, state)
+            self.referee.told[upstream] = state
 
     def alerted(self, alert: Alert) -> None:
         raise AssertionError("the story raises no alerts")
@@ -121,11 +122,18 @@ class House:
         visit, caller = self._visit(arrival.call, arrival.slow_s)
         task = loop.create_task(self._tell(visit, caller), name=arrival.call.id)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         if arrival.leaves_after_s is not None:
             loop.call_later(arrival.leaves_after_s, self._hang_up, visit, task)
         if arrival.leaves_after_steps is not None:
             self._leaving.append((loop.steps + arrival.leaves_after_steps, task, visit))
+
+    def _ended(self, task: asyncio.Task) -> None:
+        """Whatever a story raises that is no failure is a defect of ours."""
+        self._tasks.discard(task)
+        defect = None if task.cancelled() else task.exception()
+        if defect is not None and not self.life.dead:
+            self._trace.note("the story has no defect:", task.get_name(), repr(defect))
 
     def _visit(self, call: Call, slow_s: float) -> tuple[Visit, SimulatedCaller]:
         table = self.standing.table
@@ -181,11 +189,6 @@ class House:
             visit.failure = failure
         except asyncio.CancelledError:
             cancelled = True
-        except Exception as defect:  # whatever it is, it is one of ours
-            if self._trace.violation is not None:
-                return
-            if not self.life.dead:
-                self._trace.fail("the story has no defect:", visit.call.id, repr(defect))
         visit.over = True
         if not self.life.dead and self._trace.violation is None:
             self._judge(visit, caller, cancelled=cancelled)
@@ -253,6 +256,10 @@ class House:
         demand = self._trace.demand
         self._ledger.at_rest()
         demand(upstreams.open == 0, "no body is left open:", upstreams.open)
+        for name, station in self._referee.stations.items():
+            told = self._referee.told.get(name, "closed")
+            same = told == station.state or name in self._referee.returned
+            demand(same, "observers know how it stands:", name, told, station.state)
         for snapshot in self.snapshots:
             health = snapshot.health
             demand(health.outstanding == 0, "every ticket has come back:", health.outstanding)

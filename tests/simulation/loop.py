@@ -44,13 +44,12 @@ class SimulationLoop(VirtualLoop):
         return NumberedTask(coro, number=self._tasks, loop=loop, **named)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        """A thread takes no time here, and is none: what it would do is done at once."""
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:  # as a thread would hand it over
-            done.set_exception(error)
-        return done
+        """A thread takes no time here, and is none: what it would do is a step of the loop."""
+
+        async def work() -> Any:
+            return func(*args)
+
+        return self.create_task(work(), name="a thread")
 
     def _run_once(self) -> None:
         ready = self._ready

@@ -6,18 +6,18 @@ back when the test is over. `python -m tests.simulation SEED --plant NAME` shows
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
 from proxy.account import Account
 from proxy.call import Kind, Phase, Signal
-from proxy.policy import retry
+from proxy.policy import retry, selection
 from proxy.policy.breaker import Breaker, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import classify
 from proxy.policy.health import Health
-from proxy.policy.places import Places
+from proxy.policy.places import Places, Turn
 from proxy.policy.plan import Plan
 from proxy.race import Race
 from proxy.relay import _Story
@@ -44,15 +44,15 @@ class Plant:
 
 def _nothing(right: Callable[..., Any]) -> Callable[..., Any]:
     """It does nothing, and so answers nothing."""
-    return lambda *values, **named: None
+    return mock.Mock(return_value=None)
 
 
 def _always(right: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *values, **named: True
+    return mock.Mock(return_value=True)
 
 
 def _never(right: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *values, **named: False
+    return mock.Mock(return_value=False)
 
 
 def _not_on_hang_up(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,6 +126,24 @@ def _old_news_counts(right: Callable[..., Any]) -> Callable[..., Any]:
     return success
 
 
+def _nobody_is_woken(right: Callable[..., Any]) -> Callable[..., Any]:
+    def grant(self: Places) -> None:
+        for line in self._lines.values():
+            for turn in line:
+                turn.wake = Turn("", "").wake
+        right(self)
+
+    return grant
+
+
+def _last_first(right: Callable[..., Any]) -> Callable[..., Any]:
+    def order(*values: Any) -> selection.Selection:
+        found = right(*values)
+        return replace(found, candidates=found.candidates[::-1])
+
+    return order
+
+
 PLANTS = (
     Plant("the slot of a probe leaks when its caller leaves", Breaker, "neutral", _nothing),
     Plant("any number of probes at once", Breaker, "closed_until", _any_number_of_probes),
@@ -136,6 +154,8 @@ PLANTS = (
     Plant("a cool-down is shorter than Retry-After", retry, "clamp", _half),
     Plant("second tries are not counted", RetryBudget, "allows", _always),
     Plant("a place in line is lost with whoever leaves", Places, "leave", _nothing),
+    Plant("nobody in line is woken", Places, "grant", _nobody_is_woken),
+    Plant("the last target is asked first", selection, "order", _last_first),
     Plant("nobody looks at how patient the caller is", Plan, "_late", _never),
     Plant("who has lost a race goes on", Race, "_call_off", _nothing),
     Plant("a hang-up is not settled", Account, "close", _not_on_hang_up),

@@ -13,6 +13,7 @@ from proxy.call import Attempt, Outcome, Signal
 from proxy.policy.breaker import LAST_OPEN_S, LAST_PROBES, RAMP_FROM, RAMP_S
 from proxy.policy.budget import HALF_S, LEAST, SHARE
 from proxy.policy.classify import Blame, Verdict
+from proxy.policy.places import Places
 from proxy.policy.retry import RETRY_AFTER_MAX_S
 from proxy.ports import Claim
 from proxy.table import BreakerRules, Target, Upstream
@@ -34,6 +35,11 @@ class Referee:
 
     def __init__(self, trace: Trace, held: Mapping[str, Sequence[Claim]]) -> None:
         self.trace = trace
+        self.returned: set[str] = set()
+        """Upstreams that were taken from the table and came back: they begin anew, under the same name."""
+        self._known: set[str] = set()
+        self.told: dict[str, str] = {}
+        """What observers heard last of each breaker."""
         self._held = held
         """What the ledger holds for each call."""
         self.stations: dict[str, Station] = {}
@@ -51,6 +57,8 @@ class Referee:
         self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int]
     ) -> dict[str, Station]:
         """A new table: upstreams that keep their name keep their station."""
+        self.returned |= rules.keys() & (self._known - self.stations.keys())
+        self._known |= rules.keys()
         kept: dict[str, Station] = {}
         for name, rule in rules.items():
             station = kept[name] = self.stations.get(name) or Station(name, rule, None)
@@ -60,8 +68,9 @@ class Referee:
 
     # ── somebody is let in ────────────────────────────────────────────────────────────────────────
 
-    def knocked(self, station: Station) -> None:
+    def knocked(self, visit: Visit, target: Target, station: Station) -> None:
         """Somebody wants in: while it recovers, each brings his share of one place."""
+        visit.asked_for.add(target)
         share = RAMP_FROM + (self.trace.now() - station.closed) / RAMP_S
         station.allowance += min(1.0, share)
 
@@ -85,6 +94,11 @@ class Referee:
         demand(self._heeds(visit), "nobody is asked for a caller who has left:", attempt)
         demand(visit.outcome is None, "nobody is asked for a call that has ended:", attempt)
         demand(attempt.target in visit.route.targets, "a call keeps the table it began with:", attempt)
+        alone = not any(one in one.station.out for one in visit.tries)
+        if alone and visit.end == NEVER and visit.begun is None:
+            before = visit.order[: visit.order.index(attempt.target)]
+            passed = [one for one in before if one not in visit.asked_for]
+            demand(not passed, "targets are asked in the order of the table:", attempt, *passed)
         demand(now < visit.end, "nothing is started after the caller's patience:", attempt)
         least = self._least.get((attempt.target.upstream, attempt.target.model, visit.call.stream), 0.0)
         demand(least <= visit.end - now, "nobody is asked who was never quick enough:", attempt, least)
@@ -283,12 +297,19 @@ class Referee:
 
     # ── time moves, a call ends ───────────────────────────────────────────────────────────────────
 
-    def look(self) -> None:
-        """After each step: who lost a race is let go at once."""
+    def look(self, places: Mapping[str, Places]) -> None:
+        """Time has moved: who lost a race was let go, and no free place is kept from those in line."""
         now = self.trace.now()
         if now == self._last_now:
             return
         self._last_now = now
+        for name, station in self.stations.items():
+            room = places[name]
+            if station.limit is not None and (
+                room._used != len(station.out) or (room.waiting and not room.full)
+            ):
+                self.trace.note("a place is taken at once or free:", name, room, *station.out)
+                return
         for visit in self.racing:
             if visit.begun is not None and len(visit.under_way) > 1:
                 self.trace.note("who lost a race is let go at once:", *visit.under_way)

@@ -1,4 +1,4 @@
-"""Hundreds of worlds, each from a seed, in which everything happens that can: every promise holds in all of them."""
+"""Hundreds of worlds out of seeds, where all happens that can: every promise holds in all of them."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.simulation.world import play
 SEEDS = 500
 MANY = 20_000
 ASKED = os.environ.get("FALLTHROUGH_SEED")
-"""Play this one alone: `FALLTHROUGH_SEED=1234 pytest tests/simulation -k promise`."""
+"""Play this one alone: `FALLTHROUGH_SEED=1234 pytest tests/simulation -k every_world`."""
 
 
 @pytest.mark.timeout(300)
@@ -33,13 +33,30 @@ def test_every_promise_holds_in_very_many_worlds():
 def test_a_planted_bug_is_found(plant):
     with plant.in_place():
         for seed in range(SEEDS):
-            try:
-                play(seed, plant.name)
-            except Violation as found:
-                assert f"seed {seed}, step {found.step}: " in str(found)
-                assert f"-m tests.simulation {seed} --plant '{plant.name}'" in str(found)
+            if violation_of(seed, plant.name):
                 return
     pytest.fail(f"{plant.name}: not found in {SEEDS} worlds, so that the simulation proves nothing of it")
+
+
+def violation_of(seed, plant):
+    try:
+        play(seed, plant)
+    except Violation as violation:
+        return violation
+    return None
+
+
+def test_a_violation_names_its_seed_and_step_and_says_how_to_replay_it():
+    (plant,) = [one for one in PLANTS if one.name == "a role passes for content"]
+    with plant.in_place():
+        found, again = (
+            next(filter(None, (violation_of(seed, plant.name) for seed in range(9)))) for _ in "12"
+        )
+    first, *events, last = str(found).splitlines()
+    assert first == f"seed {found.seed}, step {found.step}: {found.promise}"
+    assert "arrives req_" in "".join(events)
+    assert last == f"replay: .venv/bin/python -m tests.simulation {found.seed} --plant '{plant.name}'"
+    assert str(again) == str(found)
 
 
 def test_a_seed_is_the_same_world_whenever_it_is_played():
@@ -70,6 +87,6 @@ def test_worlds_differ_and_hold_everything():
     for needed in (
         "reload taken", "reload refused", "that ends in crash", "that ends in stop", "that ends in rest",
         "hangs up", "spent", "→ half_open", "half_open → closed", "half_open → open", "outrun", "caller_gone",
-        "upstream_broken", "shutdown", "1 left open", "asked to go on", "ledger_unavailable", "upstream_timeout",
+        "upstream_broken", "shutdown", "1 left open", "asked to go on", "ledger_unavailable", "timeout",
     ):  # fmt: skip
         assert any(needed in word for word in words), needed

@@ -17,6 +17,7 @@ class Violation(AssertionError):
 
     def __init__(self, trace: "Trace", promise: str) -> None:
         self.promise = promise
+        self.seed = trace.seed
         self.step = trace.step()
         events = "\n".join(map(line_of, trace.events[-SHOWN:]))
         plant = f" --plant '{trace.plant}'" if trace.plant else ""

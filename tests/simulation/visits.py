@@ -1,4 +1,4 @@
-"""The records of the simulation: one visit for each call, one try for each ticket, one station for each upstream.
+"""The records of the simulation: a visit for each call, a try for each ticket, a station for each upstream.
 
 They hold what really happened, as the world made it happen. The referee judges the story by them, and never
 by what the story says of itself.
@@ -99,6 +99,8 @@ class Visit:
     text: str
     """What a truthful upstream says."""
     tries: list[Try] = field(default_factory=list)
+    asked_for: set[Target] = field(default_factory=set)
+    """Targets of which it was asked whether they may be tried."""
     gone: bool = False
     """The caller has hung up."""
     left_at: float = NEVER
@@ -133,12 +135,17 @@ class Visit:
         return end
 
     @property
+    def order(self) -> list[Target]:
+        """Its targets, the one that the caller prefers first."""
+        return sorted(self.route.targets, key=lambda one: one.upstream != self.call.preferred)
+
+    @property
     def under_way(self) -> list[Try]:
         """Tries whose bodies are open."""
         return [one for one in self.tries if one.open]
 
     def words(self, prefix: str, dice: random.Random) -> list[str]:
-        """What the next upstream asked will say after `prefix`; a whole answer of its own if none can go on."""
+        """What the next upstream says after `prefix`: what is left, or what only it would say."""
         text = self.text
         if not self.mends or dice.random() < 0.15:
             text = text.replace(".0.", f".{len(self.tries)}.")

@@ -1,8 +1,8 @@
-"""One world, played from its seed to its end: lives of the process one after another, and what is left of them.
+"""One world, played from its seed to its end: lives of the process one after another.
 
-A life begins with a table, meets its callers, takes edited tables into force and refuses broken ones, and ends
-in one of three ways: everybody is served and all is healed, it is told to stop, or it crashes. The ledger and
-the upstreams are there before it and after it.
+A life begins with a table, meets its callers, takes edited tables into force and refuses broken ones. It
+ends in one of three ways: everybody is served and all is healed, it is told to stop, or it crashes. The
+ledger and the upstreams are there before it and after it.
 
     play(seed)      the trace, or a `Violation`
 """
@@ -125,7 +125,7 @@ class World:
             return
         if self._loop.steps > STEPS_MAX:
             self.trace.note("a world comes to an end")
-        referee.look()
+        referee.look(house.standing.desk.snapshot.health._places)
         house.look()
 
 
