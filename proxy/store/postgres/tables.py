@@ -20,11 +20,12 @@ from proxy.store.fault import Misuse
 from proxy.store.postgres import sql
 from proxy.store.postgres.cells import Cells, Log, roll_back
 from proxy.store.postgres.database import FAILURES
+from proxy.store.postgres.questions import Questions
 from proxy.store.postgres.reader import numbered
 from proxy.store.postgres.session import Session
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row, values_of
-from proxy.store.tables import Counted, Stand, Touched
+from proxy.store.tables import Asked, Counted, Stand, Touched
 from proxy.table import Unit
 
 INTEGER_MAX = 2**63 - 1
@@ -89,6 +90,7 @@ class PostgresTables:
         self._reserved: Cells[str, bool] = Cells(self._log)
         self._acts: Cells[str, bool] = Cells(self._log)
         self._seen: Cells[str, str | None] = Cells(self._log)
+        self._questions = Questions(self.session, self._log)
         self._rows: list[tuple[Any, ...]] = []
         self._roots: list[tuple[int, bytes]] = []
         self._mark = Mark(self.link)
@@ -102,6 +104,7 @@ class PostgresTables:
         self._read_calls([call for each in touched for call in each.calls])
         claimed = [claim.counter for call in self._calls.values() if call for claim in call.of.claims]
         self._read_counters([*claimed, *(counter for each in touched for counter in each.counters)])
+        self._questions.read(name for each in touched for name in each.questions)
 
     def lock(self) -> None:
         """Wait until nobody else appends, in a transaction that is open."""
@@ -317,6 +320,12 @@ class PostgresTables:
             calls.append(self._calls[call_id])
         return [call for call in calls if call]
 
+    def asked(self, name: bytes) -> Asked | None:
+        return self._questions.find(name)
+
+    def ask(self, name: bytes, asked: Asked | None) -> None:
+        self._questions.put(name, asked)
+
     # -- acts of people, and the way to the server -----------------------------------------------------
 
     def touch(self) -> None:
@@ -343,6 +352,7 @@ class PostgresTables:
         if self._roots:
             self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
         self._flush_alerts()
+        self._questions.flush()
         lent = [(*key, each) for key, each in self._lent.take_changes().items()]
         if lent:
             self.session.execute(sql.LEND, self.epoch, *columns(lent, 3))
