@@ -43,7 +43,7 @@ class ChatCompletions:
 
     async def __call__(self, visit: Visit) -> None:
         gate = self._service.gate
-        task = gate.enter()
+        task = gate.enter(visit.identity.tenant)
         try:
             self._service.twins.tidy()
             key = key_of(visit.request)
