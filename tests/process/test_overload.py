@@ -1,4 +1,4 @@
-"""A proxy with as many calls as its settings allow: the SDK is told when to come again, and finds room then."""
+"""A proxy with as many calls as it may have: the SDK is told when to come again, and finds room then."""
 
 import openai
 import pytest
