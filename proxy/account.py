@@ -11,6 +11,7 @@ from proxy.book import Book, Ending, OpenAttempt
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
 from proxy.ports import Claim, Clock, Granted, Ledger, Observer, Spent
+from proxy.question import Repeated
 
 NOTE_S = 2.0
 """A stream's progress is noted no more often than this: it matters only in a crash."""
@@ -35,7 +36,10 @@ class Account:
         """When the story should next say how far its stream has got (monotonic seconds)."""
 
     async def open(self) -> None:
-        """Hold the caller's scopes and the first target's, or refuse the call with the numbers."""
+        """Hold the caller's scopes and the first target's, or refuse the call with the numbers.
+
+        A call whose key was used before, by whichever process, is refused before anything is held.
+        """
         book = self._book
         mine = book.caller_claims()
         first = book.candidates[0]
@@ -85,7 +89,11 @@ class Account:
         return settled
 
     async def _ask(self, claims: tuple[Claim, ...]) -> Granted | Spent:
-        return self._told(await self._ledger.reserve(self._book.hold(claims)))
+        answer = await self._ledger.reserve(self._book.hold(claims))
+        if isinstance(answer, Repeated):
+            self._book.holding, self._book.claims = False, ()
+            raise answer.refusal()
+        return self._told(answer)
 
     def _told(self, answer: Granted | Spent) -> Granted | Spent:
         for observer in self._observers:

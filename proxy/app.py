@@ -8,6 +8,7 @@ the drain, and a stop that comes twice does not wait.
 import asyncio
 import logging
 import os
+import resource
 import secrets
 import signal
 import time
@@ -45,6 +46,11 @@ from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
 log = logging.getLogger("proxy.app")
+
+CALLS_MAX = 10_000
+"""At once, where the settings say nothing and there are files enough."""
+SPARE_FILES = 64
+"""For the databases, the listeners, idle connections and those who are only told to come again."""
 
 
 class SystemClock:
@@ -153,7 +159,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
-    gate = Gate()
+    gate = Gate(_most_calls(settings.max_calls), metrics.shed)
     metrics.watch_in_flight(lambda: gate.live)
     service = Service(
         answer=standing.answer,
@@ -177,6 +183,16 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _most_calls(wanted: int | None) -> int | None:
+    """How many calls there may be at once; None: as many as come. Each takes a file on either side."""
+    if wanted is not None:
+        return wanted or None
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return CALLS_MAX
+    return max(1, min(CALLS_MAX, (files - SPARE_FILES) // 2))
 
 
 def _for_people(

@@ -270,6 +270,7 @@ class Book:
             self._worst.worst(estimate.input_tokens, estimate.output_tokens),
             claims,
             self.call.consent,
+            self.call.question,
         )
 
     def caller_claims(self) -> tuple[Claim, ...]:
@@ -313,7 +314,7 @@ class Book:
 
     def settle(self, ending: Ending, ended_us: int) -> Settlement:
         """The one resolution of this call."""
-        return Settlement(self.outcome(ending, ended_us), ended_us, self.charges())
+        return Settlement(self.outcome(ending, ended_us), ended_us, self.charges(), self.call.question)
 
     def outcome(self, ending: Ending, ended_us: int) -> Outcome:
         """What observers and the ledger may know."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from proxy.errors import Told
+from proxy.question import Question
 from proxy.table import ReasoningField
 from proxy.usage import Usage
 
@@ -53,6 +54,8 @@ class Call:
     """How long the caller's program bears to get nothing (`x-stainless-read-timeout`), seconds."""
     retries: int = 0
     """How often the caller's program has tried before (`x-stainless-retry-count`)."""
+    question: Question | None = None
+    """What its `idempotency-key` stands for; None: it has none."""
     mends: bool = False
     """Another may have to go on with its stream, so that it is worth knowing at each word how far it got."""
     output_cap: int | None = None

@@ -65,6 +65,7 @@ REFUSALS = _What(
     "Reservations that a limit refused, or would have, were it no shadow.",
     ("unit", "of", "shadow"),
 )
+SHED = _What("fallthrough_shed_calls", "Calls refused unread, because there were too many at once.", ())
 RELOADS = _What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
 
 
@@ -86,6 +87,9 @@ class Metrics:
         )
         self._limits = _Limits(registry, wall_us)
         registry.register(self._reloads)
+        self._shed = _Sums(SHED, wall_us)
+        self._shed.add((), 0)
+        registry.register(self._shed)
         self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
@@ -95,6 +99,10 @@ class Metrics:
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
         self._reloads.add(("taken" if taken else "refused",))
+
+    def shed(self) -> None:
+        """A call was turned away at the gate."""
+        self._shed.add(())
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
+from proxy.question import Question, Repeated
 from proxy.table import Unit, Upstream
 from proxy.usage import Usage
 
@@ -41,8 +42,7 @@ class Dice(Protocol):
 class Caller(Protocol):
     """The way back to whoever called.
 
-    Hang-up: the adapter turns `gone` true and cancels the task that runs the story, so that every
-    await of it is interrupted, in every phase.
+    Hang-up: the adapter turns `gone` true and cancels the task that runs the story, whatever it awaits.
     """
 
     @property
@@ -104,8 +104,7 @@ class Upstreams(Protocol):
     ) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """POST `request`; leaving the context before the body ended closes the connection at once.
 
-        Raises `UpstreamLost` on entry if no status came. Enforces only `timeouts.connect_s`; the
-        later phases are the story's.
+        Raises `UpstreamLost` if no status came. Enforces only `timeouts.connect_s`; the rest is the story's.
         """
         ...
 
@@ -121,8 +120,7 @@ class Claim:
     scope: str
     """The counter's stable name, such as `tenant=acme/tokens/day`."""
     window: int
-    """Start of the window, Unix seconds UTC; fixed when reserved, settled in the same window. Calls at
-    once have no window: 0, like its end."""
+    """Start of the window, Unix seconds UTC; settled in the one it was reserved in. Calls at once: 0."""
     window_end: int
     unit: Unit
     amount: int
@@ -132,7 +130,7 @@ class Claim:
     upstream: str | None = None
     """Set for a limit of an upstream: spent, that upstream is skipped."""
     shadow: bool = False
-    """Held whether there is room or not; its counter is told apart by `SHADOW` at the end of its name."""
+    """Held whether there is room or not; `SHADOW` ends the name of its counter."""
 
     @property
     def counter(self) -> tuple[str, int]:
@@ -156,6 +154,8 @@ class Hold:
     claims: tuple[Claim, ...]
     consent: bool | None = None
     """What the caller said of the end person's consent."""
+    question: Question | None = None
+    """To be asked once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +209,7 @@ class Settlement:
     ended_us: int
     charges: tuple[Charge, ...]
     """One for each claim held; zero for what was not used."""
+    question: Question | None = None  # of the hold; a release lets it be asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,7 @@ class Alert:
 class Ledger(Protocol):
     """Two-phase, durable, append-only. What is awaited has been flushed to disk."""
 
-    async def reserve(self, hold: Hold) -> Granted | Spent:
+    async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
         """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
         ...
 

@@ -65,6 +65,7 @@ def settings(draft: Draft) -> Settings:
         ledger=part.ledger,
         auth=part.auth,
         drain_s=part.drain,
+        max_calls=part.max_calls,
         simulator=part.simulator,
     )
 

@@ -25,6 +25,7 @@ SETTINGS: Mapping[str, str] = {
     "simulator": "FALLTHROUGH_SIMULATOR",
     "auth": "FALLTHROUGH_AUTH",
     "drain": "FALLTHROUGH_DRAIN",
+    "max_calls": "FALLTHROUGH_MAX_CALLS",
 }
 """Each key of `settings`, and its variable."""
 

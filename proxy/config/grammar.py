@@ -64,6 +64,8 @@ class SettingsPart(Part):
     """Who may call: holders of a key, or anybody (none: only where `listen` is loopback or unix)."""
     drain: Duration = 30.0
     """How long running calls may finish after SIGTERM."""
+    max_calls: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
+    """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 

@@ -51,5 +51,7 @@ class Settings:
     auth: Literal["keys", "none"] = "keys"
     drain_s: float = 30.0
     """How long calls may go on after SIGTERM."""
+    max_calls: int | None = None
+    """How many there may be at once; 0: no bound; None: what the process can bear (`app.py`)."""
     simulator: Literal["off", "auto"] = "off"
     """`auto`: a route without an upstream gets a simulated one."""

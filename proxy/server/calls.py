@@ -15,8 +15,9 @@ from typing import Any
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.ports import Keys
+from proxy.question import Question
 from proxy.server.caller import Stream, Whole
-from proxy.server.idempotency import Question, key_of, question
+from proxy.server.idempotency import key_of, question
 from proxy.server.measured import Measured
 from proxy.server.request import Request
 from proxy.server.shapes import identified
@@ -42,7 +43,7 @@ class ChatCompletions:
 
     async def __call__(self, visit: Visit) -> None:
         gate = self._service.gate
-        task = gate.enter()
+        task = gate.enter(visit.identity.tenant)
         try:
             self._service.twins.tidy()
             key = key_of(visit.request)
@@ -67,6 +68,7 @@ class ChatCompletions:
         kind = Stream if call.stream else Measured
         way = kind(visit.line, visit.request, identified(visit.id, visit.echo))
         asked = await _question(call, key)
+        call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
 
     async def _call(self, visit: Visit) -> Call:

@@ -1,10 +1,14 @@
 """The gate: who is inside, and whether anyone may still come in.
 
-`calls.py` enters it for each call; `listeners.py` closes it at shutdown. It counts tasks and knows
-neither HTTP nor the story: a call that outlives the drain is cancelled, and ends itself.
+`calls.py` enters it for each call, before one byte of the body is read; `listeners.py` closes it at
+shutdown. It counts tasks and knows neither HTTP nor the story: a call that outlives the drain is
+cancelled, and ends itself. Full, it turns newcomers away at once, which costs next to nothing: a call
+that is let in and cannot be served costs its body, its parse and a place at an upstream.
 """
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 
 from proxy.errors import unavailable
 
@@ -12,11 +16,24 @@ LAST_WORDS_S = 5.0
 """How long cancelled calls may take to settle and to say goodbye."""
 
 
-class Gate:
-    """Live calls, and whether new ones are let in."""
+CROWDED = 0.75
+"""From this part of its places on, the gate lets nobody in who has an equal share of them already."""
+BACK_S = 1.0
+"""When a newcomer who was turned away should come again: many calls are over by then."""
 
-    def __init__(self) -> None:
-        self._inside: set[asyncio.Task[object]] = set()
+
+def _unheard() -> None:
+    """Nobody counts those who are turned away."""
+
+
+class Gate:
+    """Live calls, and whether new ones are let in: at most so many at once, or all who come."""
+
+    def __init__(self, most: int | None = None, shed: Callable[[], None] = _unheard) -> None:
+        self._most = most
+        self._shed = shed
+        self._inside: dict[asyncio.Task[object], str] = {}
+        self._tenants: Counter[str] = Counter()
         self._closed = False
         self._cut = False
         self._quiet = asyncio.Event()
@@ -36,19 +53,26 @@ class Gate:
         """Calls inside."""
         return len(self._inside)
 
-    def enter(self) -> asyncio.Task[object]:
-        """Let this task in, until it says `leave`. Raises `Refused` once the gate is closed."""
+    def enter(self, tenant: str) -> asyncio.Task[object]:
+        """Let this task in, until it says `leave`. Raises `Refused` where the gate is closed or full."""
         if self._closed:
             raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
+        if self._most is not None and not self._has_room(tenant, self._most):
+            self._shed()
+            raise unavailable("The proxy has too many calls just now.", "overloaded", retry_after_s=BACK_S)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("the gate counts tasks")
-        self._inside.add(task)
+        self._inside[task] = tenant
+        self._tenants[tenant] += 1
         return task
 
     def leave(self, task: asyncio.Task[object]) -> None:
         """The task that was let in is done."""
-        self._inside.discard(task)
+        tenant = self._inside.pop(task)
+        self._tenants[tenant] -= 1
+        if not self._tenants[tenant]:
+            del self._tenants[tenant]
         if self._closed:
             self._hush()
 
@@ -75,6 +99,16 @@ class Gate:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=LAST_WORDS_S)
+
+    def _has_room(self, tenant: str, most: int) -> bool:
+        """Whether one more call of `tenant` may come in. Crowded, nobody gets more than an equal share."""
+        live = len(self._inside)
+        if live >= most:
+            return False
+        if live < most * CROWDED:
+            return True
+        own = self._tenants.get(tenant, 0)
+        return own * (len(self._tenants) + (own == 0)) < most
 
     def _hush(self) -> None:
         if not self._inside:

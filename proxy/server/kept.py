@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from proxy.call import Identity
 from proxy.ports import Clock
-from proxy.server.idempotency import Question, conflict, reused
+from proxy.question import Question, conflict, reused
 from proxy.server.replay import Replay
 
 

@@ -21,8 +21,8 @@ from typing import Protocol
 from proxy.call import Call, Identity
 from proxy.errors import Failure
 from proxy.ports import Caller, Clock
+from proxy.question import Question, conflict, reused
 from proxy.server.bills import Bills
-from proxy.server.idempotency import Question, conflict, reused
 from proxy.server.kept import Bounds, Kept
 from proxy.server.replay import End, FellBehind, Reader, Replay
 

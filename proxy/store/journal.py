@@ -11,12 +11,13 @@ import orjson
 
 from proxy.call import Identity
 from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
+from proxy.question import Question, Repeated
 from proxy.store import entries
 from proxy.store.entries import Entry
 from proxy.store.fault import Misuse
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row
-from proxy.store.tables import Counted, Tables
+from proxy.store.tables import ASKED_US, Asked, Counted, Tables
 from proxy.usage import Usage
 
 CRASH_RESULT = "crash_settled"
@@ -25,7 +26,7 @@ DENIED_RESULT = "ledger_unavailable"
 AMOUNT_MAX = 2**53
 """Charges saturate here, so that no sum of them can leave 64 bits."""
 
-Result = Granted | Spent | None
+Result = Granted | Spent | Repeated | None
 """Of a request that was carried out: granted, refused; None where there was nothing to ask."""
 
 Answer = Result | Exception
@@ -61,14 +62,21 @@ class Journal:
         self.tables.keep()
         return answer
 
-    def reserve(self, hold: Hold) -> Granted | Spent:
-        """Hold every claim or none."""
+    def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
+        """Hold every claim or none; nothing where its question was asked before."""
+        if hold.question is not None:
+            known = self.tables.asked(hold.question.name)
+            if known is not None and known.at_us > hold.at_us - ASKED_US:
+                return Repeated(known.digest == hold.question.digest)
         row = _reserving(hold)
         taken = self._take(hold.claims)
         if isinstance(taken, Spent):
             self._tell_refusal(taken, row)
             return taken
         self.tables.open(row, self.tables.append(row).seq)
+        if hold.question is not None:
+            asked = Asked(hold.question.digest, hold.call_id, hold.at_us)
+            self.tables.ask(hold.question.name, asked)
         self._tell_shadows(taken, row)
         return taken
 
@@ -134,13 +142,16 @@ class Journal:
             attempts=entries.dump_attempts(outcome.attempts),
         )
         self._resolve(held, row, charged)
+        if kind == "release":
+            self._free(settlement.question, outcome.call_id)
 
-    def void(self, call_id: str, at_us: int) -> None:
+    def void(self, hold: Hold) -> None:
         """Free a reservation whose caller was told 503, should it have reached the disk after all."""
-        held = self.tables.find(call_id)
+        held = self.tables.find(hold.call_id)
         if held is not None:
-            row = Row("release", at_us, call_id, held.identity, held.model, "[]", Usage(), 0, DENIED_RESULT)
-            self._resolve(held, row, {})
+            row = Row("release", hold.at_us, hold.call_id, held.identity, held.model, "[]", Usage(), 0)
+            self._resolve(held, replace(row, result=DENIED_RESULT), {})
+            self._free(hold.question, hold.call_id)
 
     def expire(self, at_us: int) -> int:
         """Settle what dead processes left open, before anything new is admitted; how many there were.
@@ -190,6 +201,13 @@ class Journal:
     def forget(self) -> None:
         """The transaction was undone, and what it said of alerts with it."""
         self.alerts.clear()
+
+    def _free(self, question: Question | None, call_id: str) -> None:
+        """Nothing can have been spent on a question: it may be asked anew."""
+        if question is not None:
+            known = self.tables.asked(question.name)
+            if known is not None and known.call_id == call_id:
+                self.tables.ask(question.name, None)
 
     def _take(self, claims: tuple[Claim, ...]) -> Granted | Spent:
         balances: list[Balance] = []

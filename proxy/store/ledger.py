@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 from proxy.errors import Refused
 from proxy.place import Database, Place
 from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
+from proxy.question import Question, Repeated
 from proxy.store import acts, retention
 from proxy.store.backing import Backing, Lending
 from proxy.store.fault import StoreRefused
@@ -44,8 +45,8 @@ class DurableLedger:
         """Why nothing can be reserved just now, or None; for readiness."""
         return self._writer.trouble
 
-    async def reserve(self, hold: Hold) -> Granted | Spent:
-        """Hold every claim or none.
+    async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
+        """Hold every claim or none; nothing where its question was asked before.
 
         Queued before the first suspension. If the awaiter is cancelled the reservation may still be
         granted: `release` it all the same, which queues behind and is harmless if it was refused.
@@ -53,7 +54,7 @@ class DurableLedger:
         if self._lending is not None:
             return await self._share(hold, self._lending)
         answer = self._ask(hold, lambda journal: journal.reserve(hold))
-        return await cast(Awaitable[Granted | Spent], answer)
+        return await cast(Awaitable[Granted | Spent | Repeated], answer)
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         """Add claims to an open reservation, all or none."""
@@ -109,12 +110,15 @@ class DurableLedger:
             raise Declined(str(refused)) from refused
         return done[-1]  # tried more than once if the disk refused: the last counts
 
-    async def _share(self, hold: Hold, lending: Lending) -> Granted | Spent:
-        """Reserve where others do: from what was borrowed, or by asking and perhaps borrowing."""
+    async def _share(self, hold: Hold, lending: Lending) -> Granted | Spent | Repeated:
+        """Reserve where others do: from what was borrowed, or by asking and perhaps borrowing.
+
+        Whether a question was asked before, only the database knows.
+        """
         idle = lending.returning()
         if idle is not None:
             self._writer.submit(idle, None)
-        granted = lending.spend(hold) if self.trouble is None else None
+        granted = lending.spend(hold) if self.trouble is None and hold.question is None else None
         if granted is not None:
             recorded = self._writer.submit(lending.recording(hold), None, _touched(hold.call_id, hold.claims))
             return replace(granted, durable=cast(Awaitable[None], recorded))
@@ -126,23 +130,24 @@ class DurableLedger:
             raise
         answer.add_done_callback(asking.done)
         # Shielded, so that what was borrowed meanwhile is known here whether or not the caller stays.
-        return await cast(Awaitable[Granted | Spent], asyncio.shield(answer))
+        return await cast(Awaitable[Granted | Spent | Repeated], asyncio.shield(answer))
 
     def _ask(self, hold: Hold, work: Work) -> asyncio.Future[Result]:
         return self._writer.submit(
             work,
-            void=lambda journal: journal.void(hold.call_id, hold.at_us),
-            touched=_touched(hold.call_id, hold.claims),
+            void=lambda journal: journal.void(hold),
+            touched=_touched(hold.call_id, hold.claims, hold.question),
         )
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
-        touched = Touched((settlement.outcome.call_id,))
+        touched = _touched(settlement.outcome.call_id, (), settlement.question)
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), None, touched)
         return cast(Awaitable[None], settled)
 
 
-def _touched(call_id: str, claims: tuple[Claim, ...]) -> Touched:
-    return Touched((call_id,), tuple(claim.counter for claim in claims))
+def _touched(call_id: str, claims: tuple[Claim, ...], question: Question | None = None) -> Touched:
+    names = () if question is None else (question.name,)
+    return Touched((call_id,), tuple(claim.counter for claim in claims), names)
 
 
 @asynccontextmanager

@@ -28,12 +28,29 @@ class Stand(NamedTuple):
     """JSON, as last claimed with."""
 
 
+ASKED_US = 24 * 3600 * 1_000_000
+"""How long a question is remembered."""
+
+TIDIED = 8
+"""How many questions that are too old are forgotten for each that is asked: they can never pile up."""
+
+
+class Asked(NamedTuple):
+    """The call that was made for a question."""
+
+    digest: bytes
+    call_id: str
+    at_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What a request will ask the tables for, so that a distant store can read it for a whole batch."""
 
     calls: tuple[str, ...] = ()
     counters: tuple[Counted, ...] = ()
+    questions: tuple[bytes, ...] = ()
+    """By name."""
 
 
 class Tables(Protocol):
@@ -118,6 +135,14 @@ class Tables(Protocol):
 
     def close(self, call_id: str) -> None:
         """It is resolved."""
+        ...
+
+    def asked(self, name: bytes) -> Asked | None:
+        """The call that was made for the question of this name, however old."""
+        ...
+
+    def ask(self, name: bytes, asked: Asked | None) -> None:
+        """A call is made for a question, or came to nothing. Forgets a few that are too old."""
         ...
 
     def touch(self) -> None:

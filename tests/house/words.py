@@ -14,6 +14,7 @@ MODULES = (
     "proxy/__init__.py",
     "proxy/errors.py",
     "proxy/usage.py",
+    "proxy/question.py",
     "proxy/table.py",
     "proxy/call.py",
     "proxy/ports.py",

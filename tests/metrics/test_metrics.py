@@ -96,6 +96,13 @@ def test_attempts_breakers_and_alerts_are_counted():
     assert b"acme" not in metrics.render()
 
 
+def test_calls_turned_away_are_counted_from_nothing():
+    metrics = Metrics(known, wall_us)
+    assert value(metrics, "shed_calls_total") == 0
+    metrics.shed()
+    assert value(metrics, "shed_calls_total") == 1
+
+
 def test_calls_in_flight_are_asked_for_at_each_scrape():
     metrics, live = Metrics(known, wall_us), [3, 4]
     metrics.watch_in_flight(lambda: live.pop(0))

@@ -7,8 +7,8 @@ for. Undone is what a request changed, by a log of what was there before.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import orjson
 
@@ -20,56 +20,18 @@ from proxy.store.fault import Misuse
 from proxy.store.postgres import sql
 from proxy.store.postgres.cells import Cells, Log, roll_back
 from proxy.store.postgres.database import FAILURES
+from proxy.store.postgres.questions import Questions
 from proxy.store.postgres.reader import numbered
+from proxy.store.postgres.records import FENCED, Counter, Fenced, Mark, Opened, Spoilt
 from proxy.store.postgres.session import Session
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row, values_of
-from proxy.store.tables import Counted, Stand, Touched
+from proxy.store.tables import Asked, Counted, Stand, Touched
 from proxy.table import Unit
 
 INTEGER_MAX = 2**63 - 1
 NUL = "\0"
-FENCED = "this replica was not heard of for too long, and others took over"
 ACTS = ("erase", "reset", "prune")
-
-
-class Fenced(Exception):
-    """Others took this replica for dead, and settled what it had open."""
-
-
-class Spoilt(Exception):
-    """A transaction holds what may not stay, and cannot be rid of it but as a whole."""
-
-
-class Counter(NamedTuple):
-    """A row of `balances`, without its key."""
-
-    window_end: int
-    unit: str
-    used: int
-    held: int
-    ceiling: int
-    marks: str
-
-
-class Opened(NamedTuple):
-    """A row of `open_calls`, with what its reservation says."""
-
-    epoch: int
-    seq: int
-    claims: str
-    seen: str | None
-    of: Reservation
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where a request began."""
-
-    link: Link
-    changes: int = 0
-    rows: int = 0
-    roots: int = 0
 
 
 class PostgresTables:
@@ -95,6 +57,7 @@ class PostgresTables:
         self._reserved: Cells[str, bool] = Cells(self._log)
         self._acts: Cells[str, bool] = Cells(self._log)
         self._seen: Cells[str, str | None] = Cells(self._log)
+        self._questions = Questions(self.session, self._log)
         self._rows: list[tuple[Any, ...]] = []
         self._roots: list[tuple[int, bytes]] = []
         self._mark = Mark(self.link)
@@ -108,6 +71,7 @@ class PostgresTables:
         self._read_calls([call for each in touched for call in each.calls])
         claimed = [claim.counter for call in self._calls.values() if call for claim in call.of.claims]
         self._read_counters([*claimed, *(counter for each in touched for counter in each.counters)])
+        self._questions.read(name for each in touched for name in each.questions)
 
     def lock(self) -> None:
         """Wait until nobody else appends, in a transaction that is open."""
@@ -328,6 +292,12 @@ class PostgresTables:
             calls.append(self._calls[call_id])
         return [call for call in calls if call]
 
+    def asked(self, name: bytes) -> Asked | None:
+        return self._questions.find(name)
+
+    def ask(self, name: bytes, asked: Asked | None) -> None:
+        self._questions.put(name, asked)
+
     # -- acts of people, and the way to the server -----------------------------------------------------
 
     def touch(self) -> None:
@@ -360,6 +330,7 @@ class PostgresTables:
         if self._roots:
             self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
         self._flush_alerts()
+        self._questions.flush()
         lent = [(*key, each) for key, each in self._lent.take_changes().items()]
         if lent:
             self.session.execute(sql.LEND, self.epoch, *columns(lent, 3))

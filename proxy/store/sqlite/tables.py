@@ -11,7 +11,7 @@ from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, leaf, segmen
 from proxy.store.fault import Misuse
 from proxy.store.reservation import OPEN, Reservation, read
 from proxy.store.rows import Row, values_of
-from proxy.store.tables import Counted, Stand
+from proxy.store.tables import ASKED_US, TIDIED, Asked, Counted, Stand
 from proxy.table import Unit
 
 _NAMES = ", ".join((*COLUMNS, "prev", "hash"))
@@ -49,6 +49,12 @@ NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'pr
 
 OPENED = "INSERT INTO open_calls (call_id, epoch, seq, claims) VALUES (?, ?, ?, ?)"
 
+ASKED = "SELECT digest, call_id, at_us FROM questions WHERE name = ?"
+
+TIDY = f"""
+DELETE FROM questions
+WHERE name IN (SELECT name FROM questions WHERE at_us <= ? ORDER BY at_us LIMIT {TIDIED})
+"""  # noqa: S608 - our own number
 
 TOLD_MAX = 10_000
 
@@ -166,6 +172,17 @@ class SqliteTables:
 
     def close(self, call_id: str) -> None:
         self.connection.execute("DELETE FROM open_calls WHERE call_id = ?", (call_id,))
+
+    def asked(self, name: bytes) -> Asked | None:
+        found = self.connection.execute(ASKED, (name,)).fetchone()
+        return None if found is None else Asked(*found)
+
+    def ask(self, name: bytes, asked: Asked | None) -> None:
+        if asked is None:
+            self.connection.execute("DELETE FROM questions WHERE name = ?", (name,))
+            return
+        self.connection.execute("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", (name, *asked))
+        self.connection.execute(TIDY, (asked.at_us - ASKED_US,))
 
     def touch(self) -> None:
         self.connection.execute("UPDATE state SET epoch = epoch")
