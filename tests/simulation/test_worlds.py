@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.simulation.planted import PLANTS
 from tests.simulation.trace import Violation
 from tests.simulation.world import play
 
+ROOT = Path(__file__).parents[2]
 SEEDS = 500
 MANY = 20_000
 ASKED = os.environ.get("FALLTHROUGH_SEED")
@@ -71,6 +73,7 @@ def test_a_seed_is_the_same_world_in_every_process():
     told = {
         subprocess.run(
             [sys.executable, "-m", "tests.simulation", "0", "9", "--digest"],
+            cwd=ROOT,
             env={**os.environ, "PYTHONHASHSEED": hashes},
             capture_output=True,
             check=True,
