@@ -5,6 +5,7 @@ nothing can ever run again raises instead of hanging: a lost wake-up is a failur
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -35,6 +36,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             if not due:
                 raise Deadlock("nothing can ever run again")
             self._now = max(self._now, min(due))
+        # A timer fires at its time and never a moment before: two tasks that wait for the next moment would
+        # otherwise wake each other for ever in this one.
+        self._clock_resolution = math.ulp(self._now)
         super()._run_once()
 
 
