@@ -62,7 +62,9 @@ class Referee:
         kept: dict[str, Station] = {}
         for name, rule in rules.items():
             station = kept[name] = self.stations.get(name) or Station(name, rule, None)
-            station.rules, station.limit = rule, streams.get(name)
+            station.rules = rule
+            if station.limit != streams.get(name):
+                station.limit, station.limited = streams.get(name), self.trace.now()
         self.stations = kept
         return dict(kept)
 
@@ -126,7 +128,7 @@ class Referee:
 
     def _has_room(self, attempt: Try) -> None:
         demand, station = self.trace.demand, attempt.station
-        if station.limit is not None:
+        if station.limit is not None and self.trace.now() > station.limited:
             demand(len(station.out) < station.limit, "no more at once than it bears:", attempt, station.limit)
         if attempt.last:
             station.allowance += 1.0

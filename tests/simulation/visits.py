@@ -37,6 +37,8 @@ class Station:
     name: str
     rules: BreakerRules
     limit: int | None
+    limited: float = -NEVER
+    """When that limit came into force: in that moment a place may still be taken that was granted before."""
     state: str = "closed"
     turns: int = 0
     """How often the breaker has changed."""
