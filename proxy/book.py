@@ -70,6 +70,8 @@ class OpenAttempt:
     reader: Reader | None = None
     sent: Sent | None = None
     """What the caller has, or will have if this attempt wins, where that is kept."""
+    outrun: bool = False
+    """Whether another has been chosen meanwhile."""
     usage: Usage | None = None
     """Of a whole answer."""
     signal: Signal | None = None

@@ -134,7 +134,7 @@ class _Story:
     def settle(self, ending: Ending) -> Awaitable[None] | None:
         """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         for attempt in self._open.values():  # cut short: note how far it had got
-            self._note(attempt, ending.result)
+            self._note(attempt, "outrun" if attempt.outrun else ending.result)
         self._plan.on(CallerGone(), self._desk.clock.mono())
         self._announce()
         return self.account.close(ending)
@@ -313,6 +313,8 @@ class _Story:
         self.begun = True
         if self._race is not None:
             self._race.won()
+            for each in self._open.values():
+                each.outrun = each is not attempt
         self._book.sent = attempt.sent
         first = self._spoke(attempt)
         self._book.answered = attempt.candidate

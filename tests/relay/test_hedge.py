@@ -213,6 +213,25 @@ def test_a_caller_who_hangs_up_in_any_phase_leaves_nothing_behind(when):
     assert at.snapshot.health.troubles(when) == {}
 
 
+def test_who_was_overtaken_is_called_so_even_if_the_caller_leaves_in_the_same_moment():
+    class Hasty(RecordingCaller):
+        async def start(self, status, headers):
+            await super().start(status, headers)
+            self.gone = True
+            self.story.cancel()
+
+    async def story():
+        at, caller = (
+            desk(table("a", "b", hedge_s=3.0), ScriptedUpstreams(a=[SILENT], b=[stream("fine")])),
+            Hasty(),
+        )
+        async with asyncio.TaskGroup() as group:
+            caller.story = group.create_task(answer(at, caller, call()))
+        return at
+
+    assert tried(play(story())) == [("a", "outrun"), ("b", "ok")]
+
+
 def test_a_winner_that_breaks_is_mended_by_the_one_that_was_called_off():
     vllm = [SILENT, stream(" far")]
     upstreams = ScriptedUpstreams(
