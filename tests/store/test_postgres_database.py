@@ -10,6 +10,8 @@ from proxy.store import StoreRefused
 from proxy.store.postgres.database import KEYS, LEDGER, connect, prepare
 from proxy.store.postgres.session import Session
 
+SETTINGS = ("default_transaction_isolation", "statement_timeout", "synchronous_commit")
+
 
 async def test_tables_are_made_once_however_many_replicas_start_at_once(database):
     await asyncio.gather(*(prepare(database) for _ in range(4)))
@@ -35,6 +37,25 @@ async def test_a_server_that_is_not_there_is_refused_and_its_password_is_not_tol
     ) as caught:
         await prepare(away)
     assert "hunter" not in str(caught.value) + repr(away)
+
+
+async def test_what_the_database_is_set_to_by_default_changes_nothing_here(database):
+    await prepare(database)
+    connection = await connect(database, LEDGER)
+    name = await connection.fetchval("SELECT current_database()")
+    for setting in ("default_transaction_isolation = 'serializable'", "statement_timeout = '1ms'"):
+        await connection.execute(f"ALTER DATABASE {name} SET {setting}")
+    await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    await connection.close()
+    connection = await connect(database, LEDGER)
+    told = [await connection.fetchval(f"SHOW {name}") for name in SETTINGS]
+    await connection.close()
+    assert told == ["read committed", "0", "on"]
+
+
+def test_of_an_address_only_what_holds_no_secret_is_shown():
+    url = "postgresql://me:hunter1@h/d?host=a&sslmode=require&sslpassword=hunter2&passfile=x&password=hunter3"
+    assert str(Database(url)) == "postgresql://me@h/d?host=a&sslmode=require"
 
 
 async def test_another_encoding_is_refused(postgres):

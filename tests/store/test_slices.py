@@ -11,6 +11,7 @@ from proxy.ports import Claim, Granted, Spent
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.postgres.database import LEDGER, connect
+from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.slices import HOT_A_SECOND, IDLE_S, Slice, Slices, size_of
 from proxy.store.writer import Pace
 from proxy.table import Unit
@@ -122,6 +123,43 @@ def test_calls_at_once_are_never_hot():
     assert [slices.hot((calls,), (), 1.0) for _ in range(HOT_A_SECOND * 2)][-1] == ()
 
 
+class Counting:
+    """Tables that say what was done to slices."""
+
+    def __init__(self):
+        self.epoch, self.done = 1, []
+
+    def look(self, counter):
+        return 0, 0
+
+    def borrow(self, counter, amount):
+        self.done.append("borrow")
+        return True
+
+    def give_back(self, counter):
+        self.done.append("give back")
+
+
+class Granting:
+    """A journal with room for everything."""
+
+    def reserve(self, hold):
+        return Granted(())
+
+
+@pytest.mark.parametrize(("life", "done"), [(1, ["borrow"]), (2, [])])
+def test_what_is_asked_in_one_life_touches_no_slice_of_the_next(life, done):
+    tables = Counting()
+    lending = Lending(tables, lambda: True, StillClock())
+    wanted = hold("c1", claim(10, CEILING))
+    for _ in range(HOT_A_SECOND - 1):
+        lending.asking(wanted)
+    asking = lending.asking(wanted)
+    tables.epoch = life
+    asking.work(Granting())
+    assert tables.done == done
+
+
 # -- with a server ---------------------------------------------------------------------------------------
 
 
@@ -196,6 +234,16 @@ async def test_a_slice_that_lies_idle_goes_back(store):
         clock.now_us += int(IDLE_S * 1e6)
         await until(lambda: store.query("SELECT coalesce(sum(amount), 0) FROM slices") == [(0,)])
         assert isinstance(await ledger.reserve(hold("c1", claim(CEILING, CEILING))), Granted)
+        await ledger.release(settlement("c1"))
+
+
+async def test_a_slice_that_lies_idle_goes_back_while_others_are_asked_for(store):
+    clock = StillClock()
+    async with replica(store, clock, replace(PACE, idle_s=3600)) as ledger:
+        await heated(ledger)
+        clock.now_us += int(IDLE_S * 1e6)
+        assert isinstance(await ledger.reserve(hold("c1", claim(1, 10, scope="another"))), Granted)
+        assert store.query("SELECT coalesce(sum(amount), 0) FROM slices") == [(0,)]
         await ledger.release(settlement("c1"))
 
 
