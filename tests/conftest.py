@@ -3,18 +3,21 @@
 import pytest
 
 from proxy.place import Database
-from tests.kit.postgres import Server, programs
+from tests.kit.postgres import Server, running
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Server:
     """A PostgreSQL server of the run's own; without one on this machine the test is skipped and says so."""
-    found = programs()
-    if found is None:
-        pytest.skip("no PostgreSQL server is installed here (initdb, postgres)")
-    server = Server.made(found)
-    yield server
-    server.remove()
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def server() -> Server:
+    """A PostgreSQL server of the test's own, which it may stop."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

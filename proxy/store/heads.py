@@ -1,9 +1,9 @@
 """Heads: how long the ledger was, and the hash it ended on, told where a thief of the ledger is not.
 
 A chain alone does not show that it was cut short, rewritten from some row on, or put back to
-yesterday's: a head from before does. Each is a line of JSON in a file beside the ledger and a line
-in the log, signed with a key that stays in `keys.db` (`seal.py`): who checks one cannot make one.
-`anchor.py` decides when; `verify.py` reads them all. Nothing here reads or writes the ledger.
+yesterday's: a head from before does. Each is a line of JSON in a file beside the ledger (in PostgreSQL, in
+the table `heads`) and a line in the log, signed with a key that stays where caller keys are (`seal.py`): who
+checks one cannot make one. `anchor.py` decides when; `verify.py` reads them all.
 """
 
 import os

@@ -10,11 +10,14 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from proxy.place import Database
 
@@ -104,3 +107,17 @@ class Server:
             )
             said.seek(0)
             assert done.returncode == 0, said.read().decode()
+
+
+@contextmanager
+def running() -> Iterator[Server]:
+    """A server for as long as it is needed; where none is installed the test is skipped, but never in CI."""
+    found = programs()
+    if found is None:
+        give_up = pytest.fail if os.environ.get("CI", "").lower() in {"1", "true"} else pytest.skip
+        give_up("no PostgreSQL server is installed here (initdb, postgres)")
+    server = Server.made(found)
+    try:
+        yield server
+    finally:
+        server.remove()

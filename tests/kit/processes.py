@@ -191,3 +191,13 @@ def calls(built: House, number: int = 50) -> list[dict]:
     """The last calls in the ledger, newest first, as `fallthrough usage` tells them."""
     words = ("usage", "--calls", str(number), "--json", "--config", str(built.config))
     return json.loads(built.run(*words))["calls"]
+
+
+def eventually(found, seconds: float = READY_S):
+    """What `found` gives once it gives something; processes of their own are polled, with an end."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if answer := found():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("it never happened")

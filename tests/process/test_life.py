@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import apsw
@@ -14,7 +13,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.kit.processes import House, calls, fallthrough, free_ports, house
+from tests.kit.processes import House, calls, eventually, fallthrough, free_ports, house
 
 ASK = [{"role": "user", "content": "a prompt that nobody may find again: xylophone-4711"}]
 ROOT = Path(__file__).parents[2]
@@ -29,16 +28,6 @@ def client():
             return stack.enter_context(OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0))
 
         yield make
-
-
-def eventually(found, seconds: float = 10.0):
-    """Ask until there is an answer; the end is a failure, not a pass."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 
 import apsw
@@ -18,7 +17,7 @@ from proxy.store import open_keys
 from proxy.store.keys import read_public_key
 from proxy.store.subjects import DIGITS, digest_of
 from tests.kit.killed import run_killed
-from tests.kit.processes import TABLE, calls, house
+from tests.kit.processes import TABLE, calls, eventually, house
 from tests.kit.second import second_verifier
 from tests.store.making import StillClock
 from tests.store.stores import SqliteStore
@@ -26,15 +25,6 @@ from tests.store.stores import SqliteStore
 ASK = [{"role": "user", "content": "hello"}]
 ALICE, BOB = "alice-4711@example.org", "bob-0815@example.org"
 LIMITS = "\nlimits:\n  - {per: tenant, requests: 1000, every: month}\n"
-
-
-def eventually(found, seconds: float = 10.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import aiohttp
 import pytest
 
 from proxy.store.postgres.database import LEDGER, connect
-from tests.kit.processes import TABLE, House
+from tests.kit.processes import TABLE, House, eventually
 from tests.kit.second import address, second_verifier
-from tests.process.test_replicas import eventually, query
+from tests.process.test_replicas import query
 from tests.store.watched import most
 
 CALLERS, PROXIES = 64, 4

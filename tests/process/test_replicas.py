@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from openai import AuthenticationError, OpenAI
@@ -15,21 +14,12 @@ from proxy.store import open_keys
 from proxy.store.postgres.database import KEYS, connect
 from proxy.store.subjects import pseudonym_of
 from tests.kit.killed import run_killed
-from tests.kit.processes import TABLE, house
+from tests.kit.processes import TABLE, eventually, house
 from tests.store.making import StillClock
 from tests.store.replicas import ALICE, BOB, SUBJECTS
 from tests.store.stores import PostgresStore
 
 ASK = [{"role": "user", "content": "hello"}]
-
-
-def eventually(found, seconds: float = 20.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture

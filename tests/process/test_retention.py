@@ -13,9 +13,9 @@ import pytest
 from proxy.store import heads, open_keys
 from proxy.store.keys import read_public_key
 from tests.kit.killed import run_killed
-from tests.kit.processes import house
+from tests.kit.processes import eventually, house
 from tests.kit.second import second_verifier
-from tests.process.test_people import eventually, query, whole
+from tests.process.test_people import query, whole
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 

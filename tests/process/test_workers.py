@@ -9,26 +9,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from proxy.store.postgres.database import LEDGER, connect
-from tests.kit.processes import TABLE, House, fallthrough, house
+from tests.kit.processes import TABLE, House, eventually, fallthrough, house
 from tests.store.stores import PostgresStore
 
 WORKERS = 3
 BODY = json.dumps({"model": "chat", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 9})
-
-
-def eventually(found, seconds: float = 30.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if answer := found():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError("it never happened")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from proxy.store.callers import digest_of
 from proxy.store.keys import exists, find_pseudonym, read_public_key
 from proxy.store.postgres.lease import LEASE_S, RENEW_S
 from proxy.store.subjects import pseudonym_of
-from tests.kit.postgres import Server, programs
 from tests.store.making import StillClock, act
 from tests.store.replicas import ALICE, BOB, Ledger, query, silent
 
@@ -59,17 +58,6 @@ async def test_a_database_without_keys_says_so(database):
         await asyncio.to_thread(find_pseudonym, database, "acme", ALICE)
     async with open_keys(database, clock=StillClock()):
         assert await asyncio.to_thread(exists, database)
-
-
-@pytest.fixture
-def server():
-    """A server that a test may stop."""
-    found = programs()
-    if found is None:
-        pytest.skip("no PostgreSQL server is installed here (initdb, postgres)")
-    made = Server.made(found)
-    yield made
-    made.remove()
 
 
 async def test_a_server_that_was_away_leaves_known_keys_in_force_and_is_found_again(server, join, caplog):

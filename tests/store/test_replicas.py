@@ -15,7 +15,6 @@ from proxy.store.postgres.database import LEDGER, connect
 from proxy.store.seal import Seal
 from proxy.store.writer import Pace
 from proxy.usage import Usage
-from tests.kit.postgres import Server, programs
 from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import PostgresStore
 
@@ -184,17 +183,6 @@ async def test_a_mark_is_told_once_by_whichever_replica_crossed_it(store):
         assert isinstance(await other.reserve(hold("c9", claim(90, 100))), Granted)
         await other.commit(settlement("c9", charge(80)))
     assert sorted(alert.mark for alert in store.alerts) == [75, 75, 90]
-
-
-@pytest.fixture
-def server():
-    """A server of the test's own, which may be stopped."""
-    found = programs()
-    if found is None:
-        pytest.skip("no PostgreSQL server is installed here (initdb, postgres)")
-    made = Server.made(found)
-    yield made
-    made.remove()
 
 
 async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlements(server):
