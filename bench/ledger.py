@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.processes import BUILD
 from proxy.call import Attempt, Billed, Identity, Outcome
-from proxy.ports import Charge, Claim, Hold, Settlement
+from proxy.holds import Charge, Claim, Hold, Settlement
 from proxy.store import open_ledger
 from proxy.store.journal import Journal
 from proxy.store.seal import Seal

@@ -13,10 +13,11 @@ from functools import partial
 from time import process_time_ns
 from typing import Any
 
+from proxy.abilities import Capabilities
 from proxy.call import Call, Identity
 from proxy.facts.capabilities import KNOWN
 from proxy.facts.models import facts_of
-from proxy.table import Capabilities, Secret, Target, Upstream
+from proxy.table import Secret, Target, Upstream
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import NOTHING_RECALLED
 

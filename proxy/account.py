@@ -8,9 +8,10 @@ nothing: that a target's own limit is spent is told to the plan, which passes th
 from collections.abc import Awaitable
 
 from proxy.book import Book, Ending, OpenAttempt
+from proxy.holds import Claim, Granted, Spent
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
-from proxy.ports import Claim, Clock, Granted, Ledger, Observer, Spent
+from proxy.ports import Clock, Ledger, Observer
 from proxy.question import Repeated
 
 NOTE_S = 2.0

@@ -25,10 +25,10 @@ from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
 from proxy.duties.supervisor import Duty, supervised
+from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
-from proxy.ports import Alert
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners

@@ -9,6 +9,7 @@ from typing import Any
 
 from proxy.call import Attempt, Billed, Call, Kind, Outcome, Phase, Signal, UpstreamRequest
 from proxy.errors import Failure, no_such_model
+from proxy.holds import Balance, Charge, Claim, Hold, Progress, Settlement
 from proxy.policy import fit, matching, privacy, quota, ratelimit, selection
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded, degrade
@@ -16,7 +17,7 @@ from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
 from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
-from proxy.ports import Balance, Charge, Claim, Hold, Progress, Recall, Settlement
+from proxy.ports import Recall
 from proxy.table import OnMidstream, Route, Table, Target
 from proxy.usage import FREE, NOTHING, Price, Usage
 from proxy.wire.body import called

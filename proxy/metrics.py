@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from proxy.call import Attempt, Outcome
-from proxy.ports import Alert, Balance, Granted, Spent
+from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.usage import Usage
 
 OTHER = "other"

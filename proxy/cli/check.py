@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
+from proxy.abilities import ModelFacts
 from proxy.config import ConfigError, Loaded, load
-from proxy.table import Limit, ModelFacts, Route, Table, Target, Unit, Upstream
+from proxy.table import Limit, Route, Table, Target, Unit, Upstream
 from proxy.usage import Price
 
 NANO = 1_000_000_000

@@ -11,36 +11,18 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from proxy.abilities import Capabilities, ModelFacts
+from proxy.config.abilities import CapabilitiesPart, ModelPart
 from proxy.config.checks import SIMULATED
 from proxy.config.draft import Draft, address, split
 from proxy.config.forms import EFFORTS
-from proxy.config.grammar import (
-    CapabilitiesPart,
-    LimitPart,
-    ModelPart,
-    RoutePart,
-    TimeoutsPart,
-    UpstreamPart,
-)
+from proxy.config.grammar import LimitPart, RoutePart, TimeoutsPart, UpstreamPart
 from proxy.config.limits import zone_of
 from proxy.config.settings import Settings
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
 from proxy.facts.media import media_of
 from proxy.facts.models import facts_of
-from proxy.table import (
-    BreakerRules,
-    Capabilities,
-    Limit,
-    ModelFacts,
-    Privacy,
-    Route,
-    Secret,
-    Table,
-    Target,
-    Timeouts,
-    Unit,
-    Upstream,
-)
+from proxy.table import BreakerRules, Limit, Privacy, Route, Secret, Table, Target, Timeouts, Unit, Upstream
 
 SIMULATOR_URL = "http://simulator.invalid"
 """Stands for the simulator's address, which is known only at start."""

@@ -6,19 +6,10 @@ Made by `judge.py`, judged by `checks.py` and `limits.py`, turned into the table
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from proxy.config.abilities import ModelPart, PricePart, TierPart
 from proxy.config.faults import Path, plain
 from proxy.config.globs import covers
-from proxy.config.grammar import (
-    AlertsPart,
-    LimitPart,
-    ModelPart,
-    PricePart,
-    PrivacyPart,
-    RoutePart,
-    SettingsPart,
-    TierPart,
-    UpstreamPart,
-)
+from proxy.config.grammar import AlertsPart, LimitPart, PrivacyPart, RoutePart, SettingsPart, UpstreamPart
 from proxy.config.source import Document
 from proxy.facts import packaged
 from proxy.facts.addresses import BASE_URLS

@@ -12,14 +12,13 @@ from typing import Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.config.abilities import ModelPart, PricePart
 from proxy.config.draft import Draft
 from proxy.config.faults import Path, plain, suggest
 from proxy.config.grammar import (
     AlertsPart,
     File,
     LimitPart,
-    ModelPart,
-    PricePart,
     PrivacyPart,
     RoutePart,
     SettingsPart,

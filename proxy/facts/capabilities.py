@@ -12,7 +12,7 @@ their telling values are refused; a value that asks for nothing is the dialect's
 
 from collections.abc import Mapping
 
-from proxy.table import Capabilities
+from proxy.abilities import Capabilities
 
 NEVER: frozenset[str] = frozenset(
     {

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 
 _NAME = re.compile(r"(opus|sonnet|haiku|fable|mythos)-(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
 _OLD_NAME = re.compile(r"claude-(?:instant|[1-3])(?:[-.]([57]))?(?!\d)")

@@ -14,7 +14,7 @@ those who moved to them say; what a model does not heed is not sent, so that the
 import re
 from dataclasses import replace
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 
 NEWEST = ModelFacts(
     tools=True,

@@ -15,7 +15,7 @@ can hold hundreds of pages. What bounds a document is the model's context, so th
 
 from fnmatch import fnmatchcase
 
-from proxy.table import Media
+from proxy.abilities import Media
 
 ROWS: tuple[tuple[str, str, Media], ...] = (
     ("openai", "*gpt-4o-mini*", Media(48_169, 128_000)),

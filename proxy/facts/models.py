@@ -6,8 +6,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
+from proxy.abilities import ModelFacts
 from proxy.facts import claude, gemini, packaged
-from proxy.table import ModelFacts
 
 _DESCRIBED: Mapping[str, Callable[[str], ModelFacts]] = {
     "anthropic": claude.describe,

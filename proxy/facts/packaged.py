@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from proxy.abilities import ModelFacts
 from proxy.facts.names import plain, spellings
-from proxy.table import ModelFacts
 from proxy.usage import Price
 
 

@@ -7,7 +7,7 @@ never blocks longer than a log handler does; a record holds a counter's name and
 import logging
 
 from proxy.call import Attempt, Outcome
-from proxy.ports import Alert, Granted, Spent
+from proxy.holds import Alert, Granted, Spent
 
 log = logging.getLogger("proxy.alert")
 

@@ -21,7 +21,7 @@ import orjson
 from yarl import URL
 
 from proxy.call import Attempt, Outcome
-from proxy.ports import Alert, Granted, Spent
+from proxy.holds import Alert, Granted, Spent
 from proxy.table import Secret, Unit
 
 log = logging.getLogger("proxy.alert")

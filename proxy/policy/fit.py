@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from proxy.abilities import ModelFacts
 from proxy.call import Call
-from proxy.table import ModelFacts
 
 CHARACTERS_PER_TOKEN = 8
 """So many make at least one token: prose has three to five to a token, code up to six, and only a text that

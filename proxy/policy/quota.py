@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.call import Identity
+from proxy.holds import SHADOW, Charge, Claim
 from proxy.policy.estimate import Estimate
 from proxy.policy.matching import fits
 from proxy.policy.periods import window
 from proxy.policy.selection import Candidate
-from proxy.ports import SHADOW, Charge, Claim
 from proxy.table import Limit, Per, Table, Target, Unit
 from proxy.usage import FREE, Price, Usage
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from proxy.errors import Refused, Told
+from proxy.holds import Balance, Claim, Spent
 from proxy.policy.periods import HOUR_S, MICRO
 from proxy.policy.retry import RETRY_AFTER_MAX_S
-from proxy.ports import Balance, Claim, Spent
 from proxy.table import Unit
 
 NANO = 1_000_000_000

@@ -7,7 +7,7 @@ no other: a prompt that is too long for all of a dozen targets is not carried to
 
 from dataclasses import dataclass
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ only calls that `twins.py` watches, and each until it is asked about.
 from dataclasses import dataclass
 
 from proxy.call import Attempt, Billed, Outcome
-from proxy.ports import Alert, Granted, Spent
+from proxy.holds import Alert, Granted, Spent
 
 
 @dataclass(frozen=True, slots=True)

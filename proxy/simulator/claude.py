@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from proxy.abilities import ModelFacts
 from proxy.facts.claude import describe
-from proxy.table import ModelFacts
 
 Body = Mapping[str, Any]
 Block = dict[str, Any]

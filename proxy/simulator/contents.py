@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 
 SENTINEL = "skip_thought_signature_validator"
 """Accepted in the place of a signature, as the vendor documents."""

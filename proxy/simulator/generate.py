@@ -14,12 +14,12 @@ from typing import Any
 
 import orjson
 
+from proxy.abilities import ModelFacts
 from proxy.facts.gemini import describe
 from proxy.simulator.answers import Said
 from proxy.simulator.contents import signature, wrong_turns
 from proxy.simulator.manners import Refusal
 from proxy.simulator.tongue import Tongue
-from proxy.table import ModelFacts
 
 MEMBERS = frozenset(
     {

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from proxy.ports import Granted, Hold
+from proxy.holds import Granted, Hold
 from proxy.store.journal import Journal, Result, Work
 from proxy.store.tables import Touched
 

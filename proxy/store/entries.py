@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from proxy.call import Attempt
-from proxy.ports import Charge, Claim, Progress
+from proxy.holds import Charge, Claim, Progress
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 

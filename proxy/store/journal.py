@@ -10,7 +10,7 @@ from dataclasses import replace
 import orjson
 
 from proxy.call import Identity
-from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
+from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.question import Question, Repeated
 from proxy.store import entries
 from proxy.store.entries import Entry

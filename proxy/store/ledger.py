@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from proxy.errors import Refused
+from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.place import Database, Place
-from proxy.ports import Act, Alert, Claim, Clock, Declined, Granted, Hold, Progress, Reset, Settlement, Spent
+from proxy.ports import Act, Clock, Declined, Reset
 from proxy.question import Question, Repeated
 from proxy.store import acts, retention
 from proxy.store.backing import Backing, Lending

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.call import Identity
-from proxy.ports import Charge, Progress
+from proxy.holds import Charge, Progress
 from proxy.store import entries
 from proxy.store.entries import Entry
 from proxy.table import Unit

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from proxy.ports import Claim
+from proxy.holds import Claim
 from proxy.store.chain import Link
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from proxy.ports import Alert
+from proxy.holds import Alert
 from proxy.store.anchor import Cadence
 from proxy.store.backing import Backing, Lending, Note
 from proxy.store.fault import StoreRefused, cannot_write, too_busy

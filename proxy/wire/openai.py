@@ -6,8 +6,9 @@ The story calls it through `dialect.Dialect`; it holds no state and is shared by
 
 from collections.abc import Mapping
 
+from proxy.abilities import Capabilities
 from proxy.call import Call, Signal, UpstreamRequest
-from proxy.table import Capabilities, Target, Upstream
+from proxy.table import Target, Upstream
 from proxy.wire.dialect import Reader, Recalled, Reply
 from proxy.wire.errors import judge
 from proxy.wire.openai_reply import judge_reply

@@ -8,7 +8,7 @@ those modules raise `Unable` for it themselves.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from proxy.table import Capabilities, ModelFacts
+from proxy.abilities import Capabilities, ModelFacts
 from proxy.wire.leeway import Leeway
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.table import Capabilities
+from proxy.abilities import Capabilities
 from proxy.wire.openai_fit import Fit
 from proxy.wire.openai_parts import fit_content, is_settled
 from proxy.wire.openai_thoughts import thought_in

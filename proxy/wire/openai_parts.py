@@ -6,7 +6,7 @@ an upstream cannot take raises `Unable`, which names its place. Nothing is fetch
 
 from typing import Any
 
-from proxy.table import Capabilities
+from proxy.abilities import Capabilities
 from proxy.wire.data_url import Inline, inline, parse
 from proxy.wire.openai_fit import Fit
 from proxy.wire.unable import Unable

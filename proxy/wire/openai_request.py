@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 
+from proxy.abilities import Capabilities
 from proxy.call import Call, Signal, UpstreamRequest
-from proxy.table import Capabilities, Target, Upstream
+from proxy.table import Target, Upstream
 from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
 from proxy.wire.in_words import by_schema

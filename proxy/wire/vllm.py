@@ -9,8 +9,9 @@ hold several tokens when its server is busy, so a stream that another may go on 
 from dataclasses import replace
 from functools import lru_cache
 
+from proxy.abilities import Capabilities
 from proxy.call import Call
-from proxy.table import Capabilities, Upstream
+from proxy.table import Upstream
 from proxy.wire.openai import OpenAI
 from proxy.wire.openai_stream import Expected
 

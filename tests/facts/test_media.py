@@ -2,9 +2,9 @@
 
 import pytest
 
+from proxy.abilities import Media
 from proxy.facts.media import ROWS, media_of
 from proxy.policy.matching import fits
-from proxy.table import Media
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from importlib.resources import files
 import orjson
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.facts import claude, gemini
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.models import facts_of, filled
 from proxy.facts.packaged import find
-from proxy.table import ModelFacts
 
 VENDORS = orjson.loads((files("proxy.facts") / "models.json").read_bytes())["vendors"]
 GATES = {"anthropic": ("anthropic", claude.describe), "google": ("gemini", gemini.describe)}

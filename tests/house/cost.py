@@ -16,7 +16,7 @@ from pathlib import Path
 
 import proxy
 from proxy.call import Call
-from proxy.ports import Balance, Granted
+from proxy.holds import Balance, Granted
 from proxy.relay import Desk, answer
 from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+from proxy.abilities import ModelFacts
 from proxy.call import Kind, Phase, Signal
 from proxy.policy.health import Health
 from proxy.policy.plan import Continue, Done, Failed, Plan, PlanRules, Restart, Stop, Try, Wait
 from proxy.policy.selection import Candidate, PassedOver
-from proxy.table import BreakerRules, ModelFacts, OnMidstream, Target, Timeouts, Upstream
+from proxy.table import BreakerRules, OnMidstream, Target, Timeouts, Upstream
 
 RULES = BreakerRules(failures=5, open_s=60.0)
 OVERLOAD = Failed(Signal(Kind.OVERLOADED, Phase.HEADERS, 503))

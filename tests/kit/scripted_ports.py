@@ -14,8 +14,8 @@ import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.facts.capabilities import KNOWN
+from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.policy.health import Health
-from proxy.ports import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall

@@ -6,8 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Attempt, Billed, Identity, Outcome
+from proxy.holds import Alert, Balance, Claim, Granted, Spent
 from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
-from proxy.ports import Alert, Balance, Claim, Granted, Spent
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 

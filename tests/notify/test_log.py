@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from proxy.holds import Alert
 from proxy.notify.log import LogAlerts
-from proxy.ports import Alert
 from proxy.table import Unit
 
 

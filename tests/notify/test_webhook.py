@@ -9,9 +9,9 @@ import orjson
 import pytest
 from aiohttp import web
 
+from proxy.holds import Alert
 from proxy.notify import webhook
 from proxy.notify.webhook import open_webhook
-from proxy.ports import Alert
 from proxy.table import Secret, Unit
 
 DAY = 1_767_225_600

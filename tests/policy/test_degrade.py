@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.abilities import ModelFacts
 from proxy.policy.degrade import BY_SCHEMA, can_drop, degrade
 from proxy.policy.estimate import estimate
 from proxy.policy.fit import Ability, lacks, needs_of
-from proxy.table import ModelFacts, Route
+from proxy.table import Route
 from proxy.wire.body import check
 from tests.kit.asking import PIXEL, WEATHER
 from tests.kit.scripted_ports import call

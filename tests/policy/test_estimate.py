@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.abilities import Media, ModelFacts
 from proxy.call import Call, Identity
 from proxy.policy.estimate import estimate
-from proxy.table import Media, ModelFacts, Route, Target
+from proxy.table import Route, Target
 
 ROUTE = Route("chat", (), max_output_tokens=4096)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy.abilities import ModelFacts
 from proxy.policy.fit import CHARACTERS_PER_TOKEN, REASONS, Ability, Lack, Need, Needs, lacks, needs_of
-from proxy.table import ModelFacts
 from tests.kit.asking import PIXEL, WEATHER
 from tests.kit.scripted_ports import call
 

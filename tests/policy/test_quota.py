@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.call import Identity
+from proxy.holds import Claim
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
 from proxy.policy.periods import window
 from proxy.policy.selection import Candidate
-from proxy.ports import Claim
 from proxy.table import Every, Limit, Per, Table, Target, Timeouts, Unit, Upstream
 from proxy.usage import Price, Usage
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from proxy.holds import Balance, Claim, Spent
 from proxy.policy import ratelimit
-from proxy.ports import Balance, Claim, Spent
 from proxy.table import Unit
 
 USD = 1_000_000_000

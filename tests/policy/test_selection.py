@@ -2,9 +2,10 @@
 
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.policy.fit import Ability, Need, Needs
 from proxy.policy.selection import order
-from proxy.table import ModelFacts, Route, Table, Target, Timeouts, Upstream
+from proxy.table import Route, Table, Target, Timeouts, Upstream
 
 TABLE = Table(
     {name: Upstream(name, "openai", f"http://{name}") for name in ("openai", "vllm")},

@@ -2,8 +2,8 @@
 
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.policy.windows import Windows
-from proxy.table import ModelFacts
 
 
 def of(context):

@@ -5,10 +5,11 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.errors import CallerFault
 from proxy.policy.degrade import BY_SCHEMA
 from proxy.relay import answer
-from proxy.table import Every, Limit, ModelFacts, Per, Table, Unit
+from proxy.table import Every, Limit, Per, Table, Unit
 from proxy.usage import Price
 from tests.kit.asking import PIXEL, WEATHER
 from tests.kit.scripted_ports import (

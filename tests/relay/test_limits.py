@@ -10,8 +10,8 @@ import pytest
 
 from proxy.errors import Failure
 from proxy.facts.models import facts_of
+from proxy.holds import Spent
 from proxy.policy.estimate import estimate
-from proxy.ports import Spent
 from proxy.relay import answer
 from proxy.table import Every, Limit, Per, Route, Target, Unit, Upstream
 from proxy.usage import Price

@@ -5,9 +5,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.policy.estimate import estimate
 from proxy.relay import answer
-from proxy.table import BreakerRules, Every, Limit, ModelFacts, Per, Target, Timeouts, Unit, Upstream
+from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit, Upstream
 from tests.kit.mending import (
     ASKS_USAGE,
     CONTINUE,

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from proxy.errors import unavailable
-from proxy.ports import Balance, Claim, Granted, Hold, Progress, Settlement, Spent
+from proxy.holds import Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.table import Unit
 from tests.simulation.trace import Trace
 from tests.simulation.visits import VISIT, Life

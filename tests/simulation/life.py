@@ -9,7 +9,7 @@ from proxy.config import ConfigError, Loaded
 from proxy.config.settings import Settings
 from proxy.duties.reload import EVERY_S, Stamp, Standing, fresh_snapshot, reload_table
 from proxy.errors import Failure, Refused
-from proxy.ports import Alert, Granted, Spent
+from proxy.holds import Alert, Granted, Spent
 from proxy.relay import Desk
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table

@@ -10,12 +10,12 @@ The numbers are those of the reference and of the table; `proxy.policy` is asked
 from collections.abc import Mapping, Sequence
 
 from proxy.call import Attempt, Outcome, Signal
+from proxy.holds import Claim
 from proxy.policy.breaker import LAST_OPEN_S, LAST_PROBES, RAMP_FROM, RAMP_S
 from proxy.policy.budget import HALF_S, LEAST, SHARE
 from proxy.policy.classify import Blame, Verdict
 from proxy.policy.places import Places
 from proxy.policy.retry import RETRY_AFTER_MAX_S
-from proxy.ports import Claim
 from proxy.table import BreakerRules, Target, Upstream
 from tests.simulation.trace import Trace
 from tests.simulation.visits import NEVER, Station, Try, Visit

@@ -7,9 +7,9 @@ import pytest
 from google.genai import types
 from openai.types.chat import ChatCompletion
 
+from proxy.abilities import ModelFacts
 from proxy.simulator import serve
 from proxy.simulator.generate import judge, shape
-from proxy.table import ModelFacts
 from proxy.wire import DIALECTS
 from tests.wire.samples import HELLO, accumulate, make_call, make_upstream, read_whole
 

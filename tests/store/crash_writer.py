@@ -10,8 +10,8 @@ import random
 import sys
 from pathlib import Path
 
+from proxy.holds import Granted, Progress
 from proxy.place import database_of
-from proxy.ports import Granted, Progress
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.writer import Pace

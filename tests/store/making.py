@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from proxy.call import Attempt, Billed, Identity, Outcome
-from proxy.ports import Act, Charge, Claim, Hold, Settlement
+from proxy.holds import Charge, Claim, Hold, Settlement
+from proxy.ports import Act
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.ports import Declined, Granted, Reset, Spent
+from proxy.holds import Granted, Spent
+from proxy.ports import Declined, Reset
 from tests.store.making import DAY, act, charge, claim, hold, settlement
 
 SCOPE = "tenant=acme/tokens/day"

@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from proxy.ports import Granted, Spent
+from proxy.holds import Granted, Spent
 from tests.store.making import DAY
 from tests.store.stores import SqliteStore
 from tests.store.watched import Watched, most, reading, wrongly_answered

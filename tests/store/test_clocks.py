@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.call import Identity
+from proxy.holds import Granted, Hold, Settlement
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
-from proxy.ports import Granted, Hold, Settlement
 from proxy.store.journal import Journal
 from proxy.store.sqlite.database import migrations
 from proxy.store.sqlite.tables import SqliteTables

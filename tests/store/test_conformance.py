@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.ports import Alert, Balance, Granted, Spent
+from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.table import Unit
 from proxy.usage import Source, Usage

@@ -18,7 +18,7 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Granted, Progress
+from proxy.holds import Granted, Progress
 from proxy.store import StoreRefused, heads
 from proxy.store.anchor import Cadence
 from proxy.store.sqlite import database

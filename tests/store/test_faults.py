@@ -7,10 +7,10 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Declined, Granted, Progress
+from proxy.holds import Granted, Progress
+from proxy.ports import Declined
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.sqlite import database
-from proxy.store.sqlite.database import APPLICATION_ID
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from proxy.usage import Usage
@@ -316,7 +316,7 @@ def foreign(number, at):
     [
         (lambda _: b"", "the file is empty"),
         (lambda _: b"not a database at all" * 100, "cannot open it"),
-        (foreign(APPLICATION_ID + 1, 68), "not a Fallthrough ledger"),
+        (foreign(database.APPLICATION_ID + 1, 68), "not a Fallthrough ledger"),
         (foreign(99, 60), "newer Fallthrough"),
         (lambda content: content[: len(content) // 2], ""),
         (lambda content: content[:4096] + b"\xa5" * 4096 + content[8192:], ""),

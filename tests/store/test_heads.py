@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Granted
+from proxy.holds import Granted
 from proxy.store import StoreRefused, chain, heads, open_keys, open_ledger, verify
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root

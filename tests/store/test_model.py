@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from proxy.ports import Balance, Granted, Spent
+from proxy.holds import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from tests.store.making import charge, claim, hold, settlement
 from tests.store.stores import PostgresStore, SqliteStore

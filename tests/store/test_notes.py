@@ -6,7 +6,7 @@ from dataclasses import replace
 import apsw
 import pytest
 
-from proxy.ports import Charge, Progress
+from proxy.holds import Charge, Progress
 from proxy.store.writer import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from proxy.ports import Granted
+from proxy.holds import Granted
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.sqlite import database

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.ports import Granted, Spent
+from proxy.holds import Granted, Spent
 from proxy.question import Question, Repeated
 from proxy.store.tables import ASKED_US, TIDIED
 from tests.store.making import WALL_US, charge, claim, hold, settlement

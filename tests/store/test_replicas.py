@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Granted, Progress, Spent
+from proxy.holds import Granted, Progress, Spent
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.postgres.database import LEDGER, connect

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from proxy.errors import Refused
-from proxy.ports import Claim, Granted, Spent
+from proxy.holds import Claim, Granted, Spent
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.postgres.database import LEDGER, connect

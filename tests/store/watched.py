@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.errors import Refused
+from proxy.holds import Granted, Spent
 from proxy.place import Place
-from proxy.ports import Granted, Spent
 from proxy.store import entries
 from proxy.store.reader import open_reader
 from tests.store.making import charge, claim, hold, settlement

@@ -8,9 +8,10 @@ from pathlib import Path
 from openai.lib.streaming.chat._completions import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from proxy.abilities import Capabilities
 from proxy.call import Call, Identity
 from proxy.facts.models import facts_of
-from proxy.table import Capabilities, Secret, Target, Upstream
+from proxy.table import Secret, Target, Upstream
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(os.environ.get("FALLTHROUGH_FIXTURES", ROOT / "../shared/fixtures")).resolve()

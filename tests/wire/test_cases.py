@@ -15,9 +15,9 @@ from openai.types.chat import ChatCompletion
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from pydantic import TypeAdapter
 
+from proxy.abilities import Capabilities
 from proxy.call import UpstreamRequest
 from proxy.facts.capabilities import KNOWN
-from proxy.table import Capabilities
 from proxy.wire import DIALECTS
 from proxy.wire.body import check
 from proxy.wire.dialect import Reply

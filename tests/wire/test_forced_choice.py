@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from proxy.abilities import ModelFacts
 from proxy.call import Kind, Signal
 from proxy.policy.degrade import degrade
 from proxy.policy.fit import lacks, needs_of
-from proxy.table import ModelFacts, Target
+from proxy.table import Target
 from proxy.wire import DIALECTS
 from tests.kit.asking import WEATHER
 from tests.wire.samples import HELLO, make_call, make_upstream

@@ -8,7 +8,8 @@ before it (`Granted.durable`). A replica that dies in between leaves its slice, 
 import asyncio
 from collections.abc import Callable
 
-from proxy.ports import Claim, Clock, Granted, Hold
+from proxy.holds import Claim, Granted, Hold
+from proxy.ports import Clock
 from proxy.store.journal import Journal, Result, Work
 from proxy.store.postgres.slices import IDLE_S, Slice, Slices, size_of
 from proxy.store.postgres.tables import PostgresTables

@@ -8,7 +8,7 @@ when it runs dry (with the next question about its counter), when it lies idle, 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from proxy.ports import Balance, Claim
+from proxy.holds import Balance, Claim
 from proxy.store.tables import Counted
 
 HOT_A_SECOND = 20

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from proxy.call import Identity
-from proxy.ports import Claim
+from proxy.holds import Claim
 from proxy.store import entries
 from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, leaf, segment_root
 from proxy.store.fault import Misuse

@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 import orjson
 
-from proxy.ports import Claim
+from proxy.holds import Claim
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, leaf, segment_root
 from proxy.store.fault import Misuse
 from proxy.store.reservation import OPEN, Reservation, read

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.anthropic.content import Block, joined, text_block, texts, user_blocks
 from proxy.wire.anthropic.memory import THOUGHTS, echoed, rebuild
 from proxy.wire.anthropic.thinking import ways

@@ -9,8 +9,9 @@ member of it that is not named here goes on.
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.abilities import Capabilities, ModelFacts
 from proxy.call import Call, UpstreamRequest
-from proxy.table import Capabilities, ModelFacts, Target, Upstream
+from proxy.table import Target, Upstream
 from proxy.wire.anthropic.content import text_block
 from proxy.wire.anthropic.messages import Conversation, converse
 from proxy.wire.anthropic.schema import Load, Untightened, tighten

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.leeway import Leeway
 
 _LEAST_BUDGET = 1024

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.anthropic.content import cache_control
 from proxy.wire.anthropic.schema import Load, Untightened, describe, tighten
 from proxy.wire.leeway import Leeway

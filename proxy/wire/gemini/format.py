@@ -8,7 +8,7 @@ model and no promise, so the caller is told.
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.gemini.media import Part
 from proxy.wire.gemini.schema import fit
 from proxy.wire.in_words import JSON_ONLY, by_schema

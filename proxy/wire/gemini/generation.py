@@ -7,7 +7,7 @@ wherever the two vendors mean the same by them; whether they are in range is the
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.gemini.format import answer_format
 from proxy.wire.gemini.media import Part
 from proxy.wire.leeway import Leeway

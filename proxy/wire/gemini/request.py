@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from proxy.abilities import Capabilities, ModelFacts
 from proxy.call import Call, Signal, UpstreamRequest
-from proxy.table import Capabilities, ModelFacts, Target, Upstream
+from proxy.table import Target, Upstream
 from proxy.wire.dialect import Recalled
 from proxy.wire.gemini.contents import translate as contents
 from proxy.wire.gemini.generation import configure

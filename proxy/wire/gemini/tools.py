@@ -8,7 +8,7 @@ names, because no call to a function that the caller did not offer may reach it.
 from collections.abc import Mapping
 from typing import Any
 
-from proxy.table import ModelFacts
+from proxy.abilities import ModelFacts
 from proxy.wire.gemini.names import legal
 from proxy.wire.leeway import Leeway
 from proxy.wire.modern_tools import is_function

@@ -1,0 +1,147 @@
+"""What is held for a call, and what it came to: the words in which the story and the ledger speak.
+
+Frozen records only, no rule among them: `policy/quota` says what a `Hold` must be, `account.py` asks for
+it through the `Ledger` port and settles it, the stores write it down. Nothing here holds a prompt or
+an answer.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from proxy.call import Identity, Outcome
+from proxy.question import Question
+from proxy.table import Unit
+from proxy.usage import Usage
+
+SHADOW = "/shadow"
+"""What the names of counters end in that never refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A part of a reservation: so much of one counter in one window."""
+
+    scope: str
+    """The counter's stable name, such as `tenant=acme/tokens/day`."""
+    window: int
+    """Start of the window, Unix seconds UTC; settled in the one it was reserved in. Calls at once: 0."""
+    window_end: int
+    unit: Unit
+    amount: int
+    """Worst case held."""
+    ceiling: int
+    marks: tuple[int, ...]
+    upstream: str | None = None
+    """Set for a limit of an upstream: spent, that upstream is skipped."""
+    shadow: bool = False
+    """Held whether there is room or not; `SHADOW` ends the name of its counter."""
+
+    @property
+    def counter(self) -> tuple[str, int]:
+        """Which balance it is held in."""
+        return (self.scope, self.window)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation: what a call may cost at most."""
+
+    call_id: str
+    at_us: int
+    identity: Identity
+    model: str
+    input_tokens: int
+    """Upper bound on prompt tokens."""
+    output_tokens: int
+    """Upper bound on completion tokens."""
+    nano_usd: int
+    claims: tuple[Claim, ...]
+    consent: bool | None = None
+    """What the caller said of the end person's consent."""
+    question: Question | None = None
+    """To be asked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A counter as a granted reservation left it."""
+
+    claim: Claim
+    used: int
+    held: int
+    """By all calls in progress, this claim included."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the call would have been refused, were this no shadow."""
+        return self.used + self.held > self.claim.ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Everything asked for is held."""
+
+    balances: tuple[Balance, ...]
+    """One for each claim, in the order asked."""
+    durable: Awaitable[None] | None = None
+    """Done when the call's row is written, before which nothing of its answer is shown; None: it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A counter that could not take a claim."""
+
+    claim: Claim
+    used: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What a claim really came to."""
+
+    scope: str
+    window: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The one resolution of a reservation."""
+
+    outcome: Outcome
+    ended_us: int
+    charges: tuple[Charge, ...]
+    """One for each claim held; zero for what was not used."""
+    question: Question | None = None  # of the hold; a release lets it be asked again
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a call under way has got: what it would come to if it ended now."""
+
+    call_id: str
+    usage: Usage
+    nano_usd: int
+    upstream: str
+    """Who is answering."""
+    upstream_model: str
+    charges: tuple[Charge, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A counter crossed a mark, told once a window."""
+
+    scope: str
+    window: int
+    mark: int
+    """Percent."""
+    used: int
+    ceiling: int
+    unit: Unit
+
+    @property
+    def shadow(self) -> bool:
+        """Whether nobody is refused for it."""
+        return self.scope.endswith(SHADOW)
