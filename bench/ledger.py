@@ -107,6 +107,7 @@ def long_ledger(rows: int) -> Path:
         for number in range(start, min(start + TOGETHER, rows // 2)):
             journal.reserve(hold(f"c{number}"))
             journal.settle("commit", settlement(f"c{number}"))
+        tables.flush()
         connection.execute("COMMIT")
     connection.close()
     done.touch()

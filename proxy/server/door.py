@@ -24,7 +24,7 @@ from proxy.errors import (
 )
 from proxy.server.guard import MALFORMED, Guard
 from proxy.server.request import Request
-from proxy.server.shapes import identified, refusal
+from proxy.server.shapes import identified, new_request_id, refusal
 from proxy.server.visit import NOBODY, Entry, Line, Service, Visit
 
 log = logging.getLogger("proxy.door")
@@ -46,7 +46,7 @@ class Door:
 
     async def __call__(self, line: Line, request: Request) -> None:
         """Answer one request over the line it came by."""
-        request_id = "req_" + self._service.dice.token()
+        request_id = new_request_id(self._service.clock, self._service.dice)
         echo = _echo(request)
         visit = Visit(request, line, request_id, echo)
         if self._service.gate.draining or "upgrade" in request.headers:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from proxy.errors import Told
+from proxy.ports import Clock, Dice
 from proxy.wire.failure import error_body
 
 JSON = "application/json"
@@ -28,6 +29,11 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+def new_request_id(clock: Clock, dice: Dice) -> str:
+    """`req_…`: when, in microseconds, then chance, so that neighbours in time are so in every index."""
+    return f"req_{clock.wall_us():014x}{dice.token()[:14]}"
 
 
 def identified(request_id: str, echo: str | None) -> dict[str, str]:

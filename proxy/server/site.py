@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from proxy.ports import Clock, Dice
 from proxy.server.request import Request
+from proxy.server.shapes import new_request_id
 from proxy.server.visit import Limits, Line
 
 MICRO = 1_000_000
@@ -46,7 +47,7 @@ class Site:
 
     def new_id(self) -> str:
         """An id for a request that never reached the door."""
-        return "req_" + self._dice.token()
+        return new_request_id(self._clock, self._dice)
 
     def date(self) -> str:
         """Now, as HTTP writes it (RFC 9110, 5.6.7); made once a second."""

@@ -6,7 +6,7 @@ can pass for the other. Used by the writer, by heads and by `verify.py`; pure, a
 format: what is changed here makes every ledger written before invalid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import pack
@@ -37,6 +37,8 @@ class Link:
     hash: bytes
 
 
+_KINDS: Mapping[type, str] = {type(None): "-", int: "i", str: "t"}
+
 GENESIS = Link(0, bytes(32))
 """Before the first row."""
 
@@ -48,22 +50,14 @@ def canonical(values: Sequence[Value]) -> bytes:
     then for each that is not NULL 64 signed bits, big-endian: the integer, or the text's length in
     bytes of UTF-8; then the texts. Lengths first, so that no text can imitate its neighbour.
     """
-    kinds, numbers, texts = [], [], []
-    for value in values:
-        if value is None:
-            kinds.append("-")
-        elif value.__class__ is int:
-            kinds.append("i")
-            numbers.append(value)
-        elif isinstance(value, str):
-            text = value.encode()
-            kinds.append("t")
-            numbers.append(len(text))
-            texts.append(text)
-        else:
-            raise TypeError("neither a whole number nor text")
-    header = "".join(kinds).rstrip("-").encode()
-    return b"%b\n%b%b" % (header, pack(f">{len(numbers)}q", *numbers), b"".join(texts))
+    try:
+        kinds = "".join([_KINDS[value.__class__] for value in values])
+    except KeyError:
+        raise TypeError("neither a whole number nor text") from None
+    texts = [value.encode() for value in values if value.__class__ is str]
+    lengths = map(len, texts)
+    numbers = [value if value.__class__ is int else next(lengths) for value in values if value is not None]
+    return b"%b\n%b%b" % (kinds.rstrip("-").encode(), pack(f">{len(numbers)}q", *numbers), b"".join(texts))
 
 
 def leaf(before: bytes, values: Sequence[Value]) -> bytes:

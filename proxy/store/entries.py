@@ -5,8 +5,7 @@ carry a prompt or an answer: an attempt's `detail` is our own few words, cut sho
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ from proxy.usage import Source, Usage
 DETAIL_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """So much of one counter in one window."""
 
     scope: str
@@ -38,7 +36,7 @@ def of_claims(claims: Iterable[Claim]) -> list[Entry]:
 
 
 def dump(entries: Iterable[Entry]) -> str:
-    return orjson.dumps([[e.scope, e.window, e.unit, e.amount] for e in entries]).decode()
+    return orjson.dumps([list(each) for each in entries]).decode()
 
 
 def load(text: str) -> list[Entry]:

@@ -5,7 +5,7 @@ A reservation is never modified: everything that happens to it is a new row, and
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
 import orjson
 
@@ -53,13 +53,13 @@ class Journal:
         self.tables.savepoint()
         try:
             answer = work(self)
+            self.tables.keep()
         except Exception as error:
             if self.tables.fatal(error):
                 raise
             self.tables.undo()
             del self.alerts[told:]
             return error
-        self.tables.keep()
         return answer
 
     def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
@@ -68,12 +68,13 @@ class Journal:
             known = self.tables.asked(hold.question.name)
             if known is not None and known.at_us > hold.at_us - ASKED_US:
                 return Repeated(known.digest == hold.question.digest)
-        row = _reserving(hold)
+        held = entries.of_claims(hold.claims)
+        row = _reserving(hold, held)
         taken = self._take(hold.claims)
         if isinstance(taken, Spent):
             self._tell_refusal(taken, row)
             return taken
-        self.tables.open(row, self.tables.append(row).seq)
+        self.tables.open(row, held)
         if hold.question is not None:
             asked = Asked(hold.question.digest, hold.call_id, hold.at_us)
             self.tables.ask(hold.question.name, asked)
@@ -82,16 +83,16 @@ class Journal:
 
     def record(self, hold: Hold) -> None:
         """Write down a reservation whose claims are held already."""
-        row = _reserving(hold)
-        self.tables.open(row, self.tables.append(row).seq)
+        held = entries.of_claims(hold.claims)
+        self.tables.open(_reserving(hold, held), held)
 
     def burn(self, name: str, lost: Sequence[Entry], at_us: int) -> None:
         """Count as used what a dead replica had set aside and may have granted; it is held already."""
         nobody = Identity("-", "-")
         text = entries.dump(lost)
         row = Row("reserve", at_us, name, nobody, "-", text, Usage(), 0)
-        self.tables.open(row, self.tables.append(row).seq)
-        held = Reservation(name, list(lost), nobody, "-", 0, 0, 0)
+        self.tables.open(row, lost)
+        held = Reservation(name, lost, nobody, "-", 0, 0, 0)
         ended = Row("expire", at_us, name, nobody, "-", "[]", Usage(), 0, CRASH_RESULT)
         self._resolve(held, ended, {each.counter: each.amount for each in lost})
 
@@ -150,7 +151,7 @@ class Journal:
         held = self.tables.find(hold.call_id)
         if held is not None:
             row = Row("release", hold.at_us, hold.call_id, held.identity, held.model, "[]", Usage(), 0)
-            self._resolve(held, replace(row, result=DENIED_RESULT), {})
+            self._resolve(held, row._replace(result=DENIED_RESULT), {})
             self._free(hold.question, hold.call_id)
 
     def expire(self, at_us: int) -> int:
@@ -235,10 +236,10 @@ class Journal:
             entered.append(Entry(claim.scope, claim.window, claim.unit, amount))
             crossed += [
                 Alert(claim.scope, claim.window, mark, used, ceiling, claim.unit)
-                for mark in sorted({*orjson.loads(marks), 100})
-                if amount and used * 100 >= mark * ceiling
+                for mark in (_rising(marks) if amount else ())
+                if used * 100 >= mark * ceiling
             ]
-        self.tables.append(replace(row, entries=entries.dump(entered)))
+        self.tables.append(row._replace(entries=entries.dump(entered)))
         self.tables.close(row.call_id)
         for alert in crossed:
             self._tell(alert, row)
@@ -265,14 +266,20 @@ class Journal:
         self.alerts.append(alert)
 
 
-def _reserving(hold: Hold) -> Row:
+@lru_cache(maxsize=1024)
+def _rising(marks: str) -> tuple[int, ...]:
+    """The marks of a counter from the lowest on; its ceiling is always one."""
+    return tuple(sorted({*orjson.loads(marks), 100}))
+
+
+def _reserving(hold: Hold, held: Sequence[Entry]) -> Row:
     return Row(
         kind="reserve",
         at_us=hold.at_us,
         call_id=hold.call_id,
         identity=hold.identity,
         model=hold.model,
-        entries=entries.dump(entries.of_claims(hold.claims)),
+        entries=entries.dump(held),
         usage=Usage(hold.input_tokens, hold.output_tokens),
         nano_usd=hold.nano_usd,
         consent=hold.consent,

@@ -3,6 +3,7 @@
 Read by `journal.py`; pure apart from the shape of its one query.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from proxy.table import Unit
 from proxy.usage import Usage
 
 OPEN = """
-SELECT o.call_id, o.claims, r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens,
+SELECT o.epoch, o.seq, o.call_id, o.claims, r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens,
     r.output_tokens, r.nano_usd, o.seen
 FROM open_calls AS o JOIN rows AS r ON r.seq = o.seq
 """
@@ -25,7 +26,7 @@ class Reservation:
     """What a call holds, and who it is for."""
 
     call_id: str
-    claims: list[Entry]
+    claims: Sequence[Entry]
     identity: Identity
     model: str
     input_tokens: int
@@ -34,8 +35,10 @@ class Reservation:
     seen: str | None = None
     """How far the call had got when that was last noted (`entries.py`)."""
 
-    def summed(self) -> list[Entry]:
+    def summed(self) -> Sequence[Entry]:
         """One entry a counter, even if a counter was claimed twice."""
+        if len(self.claims) == 1:
+            return self.claims
         sums: dict[tuple[str, int], Entry] = {}
         for claim in self.claims:
             before = sums[claim.counter].amount if claim.counter in sums else 0
@@ -70,8 +73,8 @@ class Reservation:
         return amount if total == 0 else -(-amount * self.input_tokens // total)
 
 
-def read(found: tuple[Any, ...]) -> Reservation:
-    """A row of the query `OPEN`."""
+def read(found: Sequence[Any]) -> Reservation:
+    """A row of the query `OPEN`, from its call on."""
     call_id, claims, tenant, key_id, user, model, *worst_and_seen = found
     identity = Identity(tenant, key_id, user)
     return Reservation(call_id, entries.load(claims), identity, model, *worst_and_seen)

@@ -6,7 +6,7 @@ it: a pseudonym, never an id, so that destroying a subject's key breaks no hash.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from proxy.call import Identity
 from proxy.store.chain import Value
@@ -15,8 +15,7 @@ from proxy.usage import Usage
 CONSENT: Mapping[bool | None, str | None] = {True: "given", False: "withheld", None: None}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What is written; its store adds the epoch and the next number."""
 
     kind: str

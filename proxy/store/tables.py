@@ -1,8 +1,8 @@
 """What a database keeps for the ledger: the words that `journal.py` needs of its tables.
 
-A store implements `Tables` over its own driver: `sqlite/tables.py` a statement at a time, for the file is
-near; `postgres/tables.py` from memory, read and written a batch at a time, for the server is not. All of
-it happens inside the transaction that the writer has opened. What is undone leaves nothing behind.
+A store implements `Tables` over its own driver, from memory as far as it can (`batched.py`): the file has
+one owner, which may believe what it has read; a server has many, and each batch reads what it is about.
+All of it happens inside the transaction that the writer has opened. What is undone leaves nothing behind.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from proxy.holds import Claim
 from proxy.store.chain import Link
+from proxy.store.entries import Entry
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row
 from proxy.table import Unit
@@ -63,7 +64,7 @@ class Tables(Protocol):
         ...
 
     def keep(self) -> None:
-        """The request went well."""
+        """The request went well. Raises `Misuse` where its rows cannot be: then it is to be undone."""
         ...
 
     def undo(self) -> None:
@@ -121,8 +122,8 @@ class Tables(Protocol):
         """What dead processes left open, the oldest first."""
         ...
 
-    def open(self, row: Row, seq: int) -> None:
-        """A reservation begins, with the row that says so and its number."""
+    def open(self, row: Row, claims: Sequence[Entry]) -> None:
+        """A reservation of these begins, with the row that says so."""
         ...
 
     def widen(self, call_id: str, claims: str) -> None:

@@ -91,6 +91,13 @@ class Ledger:
         self.connection.execute("UPDATE state SET epoch = epoch + 1")
         epoch = self.connection.execute("SELECT epoch FROM state").get
         self.journal = Journal(SqliteTables(self.connection, epoch))
+        self.journal.tables.tail()
+
+    def do(self, work):
+        """One request, written."""
+        answer = self.journal.attempt(work)
+        self.journal.tables.flush()
+        return answer
 
     def balances(self, tenant):
         sql = "SELECT used, held FROM balances WHERE scope LIKE ? ORDER BY window_start"
@@ -118,7 +125,7 @@ class Script:
         claims = quota.caller_claims(self.table, self.asker, None, estimate, now)
         call_id, name = f"c{next(self.ledger.calls)}", named(self.every, self.zone, now)
         hold = Hold(call_id, now, self.asker.identity, "m", amount // 2, amount - amount // 2, 0, claims)
-        granted = isinstance(self.ledger.journal.reserve(hold), Granted)
+        granted = isinstance(self.ledger.do(lambda journal: journal.reserve(hold)), Granted)
         fits = self.used[name] + self.held[name] + amount <= CEILING
         assert granted == fits, "a window was lost" if fits else "a window was doubled"
         if fits:
@@ -132,13 +139,14 @@ class Script:
         spent = min(amount, held)
         charged = quota.charges(claims, Usage(spent), 0, {"u": (Usage(spent), 0)})
         ended = settlement(call_id)
-        self.ledger.journal.settle("commit", Settlement(ended.outcome, now, charged))
+        settled = Settlement(ended.outcome, now, charged)
+        self.ledger.do(lambda journal: journal.settle("commit", settled))
         self.held[name] -= held
         self.used[name] += spent
 
     def crash(self, now, _):
         self.ledger.restart()
-        self.ledger.journal.expire(now)
+        self.ledger.do(lambda journal: journal.expire(now))
         for _, _, name, held in self.open:
             self.held[name] -= held
             self.used[name] += held // 2  # the prompt

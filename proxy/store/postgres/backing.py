@@ -26,9 +26,10 @@ from proxy.store.postgres.contact import Contact
 from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
 from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
-from proxy.store.postgres.records import FENCED, Fenced, Spoilt
+from proxy.store.postgres.records import FENCED, Fenced
 from proxy.store.postgres.session import Session
 from proxy.store.postgres.tables import PostgresTables
+from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
 from proxy.store.tables import Touched
 from proxy.store.writer import Pace

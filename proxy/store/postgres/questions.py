@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable
 
-from proxy.store.postgres.cells import Cells, Log
+from proxy.store.cells import Cells, Log
 from proxy.store.postgres.session import Session
 from proxy.store.tables import ASKED_US, TIDIED, Asked
 

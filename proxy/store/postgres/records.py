@@ -1,51 +1,7 @@
-"""Rows of the ledger's working tables as a transaction has them in memory, and why it may be undone.
-
-`tables.py` reads and writes them; `backing.py` is told by the exceptions.
-"""
-
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from proxy.store.chain import Link
-from proxy.store.reservation import Reservation
+"""Why a replica may not write what it was about to write; `backing.py` is told by the exception."""
 
 FENCED = "this replica was not heard of for too long, and others took over"
 
 
 class Fenced(Exception):
     """Others took this replica for dead, and settled what it had open."""
-
-
-class Spoilt(Exception):
-    """A transaction holds what may not stay, and cannot be rid of it but as a whole."""
-
-
-class Counter(NamedTuple):
-    """A row of `balances`, without its key."""
-
-    window_end: int
-    unit: str
-    used: int
-    held: int
-    ceiling: int
-    marks: str
-
-
-class Opened(NamedTuple):
-    """A row of `open_calls`, with what its reservation says."""
-
-    epoch: int
-    seq: int
-    claims: str
-    seen: str | None
-    of: Reservation
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where a request began."""
-
-    link: Link
-    changes: int = 0
-    rows: int = 0
-    roots: int = 0

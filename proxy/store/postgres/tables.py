@@ -7,62 +7,47 @@ for. Undone is what a request changed, by a log of what was there before.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from proxy.call import Identity
-from proxy.holds import Claim
 from proxy.store import entries
-from proxy.store.chain import COLUMNS, SEGMENT_ROWS, Link, leaf, segment_root
+from proxy.store.batched import BatchedTables, Values
+from proxy.store.cells import Cells
+from proxy.store.chain import COLUMNS, Link
 from proxy.store.fault import Misuse
 from proxy.store.postgres import sql
-from proxy.store.postgres.cells import Cells, Log, roll_back
 from proxy.store.postgres.database import FAILURES
 from proxy.store.postgres.questions import Questions
 from proxy.store.postgres.reader import numbered
-from proxy.store.postgres.records import FENCED, Counter, Fenced, Mark, Opened, Spoilt
+from proxy.store.postgres.records import FENCED, Fenced
 from proxy.store.postgres.session import Session
+from proxy.store.records import Counter, Opened, Spoilt
 from proxy.store.reservation import Reservation
-from proxy.store.rows import Row, values_of
-from proxy.store.tables import Asked, Counted, Stand, Touched
+from proxy.store.rows import Row
+from proxy.store.tables import Asked, Counted, Touched
 from proxy.table import Unit
 
-INTEGER_MAX = 2**63 - 1
 NUL = "\0"
 ACTS = ("erase", "reset", "prune")
 
 
-class PostgresTables:
+class PostgresTables(BatchedTables):
     """`Tables` within one transaction of one session."""
 
     def __init__(self, session: Session, epoch: int) -> None:
         self.session = session
-        self.epoch = epoch
-        self.link = Link(0, bytes(32))
-        """The chain's end, as far as this replica knows."""
-        self.forget()
+        super().__init__(epoch)
 
     def forget(self) -> None:
         """The transaction ended: others may change everything from now on."""
-        self._log: Log = []
-        self._counters: Cells[Counted, Counter | None] = Cells(self._log)
+        super().forget()
         self._lent: Cells[Counted, int] = Cells(self._log)
         """What this replica has borrowed of a counter and not spent."""
         self._lent_elsewhere: dict[Counted, int] = {}
-        self._marks: Cells[Counted, frozenset[int]] = Cells(self._log)
-        self._renewed: Cells[Counted, bool] = Cells(self._log)
-        self._calls: Cells[str, Opened | None] = Cells(self._log)
         self._reserved: Cells[str, bool] = Cells(self._log)
         self._acts: Cells[str, bool] = Cells(self._log)
         self._seen: Cells[str, str | None] = Cells(self._log)
         self._questions = Questions(self.session, self._log)
-        self._rows: list[tuple[Any, ...]] = []
-        self._roots: list[tuple[int, bytes]] = []
-        self._mark = Mark(self.link)
-        self._beyond = False
-        """Whether something of the request under way is in the database already."""
 
     def begin(self, touched: Sequence[Touched]) -> None:
         """Open the writer's transaction, stand in line, and read what it is about."""
@@ -81,29 +66,17 @@ class PostgresTables:
 
     # -- one request ---------------------------------------------------------------------------------
 
-    def savepoint(self) -> None:
-        self._mark = Mark(self.link, len(self._log), len(self._rows), len(self._roots))
-        self._beyond = False
-
     def keep(self) -> None:
         pass
-
-    def undo(self) -> None:
-        if self._beyond:
-            raise Spoilt("a request failed when it had written")  # then nothing of the batch may stay
-        roll_back(self._log, self._mark.changes)
-        del self._rows[self._mark.rows :], self._roots[self._mark.roots :]
-        self.link = self._mark.link
 
     def fatal(self, error: Exception) -> bool:
         return isinstance(error, (*FAILURES, Fenced, Spoilt))
 
     # -- rows ----------------------------------------------------------------------------------------
 
-    def tail(self) -> Link:
-        return self.link
-
-    def append(self, row: Row) -> Link:
+    def _admit(self, row: Row, values: Values) -> None:
+        if any(isinstance(value, str) and NUL in value for value in values):
+            raise Misuse(f"{row.call_id} has a NUL in its row, which PostgreSQL cannot keep")
         if row.kind == "reserve":
             self._know_call(row.call_id)
             if self._reserved[row.call_id]:
@@ -111,21 +84,9 @@ class PostgresTables:
             self._reserved.put(row.call_id, True)
         elif row.kind in ACTS:
             self._acts.put(row.call_id, True)
-        before, seq = self.link, self.link.seq + 1
-        values = values_of(seq, self.epoch, row)
-        if any(isinstance(value, str) and NUL in value for value in values):
-            raise Misuse(f"{row.call_id} has a NUL in its row, which PostgreSQL cannot keep")
-        self.link = Link(seq, leaf(before.hash, values))
-        self._rows.append((*values, before.hash, self.link.hash))
-        if seq % SEGMENT_ROWS == 0:
-            self._roots.append((seq // SEGMENT_ROWS, self._segment_root(seq)))
-        return self.link
 
-    def _segment_root(self, seq: int) -> bytes:
-        start = seq - SEGMENT_ROWS
-        pending = [row[-1] for row in self._rows if row[0] > start]
-        stored = self.session.fetch(sql.MEMBERS, start, seq - len(pending))
-        return segment_root([*(own for (own,) in stored), *pending])
+    def _members(self, after: int, last: int) -> list[bytes]:
+        return [own for (own,) in self.session.fetch(sql.MEMBERS, after, last)]
 
     def noted(self, act_id: str) -> bool:
         if act_id not in self._acts:
@@ -133,24 +94,6 @@ class PostgresTables:
         return self._acts[act_id]
 
     # -- counters ------------------------------------------------------------------------------------
-
-    def take(self, claim: Claim) -> tuple[int, int] | None:
-        counter = claim.counter
-        found = self._counter(counter)
-        used, held = (found.used, found.held + claim.amount) if found else (0, claim.amount)
-        if used + held > INTEGER_MAX:
-            raise Misuse(f"a claim on {claim.scope} leaves 64 bits")
-        lent = self._lent_of(counter)
-        if used + held + lent > claim.ceiling and not claim.shadow:
-            return None
-        end, unit = (found.window_end, found.unit) if found else (claim.window_end, claim.unit.value)
-        marks = orjson.dumps(claim.marks).decode()
-        self._counters.put(counter, Counter(end, unit, used, held, claim.ceiling, marks))
-        return used, held + lent
-
-    def look(self, counter: Counted) -> tuple[int, int]:
-        found = self._counter(counter)
-        return (found.used, found.held + self._lent_of(counter)) if found else (0, 0)
 
     def known(self, call_id: str) -> bool:
         """Whether a call was ever reserved."""
@@ -185,38 +128,14 @@ class PostgresTables:
     def _lent_of(self, counter: Counted) -> int:
         return self._lent.get(counter, 0) + self._lent_elsewhere.get(counter, 0)
 
-    def give(self, counter: Counted, used: int, freed: int) -> Stand:
-        found = self._counter(counter)
-        if found is None or found.held < freed:
-            raise Misuse(f"{counter} does not hold {freed}")
-        found = found._replace(used=found.used + used, held=found.held - freed)
-        self._counters.put(counter, found)
-        return Stand(found.used, found.ceiling, found.marks)
-
     def in_force(self, scope: str, now_s: int) -> Sequence[tuple[int, Unit, int]]:
         found = self.select(sql.IN_FORCE, scope, now_s)
         return [(window, Unit(unit), used) for window, unit, used in found]
 
-    def renew(self, counter: Counted) -> None:
-        found = self._counter(counter)
-        if found is not None:
-            self._counters.put(counter, found._replace(used=0))
-        self._marks.put(counter, frozenset())
-        self._renewed.put(counter, True)
-
-    def first_told(self, counter: Counted, mark: int) -> bool:
-        self._counter(counter)
-        known = self._marks.get(counter, frozenset())
-        if mark not in known:
-            self._marks.put(counter, known | {mark})
-        return mark not in known
-
     def _counter(self, counter: Counted) -> Counter | None:
         if NUL in counter[0]:
             raise Misuse("a counter has a NUL in its name, which PostgreSQL cannot keep")
-        if counter not in self._counters:
-            self._read_counters([counter])
-        return self._counters[counter]
+        return super()._counter(counter)
 
     def _read_counters(self, counters: Iterable[Counted]) -> None:
         missing = sorted({each for each in counters if each not in self._counters and NUL not in each[0]})
@@ -232,29 +151,11 @@ class PostgresTables:
 
     # -- open calls ----------------------------------------------------------------------------------
 
-    def find(self, call_id: str) -> Reservation | None:
-        found = self._know_call(call_id)
-        return found.of if found else None
-
     def left(self) -> Sequence[Reservation]:
         self.flush()
         found = self._take_in(self.session.fetch(sql.LEFT))
         self._read_counters(claim.counter for call in found for claim in call.of.claims)
         return [call.of for call in found]
-
-    def open(self, row: Row, seq: int) -> None:
-        worst = row.usage
-        if worst is None or row.nano_usd is None:
-            raise AssertionError("a reservation says what it may come to")
-        bounds = (worst.input, worst.output, row.nano_usd)
-        of = Reservation(row.call_id, entries.load(row.entries), row.identity, row.model, *bounds)
-        self._calls.put(row.call_id, Opened(self.epoch, seq, row.entries, None, of))
-
-    def widen(self, call_id: str, claims: str) -> None:
-        found = self._know_call(call_id)
-        if found is not None:
-            wider = replace(found.of, claims=entries.load(claims))
-            self._calls.put(call_id, found._replace(claims=claims, of=wider))
 
     def saw(self, call_id: str, seen: str) -> None:
         found = self._calls.get(call_id)
@@ -263,15 +164,10 @@ class PostgresTables:
         elif call_id not in self._calls:
             self._seen.put(call_id, seen)
 
-    def close(self, call_id: str) -> None:
-        self._calls.put(call_id, None)
-
     def _know_call(self, call_id: str) -> Opened | None:
         if NUL in call_id:
             raise Misuse("a call has a NUL in its name, which PostgreSQL cannot keep")
-        if call_id not in self._calls:
-            self._read_calls([call_id])
-        return self._calls[call_id]
+        return super()._know_call(call_id)
 
     def _read_calls(self, calls: Iterable[str]) -> None:
         missing = sorted({each for each in calls if each not in self._calls and NUL not in each})
@@ -315,18 +211,9 @@ class PostgresTables:
         self._leave_memory()
         self.session.execute_many(numbered(sql), rows)
 
-    def _leave_memory(self) -> None:
-        """What comes is done in the database itself."""
-        self.flush()
-        self._beyond = True
-        self._counters.clear()
-        self._marks.clear()
-
     def flush(self) -> None:
         """Write all that changed since the last time. Raises `Fenced` where that is no longer ours to do."""
-        self._beyond = (
-            self._beyond or len(self._log) > self._mark.changes or len(self._rows) > self._mark.rows
-        )
+        self._notes_what_it_wrote()
         if self._roots:
             self.session.execute_many("INSERT INTO segments VALUES ($1, $2)", self._roots)
         self._flush_alerts()
@@ -343,8 +230,7 @@ class PostgresTables:
         ended = (self.link.seq, self.link.hash, self.epoch)
         if not self.session.execute(sql.FLUSH, *arrays, *ended, *columns(self._rows, len(COLUMNS) + 2)):
             raise Fenced(FENCED)
-        self._log.clear()
-        self._rows, self._roots, self._mark = [], [], Mark(self.link)
+        self._begins_anew()
 
     def flush_notes(self) -> None:
         """Write only how far calls have got."""

@@ -18,6 +18,7 @@ from proxy.store.anchor import Anchor, Shelf
 from proxy.store.backing import Note
 from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal
+from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
 from proxy.store.sqlite.database import RESTORE, connect, open_file, take_lock
 from proxy.store.sqlite.reader import SqliteReader
@@ -43,7 +44,7 @@ class OwnedFile:
 class SqliteBacking:
     """`Backing` over one file that this process owns."""
 
-    failures: tuple[type[Exception], ...] = (apsw.Error, OSError)
+    failures: tuple[type[Exception], ...] = (apsw.Error, OSError, Spoilt)
 
     def __init__(self, file: OwnedFile, journal: Journal, tables: SqliteTables, pace: Pace) -> None:
         self._file = file
@@ -65,6 +66,7 @@ class SqliteBacking:
         self._begin()
 
     def commit(self) -> None:
+        self.tables.flush()
         tail = self.tables.tail()
         self.tables.connection.execute("COMMIT")
         self._tail, self._sure = tail.seq, True
@@ -94,6 +96,7 @@ class SqliteBacking:
             self._begin()
             for note in notes:
                 note(self.journal)
+            self.tables.flush()
             connection.execute("COMMIT")
         except (apsw.Error, StoreRefused) as error:
             log.warning("progress of calls could not be noted: %s", error)
@@ -220,7 +223,9 @@ def _begin(connection: apsw.Connection, file: OwnedFile, pace: Pace, now_us: int
         connection.execute("UPDATE state SET epoch = epoch + 1")
         tables = SqliteTables(connection, int(connection.execute("SELECT epoch FROM state").get))
         journal = Journal(tables)
+        tables.tail()
         left = journal.expire(now_us)
+        tables.flush()
         connection.execute("COMMIT")
     except apsw.Error as error:
         connection.close(True)
