@@ -69,6 +69,8 @@ class OpenAttempt:
     waited: float = 0.0
     """Seconds for which its caller was waited for, who reads slowly."""
     reader: Reader | None = None
+    held: bytes = b""
+    """Of a stream that has not said anything yet: kept back until it does."""
     sent: Sent | None = None
     """What the caller has, or will have if this attempt wins, where that is kept."""
     outrun: bool = False

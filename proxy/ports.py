@@ -4,7 +4,7 @@ Implementations need not inherit. `relay.py` knows only these; `app.py` wires th
 tests wire scripted ones. Changing what a port promises is changing the design.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -67,6 +67,19 @@ class Caller(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Where the body of an answer goes."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it wants no more."""
+        ...
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """The next piece. An awaitable (no coroutine: it may be left alone) comes before any other."""
+        ...
+
+
 class UpstreamAnswer(Protocol):
     """An upstream's answer whose head has arrived."""
 
@@ -88,10 +101,11 @@ class UpstreamAnswer(Protocol):
         """At most `limit` bytes of the body, for judging an error. Raises `UpstreamLost`."""
         ...
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes; a clean end ends the iteration, anything else raises `UpstreamLost`.
+    async def pour(self, sink: Sink) -> None:
+        """Give the body to `sink` as it comes, until that wants no more or all has come.
 
-        Close it (`contextlib.aclosing`) when leaving early.
+        Each piece is given at once, in whichever task it arrives: a stream costs no wake-up of its story.
+        What `take` raises, and `UpstreamLost` where the body breaks, is raised here.
         """
         ...
 

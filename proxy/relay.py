@@ -15,14 +15,15 @@ route has another target go on with exactly what was sent (`wire/sent.py`).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told
+from proxy.flow import Flow, Later
 from proxy.policy.classify import classify
 from proxy.policy.patience import PlanRules
 from proxy.policy.plan import Plan
@@ -51,11 +52,8 @@ from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
 from proxy.wire import DIALECTS
-from proxy.wire.dialect import Reader
 from proxy.wire.failure import error_event
 
-HOLD_MAX = 256 * 1024
-"""Bytes held back before content; an upstream that talks so much without saying anything is broken."""
 ERROR_MAX = 64 * 1024
 """Bytes read of an answer that is not a success."""
 WHOLE_MAX = 64 * 1024 * 1024
@@ -287,24 +285,36 @@ class _Story:
         if not attempt.dialect.opens(reply.status, reply.headers):
             return attempt.dialect.error(reply.status, reply.headers, await reply.start(ERROR_MAX))
         reader = attempt.reader = self._book.reader(attempt)
-        held = b""
-        async with aclosing(_read(reader, reply)) as pieces:
-            async for out in pieces:
-                if reader.ended:
-                    self._remember(attempt, reader.memories)
-                    self._concluded = True
-                if self.begun:
-                    await self._pass(attempt, out, watch)
-                elif reader.failure is None and (reader.content or reader.ended):
-                    watch.move(NEVER)
-                    await self._begin(attempt, "text/event-stream; charset=utf-8", held + out)
-                    self._rest(attempt, watch)
-                elif len(held := held + out) > HOLD_MAX:
-                    return Signal(Kind.BAD_ANSWER, attempt.phase, reply.status, detail="no content")
+        flow = Flow(attempt, reader, watch, self._piece)
+        await reply.pour(flow)
+        if flow.choked:
+            return Signal(Kind.BAD_ANSWER, attempt.phase, reply.status, detail="no content")
+        if not flow.full:
+            await flow.end()
         if reader.failure is None:
             watch.move(NEVER)
             await self._caller.finish()
         return reader.failure
+
+    def _piece(self, flow: Flow, out: bytes) -> Awaitable[None] | None:
+        """What a reader made of a piece. After C2 it goes out here and now, whatever task this is."""
+        attempt, reader = flow.attempt, flow.reader
+        if reader.ended:
+            self._remember(attempt, reader.memories)
+            self._concluded = True
+        if self.begun:
+            return self._pass(attempt, out, flow.watch)
+        attempt.held += out
+        if reader.failure is not None or not (reader.content or reader.ended):
+            return None
+        flow.watch.move(NEVER)
+        return Later(partial(self._let_go, attempt, flow.watch))
+
+    async def _let_go(self, attempt: OpenAttempt, watch: Watch) -> None:
+        """There is content: what was held back goes out."""
+        held, attempt.held = attempt.held, b""
+        await self._begin(attempt, "text/event-stream; charset=utf-8", held)
+        self._rest(attempt, watch)
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
@@ -334,20 +344,26 @@ class _Story:
         self._plan.began(attempt.first, attempt.number)
         return attempt.first
 
-    async def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> None:
+    def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> Awaitable[None] | None:
         """Hand on what came; a slow caller stops the clock of the upstream."""
         if not data:
             if self._book.sent is not None and self._book.sent.skipping:
                 self._rest(attempt, watch)
-            return
+            return None
         if attempt.first is None:
             self._spoke(attempt)
         pending = self._caller.write(data)
-        if pending is not None:
-            watch.move(NEVER)
-            since = self._desk.clock.mono()
-            await pending
-            attempt.wait(self._desk.clock.mono() - since, self._deadline)
+        if pending is None:
+            self._rest(attempt, watch)
+            return None
+        watch.move(NEVER)
+        return Later(partial(self._until_room, attempt, watch, pending, self._desk.clock.mono()))
+
+    async def _until_room(
+        self, attempt: OpenAttempt, watch: Watch, pending: Awaitable[None], since: float
+    ) -> None:
+        await pending
+        attempt.wait(self._desk.clock.mono() - since, self._deadline)
         self._rest(attempt, watch)
 
     def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
@@ -380,13 +396,3 @@ class _Story:
         """A wall time (Unix seconds) on the clock that the plan reads."""
         clock = self._desk.clock
         return clock.mono() + wall_s - clock.wall_us() / 1e6
-
-
-async def _read(reader: Reader, reply: UpstreamAnswer) -> AsyncGenerator[bytes, None]:
-    """What the reader makes of each piece of the body, until the answer is whole or has failed."""
-    async with aclosing(reply.chunks()) as chunks:
-        async for data in chunks:
-            yield reader.feed(data)
-            if reader.ended or reader.failure is not None:
-                return
-    yield reader.finish()

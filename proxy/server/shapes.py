@@ -33,7 +33,7 @@ class Answer:
 
 def new_request_id(clock: Clock, dice: Dice) -> str:
     """`req_…`: when, in microseconds, then chance, so that neighbours in time are so in every index."""
-    return f"req_{clock.wall_us():014x}{dice.token()[:14]}"
+    return f"req_{clock.wall_us():014x}{dice.token()[-14:]}"
 
 
 def identified(request_id: str, echo: str | None) -> dict[str, str]:

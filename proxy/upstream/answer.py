@@ -6,10 +6,11 @@ upstream back; leaving before the end closes the connection, for nobody knows ho
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost
+from proxy.ports import Sink
 
 BUFFER_BYTES = 64 * 1024
 """Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
@@ -34,7 +35,18 @@ class Line(Protocol):
 class Answer:
     """The `UpstreamAnswer` port over one connection."""
 
-    __slots__ = ("_ended", "_held", "_line", "_lost", "_pieces", "_unread", "_waiter", "headers", "status")
+    __slots__ = (
+        "_ended",
+        "_held",
+        "_line",
+        "_lost",
+        "_pieces",
+        "_sink",
+        "_unread",
+        "_waiter",
+        "headers",
+        "status",
+    )
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -43,7 +55,9 @@ class Answer:
         self._held = False
         self._ended = False
         self._lost: Signal | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
+        """Takes what comes as it comes, while its story sleeps."""
+        self._waiter: asyncio.Future[Awaitable[None] | None] | None = None
         self.status = 0
         """0 until the head has come."""
         self.headers: Mapping[str, str] = {}
@@ -78,9 +92,28 @@ class Answer:
 
     def wake(self) -> None:
         """Something of the above has happened."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        sink = self._sink
+        if sink is not None and self._pieces:
+            self._push(sink, waiter)
+            if waiter.done() or not (self._ended or self._lost is not None or sink.full):
+                return
+        self._waiter = None
+        waiter.set_result(None)
+
+    def _push(self, sink: Sink, waiter: asyncio.Future[Awaitable[None] | None]) -> None:
+        """Give what came to the sink here and now; who pours learns only what it must wait for or bear."""
+        try:
+            pending = sink.take(self._take())
+        except asyncio.CancelledError:
+            waiter.cancel()
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits: it is the story's defect, not the connection's
+            waiter.set_exception(error)
+        else:
+            if pending is not None:
+                waiter.set_result(pending)
 
     # ── read by the story ─────────────────────────────────────────────────────────────────────────
 
@@ -103,16 +136,23 @@ class Answer:
     async def start(self, limit: int) -> bytes:
         return (await self._read(limit))[:limit]
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        while True:
-            if self._pieces:
-                yield self._take()
-            elif self._lost is not None:
-                raise UpstreamLost(self._lost)
-            elif self._ended:
-                return
-            else:
-                await self._news()
+    async def pour(self, sink: Sink) -> None:
+        try:
+            while not sink.full:
+                if self._pieces:
+                    pending = sink.take(self._take())
+                elif self._lost is not None:
+                    raise UpstreamLost(self._lost)
+                elif self._ended:
+                    return
+                else:
+                    self._sink = sink
+                    pending = await self._news()
+                    self._sink = None
+                if pending is not None:
+                    await pending
+        finally:
+            self._sink = None
 
     def leave(self) -> None:
         """The reader goes: at the end back to the pool, before it the connection is closed at once."""
@@ -144,6 +184,7 @@ class Answer:
             self._line.go_on()
         return taken
 
-    async def _news(self) -> None:
+    async def _news(self) -> Awaitable[None] | None:
+        """Wait for more; in the end perhaps with what a sink that got more must be waited for."""
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        return await self._waiter

@@ -30,6 +30,7 @@ VENDOR_WORDS = {
 CATCH_ALLS = {
     "proxy/server/door.py": "the outermost door: whatever is left becomes a 500 with an id",
     "proxy/duties/supervisor.py": "a duty that fails is logged and started again",
+    "proxy/upstream/answer.py": "a piece is judged as it arrives: a defect in that is told to the story",
     "proxy/store/journal.py": "the only writer: a defect in one request is told to who asked",
 }
 

@@ -7,7 +7,7 @@ is told; the ledger keeps balances in memory and applies the same conditional ru
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import orjson
@@ -16,6 +16,7 @@ from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, Up
 from proxy.facts.capabilities import KNOWN
 from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.policy.health import Health
+from proxy.ports import Sink
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall
@@ -117,6 +118,15 @@ class ScriptedAnswer:
                 await asyncio.sleep(1e9)
             else:
                 yield step
+
+    async def pour(self, sink: Sink) -> None:
+        async with aclosing(self.chunks()) as chunks:
+            async for data in chunks:
+                pending = sink.take(data)
+                if pending is not None:
+                    await pending
+                if sink.full:
+                    return
 
     async def whole(self, limit: int) -> bytes:
         return b"".join([data async for data in self.chunks()])

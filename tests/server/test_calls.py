@@ -14,7 +14,9 @@ async def test_the_story_is_handed_the_call_as_it_was_asked(house):
     raw = chat(body, headers=headers)
     reply = await house.send(raw)
     (call,) = house.calls
-    assert call.id == reply.headers["x-request-id"] == "req_" + "1".zfill(24)
+    assert call.id == reply.headers["x-request-id"]
+    when, chance = call.id.removeprefix("req_")[:14], call.id[-14:]
+    assert (int(when, 16), int(chance, 16)) == (house.clock.wall_us(), 1)
     assert call.created == 1_800_000_000
     assert call.model == "gpt-4o"
     assert call.body == {**CHAT, **body}

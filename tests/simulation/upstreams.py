@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import orjson
 
 from proxy.call import Signal, UpstreamLost, UpstreamRequest
+from proxy.ports import Sink
 from proxy.table import Upstream
 from tests.kit.scripted_ports import STALL, Pause
 from tests.simulation.referee import Referee
@@ -51,6 +52,15 @@ class SimulatedAnswer:
         """The last of it is read now."""
         good = self._try.script.kind in GOOD
         self._try.complete, self._try.faulted = good, not good
+
+    async def pour(self, sink: Sink) -> None:
+        async with aclosing(self.chunks()) as chunks:
+            async for data in chunks:
+                pending = sink.take(data)
+                if pending is not None:
+                    await pending
+                if sink.full:
+                    return
 
     async def whole(self, limit: int) -> bytes:
         return b"".join([data async for data in self.chunks()])

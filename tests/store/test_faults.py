@@ -10,8 +10,7 @@ from proxy.errors import Refused
 from proxy.holds import Granted, Progress
 from proxy.ports import Declined
 from proxy.store import StoreRefused, open_ledger
-from proxy.store.sqlite import database
-from proxy.store.sqlite.tables import APPEND
+from proxy.store.sqlite import database, tables
 from proxy.store.verify import verify
 from proxy.store.writer import Pace
 from proxy.usage import Usage
@@ -173,7 +172,7 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     assert file.kinds("c2") == []
 
 
-@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", APPEND, "COMMIT"])
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", tables.APPEND, "COMMIT"])
 async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, statement):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))

@@ -1,12 +1,14 @@
 """One sending, as the tests of this room make it."""
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from proxy.call import Kind, Phase, UpstreamLost, UpstreamRequest
 from proxy.table import Timeouts, Upstream
+from proxy.upstream.answer import Answer
 from proxy.upstream.client import HttpUpstreams
 from tests.kit.scripted import Connection, Scripted
 
@@ -31,6 +33,29 @@ async def failure(awaitable) -> tuple[Kind, Phase]:
     with pytest.raises(UpstreamLost) as caught:
         await awaitable
     return caught.value.signal.kind, caught.value.signal.phase
+
+
+class Glass:
+    """A `Sink` of so many bytes."""
+
+    def __init__(self, size: float = float("inf")) -> None:
+        self.size = size
+        self.taken: list[bytes] = []
+
+    @property
+    def full(self) -> bool:
+        return sum(map(len, self.taken)) >= self.size
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        self.taken.append(data)
+        return None
+
+
+async def poured(answer: Answer, size: float = float("inf")) -> bytes:
+    """What comes of a body until it is so many bytes."""
+    glass = Glass(size)
+    await answer.pour(glass)
+    return b"".join(glass.taken)
 
 
 def started(coroutine) -> asyncio.Task:

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.call import Kind, Phase, UpstreamLost, UpstreamRequest
 from tests.kit.scripted import scripted
-from tests.upstream.sending import CHUNKED, GOOD, at, failure, fetch, opened, started
+from tests.upstream.sending import CHUNKED, GOOD, at, failure, fetch, opened, poured, started
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SENT = (Kind.RESET, Phase.SENT)
@@ -84,8 +84,7 @@ async def test_a_body_shorter_than_told_never_looks_whole(out, end, reset):
 async def test_wrong_framing_within_a_body_fails_at_once(out, data):
     """The upstream keeps its side open: a reader that waited for it would wait for ever."""
     async with scripted() as up, opened(out, up, CHUNKED + b"3\r\nabc\r\n") as (answer, conn):
-        body = answer.chunks()
-        assert await anext(body) == b"abc"
+        assert await poured(answer, 3) == b"abc"
         conn.send(data)
         assert await failure(answer.whole(1000)) == CUT
         await conn.eof()

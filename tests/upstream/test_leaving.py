@@ -6,7 +6,7 @@ import pytest
 
 from proxy.call import Kind, Phase
 from tests.kit.scripted import scripted
-from tests.upstream.sending import CHUNKED, failure, fetch, idle, opened, started
+from tests.upstream.sending import CHUNKED, failure, fetch, idle, opened, poured, started
 
 LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 MIB = 1 << 20
@@ -34,10 +34,9 @@ async def test_cancelled_within_the_body(out):
         async def read():
             async with opened(out, up, CHUNKED + b"3\r\nabc\r\n") as (answer, conn):
                 conns.append(conn)
-                body = answer.chunks()
-                await anext(body)
+                await poured(answer, 3)
                 reading.set()
-                await anext(body)
+                await poured(answer, 1)
 
         conns = []
         task = started(read())
@@ -95,11 +94,7 @@ async def test_a_reader_who_does_not_read_holds_the_upstream_back(out):
         kept = answer.unread
         assert 0 < kept < MIB
         assert kept < taken < 64 * MIB
-        body = answer.chunks()
-        read = 0
-        while read < kept:
-            read += len(await anext(body))
-        assert len(await anext(body)) > 0
+        assert len(await poured(answer, kept + 1)) > kept
 
 
 @pytest.mark.parametrize(("size", "limit", "fits"), [(0, 5, True), (5, 5, True), (6, 5, False)])

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.call import Kind, Phase
 from tests.kit.scripted import scripted
-from tests.upstream.sending import CHUNKED, GOOD, at, failure, fetch, idle, opened, served, started
+from tests.upstream.sending import CHUNKED, GOOD, at, failure, fetch, idle, opened, poured, served, started
 
 EVENTS = b"data: {}\n\ndata: [DONE]\n\n"
 
@@ -36,11 +36,10 @@ async def test_a_stream_read_event_by_event_returns_its_connection(out):
     """The last chunk comes after `[DONE]`, alone."""
     async with scripted() as up:
         async with opened(out, up, CHUNKED) as (answer, conn):
-            body = answer.chunks()
             conn.send(b"%x\r\n%s\r\n" % (len(EVENTS), EVENTS))
-            assert await anext(body) == EVENTS
+            assert await poured(answer, len(EVENTS)) == EVENTS
             conn.send(b"0\r\n\r\n")
-            assert [piece async for piece in body] == []
+            assert await poured(answer) == b""
         assert idle(out) == (1, 0)
 
 

@@ -1,0 +1,64 @@
+"""The way of one streamed answer: from the upstream's bytes through its reader to the story.
+
+`relay.py` makes one for each stream and has the upstream pour into it. Each piece is judged and handed on
+the moment it arrives, whatever task that is; only what has to be waited for comes back to the story's own.
+It decides nothing, and knows neither the caller nor the network.
+"""
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+from proxy.book import OpenAttempt
+from proxy.watch import Watch
+from proxy.wire.dialect import Reader
+
+HOLD_MAX = 256 * 1024
+"""Bytes held back before content; an upstream that talks so much without saying anything is broken."""
+
+
+class Later:
+    """What a piece makes the story wait for; no coroutine, for a story that is called off awaits nothing."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._work = work
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._work().__await__()
+
+
+class Flow:
+    """The `Sink` of one attempt."""
+
+    __slots__ = ("_hand", "attempt", "full", "reader", "watch")
+
+    def __init__(self, attempt: OpenAttempt, reader: Reader, watch: Watch, hand: "Hand") -> None:
+        self.attempt = attempt
+        self.reader = reader
+        self.watch = watch
+        self.full = False
+        """Whether the answer is whole, has failed, or says nothing at length."""
+        self._hand = hand
+
+    @property
+    def choked(self) -> bool:
+        """Whether so much came without any content."""
+        return len(self.attempt.held) > HOLD_MAX
+
+    def take(self, data: bytes) -> Awaitable[None] | None:
+        """The next piece of the upstream's answer."""
+        reader = self.reader
+        pending = self._hand(self, reader.feed(data))
+        self.full = reader.ended or reader.failure is not None or len(self.attempt.held) > HOLD_MAX
+        return pending
+
+    async def end(self) -> None:
+        """The upstream has ended its answer."""
+        pending = self._hand(self, self.reader.finish())
+        if pending is not None:
+            await pending
+
+
+Hand = Callable[[Flow, bytes], Awaitable[None] | None]
+"""What is done with what the reader made of a piece."""
