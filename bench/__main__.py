@@ -1,7 +1,8 @@
 """`make bench`: measure, print the tables, keep the figures in `bench/results/`.
 
-Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`; all if none), `--quick` for a
-first look, `--long` for a start on ten million rows. What is missing on the machine is named and skipped.
+Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`: these if none is named; or a
+peer), `--quick` for a first look, `--long` for a start on ten million rows. What is missing on the machine
+is named and skipped.
 """
 
 import json
@@ -11,17 +12,30 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import ledger, replicas, systems, translation
+from bench import ledger, peers, replicas, systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
 
-SYSTEMS: Mapping[str, Any] = {"nginx": systems.nginx, "fallthrough": systems.fallthrough}
+SYSTEMS: Mapping[str, Any] = {
+    "nginx": systems.nginx,
+    "haproxy": peers.haproxy,
+    "envoy": peers.envoy,
+    "litellm": peers.litellm,
+    "portkey": peers.portkey,
+    "fallthrough": systems.fallthrough,
+    "workers-1": partial(replicas.workers, 1),
+    "workers-2": partial(replicas.workers, 2),
+    "workers-4": partial(replicas.workers, 4),
+}
+ALWAYS = ("nginx", "fallthrough")
+"""Measured if nothing is asked for; the others by name, or by `make bench-peers`."""
 
 
 TRANSLATION, LEDGER = "translation", "ledger"
@@ -31,7 +45,7 @@ TRANSLATION, LEDGER = "translation", "ledger"
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; 1 if any of it could not be measured."""
     known = (*SYSTEMS, TRANSLATION, LEDGER)
-    names = [name for name in arguments if name in known] or known
+    names = [name for name in arguments if name in known] or (*ALWAYS, TRANSLATION, LEDGER)
     quick = "--quick" in arguments
     record: dict[str, Any] = {"load_average": os.getloadavg()[0], "skipped": {}}
     if TRANSLATION in names:

@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.ledger import CALLERS, SEAL, Now, hold, settlement
 from bench.processes import BUILD, Missing, family
+from bench.systems import PROXY, System, served
 from proxy.place import Database
 from proxy.store import open_ledger
 from tests.kit.postgres import Server, programs
@@ -101,6 +102,18 @@ def server() -> Iterator[Server]:
         yield started
     finally:
         started.remove()
+
+
+@contextmanager
+def workers(count: int) -> Iterator[System]:
+    """The proxy as so many workers behind one address. The server's own work is not counted to them."""
+    with server() as started:
+        ledger = str(started.database().url)
+        config = PROXY.replace("sqlite:///ledger.db", ledger).replace(
+            'probes: "off"', "probes: 127.0.0.1:18083"
+        )
+        with served(f"workers-{count}", config, "--workers", str(count)) as system:
+            yield system
 
 
 def postmaster(started: Server) -> int:

@@ -76,6 +76,8 @@ class System:
     """0: its processor time is not asked for."""
     start_s: float | None = None
     """From the command to the first 200."""
+    headers: tuple[str, ...] = ()
+    """Further lines of every request."""
 
 
 @contextmanager
@@ -105,16 +107,23 @@ def nginx() -> Iterator[System]:
 @contextmanager
 def fallthrough() -> Iterator[System]:
     """This proxy as an operator runs it: keys, a limit, prices, and a ledger on disk."""
-    room = fresh("fallthrough")
+    with served("fallthrough", PROXY) as system:
+        yield system
+
+
+@contextmanager
+def served(name: str, config_text: str, *options: str) -> Iterator[System]:
+    """This proxy with a configuration of its own."""
+    room = fresh(name)
     config = room / "proxy.yaml"
-    config.write_text(PROXY)
+    config.write_text(config_text)
     program = str(Path(sys.executable).with_name("fallthrough"))
-    log = BUILD / "fallthrough.log"
+    log = BUILD / f"{name}.log"
     key = new_key(program, config)
-    command = on_core(PROXY_CORE, [program, "serve", "--config", str(config)])
+    command = on_core(PROXY_CORE, [program, "serve", "--config", str(config), *options])
     with running(command, log, room) as process:
         start_s = until_answers(process, PROXY_PORT, "/healthz", log)
-        yield System("fallthrough", PROXY_PORT, key=key, pid=process.pid, start_s=start_s)
+        yield System(name, PROXY_PORT, key=key, pid=process.pid, start_s=start_s)
 
 
 def new_key(program: str, config: Path) -> str:

@@ -30,6 +30,8 @@ class Bench:
 def load(bench: Bench, system: System, *options: str) -> Figures:
     """One run of the load generator."""
     command = [str(BUILD / "load"), "-x", "-k", system.key, "-i", str(system.pid), "-M", str(bench.mock_pid)]
+    for line in system.headers:
+        command += ["-H", line]
     command += [*options, f"http://127.0.0.1:{system.port}"]
     run = subprocess.run(
         on_core(LOAD_CORE, command), capture_output=True, text=True, check=False, timeout=180
