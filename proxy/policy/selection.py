@@ -59,14 +59,12 @@ class Selection:
 
 
 def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Selection:
-    """The route's targets as listed, but first those of `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
+    """The route's targets as listed, but first the `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
     candidates, passed_over = [], []
     targets: Iterable[Target] = route.targets
     if preferred is not None:
-        upstream, _, model = preferred.partition("/")
-        targets = sorted(
-            targets, key=lambda one: (_misses(upstream, one.upstream), _misses(model, one.model))
-        )
+        host, _, model = preferred.partition("/")
+        targets = sorted(targets, key=lambda it: (_misses(host, it.upstream), _misses(model, it.model)))
     for target in targets:
         missing = lacks(needs, target.facts)
         fatal = tuple(lack for lack in missing if not can_drop(lack)) if route.drop_params else missing
