@@ -192,6 +192,8 @@ def _retries(said: Statement) -> str | None:
     if number is None:
         return "this is not a number"
     said.house.route["retry"] = {"attempts": min(number + 1, 10)}
+    if number >= 10:
+        said.house.sketch.changed(said.house.variables.place(said.name), "at most 10 tries at one target")
     return None
 
 

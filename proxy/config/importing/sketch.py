@@ -134,7 +134,7 @@ def shown(text: str) -> str:
 
 
 def is_name(text: Any) -> bool:
-    """Whether the table can have `text` for the name of a model. An address, perhaps with a secret, is none."""
+    """Whether the table can have it for the name of a model. An address, perhaps with a secret, is none."""
     return isinstance(text, str) and re.fullmatch(NAME, text) is not None and "://" not in text
 
 

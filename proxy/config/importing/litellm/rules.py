@@ -113,7 +113,7 @@ def _retries(rules: Rules, path: Path, value: Any) -> str | None:
         return "this is not a number of retries"
     rules.route["retry"] = {"attempts": min(value + 1, ATTEMPTS_MAX)}
     rules.sheet.changed(
-        path, "tries at one target, before the next one, and only where trying again can help"
+        path, "tries at one target, at most 10, before the next, and only where that can help"
     )
     return None
 
@@ -245,7 +245,7 @@ _INSTEAD: Mapping[str, str] = {
 }
 """Keys of `litellm_settings` that the router's own go before."""
 
-_BOTH: _Functions = {
+_BOTH: Mapping[str, _Function] = {
     "num_retries": _retries,
     "allowed_fails": _fails,
     "cooldown_time": _cooldown,
