@@ -5,6 +5,7 @@ Each upstream of a recipe is simulated under its own name, so that a script can 
 
 import contextlib
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,14 +69,21 @@ class Recipe(House):
         with contextlib.closing(apsw.Connection(path, flags=flags)) as ledger:
             return ledger.execute(sql).fetchall()
 
-    def last(self) -> dict:
-        """The last call in the ledger, with its attempts; waits until every call is settled."""
+    def settled(self) -> None:
+        """Wait until no call is open in the ledger."""
         eventually(lambda: self.rows("SELECT count(*) FROM open_calls") == [(0,)])
-        return json.loads(self.command("usage", "--calls", "1", "--json"))["calls"][0]
 
     def attempts(self) -> list[tuple[str, str]]:
         """Who was tried for the last call, and what came of it."""
-        return [(each["upstream"], each["result"]) for each in self.last()["attempts"]]
+        self.settled()
+        sql = "SELECT attempts FROM rows WHERE attempts IS NOT NULL ORDER BY seq DESC LIMIT 1"
+        [(attempts,)] = self.rows(sql)
+        return [(each["upstream"], each["result"]) for each in json.loads(attempts)]
+
+    def afresh(self) -> None:
+        """The proxy again, with nothing known of how its upstreams are."""
+        self.kill("proxy", how=signal.SIGTERM)
+        self.serve()
 
     def traces(self, *needles: str) -> list[tuple[str, str]]:
         """Every file of the house, logs included, that any of these stands in."""

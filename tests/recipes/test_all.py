@@ -13,13 +13,13 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 SETTINGS = {"FALLTHROUGH_LISTEN", "FALLTHROUGH_ADMIN", "FALLTHROUGH_PROBES", "FALLTHROUGH_LEDGER"}
 
 
+PAGES = sorted(path.stem for path in (ROOT / "docs/recipes").glob("*.md") if path.stem != "README")
+
+
 def test_each_recipe_has_a_page_and_a_test_and_no_page_is_without_one():
-    assert (
-        sorted(path.stem for path in (ROOT / "docs/recipes").glob("*.md") if path.stem != "README") == NAMES
-    )
-    assert {f"test_{name.replace('-', '_')}.py" for name in NAMES} < {
-        path.name for path in Path(__file__).parent.iterdir()
-    }
+    assert PAGES == NAMES
+    tests = {path.name for path in Path(__file__).parent.iterdir()}
+    assert {f"test_{name.replace('-', '_')}.py" for name in NAMES} < tests
 
 
 @pytest.mark.parametrize("name", NAMES)
