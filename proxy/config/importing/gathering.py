@@ -69,16 +69,19 @@ def enter(house: House, name: str, reading: Reading) -> None:
     if isinstance(whose, str):
         house.sketch.left(house.variables.place(name), whose)
         return
-    side = house.side(whose)
-    before = side.said.setdefault((reading.says, _purpose(reading)), name)
-    if before != name:
-        house.sketch.left(house.variables.place(name), f"{before} says so already")
+    side, place = house.side(whose), house.variables.place(name)
+    subject = (reading.says, _purpose(reading))
+    if subject in side.said:
+        house.sketch.left(place, f"{side.said[subject]} says so already")
         return
     problem = _SAID[reading.says](Statement(house, side, name, value, whose, _purpose(reading)))
-    if problem is None:
-        side.place = side.place or house.variables.place(name)
-    else:
-        house.sketch.left(house.variables.place(name), problem)
+    if problem is not None:
+        house.sketch.left(place, problem)
+        return
+    side.said[subject] = name
+    side.place = side.place or place
+    if reading.says in _THE_HOUSES and (reading.vendor is not None or reading.place):
+        house.sketch.changed(place, "it holds for every target, not for one vendor's alone")
 
 
 _EVERYBODYS = frozenset(
@@ -91,7 +94,9 @@ _THE_HOUSES = frozenset(
 
 def _whose(house: House, name: str, reading: Reading) -> Vendor | str | None:
     """Of whom a variable speaks; None: of everybody; or why that cannot be told."""
-    if reading.vendor is not None or reading.says in _THE_HOUSES:
+    if reading.says in _THE_HOUSES:
+        return None
+    if reading.vendor is not None:
         return reading.vendor
     if reading.place is None and reading.says in _EVERYBODYS:
         return None

@@ -112,7 +112,7 @@ class Sketch:
         self.variables.setdefault(name, stands_for)
         return f"${{{name}}}"
 
-    def set(self, name: str, why: str) -> None:
+    def needs(self, name: str, why: str) -> None:
         """Note that a variable must be set before the table is of use."""
         self._note(Fate.SET, name, why)
 

@@ -145,7 +145,7 @@ def _upstream(house: House, vendor: Vendor) -> None:
         name = side.key or vendor.key
         members["api_key"] = house.sketch.reference(name)
         if side.key is None:
-            house.sketch.set(name, f"no key for {vendor.name} was read")
+            house.sketch.needs(name, f"no key for {vendor.name} was read")
     members |= {key: value for key, value in (everybodys.members | side.members).items() if key != "base_url"}
     for key, value in (
         ("timeouts", everybodys.timeouts | side.timeouts),
@@ -177,7 +177,8 @@ def _limit(house: House, name: str, limit: LimitReading) -> None:
     value, place = house.variables.values[name].strip(), house.variables.place(name)
     amount = amounts.dollars(value) if limit.unit == "usd" else amounts.count(value)
     if value.lower() in NO_LIMIT or amount is None:
-        house.sketch.left(place, "no limit is set by it" if amount is None else "this is not an amount")
+        none = value.lower() in NO_LIMIT
+        house.sketch.left(place, "no limit is set by it" if none else "this is not an amount above 0")
         return
     members: dict[str, Any] = {}
     if limit.per is not None:

@@ -296,7 +296,7 @@ class Deployments:
 
 def is_glob(name: Any) -> TypeGuard[str]:
     """Whether a route can have it for a model."""
-    return isinstance(name, str) and is_name(name.replace("*", "x").replace("?", "x")) and name != ""
+    return isinstance(name, str) and is_name(name.replace("*", "x").replace("?", "x"))
 
 
 def _whose(params: Mapping[str, Any]) -> tuple[Vendor | None, str]:
