@@ -6,6 +6,7 @@ comes further than `_Keys`, which gives it a variable's name.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from proxy.facts.litellm import DEFAULTS, ENDPOINTS, INFO, MODEL_INFO, PARAMS, P
 from proxy.facts.vendors import SHAPED, UNSPOKEN, Vendor, by_model, by_word
 
 NO_KEY = frozenset({"", "none", "empty", "dummy", "na", "n/a"})
+_UNNAMED = re.compile(r"[^A-Za-z0-9]+")
+"""What of a host cannot stand in a name."""
 STAND_IN_URL = "http://stand-in.invalid/v1"
 RATES: Mapping[str, str] = {"rpm": "requests", "tpm": "tokens"}
 _READ = frozenset(
@@ -97,7 +100,7 @@ class Deployments:
                 order=self._rank(inside, params, "order", float("inf")),
                 weight=self._rank(inside, params, "weight", 0.0),
                 defaults=self._defaults(path, params),
-                drops=amounts.truth(params.get("drop_params")) is True,
+                drops=self._drops(inside, params),
                 path=path,
             )
         )
@@ -163,6 +166,14 @@ class Deployments:
             self.sheet.left((*path, key), "this is not a number above 0")
         return number
 
+    def _drops(self, path: Path, params: Mapping[str, Any]) -> bool:
+        """Whether its calls may be asked for less than they ask."""
+        value = params.get("drop_params", False)
+        wanted = amounts.truth(value)
+        if wanted is None and value is not None:
+            self.sheet.left((*path, "drop_params"), "this is neither yes nor no")
+        return wanted is True
+
     def _rank(self, path: Path, params: Mapping[str, Any], key: str, silent: float) -> float:
         """What puts a deployment before another; `silent` where nothing does."""
         value = params.get(key)
@@ -176,13 +187,15 @@ class Deployments:
     def _fresh(self, vendor: Vendor | None, url: str) -> str:
         """A name that no upstream has yet: the vendor's, or that of the host."""
         host = "" if url.startswith("${") else (urlsplit(url).hostname or "")
-        stem = vendor.name if vendor else host.replace(":", "-").replace(".", "-").strip("-")[:48] or "shaped"
+        stem = vendor.name if vendor else _UNNAMED.sub("-", host).strip("-")[:48] or "shaped"
         names = (stem, *(f"{stem}-{number}" for number in range(2, len(self._named) + 3)))
         return next(name for name in names if name not in self.sheet.sketch.upstreams)
 
     def _url(self, path: Path, params: Mapping[str, Any], vendor: Vendor | None) -> str:
         key = "api_base" if params.get("api_base") is not None else "base_url"
         given = params.get(key)
+        if key == "api_base" and params.get("base_url") is not None:
+            self.sheet.left((*path, "base_url"), "api_base is believed instead")
         if given is None:
             if vendor is None or vendor.base_url is None:
                 raise Unfit("nobody says where it answers: api_base is missing")

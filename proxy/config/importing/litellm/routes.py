@@ -39,6 +39,11 @@ def _route(sheet: Sheet, rules: Rules, name: str, group: list[Deployment]) -> Ro
     targets = list(dict.fromkeys(each.target for each in ranked))
     if len(targets) > 1 and len({each.order for each in group}) < len(group):
         sheet.changed(group[1].path, f"{name}: {SPREAD}")
+    seen: set[str] = set()
+    for each in group:
+        if each.target in seen:
+            sheet.changed(each.path, f"{name}: another deployment is the same: one target, tried once")
+        seen.add(each.target)
     members: dict[str, Any] = dict(rules.route)
     if any(each.drops for each in group):
         members["drop_params"] = True
