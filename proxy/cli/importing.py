@@ -39,17 +39,11 @@ def importing() -> None:
     """Make a table of what another system is configured by."""
 
 
-@importing.command()
+@importing.command(epilog="Example: fallthrough import env --env-file .env --output proxy.yaml")
 @click.option("--env-file", type=click.Path(path_type=Path), help="Read this, not the environment.")
 @with_output
 def env(env_file: Path | None, output: Path | None, as_json: bool) -> None:
-    r"""Read the variables of a system that calls the vendors itself.
-
-    \b
-    Example:
-      fallthrough import env --env-file .env --output proxy.yaml
-      fallthrough check proxy.yaml
-    """
+    """Read the variables of a system that calls the vendors itself."""
 
     def read() -> Imported:
         if env_file is None:
@@ -59,17 +53,11 @@ def env(env_file: Path | None, output: Path | None, as_json: bool) -> None:
     _import(read, output, as_json=as_json)
 
 
-@importing.command()
+@importing.command(epilog="Example: fallthrough import litellm config.yaml --output proxy.yaml")
 @click.argument("config", type=click.Path(path_type=Path))
 @with_output
 def litellm(config: Path, output: Path | None, as_json: bool) -> None:
-    r"""Read a LiteLLM config.yaml.
-
-    \b
-    Example:
-      fallthrough import litellm config.yaml --output proxy.yaml
-      fallthrough check proxy.yaml
-    """
+    """Read a LiteLLM config.yaml."""
     _import(lambda: from_litellm(str(config), _bytes(config)), output, as_json=as_json)
 
 

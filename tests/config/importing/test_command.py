@@ -96,6 +96,7 @@ def test_an_env_file_that_no_table_comes_of_ends_with_1(tmp_path):
         assert told in done.stderr
 
 
-@pytest.mark.parametrize("name", ["env", "litellm"])
-def test_help_has_an_example(name):
-    assert f"fallthrough import {name} " in run(name, "--help").stdout
+@pytest.mark.parametrize("words", ["env --env-file .env", "litellm config.yaml"])
+def test_help_has_an_example_to_be_copied(words):
+    shown = run(words.split()[0], "--help").stdout
+    assert f"Example: fallthrough import {words} --output proxy.yaml\n" in shown
