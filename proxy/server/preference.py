@@ -34,6 +34,6 @@ def _named(request: Request, headers: tuple[str, ...], form: re.Pattern[str]) ->
         if given is None:
             continue
         if form.fullmatch(given) is None:
-            raise bad_request(f"{header} is not the name of one.", code="bad_header")
+            raise bad_request(f"{header} holds what cannot be a name.", code="bad_header")
         return given
     return None
