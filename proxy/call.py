@@ -45,7 +45,7 @@ class Call:
     include_usage: bool
     """Whether the caller asked for the usage chunk."""
     preferred: str | None = None
-    """Upstream to try first (`x-preferred-upstream`)."""
+    """Target to try first, as `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL` (`x-preferred-upstream`, `-model`)."""
     patience_s: float | None = None
     """How long the caller will wait (`x-request-timeout`), seconds."""
     consent: bool | None = None

@@ -34,7 +34,15 @@ class Loaded:
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """The configuration in `path`, or in the environment alone. Raises `ConfigError`."""
-    document = environment.describe(environ) if path is None else _read(path, environ)
+    return _loaded(environment.describe(environ) if path is None else _read(path, environ))
+
+
+def parse(file: str, data: bytes, environ: Mapping[str, str]) -> Loaded:
+    """The configuration in `data`, which is called `file` in messages. Raises `ConfigError`."""
+    return _loaded(source.read(file, data, Expander(environ)))
+
+
+def _loaded(document: Document) -> Loaded:
     if document.faults and document.value is None:
         raise ConfigError(document.faults)
     refuse_later(document)

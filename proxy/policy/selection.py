@@ -59,11 +59,12 @@ class Selection:
 
 
 def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Selection:
-    """The route's targets as listed, those of the `preferred` upstream first if the route has it."""
+    """The route's targets as listed, but first the `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
     candidates, passed_over = [], []
     targets: Iterable[Target] = route.targets
     if preferred is not None:
-        targets = sorted(targets, key=lambda target: target.upstream != preferred)
+        host, _, model = preferred.partition("/")
+        targets = sorted(targets, key=lambda it: (_misses(host, it.upstream), _misses(model, it.model)))
     for target in targets:
         missing = lacks(needs, target.facts)
         fatal = tuple(lack for lack in missing if not can_drop(lack)) if route.drop_params else missing
@@ -74,6 +75,11 @@ def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Se
             timeouts = _narrowed(upstream.timeouts, route) if route.timeouts else upstream.timeouts
             candidates.append(Candidate(target, upstream, timeouts, missing))
     return Selection(tuple(candidates), tuple(passed_over))
+
+
+def _misses(wanted: str, name: str) -> bool:
+    """Whether a wish is for another one; who wishes for nothing misses nothing."""
+    return wanted not in {"", name}
 
 
 def _narrowed(timeouts: Timeouts, route: Route) -> Timeouts:

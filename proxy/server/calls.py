@@ -19,6 +19,7 @@ from proxy.question import Question
 from proxy.server.caller import Stream, Whole
 from proxy.server.idempotency import key_of, question
 from proxy.server.measured import Measured
+from proxy.server.preference import preferred
 from proxy.server.request import Request
 from proxy.server.shapes import identified
 from proxy.server.visit import Limits, Service, Visit
@@ -32,7 +33,6 @@ SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60
 CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 SDK_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 RETRIES = re.compile(r"[0-9]{1,4}")
-UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ChatCompletions:
@@ -75,7 +75,7 @@ class ChatCompletions:
         service = self._service
         created = service.clock.wall_us() // 1_000_000
         patience_s = _patience(visit.request)
-        preferred = _preferred(visit.request)
+        wanted = preferred(visit.request)
         consent = _consent(visit.request)
         data = await _read(visit.request, service.limits)
         if len(data) <= INLINE_PARSE_BYTES:
@@ -92,7 +92,7 @@ class ChatCompletions:
             prompt_bytes=len(data),
             stream=body.get("stream") is True,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            preferred=preferred,
+            preferred=wanted,
             patience_s=patience_s,
             consent=consent,
             silence_s=_silence(visit.request),
@@ -143,15 +143,6 @@ async def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Id
     if not isinstance(user, str) or not user:
         return identity
     return replace(identity, user=await keys.pseudonym(identity.tenant, user))
-
-
-def _preferred(request: Request) -> str | None:
-    given = request.headers.get("x-preferred-upstream")
-    if given is None:
-        return None
-    if UPSTREAM_NAME.fullmatch(given) is None:
-        raise bad_request("x-preferred-upstream is not the name of an upstream.", code="bad_header")
-    return given
 
 
 def _consent(request: Request) -> bool | None:

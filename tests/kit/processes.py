@@ -13,12 +13,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 READY_S = 30.0
 VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY", "VLLM_URL"})
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 TABLE = """\
 settings:
@@ -59,9 +62,9 @@ def free_ports(number: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def fallthrough(*words: str, **options) -> subprocess.Popen:
-    """`fallthrough WORDS…` as a process of its own group, with no vendor's key in its environment."""
-    environment = {name: value for name, value in os.environ.items() if name not in VENDORS}
+def fallthrough(*words: str, variables: Mapping[str, str] = NO_VARIABLES, **options) -> subprocess.Popen:
+    """`fallthrough WORDS…` as a process of its own group, with no vendor's key but in `variables`."""
+    environment = {name: value for name, value in os.environ.items() if name not in VENDORS} | dict(variables)
     command = [sys.executable, "-m", "proxy", *words]
     return subprocess.Popen(command, start_new_session=True, env=environment, **options)
 
@@ -76,6 +79,8 @@ class House:
     table: str = TABLE
     options: tuple[str, ...] = ()
     """More words for `serve`."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the environment of the proxy and of the commands beside it."""
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     key: str = ""
@@ -126,7 +131,7 @@ class House:
             text=True,
             timeout=60,
             check=False,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **self.variables},
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -161,7 +166,8 @@ class House:
 
     def _start(self, name: str, words: tuple[str, ...]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = fallthrough(*words, stdout=log, stderr=subprocess.STDOUT)
+            streams = {"stdout": log, "stderr": subprocess.STDOUT}
+            self.processes[name] = fallthrough(*words, variables=self.variables, **streams)
 
     def _await_answer(self, name: str, path: str) -> None:
         end = time.monotonic() + READY_S

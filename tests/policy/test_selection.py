@@ -20,6 +20,11 @@ TARGETS = (Target("openai", "gpt-4o"), Target("openai", "gpt-4o-mini"), Target("
         (None, ["openai/gpt-4o", "openai/gpt-4o-mini", "vllm/mixtral"]),
         ("vllm", ["vllm/mixtral", "openai/gpt-4o", "openai/gpt-4o-mini"]),
         ("openai", ["openai/gpt-4o", "openai/gpt-4o-mini", "vllm/mixtral"]),
+        ("/gpt-4o-mini", ["openai/gpt-4o-mini", "openai/gpt-4o", "vllm/mixtral"]),
+        ("openai/gpt-4o-mini", ["openai/gpt-4o-mini", "openai/gpt-4o", "vllm/mixtral"]),
+        ("vllm/gpt-4o-mini", ["vllm/mixtral", "openai/gpt-4o-mini", "openai/gpt-4o"]),
+        ("/unheard-of", ["openai/gpt-4o", "openai/gpt-4o-mini", "vllm/mixtral"]),
+        ("unheard-of/mixtral", ["vllm/mixtral", "openai/gpt-4o", "openai/gpt-4o-mini"]),
         ("unheard-of", ["openai/gpt-4o", "openai/gpt-4o-mini", "vllm/mixtral"]),
     ],
 )

@@ -86,6 +86,8 @@ async def test_what_the_sdk_tried_before_is_counted_and_nonsense_is_no_fault(hou
             for value in ("0", "-1", "soon", "1e9", "nan", "inf", "\N{ARABIC-INDIC DIGIT THREE}", "9" * 40)
         ),
         *(("x-preferred-upstream", value) for value in ("", "http://evil/", "a b", "x" * 65)),
+        *(("x-preferred-provider", value) for value in ("", "http://evil/", "x" * 65)),
+        *(("x-preferred-model", value) for value in ("", "a b", "x" * 129)),
         *(("x-user-consent", value) for value in ("", "yes", "1", "True", "true, true", "\xe9")),
     ],
 )
@@ -93,6 +95,26 @@ async def test_a_header_that_makes_no_sense_is_400(house, header):
     reply = await house.send(chat(headers=[header]))
     assert (reply.status, reply.code) == (400, "bad_header")
     assert not house.calls
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"x-preferred-upstream": "vllm"}, "vllm"),
+        ({"X-Preferred-Provider": "openai"}, "openai"),
+        (
+            {"X-Preferred-Model": "mistralai/Mixtral-8x7B-Instruct-v0.1"},
+            "/mistralai/Mixtral-8x7B-Instruct-v0.1",
+        ),
+        ({"X-Preferred-Provider": "openai", "X-Preferred-Model": "gpt-4o"}, "openai/gpt-4o"),
+        ({"X-Preferred-Provider": "openai", "x-preferred-upstream": "vllm"}, "vllm"),
+    ],
+)
+async def test_which_target_to_try_first_is_said_in_our_words_or_in_those_of_older_programs(
+    house, given, wanted
+):
+    await house.send(chat(headers=list(given.items())))
+    assert house.calls[0].preferred == wanted
 
 
 @pytest.mark.parametrize(
