@@ -5,8 +5,8 @@ out is never expanded again, so a secret that happens to hold `${` stays itself.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FILE_MAX = 64 * 1024
@@ -39,6 +39,8 @@ class Expander:
     """Fills references from one environment."""
 
     environ: Mapping[str, str]
+    secret: Callable[[str], str] = field(default_factory=lambda: _read)
+    """What stands in a file, by its path; raises `BadReference` or `Unset`."""
 
     def expand(self, text: str) -> str | None:
         """`text` with its references filled in; None when it is only an empty default.
@@ -56,7 +58,7 @@ class Expander:
         if found[0] == "$${":
             return "${"
         if found["file"] is not None:
-            return _read(found["file"])
+            return self.secret(found["file"])
         if found["name"] is None:
             raise BadReference(
                 "`${` begins no reference",
@@ -68,6 +70,11 @@ class Expander:
         if value is None:
             raise Unset(found["name"])
         return value
+
+
+def unread(name: str) -> str:
+    """A secret that is none of our business: as if nobody had set it."""
+    raise Unset(f"file:{name}")
 
 
 def _read(name: str) -> str:
