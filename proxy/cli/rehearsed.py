@@ -1,5 +1,6 @@
 """What came of a rehearsal, for people and for programs. `rehearse.py` prints it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,13 @@ from proxy.rehearsal.figures import Figures
 from proxy.rehearsal.play import Rehearsal
 from proxy.rehearsal.verdict import Check, percent, seconds, usd
 
-COLOURS = {"act": "magenta", "breaker": "yellow", "trouble": "yellow", "limit": "yellow", "callers": "red"}
+COLOURS: Mapping[str, str] = {
+    "act": "magenta",
+    "breaker": "yellow",
+    "trouble": "yellow",
+    "limit": "yellow",
+    "callers": "red",
+}
 
 
 def show(console: Console, came: Rehearsal, *, timeline: bool) -> None:

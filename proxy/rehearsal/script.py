@@ -22,6 +22,8 @@ from proxy.table import Table
 
 CALLS_MAX = 200_000
 """Of one rehearsal: they are played one by one."""
+LONGEST_S = 86_400.0
+"""Of one rehearsal: it is looked at once a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Draft:
         file, known = self.file, tuple(table.upstreams)
         models = file.load.models or dict.fromkeys(public_models(table), 1)
         self._check_load(table, models)
-        self._check_globs(("healthy",), file.healthy, known)
+        for glob in file.healthy:
+            self._check_globs(("healthy", glob), [glob], known)
         for number, act in enumerate(file.acts):
             place = ("acts", number)
             self._check_globs((*place, "upstream"), act.upstream, known)
@@ -90,7 +93,9 @@ class Draft:
             if match(table, name) is None:
                 problem, remedy = "no route of the table matches it", suggest(name, public_models(table))
                 document.fault(("load", "models", name), problem, remedy)
-        if load.calls * load.lasts > CALLS_MAX:
+        if load.lasts > LONGEST_S:
+            document.fault(("load", "for"), "too long for one rehearsal", "write at most 24h")
+        elif load.calls * load.lasts > CALLS_MAX:
             remedy = f"keep to {CALLS_MAX:,} calls"
             document.fault(("load", "calls"), f"{load.calls * load.lasts:,.0f} calls are too many", remedy)
 
