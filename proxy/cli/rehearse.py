@@ -1,12 +1,13 @@
 """`fallthrough rehearse TABLE SCRIPT`: play a game day, print what happened, say whether it went well.
 
 The report goes to standard output, plain or as JSON; a bar that shows how far it is goes to standard error,
-and only to a terminal. Exit status: 0 all that was expected is so, 1 it is not, 2 a file has faults.
+and only to a terminal. Exit status: 0 all that was expected is so, 1 it is not, 2 a file has faults,
+4 a port cannot be had (`--live`).
 """
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +16,17 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from proxy.cli.live import watch_live
 from proxy.cli.rehearsed import as_json, show
 from proxy.cli.screen import screen
 from proxy.config import ConfigError, Fault, Loaded, load_without_keys
 from proxy.rehearsal.callers import WHOLE
-from proxy.rehearsal.play import Watch, rehearse
+from proxy.rehearsal.play import Rehearsal, Watch, rehearse
 from proxy.rehearsal.record import Record
 from proxy.rehearsal.script import Draft, Script
+from proxy.server.logs import configure_logging
 
-NOT_MET, FAULTS = 1, 2
+NOT_MET, FAULTS, UNHEARD = 1, 2, 4
 
 
 @click.command(name="rehearse")
@@ -31,7 +34,8 @@ NOT_MET, FAULTS = 1, 2
 @click.argument("script", type=click.Path(path_type=Path))
 @click.option("--json", "plain_data", is_flag=True, help="Print what came of it as JSON.")
 @click.option("--quiet", is_flag=True, help="No timeline, only the figures and the verdict.")
-def rehearse_command(table: Path, script: Path, plain_data: bool, quiet: bool) -> None:
+@click.option("--live", is_flag=True, help="Serve TABLE in real time, to be watched; Ctrl-C ends it.")
+def rehearse_command(table: Path, script: Path, plain_data: bool, quiet: bool, live: bool) -> None:
     """Play a game day: TABLE against simulated upstreams that fail as SCRIPT says.
 
     Routes, breakers, retries, timeouts, limits and prices are those of TABLE. No key is needed, nothing
@@ -50,15 +54,32 @@ def rehearse_command(table: Path, script: Path, plain_data: bool, quiet: bool) -
     More scripts are in config/rehearsals, every key of them in docs/rehearsing.md.
     """  # noqa: D301 - click's own mark for text that is not to be filled
     loaded, read = _read(table, script)
-    with _watching(read) as watch:
-        came = rehearse(loaded.table, read, watch)
-    if plain_data:
-        sys.stdout.buffer.write(
-            orjson.dumps(as_json(came), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
-    else:
-        show(screen(), came, timeline=not quiet)
-    sys.exit(0 if came.met else NOT_MET)
+
+    def told(came: Rehearsal) -> None:
+        if plain_data:
+            click.echo(orjson.dumps(as_json(came), option=orjson.OPT_INDENT_2))
+        else:
+            show(screen(), came, timeline=not quiet)
+        sys.stdout.flush()
+
+    met = _live(loaded, read, told) if live else _played(loaded, read, told)
+    sys.exit(0 if met else NOT_MET)
+
+
+def _played(loaded: Loaded, script: Script, told: Callable[[Rehearsal], None]) -> bool:
+    with _watching(script) as watch:
+        came = rehearse(loaded.table, script, watch)
+    told(came)
+    return came.met
+
+
+def _live(loaded: Loaded, script: Script, told: Callable[[Rehearsal], None]) -> bool:
+    configure_logging()
+    try:
+        return watch_live(loaded, script, told)
+    except OSError as error:
+        click.echo(f"cannot listen: {error.strerror or error}", err=True)
+        sys.exit(UNHEARD)
 
 
 def _read(table: Path, script: Path) -> tuple[Loaded, Script]:

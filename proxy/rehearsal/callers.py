@@ -7,7 +7,7 @@ is seen at once. A caller reads as fast as the script says, and leaves when its 
 import asyncio
 import math
 from bisect import bisect
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -41,6 +41,7 @@ class Arrival:
 def arrivals(script: Script, clock: Clock, dice: Dice) -> Iterator[Arrival]:
     """All calls, in the order in which they come: at random, so that they meet and leave gaps."""
     load = script.load
+    began = clock.wall_us() // 1_000_000
     at = 0.0
     while True:
         at -= math.log(1.0 - dice.roll()) / load.calls
@@ -54,7 +55,7 @@ def arrivals(script: Script, clock: Clock, dice: Dice) -> Iterator[Arrival]:
         body = _body(model, prompt, words, stream=stream)
         call = Call(
             id=f"req_{dice.token()}",
-            created=clock.wall_us() // 1_000_000 + int(at),
+            created=began + int(at),
             identity=Identity(tenant, f"key-of-{tenant}", user),
             model=model,
             body=body,
@@ -82,26 +83,27 @@ def _body(model: str, prompt: int, words: int, *, stream: bool) -> dict[str, Any
 class Listener:
     """The `Caller` port: keeps what it is told, and how fast it takes it."""
 
-    def __init__(self, reads: float | None) -> None:
+    def __init__(self, reads: float | None, hour: Callable[[], float]) -> None:
         self.gone = False
         self.begun: float | None = None
         """When the first word came (of an answer that is not streamed: all of it)."""
         self.upstream: str | None = None
         self._reads = reads
+        self._hour = hour
         self._heard: list[bytes] = []
         self._ended = False
         self._behind = 0.0
         """When all that was sent will have been taken."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        self.begun = asyncio.get_running_loop().time()
+        self.begun = self._hour()
         self.upstream = headers.get("x-fallthrough-upstream")
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         self._heard.append(data)
         if self._reads is None:
             return None
-        now = asyncio.get_running_loop().time()
+        now = self._hour()
         self._behind = max(now, self._behind) + data.count(b"\n\n") / self._reads
         over_s = self._behind - now - BUFFER_EVENTS / self._reads
         return asyncio.sleep(over_s) if over_s > 0 else None

@@ -15,7 +15,7 @@ from proxy.rehearsal.figures import Figures, figures, troubles
 from proxy.rehearsal.record import Happened, Record
 from proxy.rehearsal.script import Script
 from proxy.rehearsal.stage import Stage
-from proxy.rehearsal.time import FreeClock, FreeLoop, SeededDice
+from proxy.rehearsal.time import FreeClock, FreeLoop, Hour, SeededDice
 from proxy.rehearsal.verdict import Check, verdict
 from proxy.relay import Desk, answer
 from proxy.store.passing import open_passing
@@ -55,9 +55,9 @@ class Rehearsal:
 
 
 def rehearse(table: Table, script: Script, watch: Watch) -> Rehearsal:
-    """Play `script` against `table`."""
+    """Play `script` against `table`, on free time."""
     with asyncio.Runner(loop_factory=FreeLoop) as runner:
-        return runner.run(_Play(table, script, watch).play())
+        return runner.run(_alone(table, script, watch))
 
 
 def without_secrets(table: Table) -> Table:
@@ -66,48 +66,54 @@ def without_secrets(table: Table) -> Table:
     return replace(table, upstreams=upstreams, webhook=None)
 
 
-class _Play:
-    """A rehearsal under way."""
+async def _alone(table: Table, script: Script, watch: Watch) -> Rehearsal:
+    """With a desk of its own, at which nobody else calls."""
+    performance, clock = Performance(script, watch), FreeClock()
+    with open_passing(clock, performance.record.alerted) as ledger:
+        desk = Desk(
+            fresh_snapshot(without_secrets(table)),
+            performance.stage,
+            ledger,
+            MemoryRecall(clock),
+            clock,
+            SeededDice(f"{script.load.seed}/proxy"),
+            (performance.record,),
+        )
+        return await performance.play(lambda: desk)
 
-    def __init__(self, table: Table, script: Script, watch: Watch) -> None:
-        self._table = without_secrets(table)
+
+class Performance:
+    """A rehearsal under way, at any desk whose way out is its `stage` and which its `record` observes."""
+
+    def __init__(self, script: Script, watch: Watch) -> None:
+        """Begins as it is made; needs a running loop."""
         self._script = script
         self._watch = watch
-        self._record = Record()
-        self._clock = FreeClock()
+        self._hour = Hour()
+        self.record = Record(self._hour)
+        self.stage = Stage(script, self._hour)
 
-    async def play(self) -> Rehearsal:
-        record, seed = self._record, self._script.load.seed
-        with open_passing(self._clock, record.alerted) as ledger:
-            desk = Desk(
-                fresh_snapshot(self._table),
-                Stage(self._script),
-                ledger,
-                MemoryRecall(self._clock),
-                self._clock,
-                SeededDice(f"{seed}/proxy"),
-                (record,),
-            )
-            looking = asyncio.get_running_loop().create_task(self._look(desk), name="look")
-            try:
-                async with asyncio.timeout(self._script.load.lasts + ENDLESS_S):
-                    await self._call(desk)
-            finally:
-                looking.cancel()
-                await asyncio.wait([looking])
-        return self._came_to(self._clock.mono())
+    async def play(self, desk: Callable[[], Desk]) -> Rehearsal:
+        """Let everybody call, wait for the last of them, and say what came of it."""
+        looking = asyncio.get_running_loop().create_task(self._look(desk), name="look")
+        try:
+            async with asyncio.timeout(self._script.load.lasts + ENDLESS_S):
+                await self._call(desk)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+        return self._came_to(self._hour())
 
-    async def _call(self, desk: Desk) -> None:
-        """Let everybody call, and wait for the last of them."""
+    async def _call(self, desk: Callable[[], Desk]) -> None:
         dice = SeededDice(f"{self._script.load.seed}/callers")
         async with asyncio.TaskGroup() as group:
-            for arrival in arrivals(self._script, self._clock, dice):
-                await asyncio.sleep(arrival.at - self._clock.mono())
-                group.create_task(self._visit(desk, arrival), name=arrival.call.id)
+            for arrival in arrivals(self._script, desk().clock, dice):
+                await asyncio.sleep(arrival.at - self._hour())
+                group.create_task(self._visit(desk(), arrival), name=arrival.call.id)
 
     async def _visit(self, desk: Desk, arrival: Arrival) -> None:
         """One call, until its caller has an answer, an error, or enough."""
-        listener = Listener(self._script.load.reads)
+        listener = Listener(self._script.load.reads, self._hour)
         task = asyncio.current_task()
 
         def leave() -> None:
@@ -131,16 +137,16 @@ class _Play:
         finally:
             if handle is not None:
                 handle.cancel()
-        self._record.visited(arrival, listener, result)
+        self.record.visited(arrival, listener, result)
 
-    async def _look(self, desk: Desk) -> None:
+    async def _look(self, desk: Callable[[], Desk]) -> None:
         while True:
-            self._record.look(desk.snapshot.health)
-            self._watch(self._clock.mono(), self._record)
+            self.record.look(desk().snapshot.health, desk().clock.mono())
+            self._watch(self._hour(), self.record)
             await asyncio.sleep(LOOK_S)
 
     def _came_to(self, ended: float) -> Rehearsal:
-        record, script = self._record, self._script
+        record, script = self.record, self._script
         for act in script.acts:
             record.note("act", f"begins: {act.told}", act.at)
             if act.lasts is not None and act.at + act.lasts <= ended:

@@ -4,9 +4,9 @@ An observer of the story like any other, told of each call by `play.py`, and ask
 what nobody tells: accounts and models that were given up. It decides nothing.
 """
 
-import asyncio
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.call import Attempt, Outcome
@@ -55,7 +55,8 @@ class Visit:
 class Record:
     """An `Observer` that forgets nothing it is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, hour: Callable[[], float]) -> None:
+        self._hour = hour
         self.happened: list[Happened] = []
         self.visits: list[Visit] = []
         self.breakers: dict[str, Counter[str]] = {}
@@ -72,8 +73,7 @@ class Record:
 
     def note(self, kind: str, text: str, at: float | None = None) -> None:
         """Add a line to the timeline, now or at a moment."""
-        when = asyncio.get_running_loop().time() if at is None else at
-        self.happened.append(Happened(when, kind, text))
+        self.happened.append(Happened(self._hour() if at is None else at, kind, text))
 
     # ── the observer ──────────────────────────────────────────────────────────────────────────────
 
@@ -124,9 +124,8 @@ class Record:
         if result == WHOLE and listener.upstream is not None:
             self._answered(arrival.call.model, listener.upstream)
 
-    def look(self, health: Health) -> None:
-        """Note accounts and models that were given up since the last look."""
-        now = asyncio.get_running_loop().time()
+    def look(self, health: Health, now: float) -> None:
+        """Note accounts and models that were given up since the last look; `now` as `health` counts it."""
         for name, why in sorted(health.troubles(now).items()):
             if why in LASTING and name not in self._troubles:
                 self._troubles.add(name)
@@ -141,7 +140,7 @@ class Record:
 
     def _answered(self, model: str, upstream: str) -> None:
         """Note who answers for a model, once it is more than a single answer."""
-        now = asyncio.get_running_loop().time()
+        now = self._hour()
         before = self._answering.get(model)
         if before in (None, upstream):
             if before is None:

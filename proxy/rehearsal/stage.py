@@ -7,7 +7,7 @@ wrong, and when, is the script's word.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -32,8 +32,9 @@ USUAL = HealthyPart()
 class Stage:
     """Plays every upstream of a table."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, hour: Callable[[], float]) -> None:
         self._script = script
+        self._hour = hour
         self._cast = Cast()
         self._calls: dict[tuple[int, str], int] = {}
         """How many calls of an upstream each act has met."""
@@ -41,13 +42,12 @@ class Stage:
     @asynccontextmanager
     async def send(self, upstream: Upstream, request: UpstreamRequest) -> AsyncIterator["Played"]:
         """The answer whose head has come. Raises `UpstreamLost`."""
-        now = asyncio.get_running_loop().time()
         path = request.path.partition("?")[0].removeprefix("/").removeprefix("v1/")
         found = language(path, part_for(upstream))
         if found is None:
             raise RuntimeError(f"nobody plays {request.path}")
         tokens = LENGTH.findall(request.body)
-        asked = Request(upstream.name, found.spoken, request.body, found.elsewhere, now)
+        asked = Request(upstream.name, found.spoken, request.body, found.elsewhere, self._hour())
         played = Played()
         await played.begin(self._cast.play(asked, lambda name, scene: self._act(name, scene, tokens, played)))
         yield played

@@ -59,6 +59,17 @@ class FreeLoop(asyncio.SelectorEventLoop):
         return self._hours.now
 
 
+class Hour:
+    """Seconds since a rehearsal began, on whatever loop it is played."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    def __call__(self) -> float:
+        return self._loop.time() - self._began
+
+
 class FreeClock:
     """The Clock port on the running loop."""
 

@@ -10,7 +10,7 @@ from proxy.call import Call, Identity
 from proxy.rehearsal.callers import BUFFER_EVENTS, Arrival, Listener, arrivals
 from proxy.rehearsal.grammar import LoadPart, ScriptFile
 from proxy.rehearsal.script import Script
-from proxy.rehearsal.time import FreeLoop, SeededDice
+from proxy.rehearsal.time import FreeLoop, Hour, SeededDice
 
 DONE = b"data: [DONE]\n\n"
 
@@ -68,7 +68,7 @@ def judged(heard, *, stream, ended=True):
     call = Call("req_1", 0, Identity("acme", "key"), "m", {}, 9, stream, include_usage=False)
 
     async def told():
-        listener = Listener(None)
+        listener = Listener(None, lambda: 0.0)
         assert listener.write(heard) is None
         if ended:
             await listener.finish()
@@ -83,7 +83,7 @@ def test_what_was_cut_off_is_broken_however_much_of_it_came():
 
 def test_a_slow_reader_holds_the_proxy_up_once_the_room_between_them_is_full():
     async def story():
-        loop, listener = asyncio.get_running_loop(), Listener(10.0)
+        loop, listener = asyncio.get_running_loop(), Listener(10.0, Hour())
         for _ in range(BUFFER_EVENTS - 6):
             assert listener.write(STOP) is None
         assert await held_up(loop, listener, STOP * 16) == pytest.approx(1.0)

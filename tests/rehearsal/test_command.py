@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,31 @@ def test_what_came_of_it_as_data(rehearse):
     assert figures["calls"] == figures["whole"] == sum(figures["answered"].values())
     assert {line["kind"] for line in told["timeline"]} == {"act", "answers", "breaker"}
     assert float(figures["usd"]) > 0
+
+
+def test_a_terminal_is_shown_how_far_it_is(tmp_path):
+    (tmp_path / "script.yaml").write_text(SCRIPT)
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "proxy",
+        "rehearse",
+        str(CONFIG / "quickstart.yaml"),
+        "script.yaml",
+        "--json",
+    ]
+    environ = {"PATH": os.environ["PATH"], "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, cwd=tmp_path, env=environ
+    ) as process:
+        os.close(theirs)
+        report, _ = process.communicate(timeout=50)
+    shown = os.read(ours, 1 << 20)
+    os.close(ours)
+    assert b"rehearsing" in shown
+    assert b"not whole" in shown
+    assert json.loads(report)["met"] is True
 
 
 def test_help_shows_a_script(rehearse):

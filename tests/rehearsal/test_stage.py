@@ -9,7 +9,7 @@ from proxy.config import load_without_keys
 from proxy.rehearsal.grammar import WORDS, ActPart, ScriptFile
 from proxy.rehearsal.script import Script
 from proxy.rehearsal.stage import Stage
-from proxy.rehearsal.time import FreeLoop
+from proxy.rehearsal.time import FreeLoop, Hour
 from proxy.wire import DIALECTS
 
 TABLE = """
@@ -59,7 +59,7 @@ def asked(table, name, *acts, stream=True, words=30, at=0.0, times=1):
     """What the last of so many calls to an upstream comes to: text, or a signal; and when."""
 
     async def story():
-        stage = Stage(script(*acts))
+        stage = Stage(script(*acts), Hour())
         await asyncio.sleep(at)
         for _ in range(times):
             came = await one_call(stage, table, name, stream, words)
