@@ -17,13 +17,15 @@ from proxy.config.faults import suggest
 from proxy.config.source import SIZE_MAX, Document, read
 from proxy.config.telling import tell
 from proxy.policy.matching import fits, match, public_models
-from proxy.rehearsal.grammar import ActPart, ExpectPart, HealthyPart, LoadPart, ScriptFile
+from proxy.rehearsal.grammar import ActPart, Does, ExpectPart, HealthyPart, LoadPart, ScriptFile
 from proxy.table import Table
 
 CALLS_MAX = 200_000
 """Of one rehearsal: they are played one by one."""
 LONGEST_S = 86_400.0
 """Of one rehearsal: it is looked at once a second."""
+ANOTHER_ANSWER = frozenset({"refuse", "tokens"})
+"""Keys of a `do` by which an upstream is well and says something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,7 @@ class Draft:
             self._check_globs((*place, "but"), act.but, known)
             if act.at >= file.load.lasts:
                 self.document.fault((*place, "at"), "nobody calls any more then", "begin it before load.for")
-            if not act.does.model_fields_set:
-                self.document.fault((*place, "does"), "nothing in it", "write a word, or the keys of a `do`")
+            self._check_does((*place, "does"), act.does)
         for name in file.expect.answered:
             if name not in known:
                 problem, remedy = "the table has no such upstream", suggest(name, known)
@@ -98,6 +99,13 @@ class Draft:
         elif load.calls * load.lasts > CALLS_MAX:
             remedy = f"keep to {CALLS_MAX:,} calls"
             document.fault(("load", "calls"), f"{load.calls * load.lasts:,.0f} calls are too many", remedy)
+
+    def _check_does(self, place: tuple[str | int, ...], does: Does) -> None:
+        if not does.model_fields_set:
+            self.document.fault(place, "nothing in it", "write a word, or the keys of a `do`")
+        for key in sorted(does.model_fields_set & ANOTHER_ANSWER):
+            problem = "another answer is no failure, but callers would take it for one"
+            self.document.fault((*place, key), problem, "leave it out; load.answer says how long answers are")
 
     def _check_globs(self, place: tuple[str | int, ...], globs: Iterable[str], known: Iterable[str]) -> None:
         for glob in globs:
