@@ -6,7 +6,7 @@ out is never expanded again, so a secret that happens to hold `${` stays itself.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 FILE_MAX = 64 * 1024
@@ -34,12 +34,38 @@ class Unset(Exception):
         self.name = name
 
 
+def unread(name: str) -> str:
+    """A secret that is none of our business: as if nobody had set it."""
+    raise Unset(f"file:{name}")
+
+
+def _read(name: str) -> str:
+    path = Path(name)
+    if not path.is_absolute() or "\0" in name:
+        raise BadReference("${file:…} needs an absolute path", "write ${file:/run/secrets/NAME}")
+    try:
+        if not path.is_file():
+            raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path")
+        with path.open("rb") as stream:
+            data = stream.read(FILE_MAX + 1)
+    except OSError as error:
+        raise BadReference(
+            f"the file of ${{file:…}} cannot be read ({error.strerror})", "let this process read it"
+        ) from None
+    if len(data) > FILE_MAX:
+        raise BadReference("the file of ${file:…} is too large", f"keep it under {FILE_MAX // 1024} KiB")
+    try:
+        return data.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Expander:
     """Fills references from one environment."""
 
     environ: Mapping[str, str]
-    secret: Callable[[str], str] = field(default_factory=lambda: _read)
+    secret: Callable[[str], str] = _read
     """What stands in a file, by its path; raises `BadReference` or `Unset`."""
 
     def expand(self, text: str) -> str | None:
@@ -70,29 +96,3 @@ class Expander:
         if value is None:
             raise Unset(found["name"])
         return value
-
-
-def unread(name: str) -> str:
-    """A secret that is none of our business: as if nobody had set it."""
-    raise Unset(f"file:{name}")
-
-
-def _read(name: str) -> str:
-    path = Path(name)
-    if not path.is_absolute() or "\0" in name:
-        raise BadReference("${file:…} needs an absolute path", "write ${file:/run/secrets/NAME}")
-    try:
-        if not path.is_file():
-            raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path")
-        with path.open("rb") as stream:
-            data = stream.read(FILE_MAX + 1)
-    except OSError as error:
-        raise BadReference(
-            f"the file of ${{file:…}} cannot be read ({error.strerror})", "let this process read it"
-        ) from None
-    if len(data) > FILE_MAX:
-        raise BadReference("the file of ${file:…} is too large", f"keep it under {FILE_MAX // 1024} KiB")
-    try:
-        return data.decode().rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None

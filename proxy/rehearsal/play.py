@@ -114,6 +114,7 @@ class Performance:
     async def _visit(self, desk: Desk, arrival: Arrival) -> None:
         """One call, until its caller has an answer, an error, or enough."""
         listener = Listener(self._script.load.reads, self._hour)
+        self.record.expect(arrival)
         task = asyncio.current_task()
 
         def leave() -> None:

@@ -63,7 +63,8 @@ class Record:
         """How often each upstream's came to each state."""
         self.refusals: Counter[str] = Counter()
         """By limit, whoever's counter it was."""
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome | None] = {}
+        """Of the calls under way: who calls beside a rehearsal is none of its business."""
         self._answering: dict[str, str] = {}
         self._row: dict[str, tuple[str, float, int]] = {}
         """For each model who answered last but does not answer yet: since when, how often in a row."""
@@ -78,7 +79,8 @@ class Record:
     # ── the observer ──────────────────────────────────────────────────────────────────────────────
 
     def settled(self, outcome: Outcome) -> None:
-        self._outcomes[outcome.call_id] = outcome
+        if outcome.call_id in self._outcomes:
+            self._outcomes[outcome.call_id] = outcome
 
     def attempted(self, attempt: Attempt) -> None:
         """Nothing: the outcome tells them all."""
@@ -102,6 +104,10 @@ class Record:
         """Nothing: that a limit refuses is told when it does."""
 
     # ── told by the rehearsal ─────────────────────────────────────────────────────────────────────
+
+    def expect(self, arrival: Arrival) -> None:
+        """A call is about to be made."""
+        self._outcomes[arrival.call.id] = None
 
     def visited(self, arrival: Arrival, listener: Listener, result: str) -> None:
         """A call is over for whoever made it."""

@@ -48,12 +48,32 @@ class _Hours(selectors.BaseSelector):
         self._real.close()
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set is its number: who comes first must not hang on an address."""
+
+    def __init__(self, coroutine: Any, *, number: int, loop: asyncio.AbstractEventLoop, **named: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, loop=loop, **named)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class FreeLoop(asyncio.SelectorEventLoop):
-    """A loop whose time is free."""
+    """A loop whose time is free, and whose order is the same in every process."""
 
     def __init__(self) -> None:
         self._hours = _Hours()
         super().__init__(self._hours)
+        self._tasks = 0
+        self.set_task_factory(self._numbered)
+
+    def _numbered(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **named: Any) -> asyncio.Task[Any]:
+        self._tasks += 1
+        return _NumberedTask(coroutine, number=self._tasks, loop=loop, **named)
 
     def time(self) -> float:
         return self._hours.now

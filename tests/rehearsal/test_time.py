@@ -30,6 +30,17 @@ def test_timers_fire_in_their_order_and_at_their_time():
     assert wall_us == BEGINS_US + 259_200_000_000
 
 
+def test_who_is_done_in_one_moment_is_met_in_the_order_of_birth():
+    """A set of tasks must not be in the order of their addresses: chance is drawn in the order of events."""
+
+    async def story():
+        tasks = [asyncio.get_running_loop().create_task(asyncio.sleep(1.0), name=f"{n}") for n in range(20)]
+        done, _ = await asyncio.wait(tasks)
+        return [task.get_name() for task in done]
+
+    assert played(story()) == [f"{n}" for n in range(20)]
+
+
 def test_no_time_passes_while_there_is_something_to_do():
     async def story():
         for _ in range(1000):
