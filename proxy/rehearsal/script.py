@@ -24,7 +24,7 @@ CALLS_MAX = 200_000
 """Of one rehearsal: they are played one by one."""
 LONGEST_S = 86_400.0
 """Of one rehearsal: it is looked at once a second."""
-ANOTHER_ANSWER = frozenset({"refuse", "tokens"})
+ANOTHER_ANSWER = frozenset({"prose", "refuse", "tokens"})
 """Keys of a `do` by which an upstream is well and says something else."""
 
 

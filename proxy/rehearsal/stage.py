@@ -17,7 +17,7 @@ from proxy.policy.matching import fits
 from proxy.rehearsal.grammar import ActPart, Does, HealthyPart
 from proxy.rehearsal.script import Script
 from proxy.simulator.languages import language, part_for
-from proxy.simulator.playing import Cast, Cut, Head, Pause, Request, Step
+from proxy.simulator.playing import Cast, Cut, Head, Pause, Request, Step, nothing_there
 from proxy.simulator.script import Do, Scene, matches
 from proxy.table import Upstream
 
@@ -44,12 +44,14 @@ class Stage:
         """The answer whose head has come. Raises `UpstreamLost`."""
         path = request.path.partition("?")[0].removeprefix("/").removeprefix("v1/")
         found = language(path, part_for(upstream))
-        if found is None:
-            raise RuntimeError(f"nobody plays {request.path}")
-        tokens = LENGTH.findall(request.body)
-        asked = Request(upstream.name, found.spoken, request.body, found.elsewhere, self._hour())
         played = Played()
-        await played.begin(self._cast.play(asked, lambda name, scene: self._act(name, scene, tokens, played)))
+        if found is None:
+            steps = nothing_there()
+        else:
+            tokens = LENGTH.findall(request.body)
+            asked = Request(upstream.name, found.spoken, request.body, found.elsewhere, self._hour())
+            steps = self._cast.play(asked, lambda name, scene: self._act(name, scene, tokens, played))
+        await played.begin(steps)
         yield played
 
     def _act(self, name: str, scene: Scene, tokens: list[bytes], played: "Played") -> Do:

@@ -120,6 +120,11 @@ class Cast:
             yield from (_stream if scene.stream else _whole)(do, spoken, answer)
 
 
+def nothing_there() -> Iterator[Step]:
+    """What a server says of a path that it does not know."""
+    return _told({"error": "Not Found"}, 404)
+
+
 def _refusal(do: Do, spoken: Tongue) -> Refusal | None:
     if do.error is None:
         return None if do.status is None else spoken.of_status(do.status)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.call import Call, Identity, Kind, Phase, Signal, UpstreamLost
+from proxy.call import Call, Identity, Kind, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.config import load_without_keys
 from proxy.rehearsal.grammar import WORDS, ActPart, ScriptFile
 from proxy.rehearsal.script import Script
@@ -130,6 +130,16 @@ def test_a_connection_breaks_where_the_word_says(table, name, word, kind, phase)
 @pytest.mark.parametrize("word", ["silent", "stalls"])
 def test_silence_lasts_longer_than_anybody_waits(table, word):
     assert asked(table, "vllm", {"does": word})[0] == "silence"
+
+
+def test_a_path_that_nobody_knows_is_not_found(table):
+    async def story():
+        request = UpstreamRequest("/metrics", (), b"")
+        async with Stage(script(), Hour()).send(table.upstreams["vllm"], request) as reply:
+            return reply.status, await reply.start(100)
+
+    with asyncio.Runner(loop_factory=FreeLoop) as runner:
+        assert runner.run(story()) == (404, b'{"error":"Not Found"}')
 
 
 def test_every_word_is_one_that_the_simulator_can_play():
