@@ -14,7 +14,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
+from proxy.ports import Observer, Upstreams
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
@@ -87,6 +88,16 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Guests:
+    """Who calls from within, beside those who come through the door: a rehearsal that is watched live."""
+
+    observer: Observer
+    """Told what happens, beside the others."""
+    come: Callable[[Callable[[], Desk]], Awaitable[None]]
+    """Call at the desk that is in force, until there are enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class Orders:
     """What to serve."""
 
@@ -97,6 +108,9 @@ class Orders:
     """How simulated upstreams misbehave."""
     worker: Worker | None = None
     """Which of several workers this is; None: the only one."""
+    way_out: Callable[[], AbstractAsyncContextManager[Upstreams]] = open_upstreams
+    """How upstreams are called."""
+    guests: Guests | None = None
 
 
 async def serve(orders: Orders) -> None:
@@ -166,7 +180,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
-    upstreams = await stack.enter_async_context(open_upstreams())
+    upstreams = await stack.enter_async_context(orders.way_out())
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
@@ -190,10 +204,18 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
+    duties += _invited(standing, orders.guests)
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _invited(standing: Standing, guests: Guests | None) -> list[Duty]:
+    if guests is None:
+        return []
+    standing.desk = replace(standing.desk, observers=(*standing.desk.observers, guests.observer))
+    return [Duty("guests", partial(guests.come, lambda: standing.desk))]
 
 
 def _most_calls(wanted: int | None) -> int | None:

@@ -8,6 +8,7 @@ from proxy.cli.importing import importing
 from proxy.cli.keys import keys
 from proxy.cli.ledger import ledger
 from proxy.cli.limits import limits
+from proxy.cli.rehearse import rehearse_command
 from proxy.cli.serve import serve
 from proxy.cli.simulate import simulate
 from proxy.cli.usage import usage
@@ -19,5 +20,8 @@ def cli() -> None:
     """An OpenAI-compatible proxy that falls through to whichever upstream answers."""
 
 
-for command in (serve, check, simulate, keys, usage, limits, ledger, importing, health):
+for command in (
+    *(serve, check, simulate, rehearse_command),
+    *(keys, usage, limits, ledger, importing, health),
+):
     cli.add_command(command)

@@ -5,7 +5,7 @@ out is never expanded again, so a secret that happens to hold `${` stays itself.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,40 +34,9 @@ class Unset(Exception):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True)
-class Expander:
-    """Fills references from one environment."""
-
-    environ: Mapping[str, str]
-
-    def expand(self, text: str) -> str | None:
-        """`text` with its references filled in; None when it is only an empty default.
-
-        A value that is nothing but `${NAME:-}` thus means *not written* while NAME has no value.
-        """
-        if "${" not in text:
-            return text
-        result = _REFERENCE.sub(self._fill, text)
-        if not result and re.fullmatch(r"\$\{\w+:-\}", text):
-            return None
-        return result
-
-    def _fill(self, found: re.Match[str]) -> str:
-        if found[0] == "$${":
-            return "${"
-        if found["file"] is not None:
-            return _read(found["file"])
-        if found["name"] is None:
-            raise BadReference(
-                "`${` begins no reference",
-                "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
-            )
-        value = self.environ.get(found["name"])
-        if found["default"] is not None:
-            return value or found["default"][2:]
-        if value is None:
-            raise Unset(found["name"])
-        return value
+def unread(name: str) -> str:
+    """A secret that is none of our business: as if nobody had set it."""
+    raise Unset(f"file:{name}")
 
 
 def _read(name: str) -> str:
@@ -89,3 +58,41 @@ def _read(name: str) -> str:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Expander:
+    """Fills references from one environment."""
+
+    environ: Mapping[str, str]
+    secret: Callable[[str], str] = _read
+    """What stands in a file, by its path; raises `BadReference` or `Unset`."""
+
+    def expand(self, text: str) -> str | None:
+        """`text` with its references filled in; None when it is only an empty default.
+
+        A value that is nothing but `${NAME:-}` thus means *not written* while NAME has no value.
+        """
+        if "${" not in text:
+            return text
+        result = _REFERENCE.sub(self._fill, text)
+        if not result and re.fullmatch(r"\$\{\w+:-\}", text):
+            return None
+        return result
+
+    def _fill(self, found: re.Match[str]) -> str:
+        if found[0] == "$${":
+            return "${"
+        if found["file"] is not None:
+            return self.secret(found["file"])
+        if found["name"] is None:
+            raise BadReference(
+                "`${` begins no reference",
+                "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
+            )
+        value = self.environ.get(found["name"])
+        if found["default"] is not None:
+            return value or found["default"][2:]
+        if value is None:
+            raise Unset(found["name"])
+        return value

@@ -1,18 +1,18 @@
 """From a file or the environment to what the program runs on: the one way in.
 
-`serve`, `check` and every reload call `load`. Everything is read, judged and built before anything
-is handed out, and all faults come at once. It reads the file (and secret files it refers to) and
-nothing else; it never logs.
+`serve`, `check` and every reload call `load`, a rehearsal `load_without_keys`. Everything is read,
+judged and built before anything is handed out, and all faults come at once. It reads the file (and
+secret files it refers to) and nothing else; it never logs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from proxy.config import build, environment, source
 from proxy.config.checks import check_privacy, check_routes, check_settings, check_upstreams
-from proxy.config.expand import Expander
+from proxy.config.expand import Expander, unread
 from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
 from proxy.config.later import refuse_later
@@ -34,19 +34,32 @@ class Loaded:
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """The configuration in `path`, or in the environment alone. Raises `ConfigError`."""
-    return _loaded(environment.describe(environ) if path is None else _read(path, environ))
+    document = environment.describe(environ) if path is None else _read(path, Expander(environ))
+    return _loaded(document, _settle_unset)
 
 
 def parse(file: str, data: bytes, environ: Mapping[str, str]) -> Loaded:
     """The configuration in `data`, which is called `file` in messages. Raises `ConfigError`."""
-    return _loaded(source.read(file, data, Expander(environ)))
+    return _loaded(source.read(file, data, Expander(environ)), _settle_unset)
 
 
-def _loaded(document: Document) -> Loaded:
+def load_without_keys(path: Path, environ: Mapping[str, str]) -> Loaded:
+    """The configuration as if whatever its upstreams lack were set, so that all of them are on.
+
+    For who calls none of them. No secret's file is read, and an empty variable is as good as none. Raises
+    `ConfigError`.
+    """
+    known = {name: value for name, value in environ.items() if value}
+    return _loaded(_read(path, Expander(known, unread)), _settle_all)
+
+
+def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) -> Loaded:
+    """The document, judged and built; `settle` says which upstreams are off for want of a variable."""
     if document.faults and document.value is None:
         raise ConfigError(document.faults)
+    off = settle(document)
     refuse_later(document)
-    draft = judge(document, _settle_unset(document))
+    draft = judge(document, off)
     check_settings(draft)
     check_upstreams(draft)
     check_privacy(draft)
@@ -60,7 +73,7 @@ def _loaded(document: Document) -> Loaded:
     return Loaded(build.settings(draft), table, build.notices(draft, table))
 
 
-def _read(path: Path, environ: Mapping[str, str]) -> Document:
+def _read(path: Path, expander: Expander) -> Document:
     try:
         with path.open("rb") as stream:
             data = stream.read(source.SIZE_MAX + 1)
@@ -69,7 +82,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> Document:
         reason = getattr(error, "strerror", None) or "not a path"
         document.fault((), f"the file cannot be read ({reason})", "give the path of a YAML file")
         return document
-    return source.read(str(path), data, Expander(environ))
+    return source.read(str(path), data, expander)
 
 
 def _settle_unset(document: Document) -> dict[str, str]:
@@ -85,6 +98,13 @@ def _settle_unset(document: Document) -> dict[str, str]:
         off.setdefault(str(path[1]), f"{name} is not set")
         _stand_in(document, path)
     return off
+
+
+def _settle_all(document: Document) -> dict[str, str]:
+    """No upstream waits for anything; nobody is told of alerts."""
+    document.unset.pop(("alerts", "webhook"), None)
+    _settle_unset(document)
+    return {}
 
 
 def _stand_in(document: Document, path: tuple[str | int, ...]) -> None:

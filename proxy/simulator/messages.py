@@ -126,8 +126,12 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
     last = body["messages"][-1]
     answered = any(block.get("type") == "tool_result" for block in last["content"] if isinstance(block, dict))
     form = (body.get("output_config") or {}).get("format")
+    begun = last["role"] == "assistant"
+    content = _text(last["content"]) if begun else last["content"]
+    role = "tool" if answered else last["role"]
     return {
-        "messages": [*body["messages"][:-1], {**last, "role": "tool" if answered else last["role"]}],
+        "messages": [*body["messages"][:-1], {**last, "role": role, "content": content}],
+        "continue_final_message": begun,
         "max_tokens": body["max_tokens"],
         "tools": [
             {"type": "function", "function": {"name": tool["name"], "parameters": tool["input_schema"]}}
@@ -137,6 +141,11 @@ def as_chat(body: Mapping[str, Any]) -> dict[str, Any]:
         "parallel_tool_calls": not (body.get("tool_choice") or {}).get("disable_parallel_tool_use"),
         "response_format": {"type": "json_schema", "json_schema": form} if form else None,
     }
+
+
+def _text(content: Any) -> str:
+    """The words of a turn."""
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
 
 
 def _choice(given: Mapping[str, Any]) -> Any:

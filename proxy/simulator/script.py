@@ -160,7 +160,7 @@ class Script(_Strict):
     def act(self, name: str, scene: "Scene") -> Do:
         """What happens to the call of `scene`."""
         rules = self.parts[name].rules if name in self.parts else ()
-        return next((rule.do for rule in rules if _matches(rule.when, scene)), HEALTHY)
+        return next((rule.do for rule in rules if matches(rule.when, scene)), HEALTHY)
 
 
 def _fault(document: Document, place: tuple[str | int, ...], problem: str) -> tuple[int, str, str]:
@@ -188,7 +188,7 @@ class Scene(_Strict):
     stream: bool
 
 
-def _matches(when: When, scene: Scene) -> bool:
+def matches(when: When, scene: Scene) -> bool:
     first, last = when.span
     number = scene.number
     return (

@@ -43,6 +43,16 @@ async def test_the_vendors_sdk_reads_a_stream_with_a_tool_call(sim):
     )
 
 
+async def test_a_turn_that_was_begun_is_gone_on_with(sim):
+    """Where the vendor's models can: what they say is what comes after the words that are there."""
+    begun = [*HELLO["messages"], {"role": "assistant", "content": "Simulated answer from"}]
+    body = HELLO | {"model": "claude-sonnet-4-5", "messages": begun}
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{sim}/anthropic/v1/messages", json=body) as response:
+            answer = await response.json()
+    assert answer["content"][0]["text"].startswith(" anthropic: no model was asked")
+
+
 async def test_a_script_speaks_in_the_vendors_errors(sim):
     async with client(sim, "down") as sdk:
         with pytest.raises(anthropic.APIStatusError) as caught:

@@ -5,7 +5,7 @@ import json
 import aiohttp
 import pytest
 
-from proxy.simulator.server import STILL
+from proxy.simulator.playing import STILL
 from tests.simulator.playing import HELLO, events, playing, record_sleeps, write
 
 BOTH = pytest.mark.parametrize("name", ["openai", "vllm"])

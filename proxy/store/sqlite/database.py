@@ -120,6 +120,15 @@ def connect(path: Path, busy_ms: int) -> apsw.Connection:
     return connection
 
 
+def in_memory() -> apsw.Connection:
+    """A ledger that is nowhere but in this process, and ends with its connection."""
+    connection = apsw.Connection(":memory:")
+    for pragma in PRAGMAS:
+        connection.execute(pragma)
+    _migrate(connection)
+    return connection
+
+
 def refuse_old_sqlite(path: Path) -> None:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < OLDEST_SQLITE:

@@ -1,0 +1,105 @@
+"""Mistakes that pydantic finds, said as people do: with the line, what was seen and what to write.
+
+For every grammar of a file: `judge.py` has the table's, `proxy/rehearsal` that of its scripts. It never
+lets pydantic's own text out, because that quotes values that may be secret.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from proxy.config.faults import Path, plain, suggest
+from proxy.config.source import Document
+
+_FORMS: Mapping[str, tuple[str, str]] = {
+    "string_type": ("not text", "write text, in quotes if it looks like a number"),
+    "string_pattern_mismatch": ("not a name", "write letters, digits and . _ : / @ + - (no spaces)"),
+    "string_too_long": ("too long", "shorten it"),
+    "string_too_short": ("nothing", "write a value, or leave the key out"),
+    "int_type": ("not a whole number", "write digits, such as 50_000"),
+    "int_parsing": ("not a whole number", "write digits, such as 50_000"),
+    "int_from_float": ("not a whole number", "write digits, such as 50_000"),
+    "float_type": ("not a number", "write a number, such as 1.5"),
+    "float_parsing": ("not a number", "write a number, such as 1.5"),
+    "bool_type": ("not a yes or no", "write true or false"),
+    "bool_parsing": ("not a yes or no", "write true or false"),
+    "dict_type": ("not a mapping", "write `key: value` pairs, indented below it"),
+    "model_type": ("not a mapping", "write `key: value` pairs, indented below it"),
+    "list_type": ("not a list", "write items with `- ` before each, or [a, b]"),
+}
+_BOUNDS: Mapping[str, tuple[str, str]] = {
+    "greater_than": ("too small", "write more than {gt}"),
+    "greater_than_equal": ("too small", "write {ge} or more"),
+    "less_than_equal": ("too large", "write {le} or less"),
+    "too_short": ("nothing in it", "write at least {min_length}"),
+    "too_long": ("too many", "keep to {max_length}"),
+}
+
+
+def tell(document: Document, root: type[BaseModel], error: ValidationError) -> Iterator[Path]:
+    """Note a fault for each mistake that `root` found in the document; yields where each is."""
+    for detail in error.errors(include_url=False):
+        path = tuple(part for part in detail["loc"] if part != "[key]")
+        if path not in document.faulted:
+            _note(document, root, path, detail)
+        yield path
+
+
+def _note(document: Document, root: type[BaseModel], path: Path, detail: ErrorDetails) -> None:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        document.fault(path, "unknown key", suggest(str(path[-1]), _siblings(root, path)))
+    elif kind == "missing":
+        document.fault(path, "this key is missing", _required(root, path))
+    else:
+        problem, remedy = _say(kind, context, detail["input"])
+        shown = document.seen(path, detail["input"])
+        document.fault(path, f"{problem} (was {shown})", remedy)
+
+
+def _say(kind: str, context: Mapping[str, Any], value: Any) -> tuple[str, str]:
+    if kind == "wrong":
+        return context["problem"], context["remedy"]
+    if kind in {"literal_error", "enum"}:
+        words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        return "not one of the words known here", suggest(str(value), [word or '""' for word in words])
+    if kind == "value_error":
+        return str(context["error"]), "change one of them"
+    if kind in _BOUNDS:
+        problem, remedy = _BOUNDS[kind]
+        return problem, remedy.format_map(context)
+    return _FORMS.get(kind, ("not as it should be", "see docs/config.md for what this key takes"))
+
+
+def _required(root: type[BaseModel], path: Path) -> str:
+    holder = _siblings(root, path).get(str(path[-1]))
+    meaning = (holder.description if holder is not None else None) or "a value"
+    return f"write `{plain(str(path[-1]))}: …` ({meaning.rstrip('.')})"
+
+
+def _siblings(root: type[BaseModel], path: Path) -> Mapping[str, Any]:
+    """The keys that the grammar knows where `path` ends."""
+    model = root
+    parts = iter(path[:-1])
+    for part in parts:
+        field = model.model_fields.get(str(part))
+        inner = _model_in(field.annotation) if field is not None else None
+        if field is None or inner is None:
+            continue
+        model = inner
+        if get_origin(field.annotation) in {dict, list}:
+            next(parts, None)
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model somewhere inside a field's type, such as a list or mapping of it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
