@@ -5,10 +5,12 @@ the moment it arrives, whatever task that is; only what has to be waited for com
 It decides nothing, and knows neither the caller nor the network.
 """
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import aclosing
 from typing import Any
 
 from proxy.book import OpenAttempt
+from proxy.ports import Sink
 from proxy.watch import Watch
 from proxy.wire.dialect import Reader
 
@@ -62,3 +64,14 @@ class Flow:
 
 Hand = Callable[[Flow, bytes], Awaitable[None] | None]
 """What is done with what the reader made of a piece."""
+
+
+async def poured(pieces: AsyncGenerator[bytes, None], sink: Sink) -> None:
+    """Give a body that is made here to a sink: `pour`, for who plays an upstream."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            pending = sink.take(piece)
+            if pending is not None:
+                await pending
+            if sink.full:
+                return

@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost, UpstreamRequest
+from proxy.flow import poured
 from proxy.policy.matching import fits
+from proxy.ports import Sink
 from proxy.rehearsal.grammar import ActPart, Does, HealthyPart
 from proxy.rehearsal.script import Script
 from proxy.simulator.languages import language, part_for
@@ -123,7 +125,10 @@ class Played:
                 case _:
                     raise AssertionError("a body before its head")
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def pour(self, sink: Sink) -> None:
+        await poured(self._pieces(), sink)
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
         for step in self._steps:
             match step:
                 case Pause():
@@ -136,10 +141,10 @@ class Played:
                     raise AssertionError("a second head")
 
     async def whole(self, limit: int) -> bytes:
-        body = b"".join([piece async for piece in self.chunks()])
+        body = b"".join([piece async for piece in self._pieces()])
         if len(body) > limit:
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
         return body
 
     async def start(self, limit: int) -> bytes:
-        return b"".join([piece async for piece in self.chunks()])[:limit]
+        return b"".join([piece async for piece in self._pieces()])[:limit]

@@ -7,13 +7,14 @@ is told; the ledger keeps balances in memory and applies the same conditional ru
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import orjson
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.facts.capabilities import KNOWN
+from proxy.flow import poured
 from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.policy.health import Health
 from proxy.ports import Sink
@@ -120,13 +121,7 @@ class ScriptedAnswer:
                 yield step
 
     async def pour(self, sink: Sink) -> None:
-        async with aclosing(self.chunks()) as chunks:
-            async for data in chunks:
-                pending = sink.take(data)
-                if pending is not None:
-                    await pending
-                if sink.full:
-                    return
+        await poured(self.chunks(), sink)
 
     async def whole(self, limit: int) -> bytes:
         return b"".join([data async for data in self.chunks()])

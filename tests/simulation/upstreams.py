@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import orjson
 
 from proxy.call import Signal, UpstreamLost, UpstreamRequest
+from proxy.flow import poured
 from proxy.ports import Sink
 from proxy.table import Upstream
 from tests.kit.scripted_ports import STALL, Pause
@@ -54,13 +55,7 @@ class SimulatedAnswer:
         self._try.complete, self._try.faulted = good, not good
 
     async def pour(self, sink: Sink) -> None:
-        async with aclosing(self.chunks()) as chunks:
-            async for data in chunks:
-                pending = sink.take(data)
-                if pending is not None:
-                    await pending
-                if sink.full:
-                    return
+        await poured(self.chunks(), sink)
 
     async def whole(self, limit: int) -> bytes:
         return b"".join([data async for data in self.chunks()])
