@@ -3,6 +3,7 @@
 import click
 
 from proxy.cli.check import check
+from proxy.cli.explain import explain_call
 from proxy.cli.health import health
 from proxy.cli.keys import keys
 from proxy.cli.ledger import ledger
@@ -18,5 +19,5 @@ def cli() -> None:
     """An OpenAI-compatible proxy that falls through to whichever upstream answers."""
 
 
-for command in (serve, check, simulate, keys, usage, limits, ledger, health):
+for command in (serve, check, explain_call, simulate, keys, usage, limits, ledger, health):
     cli.add_command(command)
