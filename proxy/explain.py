@@ -280,13 +280,11 @@ class _Walk:
             match step:
                 case Try():
                     event = await self._ask(book, account, step)
-                case Wait(until):
-                    self._clock.now = until
+                case Wait() | Queue():
+                    if isinstance(step, Wait):
+                        self._clock.now = step.until
+                    health.make_room()  # whoever waits for a place is taken to get one
                     event = Woke()
-                case Queue():
-                    self._note(plan.passed)
-                    self._find(book.candidates[-1].target)
-                    return
                 case Stop(failure):
                     self._note(plan.passed)
                     self.refused = self.refused or (None if self.asked else failure.told)

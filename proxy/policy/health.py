@@ -260,6 +260,12 @@ class Health:
             return State.HALF_OPEN.value
         return breaker.state.value
 
+    def make_room(self) -> None:
+        """As if an attempt had ended wherever there is no place; only for a `twin`."""
+        for places in self._places.values():
+            if places.full:
+                places.give_back()
+
     def under_way(self, upstream: str) -> int:
         """Attempts at `upstream` under way."""
         return self._places[upstream].used
