@@ -104,14 +104,8 @@ def worlds(draw) -> World:
     said: dict = {"stream": draw(st.booleans())}
     if draw(st.booleans()):
         said["messages"] = [{"role": "user", "content": [{"type": "text", "text": "hi" * 40}, PIXEL]}]
-    for name, value in (
-        ("tools", [TOOL]),
-        ("n", 2),
-        ("logprobs", True),
-        ("preferred", draw(st.sampled_from("abz"))),
-    ):
-        if draw(st.integers(0, 3)) == 0:
-            said[name] = value
+    members = {"tools": [TOOL], "n": 2, "logprobs": True, "preferred": draw(st.sampled_from("abz"))}
+    said |= {name: value for name, value in members.items() if draw(st.integers(0, 3)) == 0}
     said["patience_s"] = draw(st.sampled_from((None, None, 0.4, 5.0)))
     return World(
         tuple(upstreams),

@@ -122,6 +122,9 @@ class House:
             self.calls.append(call)
             await self.answer(caller, call)
 
+        async def explain(call):
+            return await self.explain(call)
+
         checks = (
             Check("ledger", lambda: self.troubles.get("ledger")),
             Check("table", lambda: self.troubles.get("table"), vital=False),
@@ -136,7 +139,7 @@ class House:
             gate=self.gate,
             twins=self.twins,
             metrics=counted,
-            glass=Glass(lambda call: self.explain(call), known),
+            glass=Glass(explain, known),
             checks=checks,
             limits=self.limits,
         )
