@@ -25,7 +25,7 @@ from proxy.relay import answer
 from proxy.table import Consent, Every, Limit, Per, Privacy, Route, Table, Target, Unit, Upstream
 from proxy.usage import Price
 from tests.kit.plans import FixedDice
-from tests.kit.scripted_ports import PRICE, RecordingCaller, ScriptedUpstreams, call, desk, fails
+from tests.kit.scripted_ports import PRICE, Looking, RecordingCaller, ScriptedUpstreams, call, desk, fails
 from tests.kit.virtual import play
 
 NAMES = "abcde"
@@ -146,17 +146,6 @@ def trouble(health: Health, target: Target, signal: Signal, now: float, times: i
     for _ in range(times):
         ticket = health.admit(target, now, last=False)
         health.failed(ticket, classify(signal), signal, now, FixedDice(0.0))
-
-
-class Looking:
-    """The Counters port over the ledger of the tests."""
-
-    def __init__(self, ledger) -> None:
-        self._ledger = ledger
-
-    async def look(self, claims):
-        used, held = self._ledger.used, self._ledger.held
-        return {one.counter: (used.get(one.counter, 0), held.get(one.counter, 0)) for one in claims}
 
 
 def spend(world: World, at, wall_us: int) -> None:
