@@ -1,6 +1,6 @@
 """Which targets may answer a call, in what order, and why not the others.
 
-`relay.py` calls `order` once for each call, before anything is held: what is held is the first
+`judgement.py` calls `order` once for each call, before anything is held: what is held is the first
 able target's, at the price of the dearest able one. Health is not looked at here: `plan.py` skips
 what is closed.
 """
