@@ -339,7 +339,10 @@ class _Walk:
             yield Finding(str(target), None, f"off ({judged.table.off[target.upstream]})")
 
     def _until(self, passed: Passed | None) -> int | None:
-        return None if passed is None or passed.until is None else self._clock.wall_of(passed.until)
+        """Unix microseconds; None: nobody knows when, such as for calls at once."""
+        if passed is None or passed.until is None or passed.until <= self._sight.mono:
+            return None
+        return self._clock.wall_of(passed.until)
 
     def _cost(self, target: Target) -> int | None:
         if target.price is None:

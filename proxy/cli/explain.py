@@ -12,15 +12,14 @@ import asyncio
 import os
 import sys
 from dataclasses import asdict, dataclass, replace
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 import orjson
 
 from proxy.call import Call
+from proxy.cli.admin import admin_url, posted
 from proxy.cli.explained import draw
 from proxy.cli.faults import loaded_or_exit
 from proxy.cli.keys import ProcessClock
@@ -35,8 +34,6 @@ from proxy.server.request import Request
 from proxy.store.recall import MemoryRecall
 from proxy.wire import body as wire_body
 
-TIMEOUT_S = 10.0
-ANSWER_MAX = 16 * 1024 * 1024
 REFUSED = 3
 NOT_LIVE = "live state is not included: breakers, pauses, places and what limits have used are taken as none"
 NO_BODY = "nothing is known of the body: of tools, pictures and length only an empty prompt is judged"
@@ -67,7 +64,7 @@ def header(
     _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
 ) -> tuple[tuple[str, str], ...]:
     """`name: value`, of a name that is heard."""
-    found = []
+    found: dict[str, str] = {}
     for value in values:
         name, colon, said = value.partition(":")
         name, said = name.strip().lower(), said.strip()
@@ -75,8 +72,10 @@ def header(
             raise click.BadParameter(f"{value!r} is not NAME: VALUE")
         if name not in HEARD:
             raise click.BadParameter(f"{name} decides nothing; write one of {', '.join(sorted(HEARD))}")
-        found.append((name, said))
-    return tuple(found)
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice")
+        found[name] = said
+    return tuple(found.items())
 
 
 @click.command(name="explain", epilog=EXAMPLES)
@@ -87,7 +86,9 @@ def header(
 @click.option("--user", callback=person, help="The end person's id, as the call carries it; -: from stdin.")
 @click.option("--header", "headers", multiple=True, callback=header, help="Such as 'x-user-consent: true'.")
 @click.option("--body", "source", type=click.File("rb"), help="The call's body, JSON; - reads it from stdin.")
-@click.option("--ask", metavar="URL", help="The admin listener of a running proxy; FILE is not read then.")
+@click.option(
+    "--ask", metavar="URL", callback=admin_url, help="A running proxy's admin listener; FILE is not read."
+)
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of tables.")
 def explain_call(file: Path | None, ask: str | None, as_json: bool, source: Any, **said: Any) -> None:
     """Say which route a call takes, whom it asks in what order and why not the others.
@@ -125,7 +126,9 @@ def _body(given: bytes | None, model: str | None, user: str | None) -> bytes:
         except CallerFault as fault:
             raise click.ClickException(f"--body: {fault}") from None
     body |= {} if model is None else {"model": model}
-    body |= {} if user is None else {"user": user}
+    if user is not None:
+        body.pop("safety_identifier", None)  # it would name somebody else
+        body["user"] = user
     return orjson.dumps(body)
 
 
@@ -152,28 +155,5 @@ def _call(asked: Asked, clock: ProcessClock) -> Call:
 
 def _answered(url: str, asked: Asked) -> dict[str, Any]:
     """From a running proxy."""
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise click.BadParameter("write the admin listener's address, http://HOST:PORT", param_hint="--ask")
     whose = {TENANT: asked.tenant, KEY: asked.key, "content-type": "application/json"}
-    try:
-        connection = HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
-        try:
-            connection.request("POST", "/admin/explain", asked.data, whose | dict(asked.headers))
-            answer = connection.getresponse()
-            told = orjson.loads(answer.read(ANSWER_MAX))
-        finally:
-            connection.close()
-    except (OSError, HTTPException, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
-        raise click.ClickException(f"{url}: no proxy explains there ({why})") from None
-    if not isinstance(told, dict) or "targets" not in told:
-        raise click.ClickException(f"{url}: {_message(told)}")
-    return told
-
-
-def _message(told: Any) -> str:
-    try:
-        return str(told["error"]["message"])
-    except (TypeError, KeyError):
-        return "this is not the admin listener of a proxy"
+    return posted(url, "/admin/explain", asked.data, whose | dict(asked.headers))

@@ -135,10 +135,13 @@ def test_people_get_tables_and_a_pipe_no_colours(path):
         ((), 2, "which model"),
         (("--model", "chat", "--header", "authorization: Bearer x"), 2, "authorization decides nothing"),
         (("--model", "chat", "--header", "nonsense"), 2, "not NAME: VALUE"),
+        (("--model", "chat", *(("--header", "x-user-consent: true") * 2)), 2, "given twice"),
         (("--model", "chat", "--header", "x-user-consent: perhaps"), 1, "must be true or false"),
         (("--model", "chat", "--tenant", "no spaces"), 2, "letters"),
         (("--model", "chat", "--ask", "ftp://x"), 2, "http://HOST:PORT"),
-        (("--model", "chat", "--ask", "http://127.0.0.1:1"), 1, "no proxy explains there"),
+        (("--model", "chat", "--ask", "http://[::1"), 2, "http://HOST:PORT"),
+        (("--model", "chat", "--ask", "unix:/nowhere/admin.sock"), 1, "no proxy answers there"),
+        (("--model", "chat", "--ask", "http://127.0.0.1:1"), 1, "no proxy answers there"),
     ],
 )
 def test_what_cannot_be_told_is_a_sentence_and_a_status(path, words, status, said):

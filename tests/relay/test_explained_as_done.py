@@ -96,7 +96,9 @@ def worlds(draw) -> World:
         price = draw(st.sampled_from((None, PRICE, Price(7, 9))))
         targets.append(Target(name, "m", price, facts=facts))
         if draw(st.booleans()):
-            limits.append(Limit(Unit.TOKENS, 10**6, Every.DAY, upstream=name))
+            unit = draw(st.sampled_from((Unit.TOKENS, Unit.STREAMS)))
+            every = Every.DAY if unit is Unit.TOKENS else None
+            limits.append(Limit(unit, 10**6, every, upstream=name))
     for unit in draw(st.sets(st.sampled_from((Unit.TOKENS, Unit.REQUESTS, Unit.STREAMS)), max_size=2)):
         every = None if unit is Unit.STREAMS else Every.HOUR
         shadow = draw(st.booleans())
