@@ -11,6 +11,7 @@ from proxy.book import Book, Ending, OpenAttempt
 from proxy.holds import Claim, Granted, Spent
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
+from proxy.policy.steps import Skipped
 from proxy.ports import Clock, Ledger, Observer
 from proxy.question import Repeated
 
@@ -18,6 +19,8 @@ NOTE_S = 2.0
 """A stream's progress is noted no more often than this: it matters only in a crash."""
 NOTE_TOKENS = 32
 """Nor is it noted for fewer new tokens than these."""
+SPENT = "limit spent"
+"""Why a target is skipped whose own limit is; nothing of the sort is the upstream's fault."""
 
 
 class Account:
@@ -57,14 +60,14 @@ class Account:
             raise ratelimit.refusal(answer, self._clock.wall_us())
         book.balances, self.durable = answer.balances, answer.durable
 
-    async def add(self, candidate: Candidate) -> Spent | None:
-        """Hold what this target's own limits demand and do not hold yet; or which of them is spent."""
+    async def add(self, candidate: Candidate) -> Skipped | None:
+        """Hold what this target's own limits demand and do not hold yet; if one is spent, it is skipped."""
         claims = () if candidate is self._held_for else self._book.target_claims(candidate)
         if not claims:
             return None
         answer = self._told(await self._ledger.move(self._book.call.id, claims))
         if isinstance(answer, Spent):
-            return answer
+            return Skipped(SPENT, self._mono_of(answer.claim.window_end))
         self._book.claims += claims
         return None
 
@@ -88,6 +91,11 @@ class Account:
         for observer in self._observers:
             observer.settled(settlement.outcome)
         return settled
+
+    def _mono_of(self, wall_s: int) -> float:
+        """A wall time (Unix seconds) on the clock that the plan reads."""
+        clock = self._clock
+        return clock.mono() + wall_s - clock.wall_us() / 1e6
 
     async def _ask(self, claims: tuple[Claim, ...]) -> Granted | Spent:
         answer = await self._ledger.reserve(self._book.hold(claims))

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from proxy.call import Call
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
 from proxy.duties.acts import Office, answer_letters, heed_letters
@@ -26,21 +27,22 @@ from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
 from proxy.duties.supervisor import Duty, supervised
+from proxy.explain import Explanation, Sight, explain
 from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
-from proxy.ports import Observer, Upstreams
+from proxy.ports import Counters, Observer, Upstreams
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.siblings import open_siblings
 from proxy.server.twins import Twins
-from proxy.server.visit import Check, Listener, Service
+from proxy.server.visit import Check, Glass, Listener, Service
 from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
-from proxy.store.keys import KeyStore
+from proxy.store.keys import KeyStore, known_person
 from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
@@ -196,6 +198,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         gate=gate,
         twins=twins,
         metrics=await stack.enter_async_context(_scraped(metrics, orders.worker)),
+        glass=Glass(partial(_explained, standing, ledger), partial(known_person, settings.ledger)),
         checks=(
             Check("ledger", lambda: ledger.trouble),
             Check("table", lambda: standing.trouble, vital=False),
@@ -216,6 +219,13 @@ def _invited(standing: Standing, guests: Guests | None) -> list[Duty]:
         return []
     standing.desk = replace(standing.desk, observers=(*standing.desk.observers, guests.observer))
     return [Duty("guests", partial(guests.come, lambda: standing.desk))]
+
+
+async def _explained(standing: Standing, counters: Counters, call: Call) -> Explanation:
+    """What would become of a call, by all that is in force now."""
+    desk = standing.desk
+    clock = desk.clock
+    return await explain(Sight(desk.snapshot, desk.recall, counters, clock.mono(), clock.wall_us()), call)
 
 
 def _most_calls(wanted: int | None) -> int | None:

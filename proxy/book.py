@@ -5,25 +5,24 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from proxy.call import Attempt, Billed, Call, Kind, Outcome, Phase, Signal, UpstreamRequest
-from proxy.errors import Failure, no_such_model
+from proxy.call import Attempt, Billed, Call, Kind, Outcome, Passed, Phase, Signal, UpstreamRequest
+from proxy.errors import Failure
 from proxy.holds import Balance, Charge, Claim, Hold, Progress, Settlement
-from proxy.policy import fit, matching, privacy, quota, ratelimit, selection
+from proxy.judgement import Judgement
+from proxy.policy import quota, ratelimit
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded, degrade
-from proxy.policy.ending import nobody_able
-from proxy.policy.estimate import Estimate, estimate
+from proxy.policy.estimate import Estimate
 from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Recall
 from proxy.table import OnMidstream, Route, Table, Target
 from proxy.usage import FREE, NOTHING, Price, Usage
-from proxy.wire.body import called
+from proxy.wire import DIALECTS
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
-from proxy.wire.resuming import mendable, resumed
+from proxy.wire.resuming import resumed
 from proxy.wire.sent import Followed, Sent
 
 
@@ -56,7 +55,9 @@ class OpenAttempt:
     degraded: Degraded
     """The call as this target gets it."""
     request: UpstreamRequest
-    began: float
+    passed: tuple[Passed, ...] = ()
+    """Who was passed over for it."""
+    began: float = 0.0
     """Monotonic seconds, like `first` and `last`."""
     due: float = float("inf")
     """When its first content must have come, for the caller's patience."""
@@ -130,6 +131,7 @@ class OpenAttempt:
             billed=self._billed(),
             usage=self._observed(),
             detail=self.signal.detail if self.signal else "",
+            passed=self.passed,
         )
 
     def _billed(self) -> Billed:
@@ -192,34 +194,21 @@ class Book:
         self._worst = quota.dearest(self.candidates)
 
     @classmethod
-    def opened(cls, table: Table, call: Call, recall: Recall, started_us: int) -> "Book":
-        """Match `call` to a route and complete it by what the route and its limits demand.
-
-        Raises `CallerFault` if no route matches, or no target can serve it; `Refused` if none may.
-        """
-        route = matching.match(table, call.model)
-        if route is None:
-            raise no_such_model(call.model)
-        asker = quota.Asker(call.identity, call.model, route.model)
-        call = _completed(call, route, capped=quota.caps_output(table, asker))
-        chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
-        if not chosen.candidates:
-            raise nobody_able(chosen.passed_over)
-        permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
-        if permitted is not chosen.candidates:
-            chosen = replace(chosen, candidates=permitted)
-        most, told = estimate(call, route), called(call.body)
-        if told:
-            back = max(_recalled_bytes(recall, call, told, candidate) for candidate in permitted)
-            most = replace(most, input_tokens=most.input_tokens + back)
-        if mendable(call, route.on_midstream):
-            anew = route.on_midstream is OnMidstream.RESTART
-            call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
-        spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
-        if spares:
-            parts = 1 + spares
-            most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-        return cls(call, told, table, route, asker, chosen, most, started_us, spares=spares)
+    def of(cls, judged: Judgement, started_us: int) -> "Book":
+        """The book of a call that was judged. Raises what it was refused with."""
+        if judged.refused is not None:
+            raise judged.refused
+        return cls(
+            judged.call,
+            judged.called,
+            judged.table,
+            judged.route,
+            judged.asker,
+            judged.selection,
+            judged.estimate,
+            started_us,
+            spares=judged.spares,
+        )
 
     @property
     def mendable(self) -> bool:
@@ -233,6 +222,22 @@ class Book:
         worst = self._worst.worst(estimate.input_tokens, estimate.output_tokens)
         tokens, money = parts * self.paid.total, parts * self.nano_usd
         return tokens <= self.spares * estimate.total and money <= self.spares * worst
+
+    def attempt(self, step: Order, recall: Recall) -> OpenAttempt | Signal:
+        """The attempt that `step` orders, ready to be made; a `Signal` if its target cannot be asked that.
+
+        It begins, and is entered here, only once its target's limits hold it.
+        """
+        candidate = step.candidate
+        dialect = DIALECTS[candidate.upstream.dialect]
+        recalled = recall.find(self.call.identity, candidate.origin, self.called)
+        degraded = self.asked(step)
+        if isinstance(degraded, Signal):
+            return degraded
+        request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
+        if isinstance(request, Signal):
+            return request
+        return OpenAttempt(step.number, candidate, dialect, degraded, request, step.passed)
 
     def asked(self, step: Order) -> Degraded | Signal:
         """The call as a target gets it: without what it lacks, and to go on from where another broke off.
@@ -344,23 +349,3 @@ class Book:
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""
         return quota.charges(self.claims, self.paid, self.nano_usd, self.by_upstream)
-
-
-def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
-    """What comes back into the prompt at one target, which the caller's bytes do not show."""
-    states = recall.find(call.identity, candidate.origin, told).values()
-    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
-
-
-def _completed(call: Call, route: Route, *, capped: bool) -> Call:
-    """`call` with what its route has to say, and with a maximum where a limit counts output."""
-    words: dict[str, Any] = {}
-    if route.defaults:
-        words["body"] = {**route.defaults, **call.body}
-    if route.drop_params:
-        words["drop_params"] = True
-    if route.reasoning_field != call.reasoning_field:
-        words["reasoning_field"] = route.reasoning_field
-    if capped:
-        words["output_cap"] = route.max_output_tokens
-    return replace(call, **words) if words else call

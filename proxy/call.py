@@ -174,6 +174,18 @@ class Billed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A target that was not tried, and why."""
+
+    upstream: str
+    model: str
+    why: str
+    """A few words about the target, such as `open` or `limit spent`."""
+    until: float | None = None
+    """When it may be tried again, if that is known (monotonic seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at one target, as the ledger keeps it."""
 
@@ -191,6 +203,8 @@ class Attempt:
     billed: Billed
     usage: Usage | None = None
     detail: str = ""
+    passed: tuple[Passed, ...] = ()
+    """Targets that were passed over since the try before, and so led to this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,17 @@ class Ledger(Protocol):
         ...
 
 
+class Counters(Protocol):
+    """What stands on the counters of limits, for who only looks."""
+
+    async def look(self, claims: Iterable[Claim]) -> Mapping[tuple[str, int], tuple[int, int]]:
+        """Used and held of each counter that `claims` name and that was ever held in, by `Claim.counter`.
+
+        Raises `Refused` 503 when it cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """Something that a person does to the ledger, other than call."""

@@ -24,6 +24,7 @@ from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import Failure, Told
 from proxy.flow import Flow, Later
+from proxy.judgement import judge
 from proxy.policy.classify import classify
 from proxy.policy.patience import PlanRules
 from proxy.policy.plan import Plan
@@ -41,7 +42,6 @@ from proxy.policy.steps import (
     Queue,
     Rely,
     Restart,
-    Skipped,
     Stop,
     Try,
     Wait,
@@ -51,7 +51,6 @@ from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamA
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
-from proxy.wire import DIALECTS
 from proxy.wire.failure import error_event
 
 ERROR_MAX = 64 * 1024
@@ -81,7 +80,8 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
     (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
     """
-    story = _Story(desk, caller, Book.opened(desk.snapshot.table, call, desk.recall, desk.clock.wall_us()))
+    judged = judge(desk.snapshot.table, call, desk.recall)
+    story = _Story(desk, caller, Book.of(judged, desk.clock.wall_us()))
     ending = Ending(500, "internal_error")
     try:
         await story.account.open()
@@ -189,20 +189,13 @@ class _Story:
 
     async def _attempt(self, step: Order) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says."""
-        candidate = step.candidate
-        dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = self._desk.recall.find(self._call.identity, candidate.origin, self._book.called)
-        degraded = self._book.asked(step)
-        if isinstance(degraded, Signal):
-            return Failed(degraded)
-        request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
-        if isinstance(request, Signal):
-            return Failed(request)
-        spent = await self.account.add(candidate)
-        if spent is not None:
-            return Skipped("limit spent", self._mono_of(spent.claim.window_end))
-        attempt = OpenAttempt(step.number, candidate, dialect, degraded, request, self._desk.clock.mono())
-        attempt.due = step.until or NEVER
+        attempt = self._book.attempt(step, self._desk.recall)
+        if isinstance(attempt, Signal):
+            return Failed(attempt)
+        skipped = await self.account.add(step.candidate)
+        if skipped is not None:
+            return skipped
+        attempt.began, attempt.due = self._desk.clock.mono(), step.until or NEVER
         self._open[step.number] = attempt
         tell = self._stream if self._call.stream else self._whole
         signal = await self._guarded(attempt, tell)
@@ -391,8 +384,3 @@ class _Story:
         self._book.tried(entry, attempt.candidate)
         for observer in self._desk.observers:
             observer.attempted(entry)
-
-    def _mono_of(self, wall_s: int) -> float:
-        """A wall time (Unix seconds) on the clock that the plan reads."""
-        clock = self._desk.clock
-        return clock.mono() + wall_s - clock.wall_us() / 1e6

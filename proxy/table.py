@@ -145,6 +145,8 @@ class Route:
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
     begun all the same, and belongs to one upstream."""
+    off: tuple[Target, ...] = field(default=(), compare=False)
+    """Targets that are written too, whose upstream is off: nobody asks them, people may ask why."""
 
 
 class Unit(StrEnum):

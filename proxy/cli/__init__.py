@@ -3,6 +3,7 @@
 import click
 
 from proxy.cli.check import check
+from proxy.cli.explain import explain_call
 from proxy.cli.health import health
 from proxy.cli.importing import importing
 from proxy.cli.keys import keys
@@ -21,7 +22,7 @@ def cli() -> None:
 
 
 for command in (
-    *(serve, check, simulate, rehearse_command),
+    *(serve, check, explain_call, simulate, rehearse_command),
     *(keys, usage, limits, ledger, importing, health),
 ):
     cli.add_command(command)

@@ -1,8 +1,10 @@
-"""`fallthrough check FILE`: every fault, or the table as it will be in force.
+"""`fallthrough check FILE`: every fault, or the table as it will be in force, or whom a change would move.
 
-The same parser as the start and the reload, so that what passes here starts there. Faults go to
-standard error with exit status 1, one a line, ready for editors; the table goes to standard output.
-No secret is printed: of a key it says only that there is one.
+The same parser as the start and the reload, so that what passes here starts there. Faults go to standard
+error, one a line, ready for editors; the table goes to standard output, as a tree or as JSON.
+
+Exit status 0: no fault, and with `--against` no recorded call would go elsewhere; 1: the ledger cannot be
+read; 2: faults in FILE or on the command line; 3: recorded calls would go elsewhere.
 """
 
 import os
@@ -10,129 +12,89 @@ import sys
 from pathlib import Path
 
 import click
+import orjson
 from rich.console import Console
 from rich.markup import escape
-from rich.tree import Tree
 
-from proxy.abilities import ModelFacts
+from proxy.cli import against as past
+from proxy.cli.faults import FAULTS, tell_faults
+from proxy.cli.in_force import data_of, tree_of
+from proxy.cli.place import PlaceType
+from proxy.cli.screen import screen
 from proxy.config import ConfigError, Loaded, load
-from proxy.table import Limit, Route, Table, Target, Unit, Upstream
-from proxy.usage import Price
+from proxy.place import Place
+from proxy.store import StoreRefused, report
 
-NANO = 1_000_000_000
-FILTERS = ("tenant", "user", "key", "model", "route", "upstream")
+CHANGES = 3
+CALLS = 1000
+CALLS_MAX = 1_000_000
+OWN = Path("ledger")
+"""The word for the ledger that FILE itself names."""
+
+EXAMPLES = """
+\b
+Examples:
+  fallthrough check proxy.yaml
+  fallthrough check proxy.yaml --json | jq '.routes[].model'
+  fallthrough check changed.yaml --against ledger --calls 5000
+  fallthrough check changed.yaml --against postgresql://auditor@db/fallthrough
+"""
 
 
-@click.command()
+@click.command(epilog=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def check(file: Path | None) -> None:
+@click.option(
+    "--against",
+    type=PlaceType(),
+    metavar="LEDGER",
+    help="Say whose route a call of this ledger (a file, a URL, or `ledger`: FILE's own) would change.",
+)
+@click.option(
+    "--calls",
+    type=click.IntRange(1, CALLS_MAX),
+    default=CALLS,
+    show_default=True,
+    help="How many of its last calls are looked at.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a tree.")
+def check(file: Path | None, against: Place | None, calls: int, as_json: bool) -> None:
     """Say every fault of FILE, or the table as it will be in force (without FILE: of the environment)."""
     try:
         loaded = load(file, os.environ)
     except ConfigError as error:
-        for fault in error.faults:
-            click.echo(str(fault), err=True)
-        count = len(error.faults)
-        click.echo(f"{count} fault{'s' if count > 1 else ''}; nothing is in force", err=True)
-        sys.exit(1)
-    console = Console(highlight=False)
+        if as_json:
+            _print({"faults": [str(fault) for fault in error.faults]})
+        tell_faults(error)
+        sys.exit(FAULTS)
+    if against is not None:
+        sys.exit(_against(loaded, loaded.settings.ledger if against == OWN else against, calls, as_json))
+    if as_json:
+        _print({"faults": [], **data_of(loaded)})
+        return
+    console = _noticed(loaded)
+    console.print(tree_of(str(file or "environment"), loaded))
+
+
+def _against(loaded: Loaded, place: Place, calls: int, as_json: bool) -> int:
+    """Replay recorded calls over the table; the exit status."""
+    try:
+        found = past.replayed(loaded.table, report.last_calls(place, calls))
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        _print({"notices": loaded.notices, **past.data_of(found)})
+    else:
+        past.draw(found, _noticed(loaded))
+    return CHANGES if found.changes else 0
+
+
+def _noticed(loaded: Loaded) -> Console:
+    """A console, on which stands already what the operator should read though nothing is wrong."""
+    console = screen(highlight=False)
     for notice in loaded.notices:
         console.print(f"[yellow]{escape(notice)}[/yellow]", soft_wrap=True)
-    console.print(_tree(str(file or "environment"), loaded))
+    return console
 
 
-def _tree(title: str, loaded: Loaded) -> Tree:
-    tree = Tree(f"[bold]{escape(title)}[/bold] is right; this will be in force")
-    settings, table = loaded.settings, loaded.table
-    start = tree.add("[bold]settings[/bold]")
-    start.add(
-        f"listen {settings.listen} · admin {settings.admin or 'off'} · probes {settings.probes or 'off'}"
-    )
-    start.add(f"ledger {escape(str(settings.ledger))} · auth {settings.auth} · drain {settings.drain_s:g}s")
-    upstreams = tree.add("[bold]upstreams[/bold]")
-    for upstream in table.upstreams.values():
-        upstreams.add(escape(_upstream(upstream)))
-    for name, why in table.off.items():
-        upstreams.add(f"[dim]{escape(name)} is off: {escape(why)}[/dim]")
-    routes = tree.add("[bold]routes[/bold], first match wins")
-    for route in table.routes:
-        _add_route(routes, route)
-    _add_targets(tree, table)
-    _add_limits(tree, table)
-    tree.add(f"[bold]alerts[/bold] to log, metric and ledger{', and a webhook' if table.webhook else ''}")
-    privacy = table.privacy
-    kept = "for ever" if privacy.retention_s is None else f"{privacy.retention_s / 86_400:g} days"
-    tree.add(f"[bold]privacy[/bold]: consent {privacy.consent} · rows are kept {kept}")
-    return tree
-
-
-def _upstream(upstream: Upstream) -> str:
-    key = "with a key" if upstream.api_key else "without a key"
-    tags = f" · {', '.join(sorted(upstream.tags))}" if upstream.tags else ""
-    if upstream.simulated:
-        return f"{upstream.name}: {upstream.dialect}, played by the simulator{tags}"
-    return f"{upstream.name}: {upstream.dialect} at {upstream.base_url}, {key}{tags}"
-
-
-def _add_route(routes: Tree, route: Route) -> None:
-    drops = " · drops what a target cannot do" if route.drop_params else ""
-    branch = routes.add(
-        f"{escape(route.model)} · {route.attempts} tries · {route.max_output_tokens} output tokens{drops}"
-    )
-    for target in route.targets:
-        branch.add(escape(str(target)))
-
-
-def _add_targets(tree: Tree, table: Table) -> None:
-    """Each target once, however many routes lead to it."""
-    targets = tree.add("[bold]targets[/bold]")
-    for target in dict.fromkeys(target for route in table.routes for target in route.targets):
-        leaf = targets.add(f"{escape(str(target))} · {_price(target)}")
-        facts = _facts(target.facts)
-        if facts:
-            leaf.add(f"[dim]{facts}[/dim]")
-
-
-def _price(target: Target) -> str:
-    price = target.price
-    if price is None:
-        return "no price"
-    tiers = "".join(f"; {_rates(tier)} above {tokens:,}" for tokens, tier in price.above)
-    whose = "packaged" if target.packaged_price else "file"
-    return f"{_rates(price)} per million tokens{tiers} ({whose})"
-
-
-def _rates(price: Price) -> str:
-    return f"${price.input / NANO:g} in, ${price.output / NANO:g} out"
-
-
-def _facts(facts: ModelFacts) -> str:
-    """The main ones that are known, on one line."""
-    sizes = {"context": facts.context, "output": facts.output}
-    known = [f"{name} {size:,}" for name, size in sizes.items() if size is not None]
-    told = {"tools": facts.tools, "vision": facts.vision, "files": facts.files, "schemas": facts.schemas}
-    known += [name if able else f"no {name}" for name, able in told.items() if able is not None]
-    return ", ".join(known)
-
-
-def _add_limits(tree: Tree, table: Table) -> None:
-    limits = tree.add("[bold]limits[/bold]" if table.limits else "[bold]limits[/bold]: none")
-    for limit in table.limits:
-        limits.add(escape(_limit(limit)))
-
-
-def _limit(limit: Limit) -> str:
-    amount = (
-        f"${limit.ceiling / NANO:g}" if limit.unit is Unit.NANO_USD else f"{limit.ceiling:,} {limit.unit}"
-    )
-    per = f" for each {limit.per}" if limit.per else ""
-    named = ((name, getattr(limit, name)) for name in FILTERS)
-    of = "".join(f", {name} {value}" for name, value in named if value is not None)
-    spent = "the upstream is skipped" if limit.of_upstream else "the caller is refused"
-    if limit.shadow:
-        spent = "nothing happens: it is a shadow"
-    if limit.every is None:
-        return f"{limit.ceiling:,} calls at once{per}{of}; then {spent}"
-    marks = ", ".join(f"{mark} %" for mark in (*limit.marks, 100))
-    where = f" in {limit.zone.key}" if limit.zone else ""
-    return f"{amount} a {limit.every}{where}{per}{of}; told at {marks}; then {spent}"
+def _print(told: object) -> None:
+    click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from proxy import config as configuration
+from proxy.config.units import SQLITE
 from proxy.place import FORM, Place, database_of
 from proxy.store import StoreRefused
 from proxy.store.keys import exists
@@ -18,13 +19,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class PlaceType(click.ParamType[Place]):
-    """A ledger's file, or the URL of its database."""
+    """A ledger's file, or the URL of its database; or a file as the configuration writes it."""
 
     name = "ledger"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
         try:
-            return database_of(value) or Path(value)
+            return database_of(value) or Path(str(value).removeprefix(SQLITE))
         except ValueError as error:
             self.fail(f"{error}; write {FORM}", param, ctx)
 

@@ -12,9 +12,9 @@ from rich.text import Text
 PIPED_COLUMNS = 180
 
 
-def screen() -> Console:
-    """A console on standard output as it is now."""
-    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+def screen(*, highlight: bool = True) -> Console:
+    """A console on standard output as it is now; `highlight`: whether numbers and words get colours."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=highlight)
 
 
 def cell(text: str) -> Text:

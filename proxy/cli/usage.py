@@ -4,7 +4,7 @@ Reads the ledger beside a running proxy; changes nothing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,10 +97,17 @@ def _calls(past: tuple[report.PastCall, ...]) -> Table:
     )
     for call in past:
         when = datetime.fromtimestamp(call.at_us / 1_000_000, UTC).strftime("%m-%d %H:%M:%S")
-        attempts = Text("\n").join(cell(_attempt(attempt)) for attempt in call.attempts)
+        attempts = Text("\n").join(cell(line) for attempt in call.attempts for line in _lines(attempt))
         names = map(cell, (call.call_id, call.model, call.result))
         table.add_row(when, *names, attempts or "-", _usd(call.nano_usd))
     return table
+
+
+def _lines(attempt: dict[str, Any]) -> Iterator[str]:
+    """Who was passed over for it, then the attempt."""
+    for one in attempt.get("passed", ()):
+        yield f"{one['upstream']}/{one['model']}  not tried: {one['why']}"
+    yield _attempt(attempt)
 
 
 def _attempt(attempt: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ Called by `load` once nothing is wrong; it cannot fail. Routes keep only the tar
 is on; with `simulator: auto` a route left with none gets simulated twins of all of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -64,7 +64,7 @@ def table(draft: Draft) -> Table:
                 twin = simulated(declared[target.upstream])
                 in_force[twin.name] = twin
             targets = [replace(target, upstream=SIMULATED + target.upstream) for target in targets]
-        routes.append(_route(part, [target for target in targets if target.upstream in in_force]))
+        routes.append(_route(part, targets, in_force))
     return Table(
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
@@ -159,10 +159,11 @@ def _corrected(facts: ModelFacts, part: ModelPart) -> ModelFacts:
     return replace(facts, **said)
 
 
-def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
+def _route(part: RoutePart, targets: Iterable[Target], in_force: Container[str]) -> Route:
+    listed = tuple(targets)
     return Route(
         model=part.model,
-        targets=tuple(targets),
+        targets=tuple(target for target in listed if target.upstream in in_force),
         attempts=part.retry.attempts,
         in_place_s=part.retry.in_place,
         max_output_tokens=part.max_output_tokens,
@@ -172,6 +173,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         hedge_s=None if part.hedge is None else part.hedge.after,
         drop_params=part.drop_params,
         reasoning_field=part.reasoning_field,
+        off=tuple(target for target in listed if target.upstream not in in_force),
     )
 
 

@@ -7,7 +7,7 @@ it up. The status follows the consequence: come back later (429, 503), too slow 
 
 from dataclasses import InitVar, dataclass, field, replace
 
-from proxy.call import Kind, Signal
+from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told, bad_request
 from proxy.policy.classify import Class, Verdict
 from proxy.policy.fit import Ability
@@ -20,6 +20,8 @@ LASTING = frozenset({Class.AUTH.value, Class.MODEL.value})
 """Closed by these, a target does not come back by waiting: people have to mend it."""
 LENGTH = "context_length_exceeded"
 UNSUPPORTED = "unsupported_parameter"
+TOO_SMALL = "context no larger"
+TOO_LATE = "too little time left"
 SOON_S = 1.0
 """The least Retry-After told, so that nobody is invited to a busy loop."""
 
@@ -41,6 +43,8 @@ class Trail:
 
     passed_over: InitVar[tuple[PassedOver, ...]] = ()
     """Targets that were never to be tried: they are named, and change nothing else."""
+    passed: list[Passed] = field(init=False)
+    """Who was not tried, in order, as far as no order has taken it along yet."""
     _steps: list[str] = field(init=False)
     """For the message, in order."""
     _marks: dict[Target, _Mark] = field(init=False, default_factory=dict)
@@ -50,6 +54,7 @@ class Trail:
 
     def __post_init__(self, passed_over: tuple[PassedOver, ...]) -> None:
         self._steps = [str(one) for one in passed_over]
+        self.passed = [Passed(one.target.upstream, one.target.model, one.why) for one in passed_over]
 
     def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
         """An attempt failed; `until`: its target is closed until then, None: it is not."""
@@ -59,6 +64,8 @@ class Trail:
         match verdict.cls:
             case Class.UNABLE:
                 self._unable.append(signal)
+                if signal.phase is Phase.CONNECT:  # nothing was sent, so that no attempt is on record
+                    self._pass(target, signal.detail or verdict.cls.value)
             case Class.TOO_LONG:
                 self._too_long.append(signal)
             case _:
@@ -74,7 +81,8 @@ class Trail:
 
     def too_small(self, target: Target) -> None:
         """A target needs no try, since a context as large as its own was found too small."""
-        self._steps.append(f"{target} (context no larger)")
+        self._steps.append(f"{target} ({TOO_SMALL})")
+        self._pass(target, TOO_SMALL)
         self._marks.pop(target, None)
 
     def spared(self, target: Target) -> None:
@@ -85,7 +93,8 @@ class Trail:
 
     def hopeless(self, target: Target) -> None:
         """A target is not asked, because it never answered in as little time as is left."""
-        self._steps.append(f"{target} (too little time left)")
+        self._steps.append(f"{target} ({TOO_LATE})")
+        self._pass(target, TOO_LATE)
         self._marks[target] = _Mark("hopeless", None, timeout=True)
 
     def failure(self, now: float) -> Failure:
@@ -107,7 +116,11 @@ class Trail:
         step = f"{target} ({why})"
         if step not in self._steps:
             self._steps.append(step)
+            self._pass(target, why, until)
         self._marks[target] = _Mark(why, until)
+
+    def _pass(self, target: Target, why: str, until: float | None = None) -> None:
+        self.passed.append(Passed(target.upstream, target.model, why, until))
 
     def _later(self, now: float) -> Failure:
         soonest = min(mark.until for mark in self._marks.values() if mark.until is not None)

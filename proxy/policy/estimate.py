@@ -1,7 +1,7 @@
 """The most that a call can use, known before anything is sent.
 
-`relay.py` asks once for each call. The estimate is an upper bound, never a guess, and holds wherever on
-its route the call is answered; what is put back into the history on the way up is `relay.py`'s to add. No
+`judgement.py` asks once for each call. The estimate is an upper bound, never a guess, and holds wherever on
+its route the call is answered; what is put back into the history on the way up is `judgement.py`'s to add. No
 tokenizer is asked: text and sound make no more tokens than bytes, what pictures and documents may come to
 is a bound of each target (`table.Media`), and what models think counts inside the maximum. Where an upstream
 heeds no maximum, what it used beyond is recorded when the call settles, and the limit is overdrawn by that.

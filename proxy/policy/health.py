@@ -7,6 +7,7 @@ by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -108,6 +109,16 @@ class Health:
             kept.places[name].limit = self._places[name].limit
             self._places[name] = kept.places[name]
             self._places[name].grant()
+
+    def twin(self) -> "Health":
+        """What is known now, apart from us: whoever asks what would happen changes nothing by it."""
+        twin = Health({})
+        twin._upstreams, twin._accounts = deepcopy(self._upstreams), deepcopy(self._accounts)
+        twin._budgets, twin._models = deepcopy(self._budgets), deepcopy(self._models)
+        twin._paces, twin._cooling = deepcopy(self._paces), dict(self._cooling)
+        twin._account_why = dict(self._account_why)
+        twin._places = {name: places.twin() for name, places in self._places.items()}
+        return twin
 
     @property
     def lasting(self) -> "_Lasting":
@@ -248,6 +259,16 @@ class Health:
         if breaker.state is State.OPEN and breaker.closed_until(now) is None:
             return State.HALF_OPEN.value
         return breaker.state.value
+
+    def make_room(self) -> None:
+        """As if an attempt had ended wherever there is no place; only for a `twin`."""
+        for places in self._places.values():
+            if places.full:
+                places.give_back()
+
+    def under_way(self, upstream: str) -> int:
+        """Attempts at `upstream` under way."""
+        return self._places[upstream].used
 
     def usable(self, upstream: str, now: float) -> bool:
         """Whether a call could be sent to `upstream` now."""

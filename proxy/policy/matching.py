@@ -1,6 +1,6 @@
 """Which route answers a model name.
 
-`relay.py` asks for the route of a call, `server/models.py` for the names worth listing. A pattern
+`judgement.py` asks for the route of a call, `server/models.py` for the names worth listing. A pattern
 knows two wildcards and nothing else, and matching is done in place: no regular expression is ever
 built from what a caller or an operator wrote.
 """

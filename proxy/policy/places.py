@@ -44,6 +44,17 @@ class Places:
         return f"Places({self._used}/{self.limit}, {self.waiting} waiting)"
 
     @property
+    def used(self) -> int:
+        """How many are taken, or kept for somebody."""
+        return self._used
+
+    def twin(self) -> "Places":
+        """As many places, as many of them taken, and nobody in line."""
+        twin = Places(self.limit)
+        twin._used = self._used
+        return twin
+
+    @property
     def waiting(self) -> int:
         """How many stand in line."""
         return sum(map(len, self._lines.values()))

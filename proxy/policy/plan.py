@@ -17,7 +17,7 @@ One attempt is under way at a time, but for the one that `hedge` orders beside a
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from proxy.call import Kind, Phase, Signal
+from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
@@ -81,6 +81,8 @@ class _Run:
     started: float
     until: float | None
     """When its share of the caller's patience ends."""
+    passed: tuple[Passed, ...]
+    """Who was passed over before it."""
 
 
 @dataclass(slots=True)
@@ -174,6 +176,11 @@ class Plan:
                 return self._try(course, door, now)
         return None
 
+    @property
+    def passed(self) -> tuple[Passed, ...]:
+        """Who was passed over since the last order."""
+        return tuple(self._trail.passed)
+
     def changes(self) -> tuple[tuple[str, str], ...]:
         """Breaker changes to tell observers: (upstream, new state); each is told once."""
         return self.health.changes()
@@ -208,9 +215,12 @@ class Plan:
             others = any(not one.over and one.tries == 0 for one in self._courses)
             pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
             until = now + pace.share(end - now, others=others)
-        self._runs[self._number] = _Run(course, ticket, now, until)
+        passed: tuple[Passed, ...] = ()
+        if self._trail.passed:
+            passed, self._trail.passed = tuple(self._trail.passed), []
+        self._runs[self._number] = _Run(course, ticket, now, until, passed)
         order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
-        return order(course.candidate, self._number, until)
+        return order(course.candidate, self._number, until, passed)
 
     def _give_up(self, failure: Failure) -> Stop:
         """A stream that could not be mended is told as what it is: broken. Nothing is waited for any more."""
@@ -263,6 +273,8 @@ class Plan:
         self._report(run, verdict, signal, now)
         door = self.health.shut(course.candidate.target, now, last=course.last)
         until = None if door is None else door.until
+        if verdict.cls is Class.UNABLE and signal.phase is Phase.CONNECT:
+            self._trail.passed[:0] = run.passed  # nothing was sent: no attempt takes them along
         self._trail.failed(course.candidate.target, verdict, signal, until)
         if not verdict.elsewhere and self._broken is None:
             return Stop(ending.caller_fault(signal))
@@ -305,6 +317,7 @@ class Plan:
     def _skipped(self, run: _Run, event: Skipped, now: float) -> Instruction:
         course = run.course
         self.health.left(run.ticket)
+        self._trail.passed[:0] = run.passed
         self._trail.skipped(course.candidate.target, event.why, event.until)
         course.over = event.until is None or self._tired(course)
         course.ready, course.brief = event.until or now, False

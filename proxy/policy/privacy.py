@@ -1,6 +1,6 @@
 """Who may answer a call, given what its end person agreed to.
 
-`relay.py` asks once, before anything is held: a call that nobody may answer is refused at no cost.
+`judgement.py` asks once, before anything is held: a call that nobody may answer is refused at no cost.
 Only an outright yes is consent; a no and silence are treated alike. What the header may say is read
 by `server/calls.py`, what the table demands stands in `Privacy`.
 """

@@ -1,6 +1,6 @@
 """Which targets may answer a call, in what order, and why not the others.
 
-`relay.py` calls `order` once for each call, before anything is held: what is held is the first
+`judgement.py` calls `order` once for each call, before anything is held: what is held is the first
 able target's, at the price of the dearest able one. Health is not looked at here: `plan.py` skips
 what is closed.
 """
@@ -37,16 +37,24 @@ class Candidate:
         return self.upstream.capabilities.prefill if prefill is None else prefill
 
 
+NO_CONSENT = "no consent"
+
+
 @dataclass(frozen=True, slots=True)
 class PassedOver:
-    """A target that certainly cannot serve the call, so it is not tried."""
+    """A target that certainly cannot or may not serve the call, so it is not tried."""
 
     target: Target
-    lacks: tuple[Lack, ...]
-    """What rules it out; never empty."""
+    lacks: tuple[Lack, ...] = ()
+    """What rules it out; empty: it may not answer without the end person's consent."""
+
+    @property
+    def why(self) -> str:
+        """A few words about the target."""
+        return ", ".join(lack.reason for lack in self.lacks) or NO_CONSENT
 
     def __str__(self) -> str:
-        return f"{self.target} ({', '.join(lack.reason for lack in self.lacks)})"
+        return f"{self.target} ({self.why})"
 
 
 @dataclass(frozen=True, slots=True)

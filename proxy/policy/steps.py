@@ -6,7 +6,7 @@ attempts are under way at once, an event says whose it is by the attempt's numbe
 
 from dataclasses import dataclass
 
-from proxy.call import Signal
+from proxy.call import Passed, Signal
 from proxy.errors import Failure
 from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate
@@ -70,6 +70,8 @@ class Try:
     """Counts attempts of this call from 1."""
     until: float | None = None
     """Content must have come by then (monotonic seconds): the rest of the caller's patience is others'."""
+    passed: tuple[Passed, ...] = ()
+    """Who was passed over since the order before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Continue:
     candidate: Candidate
     number: int
     until: float | None = None
+    passed: tuple[Passed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Restart:
     candidate: Candidate
     number: int
     until: float | None = None
+    passed: tuple[Passed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,14 @@ from typing import Any
 
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
-from proxy.ports import Keys
 from proxy.question import Question
 from proxy.server.caller import Stream, Whole
 from proxy.server.idempotency import key_of, question
 from proxy.server.measured import Measured
-from proxy.server.preference import preferred
+from proxy.server.preference import MODEL, UPSTREAM, preferred
 from proxy.server.request import Request
 from proxy.server.shapes import identified
-from proxy.server.visit import Limits, Service, Visit
+from proxy.server.visit import Limits, Person, Service, Visit
 from proxy.wire import body as wire_body
 
 INLINE_PARSE_BYTES = 256 * 1024
@@ -33,6 +32,20 @@ SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60
 CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 SDK_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 RETRIES = re.compile(r"[0-9]{1,4}")
+
+
+HEARD = frozenset(
+    {
+        *UPSTREAM,
+        *MODEL,
+        "x-request-timeout",
+        "x-user-consent",
+        "x-stainless-read-timeout",
+        "x-stainless-timeout",
+        "x-stainless-retry-count",
+    }
+)
+"""Headers that say something of a call (`said_by`)."""
 
 
 class ChatCompletions:
@@ -47,7 +60,7 @@ class ChatCompletions:
         try:
             self._service.twins.tidy()
             key = key_of(visit.request)
-            call = await self._call(visit)
+            call = await read_call(visit, self._service, self._service.keys.pseudonym)
             if key is None:
                 await self._alone(visit, call)
             else:
@@ -71,33 +84,42 @@ class ChatCompletions:
         call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
 
-    async def _call(self, visit: Visit) -> Call:
-        service = self._service
-        created = service.clock.wall_us() // 1_000_000
-        patience_s = _patience(visit.request)
-        wanted = preferred(visit.request)
-        consent = _consent(visit.request)
-        data = await _read(visit.request, service.limits)
-        if len(data) <= INLINE_PARSE_BYTES:
-            body = wire_body.parse(data)
-        else:
-            body = await asyncio.to_thread(wire_body.parse, data)
-        options = body.get("stream_options")
-        return Call(
-            id=visit.id,
-            created=created,
-            identity=await _with_user(visit.identity, body, service.keys),
-            model=body["model"],
-            body=body,
-            prompt_bytes=len(data),
-            stream=body.get("stream") is True,
-            include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            preferred=wanted,
-            patience_s=patience_s,
-            consent=consent,
-            silence_s=_silence(visit.request),
-            retries=_retries(visit.request),
-        )
+
+async def read_call(visit: Visit, service: Service, person: Person) -> Call:
+    """The call that a visit brings; its end person is known from here on only by pseudonym."""
+    created = service.clock.wall_us() // 1_000_000
+    said = said_by(visit.request)
+    data = await _read(visit.request, service.limits)
+    if len(data) <= INLINE_PARSE_BYTES:
+        body = wire_body.parse(data)
+    else:
+        body = await asyncio.to_thread(wire_body.parse, data)
+    identity = await _with_user(visit.identity, body, person)
+    return call_of(body, len(data), id=visit.id, created=created, identity=identity, **said)
+
+
+def said_by(request: Request) -> dict[str, Any]:
+    """What the headers say of a call, by the fields of `Call`. Raises `CallerFault`."""
+    return {
+        "preferred": preferred(request),
+        "patience_s": _patience(request),
+        "consent": _consent(request),
+        "silence_s": _silence(request),
+        "retries": _retries(request),
+    }
+
+
+def call_of(body: dict[str, Any], size: int, **known: Any) -> Call:
+    """A parsed body of so many bytes as a call; `known`: all else, by the fields of `Call`."""
+    options = body.get("stream_options")
+    return Call(
+        model=body["model"],
+        body=body,
+        prompt_bytes=size,
+        stream=body.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        **known,
+    )
 
 
 async def _question(call: Call, key: str) -> Question:
@@ -137,12 +159,12 @@ def _refused(status: int, message: str, code: str) -> CallerFault:
     return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
 
 
-async def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
+async def _with_user(identity: Identity, body: dict[str, Any], person: Person) -> Identity:
     """The identity with its end person, known from here on only by pseudonym."""
     user = body.get("safety_identifier") or body.get("user")
     if not isinstance(user, str) or not user:
         return identity
-    return replace(identity, user=await keys.pseudonym(identity.tenant, user))
+    return replace(identity, user=await person(identity.tenant, user))
 
 
 def _consent(request: Request) -> bool | None:

@@ -5,6 +5,7 @@ can be added without being judged by it.
 """
 
 from proxy.server.calls import ChatCompletions
+from proxy.server.explaining import Explaining
 from proxy.server.models import Models
 from proxy.server.probes import Probes
 from proxy.server.visit import Entry, Listener, Service
@@ -12,6 +13,7 @@ from proxy.server.visit import Entry, Listener, Service
 PUBLIC = frozenset({Listener.PUBLIC})
 ASKED_BY_KUBELETS = frozenset({Listener.PUBLIC, Listener.PROBES})
 ASKED_BY_SCRAPERS = frozenset({Listener.PROBES, Listener.ADMIN})
+ASKED_BY_OPERATORS = frozenset({Listener.ADMIN})
 
 
 def routes(service: Service) -> tuple[Entry, ...]:
@@ -23,4 +25,5 @@ def routes(service: Service) -> tuple[Entry, ...]:
         Entry("GET", "/healthz", ASKED_BY_KUBELETS, False, probes.health),
         Entry("GET", "/readyz", ASKED_BY_KUBELETS, False, probes.ready),
         Entry("GET", "/metrics", ASKED_BY_SCRAPERS, False, probes.metrics),
+        Entry("POST", "/admin/explain", ASKED_BY_OPERATORS, False, Explaining(service)),
     )

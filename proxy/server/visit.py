@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from proxy.call import Call, Identity
+from proxy.explain import Explanation
 from proxy.ports import Caller, Clock, Dice, Keys
 from proxy.server.gate import Gate
 from proxy.server.request import Request
@@ -60,6 +61,20 @@ class Check:
     """Whether trouble here means that no call should be sent to us."""
 
 
+Person = Callable[[str, str], Awaitable[str]]
+"""Tenant and id of an end person → the pseudonym."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glass:
+    """What is looked at to explain a call; nothing is changed by it."""
+
+    explain: Callable[[Call], Awaitable[Explanation]]
+    """What would become of a call now."""
+    person: Person
+    """The pseudonym of who is known already; of anybody else one that nobody has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What handlers lean on; built once by `app.py`."""
@@ -78,6 +93,7 @@ class Service:
     """Calls with an `idempotency-key`; its bills are among the observers of the story."""
     metrics: Callable[[], Awaitable[bytes]]
     """The exposition text for scrapers."""
+    glass: Glass
     checks: tuple[Check, ...] = ()
     limits: Limits = field(default_factory=Limits)
 

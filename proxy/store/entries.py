@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from proxy.call import Attempt
+from proxy.call import Attempt, Passed
 from proxy.holds import Charge, Claim, Progress
 from proxy.table import Unit
 from proxy.usage import Source, Usage
@@ -68,7 +68,7 @@ def dump_attempts(attempts: Iterable[Attempt]) -> str:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {
         "upstream": attempt.upstream,
         "model": attempt.model,
         "result": attempt.result,
@@ -81,6 +81,13 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "usage": None if attempt.usage is None else _usage(attempt.usage),
         "detail": attempt.detail[:DETAIL_MAX],
     }
+    if attempt.passed:  # most calls get whom they ask first, and their rows stay as short as they were
+        told["passed"] = [_passed(one) for one in attempt.passed]
+    return told
+
+
+def _passed(passed: Passed) -> dict[str, str]:
+    return {"upstream": passed.upstream, "model": passed.model, "why": passed.why[:DETAIL_MAX]}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

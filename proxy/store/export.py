@@ -62,7 +62,7 @@ MEANINGS: Mapping[str, str] = {
     "nano_usd": "cost in billionths of a US dollar",
     "first_ms": "until the first content",
     "total_ms": "until the end",
-    "attempts": "JSON list of every upstream that was tried",
+    "attempts": "JSON list of every upstream that was tried, with who was passed over for it",
     "consent": "what the caller said of the end person's consent: given, withheld, or nothing",
     "prev": "hash of the row before, whosever it is",
     "hash": "SHA-256 of prev and of every column above",

@@ -4,14 +4,17 @@ Beside a ledger's file they are in `keys.db`, in a ledger's database in a schema
 do the same; nothing outside asks which one it has.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from proxy.errors import unavailable
 from proxy.place import Place
 from proxy.ports import Act, Clock, Grant, Letter
 from proxy.store.callers import KeyRecord, NewKey
+from proxy.store.fault import StoreRefused
 from proxy.store.memories import Memories
 from proxy.store.postgres import keys as postgres
 from proxy.store.seal import PublicKey, Seal
@@ -19,6 +22,8 @@ from proxy.store.sqlite import keyfile, register
 from proxy.store.sqlite.keys import open_sqlite_keys
 
 FILE = "keys.db"
+STRANGER = "nobody known"
+"""Stands for whoever was never noted; pseudonyms are hexadecimal digits, so that it is nobody's."""
 
 Answer = Mapping[str, Any]
 CarryOut = Callable[[Letter], Awaitable[Answer]]
@@ -129,6 +134,14 @@ def find_pseudonym(ledger: Place, tenant: str, user: str) -> str | None:
     if isinstance(ledger, Path):
         return register.find_pseudonym(_beside(ledger), tenant, user)
     return postgres.find_pseudonym(ledger, tenant, user)
+
+
+async def known_person(ledger: Place, tenant: str, user: str) -> str:
+    """A person's pseudonym if there is one, else `STRANGER`; nobody becomes known. Raises `Refused` 503."""
+    try:
+        return await asyncio.to_thread(find_pseudonym, ledger, tenant, user) or STRANGER
+    except StoreRefused:
+        raise unavailable("Who is known cannot be read just now.", "keys_unavailable") from None
 
 
 def exists(ledger: Place) -> bool:

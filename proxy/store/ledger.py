@@ -5,25 +5,28 @@ here waits for a disk on the loop's thread, and no prompt or answer ever comes t
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from proxy.errors import Refused
+from proxy.errors import Refused, unavailable
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.place import Database, Place
 from proxy.ports import Act, Clock, Declined, Reset
 from proxy.question import Question, Repeated
-from proxy.store import acts, retention
+from proxy.store import acts, report, retention
 from proxy.store.backing import Backing, Lending
 from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal, Result, Work
 from proxy.store.postgres.backing import join
 from proxy.store.seal import Seal
 from proxy.store.sqlite.backing import own
-from proxy.store.tables import Touched
+from proxy.store.tables import Counted, Touched
 from proxy.store.writer import Pace, Writer
+
+log = logging.getLogger("proxy.ledger")
 
 DEFAULT_PACE = Pace()
 
@@ -78,6 +81,16 @@ class DurableLedger:
     def note(self, progress: Progress) -> None:
         """Written with the next batch; alone, and not flushed, if none comes soon."""
         self._writer.note(progress.call_id, lambda journal: journal.progressed(progress))
+
+    async def look(self, claims: Iterable[Claim]) -> Mapping[Counted, tuple[int, int]]:
+        """What stands on the counters that `claims` name, read beside the writer. Raises `Refused` 503."""
+        counters = tuple(claim.counter for claim in claims)
+        try:
+            return await asyncio.to_thread(report.stands, self._place, counters)
+        except StoreRefused as error:
+            log.error("the counters cannot be read: %s", error)  # noqa: TRY400 - its words are all there is
+            message = "The counters of limits cannot be read just now."
+            raise unavailable(message, "ledger_unavailable") from None
 
     async def erased(self, act: Act, tenant: str) -> None:
         """Note an erasure. It was done already, so that it waits for the disk like a settlement."""

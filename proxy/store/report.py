@@ -4,7 +4,7 @@ Reads beside a running proxy on a read-only connection, one short statement at a
 never holds up the writer or its checkpoints. `fallthrough usage` prints it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import orjson
 from proxy.place import Place
 from proxy.store.reader import Reader, open_reader
 from proxy.store.stub import BEGIN, DAY_US, read_past
+from proxy.store.tables import Counted
 
 # A fallback is an answer from another target than the first one tried: what failover bought.
 MEASURES = """
@@ -44,6 +45,8 @@ COUNTERS = """
 SELECT scope, window_start, window_end, unit, used, held, ceiling FROM balances
 WHERE window_end > ? ORDER BY scope, window_start
 """
+
+STANDS = "SELECT used, held FROM balances WHERE scope = ? AND window_start = ?"
 
 Key = tuple[str, str, str]
 """Tenant, model and who answered."""
@@ -116,6 +119,16 @@ def counters(place: Place, *, now_us: int) -> tuple[Counter, ...]:
     """Every counter whose window is not over."""
     with _reading(place) as reader:
         return tuple(Counter(*row) for row in reader.select(COUNTERS, now_us // 1_000_000))
+
+
+def stands(place: Place, counters: Iterable[Counted]) -> dict[Counted, tuple[int, int]]:
+    """Used and held of each of these counters that anything was ever held in."""
+    found: dict[Counted, tuple[int, int]] = {}
+    with _reading(place) as reader:
+        for counter in counters:
+            for used, held in reader.select(STANDS, *counter):
+                found[counter] = (used, held)
+    return found
 
 
 def sums(place: Place, *, tenant: str | None = None, since_us: int = 0) -> tuple[Sum, ...]:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from proxy.call import Passed
 from proxy.cli.usage import usage
-from tests.store.making import charge, claim, hold, settlement
+from tests.store.making import attempt, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 
 
@@ -31,6 +32,17 @@ async def test_sums_and_the_attempts_of_the_last_calls(path):
     assert "simulated-openai/model  overload  503  40 ms" in told
     assert "vllm/model  ok  200  40 ms" in told
     assert "req_1" in told
+
+
+async def test_who_was_passed_over_stands_before_the_attempt_that_it_led_to(tmp_path):
+    store = SqliteStore(tmp_path)
+    asked = replace(attempt("vllm", "ok", 200), passed=(Passed("simulated-openai", "model", "open"),))
+    async with store.open() as ledger:
+        await ledger.reserve(hold("req_1", claim(10)))
+        await ledger.commit(settlement("req_1", charge(8), attempts=(asked,)))
+    told = run(store.path, "--calls", "1").stdout
+    before, after = told.index("simulated-openai/model  not tried: open"), told.index("vllm/model  ok")
+    assert before < after
 
 
 async def test_json_holds_the_same(path):

@@ -269,6 +269,17 @@ class MemoryLedger:
         return settlement.outcome
 
 
+class Looking:
+    """The Counters port over a `MemoryLedger`."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+
+    async def look(self, claims) -> dict[tuple[str, int], tuple[int, int]]:
+        used, held = self._ledger.used, self._ledger.held
+        return {one.counter: (used.get(one.counter, 0), held.get(one.counter, 0)) for one in claims}
+
+
 class Notes:
     """The Observer port: keeps what it was told."""
 

@@ -262,3 +262,24 @@ def test_a_reload_that_makes_room_wakes_who_stands_in_line_in_the_order_of_the_t
         old.join(Target(name, "m"), "acme").wake = lambda name=name: woken.append(name)
     new.adopt(old)
     assert woken == names
+
+
+def test_a_twin_knows_the_same_and_what_happens_to_it_happens_to_nobody():
+    house = Health({"openai": RULES, "vllm": RULES}, {"vllm": 1})
+    fail(house, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    fail(house, MINI, Kind.NO_MODEL)
+    house.pace(GPT, stream=True).took(2.0)
+    under_way = house.admit(VLLM, 0.0, last=False)
+    twin = house.twin()
+    for target in (GPT, MINI, VLLM):
+        assert closed(twin, target) == closed(house, target)
+    assert twin.pace(GPT, stream=True).least == 2.0
+    assert (twin.under_way("vllm"), twin.outstanding) == (1, 0)
+    assert twin.admit(VLLM, 0.0, last=True) == Closed(0.25, "full")
+    twin.make_room()
+    assert isinstance(twin.admit(VLLM, 0.0, last=True), Ticket)
+    fail(twin, GPT, Kind.NO_CREDIT, now=40.0)
+    assert closed(house, GPT, now=40.0) is None
+    assert house.under_way("vllm") == 1
+    house.left(under_way)
+    assert (house.under_way("vllm"), twin.under_way("vllm")) == (0, 1)

@@ -124,3 +124,13 @@ def test_no_course_of_things_goes_over_the_limit_loses_a_place_or_forgets_anybod
             assert taken + kept <= 3
             assert places.full or places.waiting == 0, "nobody waits before a free place"
             assert repr(places) == f"Places({taken + kept}/3, {len(waiting) - kept} waiting)"
+
+
+def test_a_twin_has_as_many_places_taken_and_nobody_in_line():
+    places = full(2)
+    line = Line(places)
+    line.join("acme")
+    twin = places.twin()
+    assert (twin.limit, twin.used, twin.full, twin.waiting) == (2, 2, True, 0)
+    twin.give_back()
+    assert (twin.used, places.used, places.waiting, line.woken) == (1, 2, 1, [])

@@ -84,7 +84,7 @@ async def one_call(stage, table, name, stream, words):
             if not stream:
                 return dialect.reply(call, upstream, reply.status, reply.headers, await reply.whole(10**6))
             reader = dialect.reader(call, upstream)
-            out = b"".join([reader.feed(piece) async for piece in reply.chunks()]) + reader.finish()
+            out = b"".join([reader.feed(piece) async for piece in reply._pieces()]) + reader.finish()
             return reader.failure or out
     except UpstreamLost as lost:
         return lost.signal

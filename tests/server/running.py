@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from proxy.call import Call
 from proxy.config.settings import Address
+from proxy.explain import Explanation
 from proxy.ports import Caller, Grant
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.twins import Twins
-from proxy.server.visit import Check, Limits, Listener, Service
+from proxy.server.visit import Check, Glass, Limits, Listener, Service
 from proxy.table import Route, Table, Target
 
 KEY = "ft-" + "0123456789abcdef" * 3
@@ -87,6 +88,15 @@ async def whole(caller, call):
     await caller.finish()
 
 
+async def nothing(call):
+    """An explanation that has nothing to say."""
+    return Explanation(call.model, call.identity.tenant, True, 0, None, None, None, None)
+
+
+async def known(tenant, user):
+    return f"p_{tenant}_{user}"
+
+
 @dataclass
 class House:
     """A running server and what a test may turn."""
@@ -96,6 +106,7 @@ class House:
     gate: Gate = field(default_factory=Gate)
     troubles: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
+    explain: Callable[[Call], Awaitable[Explanation]] = nothing
     open_to_all: bool = False
     limits: Limits = field(default_factory=Limits)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -111,6 +122,9 @@ class House:
             self.calls.append(call)
             await self.answer(caller, call)
 
+        async def explain(call):
+            return await self.explain(call)
+
         checks = (
             Check("ledger", lambda: self.troubles.get("ledger")),
             Check("table", lambda: self.troubles.get("table"), vital=False),
@@ -125,6 +139,7 @@ class House:
             gate=self.gate,
             twins=self.twins,
             metrics=counted,
+            glass=Glass(explain, known),
             checks=checks,
             limits=self.limits,
         )

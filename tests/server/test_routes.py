@@ -18,6 +18,7 @@ EXPECTED = {
     ("GET", "/readyz", "probes", False),
     ("GET", "/metrics", "probes", False),
     ("GET", "/metrics", "admin", False),
+    ("POST", "/admin/explain", "admin", False),
 }
 
 

@@ -1,0 +1,99 @@
+"""What is decided about a call before anything is held or sent: its route, who may answer, what it may use.
+
+`judge` is one pure function over the table. `book.py` begins each call's account with its answer, and
+`explain.py` tells it to people, so that what is told is what is done. Whom of those who may answer the
+plan then asks, and when, hangs on the health of the moment: that is `policy/plan.py`'s to say.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from proxy.call import Call
+from proxy.errors import Failure, Refused, no_such_model
+from proxy.policy import fit, matching, privacy, quota, selection
+from proxy.policy.ending import nobody_able
+from proxy.policy.estimate import Estimate, estimate
+from proxy.policy.selection import Candidate, PassedOver, Selection
+from proxy.ports import Recall
+from proxy.table import OnMidstream, Route, Table
+from proxy.wire.body import called
+from proxy.wire.resuming import mendable
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One call, judged by one table."""
+
+    call: Call
+    """Completed by what its route and its limits demand."""
+    called: tuple[str, ...]
+    """Ids of the tool calls in its history."""
+    table: Table
+    route: Route
+    asker: quota.Asker
+    """Who asks for what, as limits see it."""
+    selection: Selection
+    """Who may be tried, in order; nobody, where it is `refused`."""
+    estimate: Estimate
+    """Upper bound of what the call can use, those who may have to answer beside the first included."""
+    spares: int = 0
+    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
+    As many times as much again is held for them."""
+    refused: Failure | None = None
+    """Why nobody may answer it; None: somebody may."""
+
+
+def judge(table: Table, call: Call, recall: Recall) -> Judgement:
+    """Match `call` to a route, and judge the route's targets for it. Raises `CallerFault` if none matches."""
+    route = matching.match(table, call.model)
+    if route is None:
+        raise no_such_model(call.model)
+    asker = quota.Asker(call.identity, call.model, route.model)
+    call = _completed(call, route, capped=quota.caps_output(table, asker))
+    chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
+    refused: Failure | None = None if chosen.candidates else nobody_able(chosen.passed_over)
+    if refused is None:
+        try:
+            permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
+        except Refused as failure:
+            permitted, refused = (), failure
+        if permitted is not chosen.candidates:
+            chosen = _barred(chosen, permitted)
+    most, told = estimate(call, route), called(call.body)
+    if told:
+        back = max((_recalled_bytes(recall, call, told, one) for one in chosen.candidates), default=0)
+        most = replace(most, input_tokens=most.input_tokens + back)
+    if mendable(call, route.on_midstream):
+        anew = route.on_midstream is OnMidstream.RESTART
+        call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
+    spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
+    if spares:
+        parts = 1 + spares
+        most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
+    return Judgement(call, told, table, route, asker, chosen, most, spares, refused)
+
+
+def _barred(chosen: Selection, permitted: tuple[Candidate, ...]) -> Selection:
+    """Only those who may answer; the others are passed over for want of consent."""
+    barred = tuple(PassedOver(one.target) for one in chosen.candidates if one not in permitted)
+    return Selection(permitted, (*chosen.passed_over, *barred))
+
+
+def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate: Candidate) -> int:
+    """What comes back into the prompt at one target, which the caller's bytes do not show."""
+    states = recall.find(call.identity, candidate.origin, told).values()
+    return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
+
+
+def _completed(call: Call, route: Route, *, capped: bool) -> Call:
+    """`call` with what its route has to say, and with a maximum where a limit counts output."""
+    words: dict[str, Any] = {}
+    if route.defaults:
+        words["body"] = {**route.defaults, **call.body}
+    if route.drop_params:
+        words["drop_params"] = True
+    if route.reasoning_field != call.reasoning_field:
+        words["reasoning_field"] = route.reasoning_field
+    if capped:
+        words["output_cap"] = route.max_output_tokens
+    return replace(call, **words) if words else call
