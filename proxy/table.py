@@ -142,6 +142,8 @@ class Route:
     """When a stream has no content after so long, a second target is asked beside the first; None: never."""
     drop_params: bool = False
     """Leave out, and say so, what a target cannot do, instead of passing it over."""
+    off: tuple[str, ...] = ()
+    """Upstreams that the route names and passes over, because they are off."""
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
     begun all the same, and belongs to one upstream."""

@@ -64,7 +64,9 @@ def table(draft: Draft) -> Table:
                 twin = simulated(declared[target.upstream])
                 in_force[twin.name] = twin
             targets = [replace(target, upstream=SIMULATED + target.upstream) for target in targets]
-        routes.append(_route(part, [target for target in targets if target.upstream in in_force]))
+        on = [target for target in targets if target.upstream in in_force]
+        off = dict.fromkeys(target.upstream for target in targets if target.upstream in draft.off)
+        routes.append(replace(_route(part, on), off=tuple(off)))
     return Table(
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
