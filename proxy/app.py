@@ -29,12 +29,15 @@ from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
+from proxy.recent import Recent
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
-from proxy.server.siblings import open_siblings
+from proxy.server.siblings import METRICS, SIGHT, open_siblings
 from proxy.server.twins import Twins
-from proxy.server.visit import Check, Listener, Service
+from proxy.server.views.glance import open_glance
+from proxy.server.views.sight import Watched
+from proxy.server.visit import Check, Listener, Service, Views
 from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
@@ -42,6 +45,7 @@ from proxy.store.keys import KeyStore
 from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
+from proxy.store.view import View
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
@@ -145,7 +149,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
     webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
     twins = Twins(clock)
-    observers = (metrics, LogAlerts(), webhook, twins.bills)
+    recent = Recent(clock.wall_us)
+    observers = (metrics, recent, LogAlerts(), webhook, twins.bills)
 
     def alerted(alert: Alert) -> None:
         for observer in observers:
@@ -161,6 +166,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     standing = Standing(desk, settings, place)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed)
     metrics.watch_in_flight(lambda: gate.live)
+    number = orders.worker.number if orders.worker else 1
+    watched = Watched(number, lambda: standing.desk.snapshot, recent, gate, lambda: standing.faults, clock)
+    shown = await stack.enter_async_context(_shown(metrics, watched, settings, orders.worker))
     service = Service(
         answer=standing.answer,
         table=lambda: standing.table,
@@ -170,11 +178,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         dice=dice,
         gate=gate,
         twins=twins,
-        metrics=await stack.enter_async_context(_scraped(metrics, orders.worker)),
-        checks=(
-            Check("ledger", lambda: ledger.trouble),
-            Check("table", lambda: standing.trouble, vital=False),
-        ),
+        metrics=shown.metrics,
+        views=shown.views,
+        checks=_checks(ledger, standing),
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
@@ -183,6 +189,13 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _checks(ledger: DurableLedger, standing: Standing) -> tuple[Check, ...]:
+    return (
+        Check("ledger", lambda: ledger.trouble),
+        Check("table", lambda: standing.trouble, vital=False),
+    )
 
 
 def _most_calls(wanted: int | None) -> int | None:
@@ -229,18 +242,31 @@ async def _simulator(orders: Orders) -> AsyncIterator[str | None]:
         yield base
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown to scrapers and to whoever watches."""
+
+    metrics: Callable[[], Awaitable[bytes]]
+    views: Views
+
+
 @asynccontextmanager
-async def _scraped(metrics: Metrics, worker: Worker | None) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-    """Where scrapers get their text from: this process, or all workers."""
-    if worker is None:
+async def _shown(
+    metrics: Metrics, watched: Watched, settings: Settings, worker: Worker | None
+) -> AsyncIterator[_Shown]:
+    """Where they get it from: this process, or all workers."""
+    async with open_glance(View(settings.ledger), watched.clock) as glance:
+        views = Views(watched.alone, glance, admin_host=settings.admin.host if settings.admin else None)
+        if worker is None:
 
-        async def own() -> bytes:
-            return metrics.render()
+            async def own() -> bytes:
+                return metrics.render()
 
-        yield own
-    else:
-        async with open_siblings(worker, metrics.render) as siblings:
-            yield siblings.metrics
+            yield _Shown(own, views)
+        else:
+            own_words = {METRICS: metrics.render, SIGHT: lambda: watched.sight().dump()}
+            async with open_siblings(worker, own_words) as siblings:
+                yield _Shown(siblings.metrics, replace(views, sights=siblings.sights, workers=worker.of))
 
 
 def _placed(table: Table, *, base: str | None) -> Table:

@@ -113,7 +113,7 @@ class View:
         """Those whose window is not over, up to `COUNTERS_MAX`. Raises `StoreRefused`."""
         with closing(open_reader(self._place)) as reader:
             found = reader.select(COUNTERS, now_us // 1_000_000, COUNTERS_MAX)
-            return tuple(Counter(*row[:-1], tuple(orjson.loads(row[-1]))) for row in found)
+            return tuple(Counter(*(*facts, tuple(orjson.loads(marks)))) for *facts, marks in found)
 
     def stands(self, counters: Iterable[Counted]) -> Mapping[Counted, tuple[int, int]]:
         """Used and held of certain counters, where anything ever was. Raises `StoreRefused`."""
