@@ -74,6 +74,8 @@ class Views:
     """How many processes there are to be."""
     admin_host: str | None = None
     """The name of the admin listener as the settings have it."""
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    """Between one look and the next of somebody who watches."""
 
 
 @dataclass(frozen=True, slots=True)

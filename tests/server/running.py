@@ -141,6 +141,8 @@ class House:
     table: Table = TABLE
     view: FakeView = field(default_factory=FakeView)
     faults: list = field(default_factory=list)
+    ticks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Each is a second for somebody who watches."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __post_init__(self):
@@ -182,7 +184,12 @@ class House:
             lambda: tuple(self.faults),
             self.clock,
         )
-        return Views(watched.alone, Glance(self.view, self.clock, self.thread))
+
+        async def pause(seconds):
+            self.clock.now += seconds
+            await self.ticks.acquire()
+
+        return Views(watched.alone, Glance(self.view, self.clock, self.thread), pause=pause)
 
     def port(self, listener=Listener.PUBLIC):
         return self.listeners.bound[listener].port

@@ -7,8 +7,7 @@ it for a stranger: by whatever name but an address's own or `localhost` the page
 refused (DNS rebinding), and so is whatever another site's page asks for. Nothing here changes anything.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from ipaddress import ip_address
 
@@ -45,15 +44,12 @@ BACK_S = 5.0
 OURS = frozenset({"same-origin", "none"})
 """What a browser says of requests that no other site's page made it send."""
 
-Pause = Callable[[float], Awaitable[object]]
-
 
 class Dashboard:
     """The handlers of the dashboard."""
 
-    def __init__(self, service: Service, pause: Pause = asyncio.sleep) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._pause = pause
         self._watchers = 0
         self._state = Fresh(self._look, service.clock.mono)
         folder = files(__package__) / "assets"
@@ -98,7 +94,7 @@ class Dashboard:
             full = stream.write(b"data: " + await self._state.get() + b"\n\n")
             if full is not None:
                 await full
-            await self._pause(EVERY_S)
+            await self._service.views.pause(EVERY_S)
         await stream.finish()
 
     async def _look(self) -> bytes:
@@ -149,7 +145,7 @@ def _is_ours(host: str, own: str | None) -> bool:
     """Whether no DNS server can have made a browser believe that this name is ours."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     name = name.removeprefix("[").removesuffix("]").lower()
-    if name == "localhost" or name.endswith(".localhost") or (own is not None and name == own.lower()):
+    if name == "localhost" or (own is not None and name == own.lower()):
         return True
     try:
         ip_address(name)
