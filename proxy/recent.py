@@ -10,7 +10,7 @@ answer, for no `Outcome` does. What must outlive the process (money, limits, ale
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, Self
 
@@ -138,6 +138,8 @@ class Recent:
     def __init__(self, wall_us: Callable[[], int]) -> None:
         self._wall_us = wall_us
         self._minute = Minute(0)
+        self._until_us = 0
+        """When the minute that runs is over."""
         self._reaches: dict[str, Reach] = {}
         """Of the minute that runs."""
         self._minutes: deque[Minute] = deque(maxlen=MINUTES)
@@ -146,7 +148,8 @@ class Recent:
         self._calls: deque[Outcome] = deque(maxlen=CALLS)
 
     def settled(self, outcome: Outcome) -> None:
-        self._turn()
+        if self._wall_us() >= self._until_us:
+            self._turn()
         self._calls.append(outcome)
         minute, usage, attempts = self._minute, outcome.usage, outcome.attempts
         minute.calls += 1
@@ -168,7 +171,8 @@ class Recent:
                     self._reach(attempt.upstream).first[bisect_left(EDGES_MS, took_ms)] += 1
 
     def attempted(self, attempt: Attempt) -> None:
-        self._turn()
+        if self._wall_us() >= self._until_us:
+            self._turn()
         result = attempt.result
         if result == "ok":
             reach = self._reach(attempt.upstream)
@@ -190,7 +194,8 @@ class Recent:
 
     def seen(self) -> Seen:
         """Everything, as of now."""
-        self._turn()
+        if self._wall_us() >= self._until_us:
+            self._turn()
         upstreams: dict[str, Reach] = {}
         since_s = self._minute.at_s - 60 * (SPAN - 1)
         for at_s, reaches in self._spans:
@@ -202,11 +207,9 @@ class Recent:
         return Seen(minutes, upstreams, tuple(map(_told, reversed(self._calls))))
 
     def _turn(self) -> None:
-        """Begin a new minute if the last one is over. A clock that is set back stretches the minute."""
-        now_us = self._wall_us()
-        if now_us < (self._minute.at_s + 60) * 1_000_000:
-            return
-        at_s = now_us // MINUTE_US * 60
+        """Begin a new minute: the last one is over. A clock that is set back only makes one longer."""
+        at_s = self._wall_us() // MINUTE_US * 60
+        self._until_us = (at_s + 60) * 1_000_000
         self._minute, self._reaches = Minute(at_s), {}
         self._minutes.append(self._minute)
         self._spans.append((at_s, self._reaches))
@@ -243,6 +246,14 @@ def _told(outcome: Outcome) -> Mapping[str, Any]:
 
 
 def _tried(attempt: Attempt) -> Mapping[str, Any]:
-    told = asdict(attempt)
-    del told["usage"], told["billed"]
-    return told
+    return {
+        "upstream": attempt.upstream,
+        "model": attempt.model,
+        "result": attempt.result,
+        "status": attempt.status,
+        "phase": attempt.phase,
+        "started_ms": attempt.started_ms,
+        "first_ms": attempt.first_ms,
+        "ended_ms": attempt.ended_ms,
+        "detail": attempt.detail,
+    }

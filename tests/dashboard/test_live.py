@@ -1,6 +1,7 @@
 """What happens is seen on the page, a moment after it has happened."""
 
-from tests.dashboard.conftest import BROKEN, ask
+from tests.dashboard.conftest import BROKEN, TABLE, ask, watching
+from tests.kit.processes import house
 
 
 def said(where: str, words: str) -> str:
@@ -80,3 +81,21 @@ async def test_a_proxy_that_is_gone_is_said_so_and_one_that_is_back_is_shown_aga
     assert await page.until(said("#standing", "The connection is lost"))
     served.serve()
     assert await page.until(said("#standing", "Ready."))
+
+
+async def test_workers_are_shown_where_there_are_several(tmp_path, chromium, database):
+    table = TABLE.replace("sqlite:///{folder}/ledger.db", database.url)
+    with house(tmp_path, table=table, options=("--workers", "2")) as built:
+        async with watching(chromium, built) as page:
+            assert await page.until("document.querySelectorAll('[data-rows=workers] tbody tr').length === 2")
+            assert await page.until(said("#workers", "2 of 2 answer."))
+            assert await page.run("!document.querySelector('#workers').hidden")
+            assert {ask(built) for _ in range(4)} == {200}
+            both = "[...document.querySelectorAll('[data-rows=workers] tbody tr')]"
+            told = f"{both}.reduce((sum, row) => sum + Number(row.children[3].innerText), 0)"
+            assert await page.until(f"{told} === 4")
+            assert page.complaints == []
+
+
+async def test_one_process_has_no_section_of_workers(page):
+    assert await page.run("document.querySelector('#workers').hidden")

@@ -7,6 +7,7 @@ import pytest
 from tests.dashboard.conftest import HOSTILE
 
 PHONE = 360
+LONG = "1,234,567 ms / 7,654,321 ms"
 CONTRAST = """(() => {
     const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
     const light = (colour) => channels(colour).slice(0, 3)
@@ -80,6 +81,11 @@ async def test_on_a_phone_nothing_lies_beyond_the_edge(full, scheme):
         .filter(each => each.getBoundingClientRect().right > innerWidth + 1)
         .map(each => each.outerHTML.slice(0, 80))"""
     assert await full.run(beyond) == []
+    await full.run(
+        f"[...document.querySelectorAll('td.number')].forEach(cell => cell.textContent = {LONG!r})"
+    )
+    spilt = "[...document.querySelectorAll('tr, figure, .limit')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert await full.run(f"{spilt}.filter(e => !e.closest('thead')).length") == 0
     heads = "[...document.querySelectorAll('thead')].every(head => head.getBoundingClientRect().width <= 1)"
     assert await full.run(heads), "a card says by itself what its values are"
     sizes = "[...document.querySelectorAll('body *')].map(e => parseFloat(getComputedStyle(e).fontSize))"

@@ -1,5 +1,6 @@
 """What was just now: counted by the minute, bounded, and the same whether one process saw it or three."""
 
+import sys
 import tracemalloc
 
 import orjson
@@ -9,6 +10,7 @@ from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.policy.classify import Class
 from proxy.recent import CALLS, EDGES_MS, FAULTS, MINUTES, SPAN, Minute, Reach, Recent, Seen, percentile
 from proxy.usage import Source, Usage
+from tests.house.cost import Tally
 
 START_US = 1_800_000_000_000_000
 
@@ -185,3 +187,19 @@ def test_it_does_not_grow_with_the_number_of_calls(recent, wall):
     finally:
         tracemalloc.stop()
     assert grown < 200_000, "bytes: what was made before the tracing began is replaced, nothing is added"
+
+
+def test_a_call_costs_a_handful_of_python_calls(recent):
+    """It stands on the way of every call; the budget is counted, for seconds are not the same twice."""
+    given = (attempt(result="overload", first_ms=None), attempt("b"))
+    ended = outcome(*given, upstream="b")
+    told(recent, *given, upstream="b")
+    tally = Tally()
+    sys.setprofile(tally)
+    try:
+        for each in given:
+            recent.attempted(each)
+        recent.settled(ended)
+    finally:
+        sys.setprofile(None)
+    assert tally.calls <= 6, "three of them are ours to be told, one is a look for an upstream each"
