@@ -35,6 +35,7 @@ from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.siblings import METRICS, SIGHT, open_siblings
 from proxy.server.twins import Twins
+from proxy.server.views.fresh import Fresh
 from proxy.server.views.glance import open_glance
 from proxy.server.views.sight import Watched
 from proxy.server.visit import Check, Listener, Service, Views
@@ -256,7 +257,8 @@ async def _shown(
 ) -> AsyncIterator[_Shown]:
     """Where they get it from: this process, or all workers."""
     async with open_glance(View(settings.ledger), watched.clock) as glance:
-        views = Views(watched.alone, glance, admin_host=settings.admin.host if settings.admin else None)
+        alone = Fresh(watched.alone, watched.clock.mono)
+        views = Views(alone.get, glance, admin_host=settings.admin.host if settings.admin else None)
         if worker is None:
 
             async def own() -> bytes:
@@ -266,7 +268,8 @@ async def _shown(
         else:
             own_words = {METRICS: metrics.render, SIGHT: lambda: watched.sight().dump()}
             async with open_siblings(worker, own_words) as siblings:
-                yield _Shown(siblings.metrics, replace(views, sights=siblings.sights, workers=worker.of))
+                together = Fresh(siblings.sights, watched.clock.mono)
+                yield _Shown(siblings.metrics, replace(views, sights=together.get, workers=worker.of))
 
 
 def _placed(table: Table, *, base: str | None) -> Table:

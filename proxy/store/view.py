@@ -124,15 +124,16 @@ class View:
     def look(self, since_us: int) -> None:
         """Take in what came since the last look; what ended before `since_us` is of no interest any more.
 
-        Raises `StoreRefused`. The first look adds up all since then and may take a while.
+        Raises `StoreRefused`. The first look adds up all since then and may take a while; in a file it holds
+        up checkpoints for as long.
         """
         with closing(open_reader(self._place)) as reader:
-            reader.begin()
+            reader.begin()  # what is pruned meanwhile would be counted twice, or not at all
             gone = int(only(reader.select(f"SELECT {BEGIN}")) or 0)
             if self._last is None or gone > self._last or since_us < self._since_us:
                 self._begin(reader, gone, since_us)
-            self._since_us = since_us
             first, last = self._last or 0, int(only(reader.select(LAST)) or 0)
+            self._last, self._since_us = None, since_us  # cut off in the middle, it begins anew
             for tenant, day, *amounts in reader.select(SPENT, first, last, since_us):
                 self._spend(tenant, day).add(*amounts)
             for at_us, entries in reader.select(ALERTS, first, last):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from proxy.store import StoreRefused
+from proxy.store import StoreRefused, view
 from proxy.store.view import ALERTS_MAX, Spend, View
 from proxy.table import Unit
 from proxy.usage import Source, Usage
@@ -28,31 +28,31 @@ async def served(ledger, call_id, *, at_us=WALL_US, tenant="acme", nano_usd=7):
 
 
 async def test_spending_is_by_tenant_and_day_and_grows_by_what_came_since(store):
-    view = View(store.place)
+    looking = View(store.place)
     async with store.open() as ledger:
         await served(ledger, "c1")
         await served(ledger, "c2", at_us=WALL_US + 2 * DAY_US)
         await served(ledger, "g1", tenant="globex")
-        beside(lambda: view.look(WALL_US))
-        assert view.spent("acme", MONTH) == Spend(2, 6, 10, 14)
-        assert view.spent("acme", TODAY) == Spend(1, 3, 5, 7)
-        assert view.spent("globex", MONTH) == Spend(1, 3, 5, 7)
-        assert view.spent("nobody", MONTH) == Spend()
+        beside(lambda: looking.look(WALL_US))
+        assert looking.spent("acme", MONTH) == Spend(2, 6, 10, 14)
+        assert looking.spent("acme", TODAY) == Spend(1, 3, 5, 7)
+        assert looking.spent("globex", MONTH) == Spend(1, 3, 5, 7)
+        assert looking.spent("nobody", MONTH) == Spend()
         for _ in range(3):
-            beside(lambda: view.look(WALL_US))
+            beside(lambda: looking.look(WALL_US))
         await served(ledger, "c3")
-        beside(lambda: view.look(WALL_US))
-        assert view.spent("acme", MONTH) == Spend(3, 9, 15, 21)
+        beside(lambda: looking.look(WALL_US))
+        assert looking.spent("acme", MONTH) == Spend(3, 9, 15, 21)
 
 
 async def test_what_was_before_is_let_go(store):
-    view = View(store.place)
+    looking = View(store.place)
     async with store.open() as ledger:
         await served(ledger, "c1")
-        beside(lambda: view.look(WALL_US))
+        beside(lambda: looking.look(WALL_US))
         await served(ledger, "c2", at_us=WALL_US + 2 * DAY_US)
-        beside(lambda: view.look(WALL_US + DAY_US))
-        assert view.spent("acme", MONTH).calls == 1
+        beside(lambda: looking.look(WALL_US + DAY_US))
+        assert looking.spent("acme", MONTH).calls == 1
         assert View(store.place).spent("acme", MONTH) == Spend(), "nothing before the first look"
 
 
@@ -64,19 +64,33 @@ async def test_rows_that_are_pruned_still_count_and_count_once(store):
     async with store.open() as ledger:  # rows go only beneath a head, and a stop tells one
         assert await ledger.prune(act("p1", WALL_US + DAY_US), WALL_US + DAY_US) == 1024
         await served(ledger, "last", nano_usd=1)
-        for view in (watched, fresh):
-            beside(lambda view=view: view.look(WALL_US))
-            assert view.spent("acme", MONTH) == Spend(701, 3 * 701, 5 * 701, 701)
+        for looking in (watched, fresh):
+            beside(lambda looking=looking: looking.look(WALL_US))
+            assert looking.spent("acme", MONTH) == Spend(701, 3 * 701, 5 * 701, 701)
+
+
+async def test_a_look_that_is_cut_off_in_the_middle_counts_nothing_twice(store, monkeypatch):
+    looking = View(store.place)
+    async with store.open() as ledger:
+        await served(ledger, "c1")
+        beside(lambda: looking.look(WALL_US))
+        await served(ledger, "c2")
+        with monkeypatch.context() as broken:
+            broken.setattr(view, "ALERTS", "SELECT nothing FROM nowhere WHERE ? = ?")
+            with pytest.raises(StoreRefused):
+                beside(lambda: looking.look(WALL_US))
+        beside(lambda: looking.look(WALL_US))
+        assert looking.spent("acme", MONTH).calls == 2
 
 
 async def test_only_the_rows_of_the_time_that_matters_are_read(store):
     """Found by halving: the first look at a ledger of years must not read all of it."""
-    view = View(store.place)
+    looking = View(store.place)
     async with store.open() as ledger:
         for number in range(40):
             await served(ledger, f"c{number}", at_us=WALL_US + number * DAY_US)
-        beside(lambda: view.look(WALL_US + 30 * DAY_US))
-        assert view.spent("acme", (0, WALL_US + 99 * DAY_US)).calls == 10
+        beside(lambda: looking.look(WALL_US + 30 * DAY_US))
+        assert looking.spent("acme", (0, WALL_US + 99 * DAY_US)).calls == 10
 
 
 async def test_counters_have_their_marks_and_none_is_a_person_s(store):
@@ -97,7 +111,7 @@ async def test_counters_have_their_marks_and_none_is_a_person_s(store):
 
 
 async def test_marks_that_were_crossed_are_told_by_whose_counter_crossed_them(store):
-    view = View(store.place)
+    looking = View(store.place)
     async with store.open() as ledger:
         for number in range(ALERTS_MAX + 3):
             one = claim(10, 10, window=DAY + number * 86_400, marks=())
@@ -106,14 +120,14 @@ async def test_marks_that_were_crossed_are_told_by_whose_counter_crossed_them(st
         other = claim(10, 10, scope="key=key_1/tokens/day", marks=())
         await ledger.reserve(hold("key", other))
         await ledger.commit(settlement("key", charge(10, scope=other.scope)))
-        beside(lambda: view.look(WALL_US))
-        found = view.alerts("tenant=acme")
+        beside(lambda: looking.look(WALL_US))
+        found = looking.alerts("tenant=acme")
         assert len(found) == ALERTS_MAX
         assert {(each.scope, each.mark, each.used, each.ceiling) for each in found} == {
             ("tenant=acme/tokens/day", 100, 10, 10)
         }
-        assert [each.scope for each in view.alerts("key=key_1", "tenant=globex")] == ["key=key_1/tokens/day"]
-        assert len(view.alerts()) == ALERTS_MAX + 1
+        assert [each.scope for each in looking.alerts("key=key_1", "tenant=globex")] == [other.scope]
+        assert len(looking.alerts()) == ALERTS_MAX + 1
 
 
 def test_a_ledger_that_is_not_there_is_said_so(place):
