@@ -19,7 +19,8 @@ from proxy.store.report import SETTLED
 from proxy.store.stub import BEGIN, DAY_US, read_past
 from proxy.store.tables import Counted
 
-COUNTERS_MAX = 1000
+COUNTERS_MAX = 200
+"""So many are shown, the fullest: of each key and minute there may be one."""
 ALERTS_MAX = 20
 """Of each whose counters crossed marks."""
 HEADS_MAX = 1000
@@ -29,7 +30,8 @@ COUNTERS = """
 SELECT scope, window_start, window_end, unit, used, held, ceiling, marks FROM balances
 WHERE (window_end > ?1 OR (window_end = 0 AND held > 0))
     AND scope NOT LIKE 'user=%' AND scope NOT LIKE '%/user=%'
-ORDER BY scope, window_start LIMIT ?2
+ORDER BY CASE WHEN ceiling = 0 THEN 1.0 ELSE (used + held) * 1.0 / ceiling END DESC, scope, window_start
+LIMIT ?2
 """
 """Without those of end persons, whose number has no end."""
 
@@ -110,10 +112,10 @@ class View:
         """By the first part of the counter's name."""
 
     def counters(self, now_us: int) -> tuple[Counter, ...]:
-        """Those whose window is not over, up to `COUNTERS_MAX`. Raises `StoreRefused`."""
+        """The fullest whose window is not over, by name. Raises `StoreRefused`."""
         with closing(open_reader(self._place)) as reader:
-            found = reader.select(COUNTERS, now_us // 1_000_000, COUNTERS_MAX)
-            return tuple(Counter(*(*facts, tuple(orjson.loads(marks)))) for *facts, marks in found)
+            rows = sorted(reader.select(COUNTERS, now_us // 1_000_000, COUNTERS_MAX))
+        return tuple(Counter(*(*facts, tuple(orjson.loads(marks)))) for *facts, marks in rows)
 
     def stands(self, counters: Iterable[Counted]) -> Mapping[Counted, tuple[int, int]]:
         """Used and held of certain counters, where anything ever was. Raises `StoreRefused`."""

@@ -1,7 +1,12 @@
 """What happens is seen on the page, a moment after it has happened."""
 
+import pytest
+
 from tests.dashboard.conftest import BROKEN, TABLE, ask, watching
 from tests.kit.processes import house
+
+pytestmark = pytest.mark.timeout(300)
+"""The first of them may have to wait until a browser is installed."""
 
 
 def said(where: str, words: str) -> str:
@@ -81,6 +86,24 @@ async def test_a_proxy_that_is_gone_is_said_so_and_one_that_is_back_is_shown_aga
     assert await page.until(said("#standing", "The connection is lost"))
     served.serve()
     assert await page.until(said("#standing", "Ready."))
+
+
+async def test_a_page_that_nobody_looks_at_does_not_watch(page):
+    def seen(hidden: bool) -> str:
+        told = (
+            f"Object.defineProperty(document, 'hidden', {{value: {str(hidden).lower()}, configurable: true}})"
+        )
+        return f"{told}; document.dispatchEvent(new Event('visibilitychange'))"
+
+    (events,) = [address for address in page.asked if address.endswith("/admin/events")]
+    assert events not in page.ended
+    await page.run(seen(hidden=True))
+    while events not in page.ended:
+        await page.run("1")
+    await page.run(seen(hidden=False))
+    now = await page.run("document.querySelector('#standing').innerText")
+    await page.until(f"document.querySelector('#standing').innerText !== {now!r}")
+    assert page.asked.count(events) == 2
 
 
 async def test_workers_are_shown_where_there_are_several(tmp_path, chromium, database):

@@ -6,6 +6,8 @@ import pytest
 
 from tests.dashboard.conftest import HOSTILE
 
+pytestmark = pytest.mark.timeout(300)
+
 PHONE = 360
 LONG = "1,234,567 ms / 7,654,321 ms"
 CONTRAST = """(() => {

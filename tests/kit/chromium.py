@@ -24,6 +24,7 @@ from tests.kit.processes import eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 OPTIONS = (
+    "--no-sandbox",  # what it shows is ours, and within a container its sandbox has no ground to stand on
     *("--headless=new", "--no-first-run", "--no-default-browser-check", "--disable-gpu", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
     *("--disable-extensions", "--remote-debugging-port=0", "--hide-scrollbars", "about:blank"),
@@ -53,9 +54,8 @@ def running() -> Iterator[str]:
     if found is None:
         give_up = pytest.fail if IN_CI else pytest.skip
         give_up("no Chromium is installed here (Debian: apt-get install chromium)")
-    root = ("--no-sandbox",) if os.geteuid() == 0 else ()
     with tempfile.TemporaryDirectory(prefix="ft-chromium-", ignore_cleanup_errors=True) as folder:
-        command = [found, *root, f"--user-data-dir={folder}", *OPTIONS]
+        command = [found, f"--user-data-dir={folder}", *OPTIONS]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             told = Path(folder) / "DevToolsActivePort"
@@ -76,6 +76,9 @@ class Page:
     """Exceptions, errors of the console, and what its policy forbade."""
     asked: list[str] = field(default_factory=list)
     """Every address that it asked for."""
+    ended: list[str] = field(default_factory=list)
+    """Those of which nothing more will come."""
+    _addresses: dict[str, str] = field(default_factory=dict)
     _numbers: count = field(default_factory=lambda: count(1))
     _waiting: dict[int, asyncio.Future] = field(default_factory=dict)
 
@@ -116,6 +119,9 @@ class Page:
                 self.complaints.append(f"issue: {json.dumps(facts['issue'])[:500]}")
             case "Network.requestWillBeSent":
                 self.asked.append(facts["request"]["url"])
+                self._addresses[facts["requestId"]] = self.asked[-1]
+            case "Network.loadingFinished" | "Network.loadingFailed":
+                self.ended.append(self._addresses.get(facts["requestId"], ""))
 
     async def run(self, script: str):
         """What an expression comes to in the page; it may be a promise."""

@@ -110,6 +110,16 @@ async def test_counters_have_their_marks_and_none_is_a_person_s(store):
         assert stands == {("tenant=acme/tokens/day", DAY): (0, 10)}
 
 
+async def test_where_there_are_too_many_counters_the_fullest_are_told_by_name(store, monkeypatch):
+    monkeypatch.setattr(view, "COUNTERS_MAX", 3)
+    async with store.open() as ledger:
+        amounts = {"d": 9, "a": 500, "c": 1000, "b": 700}
+        claims = [claim(amount, scope=f"tenant={name}/tokens/day") for name, amount in amounts.items()]
+        await ledger.reserve(hold("open", *claims))
+        found = beside(lambda: View(store.place).counters(WALL_US))
+        assert [each.scope[7] for each in found] == ["a", "b", "c"]
+
+
 async def test_marks_that_were_crossed_are_told_by_whose_counter_crossed_them(store):
     looking = View(store.place)
     async with store.open() as ledger:
