@@ -1,5 +1,7 @@
 """What happens is seen on the page, a moment after it has happened."""
 
+import signal
+
 import pytest
 
 from tests.dashboard.conftest import BROKEN, TABLE, ask, watching
@@ -82,7 +84,7 @@ async def test_a_table_with_faults_is_told_and_forgotten_once_it_is_mended(serve
 
 
 async def test_a_proxy_that_is_gone_is_said_so_and_one_that_is_back_is_shown_again(served, page):
-    served.kill("proxy")
+    assert served.kill("proxy", signal.SIGTERM) == 0, "a page that is open does not hold up the end"
     assert await page.until(said("#standing", "The connection is lost"))
     served.serve()
     assert await page.until(said("#standing", "Ready."))
