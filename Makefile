@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm check lint types floors tails format bench bench-peers lock facts
+.PHONY: help install run test test-long test-vllm check lint types floors tails format bench bench-peers lock facts screens
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -76,6 +76,9 @@ facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools
 		--platform manylinux_2_28_x86_64 --platform any --dest build/facts --requirement tools/facts.lock
 	$(BIN)/python tools/make_facts.py build/facts > build/facts/models.json
 	mv build/facts/models.json proxy/facts/models.json
+
+screens: $(STAMP) ## take the pictures of the dashboard in docs/img anew
+	$(BIN)/python -m tools.make_screens
 
 lock: ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
 	@test -x $(BIN)/pip-compile || $(MAKE) install

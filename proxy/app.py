@@ -33,12 +33,16 @@ from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
 from proxy.ports import Counters, Observer, Upstreams
+from proxy.recent import Recent
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
-from proxy.server.siblings import open_siblings
+from proxy.server.siblings import METRICS, SIGHT, open_siblings
 from proxy.server.twins import Twins
-from proxy.server.visit import Check, Glass, Listener, Service
+from proxy.server.views.fresh import Fresh
+from proxy.server.views.glance import open_glance
+from proxy.server.views.sight import Watched
+from proxy.server.visit import Check, Glass, Listener, Service, Views
 from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
 from proxy.store import open_keys, open_ledger
@@ -46,6 +50,7 @@ from proxy.store.keys import KeyStore, known_person
 from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
+from proxy.store.view import View
 from proxy.table import Table
 from proxy.upstream.client import open_upstreams
 
@@ -172,7 +177,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
     webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
     twins = Twins(clock)
-    observers = (metrics, LogAlerts(), webhook, twins.bills)
+    recent = Recent(clock.wall_us)
+    observers = (metrics, recent, LogAlerts(), webhook, twins.bills)
 
     def alerted(alert: Alert) -> None:
         for observer in observers:
@@ -188,6 +194,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     standing = Standing(desk, settings, place)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed)
     metrics.watch_in_flight(lambda: gate.live)
+    number = orders.worker.number if orders.worker else 1
+    watched = Watched(number, lambda: standing.desk.snapshot, recent, gate, lambda: standing.faults, clock)
+    shown = await stack.enter_async_context(_shown(metrics, watched, settings, orders.worker))
     service = Service(
         answer=standing.answer,
         table=lambda: standing.table,
@@ -197,12 +206,10 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         dice=dice,
         gate=gate,
         twins=twins,
-        metrics=await stack.enter_async_context(_scraped(metrics, orders.worker)),
+        metrics=shown.metrics,
         glass=Glass(partial(_explained, standing, ledger), partial(known_person, settings.ledger)),
-        checks=(
-            Check("ledger", lambda: ledger.trouble),
-            Check("table", lambda: standing.trouble, vital=False),
-        ),
+        views=shown.views,
+        checks=_checks(ledger, standing),
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
@@ -226,6 +233,13 @@ async def _explained(standing: Standing, counters: Counters, call: Call) -> Expl
     desk = standing.desk
     clock = desk.clock
     return await explain(Sight(desk.snapshot, desk.recall, counters, clock.mono(), clock.wall_us()), call)
+
+
+def _checks(ledger: DurableLedger, standing: Standing) -> tuple[Check, ...]:
+    return (
+        Check("ledger", lambda: ledger.trouble),
+        Check("table", lambda: standing.trouble, vital=False),
+    )
 
 
 def _most_calls(wanted: int | None) -> int | None:
@@ -272,18 +286,33 @@ async def _simulator(orders: Orders) -> AsyncIterator[str | None]:
         yield base
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown to scrapers and to whoever watches."""
+
+    metrics: Callable[[], Awaitable[bytes]]
+    views: Views
+
+
 @asynccontextmanager
-async def _scraped(metrics: Metrics, worker: Worker | None) -> AsyncIterator[Callable[[], Awaitable[bytes]]]:
-    """Where scrapers get their text from: this process, or all workers."""
-    if worker is None:
+async def _shown(
+    metrics: Metrics, watched: Watched, settings: Settings, worker: Worker | None
+) -> AsyncIterator[_Shown]:
+    """Where they get it from: this process, or all workers."""
+    async with open_glance(View(settings.ledger), watched.clock) as glance:
+        alone = Fresh(watched.alone, watched.clock.mono)
+        views = Views(alone.get, glance, admin_host=settings.admin.host if settings.admin else None)
+        if worker is None:
 
-        async def own() -> bytes:
-            return metrics.render()
+            async def own() -> bytes:
+                return metrics.render()
 
-        yield own
-    else:
-        async with open_siblings(worker, metrics.render) as siblings:
-            yield siblings.metrics
+            yield _Shown(own, views)
+        else:
+            own_words = {METRICS: metrics.render, SIGHT: lambda: watched.sight().dump()}
+            async with open_siblings(worker, own_words) as siblings:
+                together = Fresh(siblings.sights, watched.clock.mono)
+                yield _Shown(siblings.metrics, replace(views, sights=together.get, workers=worker.of))
 
 
 def _placed(table: Table, *, base: str | None) -> Table:

@@ -28,6 +28,8 @@ log = logging.getLogger("proxy.table")
 EVERY_S = 0.5
 REST_S = 0.1
 """A file must lie still for so long before it is read: an editor may be halfway through it."""
+FAULTS_MAX = 100
+"""So many are remembered for who watches; the log has all."""
 
 Stamp = tuple[int, int, int]
 
@@ -49,6 +51,8 @@ class Standing:
         self.desk = desk
         self.trouble: str | None = None
         """What is wrong with the file as it lies there now, or None; for `/readyz`."""
+        self.faults: tuple[str, ...] = ()
+        """All of it, for the operator."""
         self.models = frozenset(public_models(self.table))
         """Names that callers may ask for, as the table spells them."""
         self._settings = settings
@@ -67,7 +71,7 @@ class Standing:
         snapshot = fresh_snapshot(self._place(loaded.table), self.desk.snapshot)
         self.desk = replace(self.desk, snapshot=snapshot)
         self.models = frozenset(public_models(self.table))
-        self.trouble = None
+        self.trouble, self.faults = None, ()
         for notice in loaded.notices:
             log.warning(notice)
         if loaded.settings != self._settings:
@@ -77,6 +81,7 @@ class Standing:
     def refuse(self, error: ConfigError) -> None:
         """Keep the table in force, and say why."""
         self.trouble = f"{len(error.faults)} faults in the edited file; the last good table stays"
+        self.faults = tuple(str(fault) for fault in error.faults[:FAULTS_MAX])
         for fault in error.faults:
             log.error("the edited table is not taken", extra={"fault": str(fault)})
 

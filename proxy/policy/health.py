@@ -272,8 +272,13 @@ class Health:
 
     def usable(self, upstream: str, now: float) -> bool:
         """Whether a call could be sent to `upstream` now."""
+        return self.shut_until(upstream, now) is None
+
+    def shut_until(self, upstream: str, now: float) -> float | None:
+        """When a call may be sent to `upstream` again, whatever model it is for; None: now."""
         breakers = (self._upstreams[upstream], self._accounts[upstream])
-        return all(breaker.closed_until(now) is None for breaker in breakers)
+        shut = [until for each in breakers if (until := each.closed_until(now)) is not None]
+        return max(shut, default=None)
 
     def troubles(self, now: float) -> dict[str, str]:
         """What is wrong now, by upstream (`openai`) or target (`openai/gpt-4o`)."""

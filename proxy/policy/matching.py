@@ -25,6 +25,15 @@ def public_models(table: Table) -> tuple[str, ...]:
     return tuple(dict.fromkeys(exact))
 
 
+def upstreams_of(table: Table) -> tuple[str, ...]:
+    """The upstreams that routes name, in table order, once each, also those that are off.
+
+    Every route is every caller's, so these are the ones that a caller may be answered by.
+    """
+    named = (target.upstream for route in table.routes for target in (*route.targets, *route.off))
+    return tuple(dict.fromkeys(named))
+
+
 def is_pattern(text: str) -> bool:
     """Whether `text` has a wildcard in it."""
     return ANY_RUN in text or ANY_ONE in text

@@ -70,6 +70,42 @@ def target_claims(
     return _claims(table.upstream_limits, asker, target.upstream, price, estimate, wall_us)
 
 
+def own_claims(table: Table, identity: Identity, wall_us: int) -> tuple[Claim, ...]:
+    """The counters that are a caller's own, of its tenant or its key alone, with nothing claimed of them.
+
+    Those that others share say what others use, those of end persons are about people, and a shadow
+    refuses nobody: none of them is a caller's to see.
+    """
+    found: dict[str, Claim] = {}
+    for limit in table.caller_limits:
+        if not _is_own(limit, identity):
+            continue
+        start, end = (0, 0) if limit.every is None else window(limit.every, wall_us, limit.zone)
+        for listed in _listed(table, limit):
+            scope = _scope(limit, Asker(identity, listed, listed), None)
+            found.setdefault(scope, Claim(scope, start, end, limit.unit, 0, limit.ceiling, limit.marks))
+    return tuple(found.values())
+
+
+def _is_own(limit: Limit, identity: Identity) -> bool:
+    if limit.shadow or limit.user is not None or limit.per is Per.USER:
+        return False
+    named = limit.tenant is not None or limit.key is not None or limit.per in (Per.TENANT, Per.KEY)
+    return named and limit.tenant in (None, identity.tenant) and limit.key in (None, identity.key_id)
+
+
+def _listed(table: Table, limit: Limit) -> Iterable[str]:
+    """For which names of routes a limit has a counter each; one that does not look at them has one."""
+    if limit.per not in (Per.MODEL, Per.ROUTE):
+        return ("",)
+    names = dict.fromkeys(route.model for route in table.routes)
+    return [
+        name
+        for name in names
+        if limit.route in (None, name) and (limit.model is None or fits(limit.model, name))
+    ]
+
+
 def charges(
     claims: Iterable[Claim], paid: Usage, nano_usd: int, by_upstream: Mapping[str, tuple[Usage, int]]
 ) -> tuple[Charge, ...]:
@@ -153,16 +189,16 @@ def _scope(limit: Limit, asker: Asker, upstream: str | None) -> str:
         ("route", asker.listed if per is Per.ROUTE else limit.route),
         ("upstream", upstream if per is Per.UPSTREAM else limit.upstream),
     )
-    whose = "/".join([f"{name}={_escaped(value)}" for name, value in named if value is not None]) or "all"
+    whose = "/".join([f"{name}={escaped(value)}" for name, value in named if value is not None]) or "all"
     scope = f"{whose}/{limit.unit}"
     if limit.every is not None:
         scope += f"/{limit.every}"
     if limit.zone is not None:
-        scope += f"@{_escaped(limit.zone.key)}"
+        scope += f"@{escaped(limit.zone.key)}"
     return scope + SHADOW if limit.shadow else scope
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
     """Names may hold our separators; escaped, no two counters can share a scope."""
     return value.translate(_SEPARATORS)
 

@@ -3,7 +3,7 @@
 The connection calls it with every request that could be parsed, as soon as its head is there. It names
 the request, finds its row in the route table, lets the guard look at the key, and hands on; whatever
 comes back up, expected or not, leaves as OpenAI's error shape with the request's id. Nothing is decided
-by the Host header, nothing is redirected, and no body is read here.
+here by the Host header, nothing is redirected, and no body is read here.
 """
 
 import asyncio

@@ -16,6 +16,8 @@ from proxy.server.gate import Gate
 from proxy.server.request import Request
 from proxy.server.shapes import Answer
 from proxy.server.twins import Twins
+from proxy.server.views.glance import Glance
+from proxy.server.views.sight import Sight
 from proxy.table import Table
 
 NOBODY = Identity(tenant="", key_id="")
@@ -76,6 +78,22 @@ class Glass:
 
 
 @dataclass(frozen=True, slots=True)
+class Views:
+    """Where those look who watch."""
+
+    sights: Callable[[], Awaitable[tuple[Sight, ...]]]
+    """What this process and its siblings see of themselves, this one first."""
+    glance: Glance
+    """What the ledger says."""
+    workers: int = 1
+    """How many processes there are to be."""
+    admin_host: str | None = None
+    """The name of the admin listener as the settings have it."""
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+    """Between one look and the next of somebody who watches."""
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What handlers lean on; built once by `app.py`."""
 
@@ -94,6 +112,7 @@ class Service:
     metrics: Callable[[], Awaitable[bytes]]
     """The exposition text for scrapers."""
     glass: Glass
+    views: Views
     checks: tuple[Check, ...] = ()
     limits: Limits = field(default_factory=Limits)
 

@@ -239,6 +239,7 @@ def test_a_route_keeps_only_targets_that_are_on(read):
     )
     loaded = read(text)
     assert loaded.table.routes[0].targets == (Target("b", "m/n"),)
+    assert [target.upstream for target in loaded.table.routes[0].off] == ["a"]
     assert loaded.table.off == {"a": "UNSET is not set"}
     assert loaded.notices == ("upstream a is off: UNSET is not set",)
 

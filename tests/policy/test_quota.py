@@ -1,5 +1,6 @@
 """Which counters hold a call, how much, and what each is charged."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from proxy.policy import quota
 from proxy.policy.estimate import Estimate
 from proxy.policy.periods import window
 from proxy.policy.selection import Candidate
-from proxy.table import Every, Limit, Per, Table, Target, Timeouts, Unit, Upstream
+from proxy.table import Every, Limit, Per, Route, Table, Target, Timeouts, Unit, Upstream
 from proxy.usage import Price, Usage
 
 ACME = Identity("acme", "key_1", "p1")
@@ -270,3 +271,60 @@ def test_names_made_up_under_a_glob_share_one_counter():
         for name in ("gpt-a", "gpt-b", "gpt-anything")
     }
     assert scopes == {"model=gpt-*/requests/day"}
+
+
+def own(*limits, routes=()):
+    found = quota.own_claims(Table({}, tuple(Route(name, ()) for name in routes), limits), ACME, AT)
+    return [claim.scope for claim in found]
+
+
+def test_a_caller_s_own_counters_are_those_of_its_tenant_and_its_key():
+    limits = (
+        limit(per=Per.TENANT),
+        limit(tenant="acme", every=Every.MONTH),
+        limit(Unit.REQUESTS, 60, Every.MINUTE, per=Per.KEY),
+        limit(Unit.STREAMS, 4, None, per=Per.TENANT),
+        limit(per=Per.TENANT, model="gpt-*", unit=Unit.NANO_USD),
+    )
+    assert sorted(own(*limits)) == [
+        "key=key_1/requests/minute",
+        "tenant=acme/model=gpt-*/nano_usd/day",
+        "tenant=acme/streams",
+        "tenant=acme/tokens/day",
+        "tenant=acme/tokens/month",
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        limit(),
+        limit(per=Per.MODEL),
+        limit(tenant="globex", per=Per.KEY),
+        limit(key="key_2"),
+        limit(per=Per.USER),
+        limit(tenant="acme", user="p1"),
+        limit(per=Per.TENANT, shadow=True),
+        limit(per=Per.TENANT, upstream="openai"),
+    ],
+)
+def test_what_others_share_or_have_is_not_a_caller_s_own(other):
+    assert own(other, routes=("chat",)) == []
+
+
+def test_a_counter_for_each_model_is_named_by_the_routes_there_are():
+    assert own(limit(per=Per.MODEL, tenant="acme"), routes=("chat", "gpt-*")) == [
+        "tenant=acme/model=chat/tokens/day",
+        "tenant=acme/model=gpt-*/tokens/day",
+    ]
+    assert own(limit(per=Per.ROUTE, key="key_1", route="chat"), routes=("chat", "gpt-*")) == [
+        "key=key_1/route=chat/tokens/day"
+    ]
+
+
+def test_a_caller_s_own_counters_are_those_that_its_calls_are_held_in():
+    limits = (limit(per=Per.TENANT), limit(per=Per.TENANT, ceiling=9), limit(per=Per.MODEL, tenant="acme"))
+    made = Table({}, (Route("chat", ()),), limits)
+    held = quota.caller_claims(made, CHAT, None, ESTIMATE, AT)
+    seen = quota.own_claims(made, ACME, AT)
+    assert seen == tuple(replace(claim, amount=0) for claim in held)

@@ -163,3 +163,42 @@ def test_what_no_worker_can_do_ends_them_all_with_its_reason(tmp_path, database)
     )
     assert done.returncode == 3
     assert "PostgreSQL cannot be used" in done.stderr
+
+
+def state(built: House) -> dict:
+    return json.loads(built.get("admin", "/admin/state")[1])
+
+
+def test_whichever_worker_is_asked_the_dashboard_shows_all_of_them(served):
+    assert set(ask_often(served, 60)) == {200}
+
+    def seen() -> bool:
+        told = [state(served) for _ in range(6)]
+        return all(
+            sum(minute["calls"] for minute in each["minutes"]) == 60
+            and sum(worker["calls"] for worker in each["workers"]) == 60
+            and [worker["worker"] for worker in each["workers"]] == [1, 2, 3]
+            for each in told
+        )
+
+    eventually(seen)
+    assert len(state(served)["calls"]) == 50
+    headers = {"authorization": f"Bearer {served.key}"}
+    (first, *_) = json.loads(served.get("proxy", "/v1/upstreams", **headers)[1])["data"]
+    assert (first["name"], first["attempts"], first["state"]) == ("first", 60, "up")
+
+    def spent() -> int:
+        return json.loads(served.get("proxy", "/v1/usage", **headers)[1])["spend"]["month"]["calls"]
+
+    eventually(lambda: [spent() for _ in range(6)] == [60] * 6)
+
+
+def test_a_worker_that_is_away_is_missed_on_the_dashboard(served):
+    assert state(served)["workers_expected"] == WORKERS
+    stopped = pids(served)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        eventually(lambda: len(state(served)["workers"]) == WORKERS - 1)
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    eventually(lambda: len(state(served)["workers"]) == WORKERS)

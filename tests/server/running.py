@@ -5,17 +5,24 @@ import hashlib
 import itertools
 import json
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from proxy.call import Call
 from proxy.config.settings import Address
 from proxy.explain import Explanation
+from proxy.policy.health import Health
 from proxy.ports import Caller, Grant
+from proxy.recent import Recent
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
 from proxy.server.twins import Twins
-from proxy.server.visit import Check, Glass, Limits, Listener, Service
+from proxy.server.views.glance import Glance
+from proxy.server.views.sight import Watched
+from proxy.server.visit import Check, Glass, Limits, Listener, Service, Views
+from proxy.snapshot import Snapshot
+from proxy.store.view import Spend
 from proxy.table import Route, Table, Target
 
 KEY = "ft-" + "0123456789abcdef" * 3
@@ -77,6 +84,35 @@ class FakeKeys:
         return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
 
 
+class FakeView:
+    """A ledger as watchers see it: nothing, unless a test writes something into it."""
+
+    def __init__(self):
+        self.found = ()
+        self.at = {}
+        self.crossed = ()
+        self.sums = {}
+        self.trouble = None
+        self.looks = 0
+
+    def look(self, since_us):
+        self.looks += 1
+        if self.trouble:
+            raise self.trouble
+
+    def counters(self, now_us):
+        return self.found
+
+    def stands(self, counters):
+        return {counter: self.at[counter] for counter in counters if counter in self.at}
+
+    def spent(self, tenant, within):
+        return self.sums.get(tenant, Spend())
+
+    def alerts(self, *heads):
+        return tuple(each for each in self.crossed if not heads or each.scope.partition("/")[0] in heads)
+
+
 async def counted():
     return b"fallthrough_calls_total 1\n"
 
@@ -113,9 +149,17 @@ class House:
     twins: Twins | None = None
     listeners: Listeners | None = None
     lines: list = field(default_factory=list)
+    table: Table = TABLE
+    view: FakeView = field(default_factory=FakeView)
+    faults: list = field(default_factory=list)
+    ticks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Each is a second for somebody who watches."""
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def __post_init__(self):
         self.twins = self.twins or Twins(self.clock)
+        self.recent = Recent(self.clock.wall_us)
+        self.health = Health({name: each.breaker for name, each in self.table.upstreams.items()})
 
     def service(self):
         async def answer(caller, call):
@@ -131,7 +175,7 @@ class House:
         )
         return Service(
             answer=answer,
-            table=lambda: TABLE,
+            table=lambda: self.table,
             keys=self.keys,
             open_to_all=self.open_to_all,
             clock=self.clock,
@@ -140,9 +184,27 @@ class House:
             twins=self.twins,
             metrics=counted,
             glass=Glass(explain, known),
+            views=self.views(),
             checks=checks,
             limits=self.limits,
         )
+
+    def views(self):
+        """Of a house whose upstream has never been asked, and whose ledger is scripted."""
+        watched = Watched(
+            1,
+            lambda: Snapshot(self.table, self.health),
+            self.recent,
+            self.gate,
+            lambda: tuple(self.faults),
+            self.clock,
+        )
+
+        async def pause(seconds):
+            self.clock.now += seconds
+            await self.ticks.acquire()
+
+        return Views(watched.alone, Glance(self.view, self.clock, self.thread), pause=pause)
 
     def port(self, listener=Listener.PUBLIC):
         return self.listeners.bound[listener].port
@@ -227,7 +289,7 @@ class Line:
 
 def http(method, path, body=None, *, key=KEY, headers=()):
     """A well-formed request."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: proxy"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     if key is not None:
         lines.append(f"Authorization: Bearer {key}")
     data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -248,6 +310,7 @@ async def opened(house):
         try:
             yield house
         finally:
+            house.thread.shutdown()
             for line in house.lines:
                 line.writer.transport.abort()
                 with suppress(OSError):

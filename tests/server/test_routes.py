@@ -12,6 +12,8 @@ EXPECTED = {
     ("POST", "/v1/chat/completions", "public", True),
     ("GET", "/v1/models", "public", True),
     ("GET", "/v1/models/*", "public", True),
+    ("GET", "/v1/upstreams", "public", True),
+    ("GET", "/v1/usage", "public", True),
     ("GET", "/healthz", "public", False),
     ("GET", "/healthz", "probes", False),
     ("GET", "/readyz", "public", False),
@@ -19,6 +21,11 @@ EXPECTED = {
     ("GET", "/metrics", "probes", False),
     ("GET", "/metrics", "admin", False),
     ("POST", "/admin/explain", "admin", False),
+    ("GET", "/", "admin", False),
+    ("GET", "/dashboard.css", "admin", False),
+    ("GET", "/dashboard.js", "admin", False),
+    ("GET", "/admin/state", "admin", False),
+    ("GET", "/admin/events", "admin", False),
 }
 
 
@@ -87,6 +94,8 @@ def _expected(here, method, key):
         "/V1/models",
         "/v1/models;x=1",
         "/admin",
+        "/admin/state",
+        "/dashboard.js",
         "/metrics",
     ],
 )
@@ -128,7 +137,7 @@ async def test_the_host_header_decides_nothing(house):
         "[::1",
         "127.0.0.1:1/healthz",
     ):
-        raw = http("GET", "/v1/models", key=None).replace(b"Host: proxy", b"Host: " + host.encode())
+        raw = http("GET", "/v1/models", key=None).replace(b"Host: localhost", b"Host: " + host.encode())
         assert (await house.send(raw)).status in {400, 401}, host
-        raw = http("GET", "/metrics", key=None).replace(b"Host: proxy", b"Host: " + host.encode())
+        raw = http("GET", "/metrics", key=None).replace(b"Host: localhost", b"Host: " + host.encode())
         assert (await house.send(raw)).status in {400, 404}, host
