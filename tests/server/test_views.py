@@ -30,7 +30,7 @@ def upstream(name):
 TABLE = Table(
     {name: upstream(name) for name in ("unused", "first", "second")},
     (
-        Route("chat", (FIRST,), off=("missing",)),
+        Route("chat", (FIRST,), off=(Target("missing", "m"),)),
         Route("gpt-*", (SECOND, FIRST)),
     ),
     (
