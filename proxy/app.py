@@ -21,6 +21,7 @@ from pathlib import Path
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
 from proxy.duties.acts import Office, answer_letters, heed_letters
+from proxy.duties.lag import watch_lag
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
@@ -29,6 +30,7 @@ from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
+from proxy.policy.lag import Lag
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
@@ -159,8 +161,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
-    gate = Gate(_most_calls(settings.max_calls), metrics.shed)
-    metrics.watch_in_flight(lambda: gate.live)
+    lag = Lag(settings.max_lag_s)
+    gate = _gate(settings, lag, metrics)
     service = Service(
         answer=standing.answer,
         table=lambda: standing.table,
@@ -179,10 +181,19 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
+    duties += _of_load(standing, lag)
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _gate(settings: Settings, lag: Lag, metrics: Metrics) -> Gate:
+    """The gate, and the metrics of what goes on there."""
+    gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
+    metrics.watch_in_flight(lambda: gate.live)
+    metrics.watch_lag(lambda: lag.now_s)
+    return gate
 
 
 def _most_calls(wanted: int | None) -> int | None:
@@ -210,6 +221,12 @@ def _for_people(
             partial(keep_retention, lambda: standing.table, ledger, desk.clock, desk.dice, sleep),
         ),
     ]
+
+
+def _of_load(standing: Standing, lag: Lag) -> list[Duty]:
+    """What keeps an eye on how much there is to do."""
+    desk, sleep = standing.desk, asyncio.sleep
+    return [Duty("watch lag", partial(watch_lag, lag, desk.clock, sleep))]
 
 
 def _reloading(config: Path, standing: Standing, metrics: Metrics) -> Callable[[], Awaitable[None]]:

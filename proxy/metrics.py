@@ -65,7 +65,11 @@ REFUSALS = _What(
     "Reservations that a limit refused, or would have, were it no shadow.",
     ("unit", "of", "shadow"),
 )
-SHED = _What("fallthrough_shed_calls", "Calls refused unread, because there were too many at once.", ())
+SHED = _What(
+    "fallthrough_shed_calls", "Calls refused unread: too many at once, or the loop was late.", ("why",)
+)
+SHED_FOR = ("calls", "lag")
+"""What a call is turned away for; counted from nothing, so that the first one is seen as a rise."""
 RELOADS = _What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
 
 
@@ -88,21 +92,27 @@ class Metrics:
         self._limits = _Limits(registry, wall_us)
         registry.register(self._reloads)
         self._shed = _Sums(SHED, wall_us)
-        self._shed.add((), 0)
+        for why in SHED_FOR:
+            self._shed.add((why,), 0)
         registry.register(self._shed)
         self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
+        self._lag = Gauge("fallthrough_loop_lag_seconds", "How late the loop was lately.", registry=registry)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Ask `count` for the calls in flight at each scrape."""
         self._in_flight.set_function(count)
 
+    def watch_lag(self, seconds: Callable[[], float]) -> None:
+        """Ask `seconds` how late the loop is at each scrape."""
+        self._lag.set_function(seconds)
+
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
         self._reloads.add(("taken" if taken else "refused",))
 
-    def shed(self) -> None:
+    def shed(self, why: str) -> None:
         """A call was turned away at the gate."""
-        self._shed.add(())
+        self._shed.add((why,))
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -48,6 +48,7 @@ def settings(draft: Draft) -> Settings:
         auth=part.auth,
         drain_s=part.drain,
         max_calls=part.max_calls,
+        max_lag_s=part.max_lag,
         simulator=part.simulator,
     )
 

@@ -17,6 +17,7 @@ from proxy.config.forms import (
     BaseUrl,
     Count,
     Duration,
+    DurationOrOff,
     Ledger,
     Listener,
     Member,
@@ -65,6 +66,8 @@ class SettingsPart(Part):
     """How long running calls may finish after SIGTERM."""
     max_calls: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
     """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
+    max_lag: DurationOrOff = 0.5
+    """While the loop is so late, new calls are refused unread; off: never. Default: 500ms."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 

@@ -50,6 +50,11 @@ def duration(value: Any) -> float:
     return seconds
 
 
+def duration_or_off(value: Any) -> float | None:
+    """The same; None for `off`."""
+    return None if value is False or value == "off" else duration(value)
+
+
 def retention(value: Any) -> float:
     """The same for how long rows are kept: from a day to ten years."""
     seconds = _seconds(value)

@@ -187,6 +187,11 @@ def test_durations_carry_their_unit(read, written, seconds):
     assert read(f"settings: {{drain: {written}}}\n{SMALL}").settings.drain_s == seconds
 
 
+@pytest.mark.parametrize(("written", "seconds"), [("250ms", 0.25), ("off", None), ("", 0.5)])
+def test_a_loop_may_be_late_so_much_or_as_it_likes(read, written, seconds):
+    assert read(f"settings: {{max_lag: {written}}}\n{SMALL}").settings.max_lag_s == seconds
+
+
 def test_limits_become_integers_of_their_unit(read):
     loaded = read(
         SMALL + "limits:\n"

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.holds import Alert, Balance, Claim, Granted, Spent
 from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
+from proxy.server.gate import Why
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 
@@ -98,9 +99,18 @@ def test_attempts_breakers_and_alerts_are_counted():
 
 def test_calls_turned_away_are_counted_from_nothing():
     metrics = Metrics(known, wall_us)
-    assert value(metrics, "shed_calls_total") == 0
-    metrics.shed()
-    assert value(metrics, "shed_calls_total") == 1
+    assert [value(metrics, "shed_calls_total", why=why) for why in Why] == [0, 0]
+    for why in (Why.LAG, Why.CALLS, Why.LAG):
+        metrics.shed(why)
+    assert value(metrics, "shed_calls_total", why="calls") == 1
+    assert value(metrics, "shed_calls_total", why="lag") == 2
+
+
+def test_how_late_the_loop_is_is_asked_for_at_each_scrape():
+    metrics, lags = Metrics(known, wall_us), [0.25, 0.0]
+    metrics.watch_lag(lambda: lags.pop(0))
+    assert value(metrics, "loop_lag_seconds") == 0.25
+    assert value(metrics, "loop_lag_seconds") == 0
 
 
 def test_calls_in_flight_are_asked_for_at_each_scrape():
@@ -208,4 +218,4 @@ def test_a_series_says_when_it_began():
     text = metrics.render().decode()
     began = [line.split()[-1] for line in text.splitlines() if "_created{" in line]
     assert set(began) == {"1000.0"}
-    assert len(began) == 8
+    assert len(began) == 10

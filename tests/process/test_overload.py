@@ -23,7 +23,8 @@ def test_beyond_its_calls_a_proxy_says_503_and_serves_on(tmp_path):
             assert refused.value.response.headers["x-should-retry"] == "true"
             assert built.get("probes", "/readyz")[0] == 200
             status, metrics = built.get("probes", "/metrics")
-            assert "fallthrough_shed_calls_total 1.0" in metrics
+            assert 'fallthrough_shed_calls_total{why="calls"} 1.0' in metrics
+            assert "fallthrough_loop_lag_seconds " in metrics
             for stream in held:
                 stream.close()
             built.script("{}")
