@@ -119,6 +119,8 @@ class Kind(StrEnum):
     """Too many requests or tokens just now."""
     OVERLOADED = "overloaded"
     """The upstream itself is failing or full: 5xx, 529, 408, 409."""
+    SATURATED = "saturated"
+    """The upstream is well, and has as much to do as it takes just now."""
     NO_CREDIT = "no_credit"
     """The operator's account is out of money or over a spending cap."""
     BAD_KEY = "bad_key"

@@ -23,13 +23,18 @@ from proxy.table import BreakerRules, Target
 ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 """Money and credentials are mended by people, not by seconds; one refusal is proof."""
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
-COOLED_BY: Mapping[Kind, Class] = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
+COOLED_BY: Mapping[Kind, Class] = {
+    Kind.RATE_LIMITED: Class.RATE_LIMIT,
+    Kind.SATURATED: Class.SATURATED,
+    Kind.OVERLOADED: Class.OVERLOAD,
+}
 """Kinds of trouble that may ask for a pause, and what the pause is then called."""
+PAUSES: Mapping[Kind, tuple[float, float]] = {Kind.RATE_LIMITED: (1.0, 60.0), Kind.SATURATED: (0.5, 5.0)}
+"""The bounds of a pause that has to be guessed, for the first refusal and in the end: a minute's rate comes
+back with the minute, a full queue moves with every answer."""
 RECOVERING = "recovering"
 FULL = "full"
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
-RATE_FIRST_S = 1.0
-RATE_MAX_S = 60.0
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
@@ -53,7 +58,8 @@ class Closed:
     until: float
     """When to ask again; always later than the `now` asked at."""
     why: str
-    """`open`, `recovering`, `full`, or what closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
+    """`open`, `recovering`, `full`, `saturated`, or what else closed it: `rate_limit`, `overload`, `money`,
+    `auth`, `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +284,7 @@ class Health:
         """Note a pause that was asked for, or must be guessed."""
         why = COOLED_BY.get(signal.kind)
         asked = retry.clamp(signal.retry_after_s)
-        if why is None or (why is Class.OVERLOAD and asked is None):
+        if why is None or (asked is None and signal.kind not in PAUSES):
             return  # overload without a time: the breaker counts it, the next call may try
         before = self._cooling.get(_key(target), _Cooling(now, why, 0))
         # Refusals that arrive together are one strike, or a burst would count as a long outage.
@@ -287,7 +293,8 @@ class Health:
             jitter = 1.0 + JITTER * dice.roll() if asked > JITTER_FROM_S else 1.0
             wait = min(asked * jitter, retry.RETRY_AFTER_MAX_S)
         else:
-            wait = retry.backoff(strikes, dice.roll(), first_s=RATE_FIRST_S, cap_s=RATE_MAX_S)
+            first_s, cap_s = PAUSES[signal.kind]
+            wait = retry.backoff(strikes, dice.roll(), first_s=first_s, cap_s=cap_s)
         self._cooling[_key(target)] = _Cooling(max(now + wait, before.until), why, strikes)
 
     def _breakers(self, target: Target) -> tuple[Breaker, Breaker, Breaker]:
