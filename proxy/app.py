@@ -22,6 +22,7 @@ from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
 from proxy.duties.acts import Office, answer_letters, heed_letters
 from proxy.duties.lag import watch_lag
+from proxy.duties.load import watch_load
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
@@ -39,6 +40,7 @@ from proxy.server.twins import Twins
 from proxy.server.visit import Check, Listener, Service
 from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
+from proxy.snapshot import Snapshot
 from proxy.store import open_keys, open_ledger
 from proxy.store.keys import KeyStore
 from proxy.store.ledger import DurableLedger
@@ -181,7 +183,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
-    duties += _of_load(standing, lag)
+    duties += _of_load(standing, lag, metrics)
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
@@ -223,10 +225,18 @@ def _for_people(
     ]
 
 
-def _of_load(standing: Standing, lag: Lag) -> list[Duty]:
-    """What keeps an eye on how much there is to do."""
-    desk, sleep = standing.desk, asyncio.sleep
-    return [Duty("watch lag", partial(watch_lag, lag, desk.clock, sleep))]
+def _of_load(standing: Standing, lag: Lag, metrics: Metrics) -> list[Duty]:
+    """What keeps an eye on how much there is to do, here and upstream."""
+    clock, upstreams, sleep = standing.desk.clock, standing.desk.upstreams, asyncio.sleep
+
+    def snapshot() -> Snapshot:
+        return standing.desk.snapshot
+
+    metrics.watch_loads(lambda: snapshot().health.loads(clock.mono()))
+    return [
+        Duty("watch lag", partial(watch_lag, lag, clock, sleep)),
+        Duty("watch load", partial(watch_load, snapshot, upstreams, metrics.load_read, clock, sleep)),
+    ]
 
 
 def _reloading(config: Path, standing: Standing, metrics: Metrics) -> Callable[[], Awaitable[None]]:

@@ -77,6 +77,7 @@ class UpstreamRequest:
     body: bytes
     degraded: tuple[str, ...] = ()
     """Members left out that the caller should know of (`x-fallthrough-degraded`)."""
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,18 @@ class Signal:
     """For the caller's own faults: the upstream's error, made safe to show."""
     detail: str = ""
     """For the log: a few words without prompt, answer or secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an upstream says that it is, stripped of every vendor's words."""
+
+    running: int
+    """Requests that it works on."""
+    waiting: int
+    """Requests that it has taken and not begun."""
+    cache: float | None = None
+    """The part of its memory for prompts that is in use, 0 to 1; None: it does not say."""
 
 
 class UpstreamLost(Exception):

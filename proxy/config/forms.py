@@ -33,6 +33,11 @@ DurationOrOff = Annotated[
     BeforeValidator(units.duration_or_off),
     WithJsonSchema({"type": ["string", "boolean"], "examples": ["500ms", "2s", "off"]}),
 ]
+Reading = Annotated[
+    float,
+    BeforeValidator(units.reading),
+    WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["500ms", "2s", "10s"]}),
+]
 Retention = Annotated[
     float,
     BeforeValidator(units.retention),

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from proxy.call import Kind, Signal
+from proxy.call import Kind, Load, Signal
 from proxy.policy import retry
 from proxy.policy.breaker import PROBE_WAIT_S, Breaker, Pass, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
 from proxy.policy.patience import Pace
 from proxy.policy.places import Places, Turn
+from proxy.policy.saturation import Saturation
 from proxy.ports import Dice
-from proxy.table import BreakerRules, Target
+from proxy.table import BreakerRules, LoadRules, Target
 
 ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 """Money and credentials are mended by people, not by seconds; one refusal is proof."""
@@ -34,7 +35,11 @@ PAUSES: Mapping[Kind, tuple[float, float]] = {Kind.RATE_LIMITED: (1.0, 60.0), Ki
 back with the minute, a full queue moves with every answer."""
 RECOVERING = "recovering"
 FULL = "full"
+SATURATED = Class.SATURATED.value
+"""Also said of one that answers, and has told that too many wait."""
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
+UNTOLD: Mapping[str, LoadRules] = MappingProxyType({})
+"""Nobody tells how busy they are."""
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
@@ -80,15 +85,22 @@ class _Lasting:
     places: dict[str, Places]
     paces: dict[tuple[str, str, bool], Pace]
     cooling: dict[tuple[str, str], _Cooling]
+    saturations: dict[str, Saturation]
 
 
 class Health:
     """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
 
-    def __init__(self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, BreakerRules],
+        streams: Mapping[str, int] = NO_LIMITS,
+        loads: Mapping[str, LoadRules] = UNTOLD,
+    ) -> None:
         self._upstreams = {name: Breaker(rule) for name, rule in rules.items()}
         self._budgets = {name: RetryBudget() for name in rules}
         self._places = {name: Places(streams.get(name)) for name in rules}
+        self._saturations = {name: Saturation(rule) for name, rule in loads.items()}
         self._accounts = {name: Breaker(ACCOUNT_RULES) for name in rules}
         self._account_why: dict[str, Class] = {}
         self._models: dict[tuple[str, str], Breaker] = {}
@@ -114,11 +126,16 @@ class Health:
             kept.places[name].limit = self._places[name].limit
             self._places[name] = kept.places[name]
             self._places[name].grant()
+        for name in self._saturations.keys() & kept.saturations.keys():
+            kept.saturations[name].rules = self._saturations[name].rules
+            self._saturations[name] = kept.saturations[name]
 
     @property
     def lasting(self) -> "_Lasting":
         """What outlives a reload; only for `adopt`."""
-        return _Lasting(self._upstreams, self._budgets, self._places, self._paces, self._cooling)
+        return _Lasting(
+            self._upstreams, self._budgets, self._places, self._paces, self._cooling, self._saturations
+        )
 
     @property
     def outstanding(self) -> int:
@@ -152,6 +169,8 @@ class Health:
         kept = turn if turn is not None and turn.granted and turn.upstream == target.upstream else None
         if shut is None and kept is None and places.full:
             shut = Closed(now + PROBE_WAIT_S, FULL)
+        if shut is None and not last and (until := self.saturated_until(target, now)) is not None:
+            shut = Closed(until, SATURATED)
         if shut is not None:
             if shut.why == RECOVERING:
                 self._upstreams[target.upstream].knocked(now, let_in=False)
@@ -181,6 +200,21 @@ class Health:
     def leave(self, turn: Turn) -> None:
         """Stand in line no more; a place that was granted and not taken goes to the next."""
         self._places[turn.upstream].leave(turn)
+
+    def heard(self, upstream: str, load: Load, now: float) -> None:
+        """`upstream` has told how busy it is."""
+        if upstream in self._saturations:
+            self._saturations[upstream].heard(load, now)
+
+    def saturated_until(self, target: Target, now: float) -> float | None:
+        """None: nothing is known against it; else when to look again, for too many wait at its upstream."""
+        saturation = self._saturations.get(target.upstream)
+        return None if saturation is None else saturation.until(now)
+
+    def loads(self, now: float) -> dict[str, tuple[Load, bool]]:
+        """What upstreams say of themselves just now, and whether that is too much."""
+        told = ((name, one, one.load(now)) for name, one in self._saturations.items())
+        return {name: (load, one.until(now) is not None) for name, one, load in told if load is not None}
 
     def may_retry(self, target: Target, now: float) -> bool:
         """Whether its upstream can bear a second try for one caller."""
@@ -262,7 +296,8 @@ class Health:
 
     def troubles(self, now: float) -> dict[str, str]:
         """What is wrong now, by upstream (`openai`) or target (`openai/gpt-4o`)."""
-        found = {name: "open" for name in self._upstreams if not self.usable(name, now)}
+        found = {name: SATURATED for name, (_, over) in self.loads(now).items() if over}
+        found |= {name: "open" for name in self._upstreams if not self.usable(name, now)}
         for name, why in self._account_why.items():
             if self._accounts[name].closed_until(now) is not None:
                 found[name] = why.value

@@ -1,5 +1,5 @@
 """The simulated upstreams on a socket, by any name: `/<name>/v1/chat/completions`, `/<name>/v1/messages`,
-`/<name>/v1/models/<model>:generateContent`.
+`/<name>/v1/models/<model>:generateContent`; and of an engine, `/<name>/metrics`.
 
 Opened by `app.py` for `simulator: auto`, by `fallthrough simulate`, and by tests. A changed script
 comes into force with the next call; a faulty one is told and the last good one stays.
@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from proxy.simulator import gauges
 from proxy.simulator.answers import say
 from proxy.simulator.chat import tongue
 from proxy.simulator.generate import tongue as gemini_tongue
@@ -49,6 +50,7 @@ async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]
     app.router.add_post("/{name}/v1/messages", stage.messages)
     app.router.add_post("/{name}/v1/models/{model}:{method}", stage.generate)
     app.router.add_get("/{name}/v1/models", stage.models)
+    app.router.add_get("/{name}/metrics", stage.metrics)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -102,6 +104,7 @@ class Stage:
     def __init__(self, script: Path | None) -> None:
         self._prompter = Prompter(script)
         self._calls: Counter[str] = Counter()
+        self._live: Counter[str] = Counter()
         self._ids = itertools.count(1)
         self._since = asyncio.get_running_loop().time()
 
@@ -113,6 +116,18 @@ class Stage:
             "owned_by": "simulator",
         }
         return _json(200, {"object": "list", "data": [model]})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """What an engine says of its load."""
+        self._refresh()
+        name = request.match_info["name"]
+        busy = self._prompter.script.load(name)
+        if busy is None:
+            raise web.HTTPNotFound
+        if busy.status is not None:
+            return web.Response(status=busy.status)
+        told = gauges.text(name, busy, self._live[name])
+        return web.Response(body=told.encode(), headers={"content-type": gauges.CONTENT_TYPE})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         self._refresh()
@@ -143,6 +158,16 @@ class Stage:
         self, request: web.Request, spoken: Tongue, asked: Mapping[str, Any] | None = None
     ) -> web.StreamResponse:
         """`asked`: members of the body that this vendor writes elsewhere."""
+        name = request.match_info["name"]
+        self._live[name] += 1
+        try:
+            return await self._perform(request, spoken, asked)
+        finally:
+            self._live[name] -= 1
+
+    async def _perform(
+        self, request: web.Request, spoken: Tongue, asked: Mapping[str, Any] | None
+    ) -> web.StreamResponse:
         name = request.match_info["name"]
         try:
             body = orjson.loads(await request.read())

@@ -5,7 +5,7 @@ import re
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.call import Attempt, Billed, Identity, Outcome
+from proxy.call import Attempt, Billed, Identity, Load, Outcome
 from proxy.holds import Alert, Balance, Claim, Granted, Spent
 from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
 from proxy.server.gate import Why
@@ -111,6 +111,31 @@ def test_how_late_the_loop_is_is_asked_for_at_each_scrape():
     metrics.watch_lag(lambda: lags.pop(0))
     assert value(metrics, "loop_lag_seconds") == 0.25
     assert value(metrics, "loop_lag_seconds") == 0
+
+
+def test_how_busy_upstreams_say_that_they_are_is_asked_for_at_each_scrape():
+    metrics, loads = Metrics(known, wall_us), {"a": (Load(8, 20, 0.5), True), "b": (Load(1, 0), False)}
+    metrics.watch_loads(lambda: loads)
+    told = {
+        name: {each: value(metrics, f"upstream_{name}", upstream=each) for each in "ab"}
+        for name in ("requests_running", "requests_waiting", "cache_used_ratio", "saturated")
+    }
+    assert told == {
+        "requests_running": {"a": 8, "b": 1},
+        "requests_waiting": {"a": 20, "b": 0},
+        "cache_used_ratio": {"a": 0.5, "b": None},
+        "saturated": {"a": 1, "b": 0},
+    }
+    del loads["a"]
+    assert value(metrics, "upstream_saturated", upstream="a") is None, "what is not known is not shown"
+
+
+def test_how_often_an_upstream_did_not_say_how_busy_it_is_is_counted():
+    metrics = Metrics(known, wall_us)
+    for succeeded in (True, False, True):
+        metrics.load_read("a", succeeded)
+    assert value(metrics, "load_readings_total", upstream="a", result="ok") == 2
+    assert value(metrics, "load_readings_total", upstream="a", result="failed") == 1
 
 
 def test_calls_in_flight_are_asked_for_at_each_scrape():
