@@ -169,8 +169,9 @@ class Health:
         kept = turn if turn is not None and turn.granted and turn.upstream == target.upstream else None
         if shut is None and kept is None and places.full:
             shut = Closed(now + PROBE_WAIT_S, FULL)
-        if shut is None and not last and (until := self.saturated_until(target, now)) is not None:
-            shut = Closed(until, SATURATED)
+        if shut is None and not last and target.upstream in self._saturations:
+            until = self.saturated_until(target, now)
+            shut = None if until is None else Closed(until, SATURATED)
         if shut is not None:
             if shut.why == RECOVERING:
                 self._upstreams[target.upstream].knocked(now, let_in=False)

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config import Address, ConfigError, load
 from proxy.facts.capabilities import DEEPSEEK, MISTRAL, NEVER, VLLM
-from proxy.table import BreakerRules, Consent, Every, Limit, LoadRules, Per, Target, Timeouts, Unit
+from proxy.table import BreakerRules, Consent, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
 
 ROOT = Path(__file__).parents[2]
@@ -185,28 +185,6 @@ def test_four_slashes_are_an_absolute_ledger(read):
 )
 def test_durations_carry_their_unit(read, written, seconds):
     assert read(f"settings: {{drain: {written}}}\n{SMALL}").settings.drain_s == seconds
-
-
-@pytest.mark.parametrize(("written", "seconds"), [("250ms", 0.25), ("off", None), ("", 0.5)])
-def test_a_loop_may_be_late_so_much_or_as_it_likes(read, written, seconds):
-    assert read(f"settings: {{max_lag: {written}}}\n{SMALL}").settings.max_lag_s == seconds
-
-
-@pytest.mark.parametrize(
-    ("written", "rules"),
-    [
-        ("dialect: vllm", LoadRules(2.0, 16)),
-        ("dialect: vllm, load: {every: 500ms, waiting: 4}", LoadRules(0.5, 4)),
-        ("dialect: vllm, load: {metrics: off, waiting: 4}", None),
-        ("dialect: openai", None),
-    ],
-)
-def test_an_engine_is_asked_how_busy_it_is_unless_the_file_says_not_to(read, written, rules):
-    loaded = read(
-        f"upstreams: {{one: {{base_url: 'http://127.0.0.1/v1', {written}}}}}\n"
-        "routes: [{model: chat, targets: [one/m]}]\n"
-    )
-    assert loaded.table.upstreams["one"].load == rules
 
 
 def test_limits_become_integers_of_their_unit(read):
