@@ -48,6 +48,10 @@ def _tree(title: str, loaded: Loaded) -> Tree:
     start.add(
         f"listen {settings.listen} · admin {settings.admin or 'off'} · probes {settings.probes or 'off'}"
     )
+    late = (
+        "never" if settings.max_lag_s is None else f"while the loop is {settings.max_lag_s * 1000:g} ms late"
+    )
+    start.add(f"calls are turned away {late}")
     start.add(f"ledger {escape(str(settings.ledger))} · auth {settings.auth} · drain {settings.drain_s:g}s")
     upstreams = tree.add("[bold]upstreams[/bold]")
     for upstream in table.upstreams.values():
@@ -69,6 +73,8 @@ def _tree(title: str, loaded: Loaded) -> Tree:
 def _upstream(upstream: Upstream) -> str:
     key = "with a key" if upstream.api_key else "without a key"
     tags = f" · {', '.join(sorted(upstream.tags))}" if upstream.tags else ""
+    if upstream.load is not None:
+        tags += f" · passed over while {upstream.load.waiting} wait there"
     if upstream.simulated:
         return f"{upstream.name}: {upstream.dialect}, played by the simulator{tags}"
     return f"{upstream.name}: {upstream.dialect} at {upstream.base_url}, {key}{tags}"
