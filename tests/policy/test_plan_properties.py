@@ -136,7 +136,7 @@ def planned(rules, seconds, *, last):
 
 @pytest.mark.parametrize("rate", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_ten_minutes_of_total_outage_cost_each_upstream_no_more_than_its_plan_of_probes(rate):
-    """So many calls a second, all down: what opens each breaker and the probes after that, and 5 % at most."""
+    """All down: what opens each breaker, the probes after that, and at most 5 % more."""
     rules = BreakerRules(failures=5, open_s=60.0, open_max_s=300.0)
     health = Health(dict.fromkeys(NAMES, rules))
     tried = Counter()
