@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
 from openai import OpenAI
 
 from tests.kit.processes import eventually
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 ASK = [{"role": "user", "content": "Hello, how are you today?"}]
 
