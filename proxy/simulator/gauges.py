@@ -8,9 +8,9 @@ from proxy.simulator.script import Busy
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FAMILIES = (
-    ("vllm:num_requests_running", "Number of requests in model execution batches."),
-    ("vllm:num_requests_waiting", "Number of requests waiting to be processed."),
-    ("vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage."),
+    ("vllm:num_requests_running", "Requests under way."),
+    ("vllm:num_requests_waiting", "Requests that wait."),
+    ("vllm:kv_cache_usage_perc", "Part of the cache in use, up to 1."),
 )
 
 

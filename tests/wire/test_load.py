@@ -14,7 +14,7 @@ VLLM = GAUGES["vllm"]
 RUNNING, WAITING, CACHE, OLD_CACHE = VLLM.names
 
 TEXT = f"""\
-# HELP {RUNNING} Number of requests in model execution batches.
+# HELP {RUNNING} Requests under way.
 # TYPE {RUNNING} gauge
 {RUNNING}{{engine="0",model_name="m"}} 3.0
 # TYPE {WAITING} gauge
