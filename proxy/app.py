@@ -23,6 +23,8 @@ from proxy.call import Call
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
 from proxy.duties.acts import Office, answer_letters, heed_letters
+from proxy.duties.lag import watch_lag
+from proxy.duties.load import watch_load
 from proxy.duties.refresh_keys import refresh_keys
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
@@ -32,6 +34,7 @@ from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
+from proxy.policy.lag import Lag
 from proxy.ports import Counters, Observer, Upstreams
 from proxy.recent import Recent
 from proxy.relay import Desk
@@ -45,6 +48,7 @@ from proxy.server.views.sight import Watched
 from proxy.server.visit import Check, Glass, Listener, Service, Views
 from proxy.server.worker import Worker
 from proxy.simulator import serve as simulate
+from proxy.snapshot import Snapshot
 from proxy.store import open_keys, open_ledger
 from proxy.store.keys import KeyStore, known_person
 from proxy.store.ledger import DurableLedger
@@ -192,8 +196,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
-    gate = Gate(_most_calls(settings.max_calls), metrics.shed)
-    metrics.watch_in_flight(lambda: gate.live)
+    lag = Lag(settings.max_lag_s)
+    gate = _gate(settings, lag, metrics)
     number = orders.worker.number if orders.worker else 1
     watched = Watched(number, lambda: standing.desk.snapshot, recent, gate, lambda: standing.faults, clock)
     shown = await stack.enter_async_context(_shown(metrics, watched, settings, orders.worker))
@@ -215,6 +219,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
     duties += _invited(standing, orders.guests)
+    duties += _of_load(standing, lag, metrics)
     if orders.config is not None:
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
@@ -242,6 +247,14 @@ def _checks(ledger: DurableLedger, standing: Standing) -> tuple[Check, ...]:
     )
 
 
+def _gate(settings: Settings, lag: Lag, metrics: Metrics) -> Gate:
+    """The gate, and the metrics of what goes on there."""
+    gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
+    metrics.watch_in_flight(lambda: gate.live)
+    metrics.watch_lag(lambda: lag.now_s)
+    return gate
+
+
 def _most_calls(wanted: int | None) -> int | None:
     """How many calls there may be at once; None: as many as come. Each takes a file on either side."""
     if wanted is not None:
@@ -266,6 +279,20 @@ def _for_people(
             "keep retention",
             partial(keep_retention, lambda: standing.table, ledger, desk.clock, desk.dice, sleep),
         ),
+    ]
+
+
+def _of_load(standing: Standing, lag: Lag, metrics: Metrics) -> list[Duty]:
+    """What keeps an eye on how much there is to do, here and upstream."""
+    clock, upstreams, sleep = standing.desk.clock, standing.desk.upstreams, asyncio.sleep
+
+    def snapshot() -> Snapshot:
+        return standing.desk.snapshot
+
+    metrics.watch_loads(lambda: snapshot().health.loads(clock.mono()))
+    return [
+        Duty("watch lag", partial(watch_lag, lag, clock, sleep)),
+        Duty("watch load", partial(watch_load, snapshot, upstreams, metrics.load_read, clock, sleep)),
     ]
 
 

@@ -77,6 +77,7 @@ class UpstreamRequest:
     body: bytes
     degraded: tuple[str, ...] = ()
     """Members left out that the caller should know of (`x-fallthrough-degraded`)."""
+    method: str = "POST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,8 @@ class Kind(StrEnum):
     """Too many requests or tokens just now."""
     OVERLOADED = "overloaded"
     """The upstream itself is failing or full: 5xx, 529, 408, 409."""
+    SATURATED = "saturated"
+    """The upstream is well, and has as much to do as it takes just now."""
     NO_CREDIT = "no_credit"
     """The operator's account is out of money or over a spending cap."""
     BAD_KEY = "bad_key"
@@ -155,6 +158,18 @@ class Signal:
     """For the caller's own faults: the upstream's error, made safe to show."""
     detail: str = ""
     """For the log: a few words without prompt, answer or secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an upstream says that it is, stripped of every vendor's words."""
+
+    running: int
+    """Requests that it works on."""
+    waiting: int
+    """Requests that it has taken and not begun."""
+    cache: float | None = None
+    """The part of its memory for prompts that is in use, 0 to 1; None: it does not say."""
 
 
 class UpstreamLost(Exception):

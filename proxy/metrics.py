@@ -18,9 +18,12 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from proxy.call import Attempt, Outcome
+from proxy.call import Attempt, Load, Outcome
 from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.usage import Usage
+
+Loads = Mapping[str, tuple[Load, bool]]
+"""By upstream, what it says of itself, and whether that is too much."""
 
 OTHER = "other"
 NOBODY = "none"
@@ -65,8 +68,24 @@ REFUSALS = _What(
     "Reservations that a limit refused, or would have, were it no shadow.",
     ("unit", "of", "shadow"),
 )
-SHED = _What("fallthrough_shed_calls", "Calls refused unread, because there were too many at once.", ())
+SHED = _What(
+    "fallthrough_shed_calls", "Calls refused unread: too many at once, or the loop was late.", ("why",)
+)
+READINGS = _What(
+    "fallthrough_load_readings",
+    "Times that an upstream was asked how busy it is.",
+    ("upstream", "result"),
+)
+SHED_FOR = ("calls", "lag")
+"""What a call is turned away for; counted from nothing, so that the first one is seen as a rise."""
 RELOADS = _What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
+
+LOADS: tuple[tuple[str, str, Callable[[Load, bool], float | None]], ...] = (
+    ("requests_running", "Requests that an upstream says it works on.", lambda load, _: load.running),
+    ("requests_waiting", "Requests that an upstream says it has not begun.", lambda load, _: load.waiting),
+    ("cache_used_ratio", "Part of its memory for prompts that is in use.", lambda load, _: load.cache),
+    ("saturated", "1: passed over, because too many wait there.", lambda _, over: float(over)),
+)
 
 
 class Metrics:
@@ -88,21 +107,38 @@ class Metrics:
         self._limits = _Limits(registry, wall_us)
         registry.register(self._reloads)
         self._shed = _Sums(SHED, wall_us)
-        self._shed.add((), 0)
+        for why in SHED_FOR:
+            self._shed.add((why,), 0)
         registry.register(self._shed)
         self._in_flight = Gauge("fallthrough_calls_in_flight", "Calls being answered.", registry=registry)
+        self._readings, self._loads = _Sums(READINGS, wall_us), _Loads()
+        registry.register(self._readings)
+        registry.register(self._loads)
+        self._lag = Gauge("fallthrough_loop_lag_seconds", "How late the loop was lately.", registry=registry)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Ask `count` for the calls in flight at each scrape."""
         self._in_flight.set_function(count)
 
+    def watch_lag(self, seconds: Callable[[], float]) -> None:
+        """Ask `seconds` how late the loop is at each scrape."""
+        self._lag.set_function(seconds)
+
+    def watch_loads(self, loads: Callable[[], Loads]) -> None:
+        """Ask `loads` what upstreams say of themselves at each scrape."""
+        self._loads.ask = loads
+
+    def load_read(self, upstream: str, succeeded: bool) -> None:
+        """An upstream was asked how busy it is."""
+        self._readings.add((self._upstreams.keep(upstream), "ok" if succeeded else "failed"))
+
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
         self._reloads.add(("taken" if taken else "refused",))
 
-    def shed(self) -> None:
+    def shed(self, why: str) -> None:
         """A call was turned away at the gate."""
-        self._shed.add(())
+        self._shed.add((why,))
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -173,6 +209,23 @@ class _Limits:
         claim = by.claim
         whose = "caller" if claim.upstream is None else "upstream"
         self._refusals.add((claim.unit.value, whose, str(claim.shadow).lower()))
+
+
+class _Loads(Collector):
+    """How busy upstreams say that they are. One that says nothing, or said it too long ago, has no series."""
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], Loads] = dict
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        loads = self.ask()
+        for name, about, value in LOADS:
+            family = GaugeMetricFamily(f"fallthrough_upstream_{name}", about, labels=("upstream",))
+            for upstream, (load, over) in loads.items():
+                found = value(load, over)
+                if found is not None:
+                    family.add_metric((upstream,), found)
+            yield family
 
 
 class _Sums(Collector):

@@ -116,7 +116,7 @@ class Upstreams(Protocol):
     def send(
         self, upstream: Upstream, request: UpstreamRequest
     ) -> AbstractAsyncContextManager[UpstreamAnswer]:
-        """POST `request`; leaving the context before the body ended closes the connection at once.
+        """Send `request`; leaving the context before the body ended closes the connection at once.
 
         Raises `UpstreamLost` if no status came. Enforces only `timeouts.connect_s`; the rest is the story's.
         """

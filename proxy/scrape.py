@@ -12,7 +12,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-LARGEST = frozenset({"fallthrough_breaker_state", "fallthrough_limit_used_ratio"})
+LARGEST = frozenset(
+    {
+        "fallthrough_breaker_state",
+        "fallthrough_limit_used_ratio",
+        "fallthrough_loop_lag_seconds",
+        "fallthrough_upstream_cache_used_ratio",
+        "fallthrough_upstream_requests_running",
+        "fallthrough_upstream_requests_waiting",
+        "fallthrough_upstream_saturated",
+    }
+)
 """Gauges of which every worker has its own view; all others are added up."""
 
 CREATED = "_created"

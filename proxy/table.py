@@ -68,6 +68,15 @@ class BreakerRules:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadRules:
+    """How often an upstream is asked how busy it is, and what is too much."""
+
+    every_s: float = 2.0
+    waiting: int = 16
+    """From so many waiting requests on it is passed over; the last that is left is not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Upstream:
     """A base URL, its dialect and its manners."""
 
@@ -81,6 +90,8 @@ class Upstream:
     tags: frozenset[str] = frozenset()
     streams: int | None = None
     """At most so many attempts at once; None: as many as come."""
+    load: LoadRules | None = None
+    """None: it is not asked how busy it is."""
     timeouts: Timeouts = Timeouts()
     breaker: BreakerRules = BreakerRules()
     capabilities: Capabilities = field(default=Capabilities())

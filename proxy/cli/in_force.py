@@ -28,6 +28,9 @@ def tree_of(title: str, loaded: Loaded) -> Tree:
     start.add(
         f"listen {settings.listen} · admin {settings.admin or 'off'} · probes {settings.probes or 'off'}"
     )
+    late_s = settings.max_lag_s
+    late = "never" if late_s is None else f"while the loop is {late_s * 1000:g} ms late"
+    start.add(f"calls are turned away {late}")
     start.add(f"ledger {escape(str(settings.ledger))} · auth {settings.auth} · drain {settings.drain_s:g}s")
     upstreams = tree.add("[bold]upstreams[/bold]")
     for upstream in table.upstreams.values():
@@ -50,6 +53,8 @@ def _upstream(upstream: Upstream) -> str:
     key = "with a key" if upstream.api_key else "without a key"
     tags = f" · {', '.join(sorted(upstream.tags))}" if upstream.tags else ""
     most = f" · at most {upstream.streams} at once" if upstream.streams is not None else ""
+    if upstream.load is not None:
+        most += f" · passed over while {upstream.load.waiting} wait there"
     if upstream.simulated:
         return f"{upstream.name}: {upstream.dialect}, played by the simulator{tags}{most}"
     return f"{upstream.name}: {upstream.dialect} at {upstream.base_url}, {key}{tags}{most}"

@@ -22,7 +22,20 @@ from proxy.config.settings import Settings
 from proxy.facts.capabilities import KNOWN, NEVER, name_for
 from proxy.facts.media import media_of
 from proxy.facts.models import facts_of
-from proxy.table import BreakerRules, Limit, Privacy, Route, Secret, Table, Target, Timeouts, Unit, Upstream
+from proxy.table import (
+    BreakerRules,
+    Limit,
+    LoadRules,
+    Privacy,
+    Route,
+    Secret,
+    Table,
+    Target,
+    Timeouts,
+    Unit,
+    Upstream,
+)
+from proxy.wire.load import GAUGES
 
 SIMULATOR_URL = "http://simulator.invalid"
 """Stands for the simulator's address, which is known only at start."""
@@ -48,6 +61,7 @@ def settings(draft: Draft) -> Settings:
         auth=part.auth,
         drain_s=part.drain,
         max_calls=part.max_calls,
+        max_lag_s=part.max_lag,
         simulator=part.simulator,
     )
 
@@ -87,6 +101,7 @@ def upstream(name: str, part: UpstreamPart) -> Upstream:
         headers=tuple(part.headers.items()),
         tags=frozenset(part.tags),
         streams=part.streams,
+        load=_load(part),
         timeouts=replace(Timeouts(), **_timeouts(part.timeouts)),
         breaker=BreakerRules(part.breaker.failures, first, part.breaker.open_max or max(first, OPEN_MAX_S)),
         capabilities=_capabilities(part.dialect, base_url, part.capabilities),
@@ -107,6 +122,13 @@ def simulated(original: Upstream) -> Upstream:
 
 def _timeouts(part: TimeoutsPart) -> dict[str, float]:
     return {f"{phase}_s": seconds for phase, seconds in part if seconds is not None}
+
+
+def _load(part: UpstreamPart) -> LoadRules | None:
+    """How it is asked how busy it is; None where it cannot tell, or is not to be asked."""
+    if part.dialect not in GAUGES or part.load.metrics == "off":
+        return None
+    return LoadRules(part.load.every, part.load.waiting)
 
 
 def _capabilities(dialect: str, base_url: str, part: CapabilitiesPart) -> Capabilities:

@@ -15,6 +15,7 @@ from proxy.facts.addresses import BASE_URLS
 from proxy.facts.capabilities import NEVER
 from proxy.policy.privacy import SELF_HOSTED
 from proxy.table import Consent
+from proxy.wire.load import GAUGES
 
 SIMULATED = "simulated-"
 _OURS = frozenset(
@@ -91,6 +92,10 @@ def check_upstreams(draft: Draft) -> None:
         if part.breaker.open_max is not None and part.breaker.open_max < part.breaker.open:
             draft.document.fault(
                 (*path, "breaker", "open_max"), "shorter than `open`", "write at least as much"
+            )
+        if part.load.model_fields_set and part.dialect not in GAUGES:
+            draft.document.fault(
+                (*path, "load"), f"nobody knows how busy a server of {part.dialect} is", "leave it out"
             )
         _check_key(draft, name, part)
         _check_headers(draft, name, part)

@@ -26,6 +26,7 @@ SETTINGS: Mapping[str, str] = {
     "auth": "FALLTHROUGH_AUTH",
     "drain": "FALLTHROUGH_DRAIN",
     "max_calls": "FALLTHROUGH_MAX_CALLS",
+    "max_lag": "FALLTHROUGH_MAX_LAG",
 }
 """Each key of `settings`, and its variable."""
 

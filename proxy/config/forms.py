@@ -28,6 +28,16 @@ Duration = Annotated[
     BeforeValidator(units.duration),
     WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["250ms", "2s", "5m"]}),
 ]
+DurationOrOff = Annotated[
+    float | None,
+    BeforeValidator(units.duration_or_off),
+    WithJsonSchema({"type": ["string", "boolean"], "examples": ["500ms", "2s", "off"]}),
+]
+Reading = Annotated[
+    float,
+    BeforeValidator(units.reading),
+    WithJsonSchema({"type": "string", "pattern": units.DURATION, "examples": ["500ms", "2s", "10s"]}),
+]
 Retention = Annotated[
     float,
     BeforeValidator(units.retention),

@@ -17,6 +17,7 @@ from proxy.config.forms import (
     BaseUrl,
     Count,
     Duration,
+    DurationOrOff,
     Ledger,
     Listener,
     Member,
@@ -24,6 +25,7 @@ from proxy.config.forms import (
     Name,
     NanoUsd,
     Part,
+    Reading,
     Retention,
     UpstreamName,
     Webhook,
@@ -65,6 +67,8 @@ class SettingsPart(Part):
     """How long running calls may finish after SIGTERM."""
     max_calls: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
     """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
+    max_lag: DurationOrOff = 0.5
+    """While the loop is so late, new calls are refused unread; off: never. Default: 500ms."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 
@@ -95,6 +99,17 @@ class BreakerPart(Part):
     """The longest open time; default 5m, or `open` where that is longer."""
 
 
+class LoadPart(Part):
+    """Whether an engine is asked how busy it is, and what is too much; only where `dialect` is vllm."""
+
+    metrics: Annotated[Literal["auto", "off"], BeforeValidator(_off_is_a_word)] = "auto"
+    """auto: its /metrics, beside base_url, is read; off: it is not, and never passed over for its load."""
+    every: Reading = 2.0
+    """Between two readings, 250ms to 1m. Default: 2s. One that is three readings old counts no more."""
+    waiting: Annotated[Whole, Field(ge=1, le=100_000)] = 16
+    """From so many waiting there it is passed over, till half are left; the last that is left never is."""
+
+
 class UpstreamPart(Part):
     """A base URL, its dialect and its manners."""
 
@@ -110,6 +125,8 @@ class UpstreamPart(Part):
     """Words about this upstream, such as self-hosted."""
     streams: Annotated[Whole, Field(gt=0, le=100_000)] | None = None
     """At most so many calls at once; when full it is passed over, or waited for in line if it is the last."""
+    load: LoadPart = LoadPart()
+    """Whether it is asked how busy it is, and what is too much."""
     timeouts: TimeoutsPart = TimeoutsPart()
     """Defaults: connect 5s, first_token 60s, whole 5m, idle 60s, total 10m."""
     breaker: BreakerPart = BreakerPart()

@@ -53,5 +53,7 @@ class Settings:
     """How long calls may go on after SIGTERM."""
     max_calls: int | None = None
     """How many there may be at once; 0: no bound; None: what the process can bear (`app.py`)."""
+    max_lag_s: float | None = 0.5
+    """While the loop is so late, new calls are refused; None: never."""
     simulator: Literal["off", "auto"] = "off"
     """`auto`: a route without an upstream gets a simulated one."""

@@ -50,6 +50,19 @@ def duration(value: Any) -> float:
     return seconds
 
 
+def duration_or_off(value: Any) -> float | None:
+    """The same; None for `off`."""
+    return None if value is False or value == "off" else duration(value)
+
+
+def reading(value: Any) -> float:
+    """The same for how often something is read: from four times a second to once a minute."""
+    seconds = _seconds(value)
+    if not 0.25 <= seconds <= 60.0:
+        raise wrong("a time between two readings out of range", "write from 250ms to 1m")
+    return seconds
+
+
 def retention(value: Any) -> float:
     """The same for how long rows are kept: from a day to ten years."""
     seconds = _seconds(value)

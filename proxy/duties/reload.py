@@ -38,7 +38,8 @@ def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
     """`table` with health of its own; what is known of upstreams that keep their name is carried over."""
     upstreams = table.upstreams
     streams = {name: one.streams for name, one in upstreams.items() if one.streams is not None}
-    health = Health({name: one.breaker for name, one in upstreams.items()}, streams)
+    loads = {name: one.load for name, one in upstreams.items() if one.load is not None}
+    health = Health({name: one.breaker for name, one in upstreams.items()}, streams, loads)
     if old is not None:
         health.adopt(old.health)
     return Snapshot(table, health)

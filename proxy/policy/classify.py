@@ -21,6 +21,8 @@ class Class(StrEnum):
     """Lost after sending: the upstream may have done the work."""
     OVERLOAD = "overload"
     """The upstream is failing or full."""
+    SATURATED = "saturated"
+    """The upstream is well and full; it passes in a moment."""
     RATE_LIMIT = "rate_limit"
     """Too much, too fast; it passes with time."""
     MONEY = "money"
@@ -80,6 +82,7 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.HELD_UP: Verdict(Class.BROKEN, False, True, Blame.NONE, Billed.YES),
     Kind.RATE_LIMITED: Verdict(Class.RATE_LIMIT, True, True, Blame.MODEL, Billed.NO),
     Kind.OVERLOADED: Verdict(Class.OVERLOAD, True, True, Blame.UPSTREAM, Billed.NO),
+    Kind.SATURATED: Verdict(Class.SATURATED, True, True, Blame.NONE, Billed.NO),
     Kind.NO_CREDIT: Verdict(Class.MONEY, False, True, Blame.ACCOUNT, Billed.NO),
     Kind.BAD_KEY: Verdict(Class.AUTH, False, True, Blame.ACCOUNT, Billed.NO),
     Kind.NO_MODEL: Verdict(Class.MODEL, False, True, Blame.MODEL, Billed.NO),

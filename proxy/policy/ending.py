@@ -158,7 +158,7 @@ class Trail:
 
 
 def _mark(verdict: Verdict, signal: Signal, until: float | None) -> _Mark:
-    passes = verdict.cls in (Class.RATE_LIMIT, Class.MONEY)
+    passes = verdict.cls in (Class.RATE_LIMIT, Class.SATURATED, Class.MONEY)
     asked = verdict.cls is Class.OVERLOAD and clamp(signal.retry_after_s) is not None
     wait = (until or 0.0) if passes or asked else None
     return _Mark(verdict.cls.value, wait, signal.kind is Kind.TIMEOUT)

@@ -11,26 +11,36 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from proxy.call import Kind, Signal
+from proxy.call import Kind, Load, Signal
 from proxy.policy import retry
 from proxy.policy.breaker import PROBE_WAIT_S, Breaker, Pass, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
 from proxy.policy.patience import Pace
 from proxy.policy.places import Places, Turn
+from proxy.policy.saturation import Saturation
 from proxy.ports import Dice
-from proxy.table import BreakerRules, Target
+from proxy.table import BreakerRules, LoadRules, Target
 
 ACCOUNT_RULES = BreakerRules(failures=1, open_s=300.0, open_max_s=900.0)
 """Money and credentials are mended by people, not by seconds; one refusal is proof."""
 MODEL_RULES = BreakerRules(failures=1, open_s=60.0, open_max_s=300.0)
-COOLED_BY: Mapping[Kind, Class] = {Kind.RATE_LIMITED: Class.RATE_LIMIT, Kind.OVERLOADED: Class.OVERLOAD}
+COOLED_BY: Mapping[Kind, Class] = {
+    Kind.RATE_LIMITED: Class.RATE_LIMIT,
+    Kind.SATURATED: Class.SATURATED,
+    Kind.OVERLOADED: Class.OVERLOAD,
+}
 """Kinds of trouble that may ask for a pause, and what the pause is then called."""
+PAUSES: Mapping[Kind, tuple[float, float]] = {Kind.RATE_LIMITED: (1.0, 60.0), Kind.SATURATED: (0.5, 5.0)}
+"""The bounds of a pause that has to be guessed, for the first refusal and in the end: a minute's rate comes
+back with the minute, a full queue moves with every answer."""
 RECOVERING = "recovering"
 FULL = "full"
+SATURATED = Class.SATURATED.value
+"""Also said of one that answers, and has told that too many wait."""
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
-RATE_FIRST_S = 1.0
-RATE_MAX_S = 60.0
+UNTOLD: Mapping[str, LoadRules] = MappingProxyType({})
+"""Nobody tells how busy they are."""
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
@@ -54,7 +64,8 @@ class Closed:
     until: float
     """When to ask again; always later than the `now` asked at."""
     why: str
-    """`open`, `recovering`, `full`, or what closed it: `rate_limit`, `overload`, `money`, `auth`, `model`."""
+    """`open`, `recovering`, `full`, `saturated`, or what else closed it: `rate_limit`, `overload`, `money`,
+    `auth`, `model`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +86,22 @@ class _Lasting:
     places: dict[str, Places]
     paces: dict[tuple[str, str, bool], Pace]
     cooling: dict[tuple[str, str], _Cooling]
+    saturations: dict[str, Saturation]
 
 
 class Health:
     """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
 
-    def __init__(self, rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        rules: Mapping[str, BreakerRules],
+        streams: Mapping[str, int] = NO_LIMITS,
+        loads: Mapping[str, LoadRules] = UNTOLD,
+    ) -> None:
         self._upstreams = {name: Breaker(rule) for name, rule in rules.items()}
         self._budgets = {name: RetryBudget() for name in rules}
         self._places = {name: Places(streams.get(name)) for name in rules}
+        self._saturations = {name: Saturation(rule) for name, rule in loads.items()}
         self._accounts = {name: Breaker(ACCOUNT_RULES) for name in rules}
         self._account_why: dict[str, Class] = {}
         self._models: dict[tuple[str, str], Breaker] = {}
@@ -109,6 +127,9 @@ class Health:
             kept.places[name].limit = self._places[name].limit
             self._places[name] = kept.places[name]
             self._places[name].grant()
+        for name in self._saturations.keys() & kept.saturations.keys():
+            kept.saturations[name].rules = self._saturations[name].rules
+            self._saturations[name] = kept.saturations[name]
 
     def twin(self) -> "Health":
         """What is known now, apart from us: whoever asks what would happen changes nothing by it."""
@@ -123,7 +144,9 @@ class Health:
     @property
     def lasting(self) -> "_Lasting":
         """What outlives a reload; only for `adopt`."""
-        return _Lasting(self._upstreams, self._budgets, self._places, self._paces, self._cooling)
+        return _Lasting(
+            self._upstreams, self._budgets, self._places, self._paces, self._cooling, self._saturations
+        )
 
     @property
     def outstanding(self) -> int:
@@ -157,6 +180,9 @@ class Health:
         kept = turn if turn is not None and turn.granted and turn.upstream == target.upstream else None
         if shut is None and kept is None and places.full:
             shut = Closed(now + PROBE_WAIT_S, FULL)
+        if shut is None and not last and target.upstream in self._saturations:
+            until = self.saturated_until(target, now)
+            shut = None if until is None else Closed(until, SATURATED)
         if shut is not None:
             if shut.why == RECOVERING:
                 self._upstreams[target.upstream].knocked(now, let_in=False)
@@ -186,6 +212,21 @@ class Health:
     def leave(self, turn: Turn) -> None:
         """Stand in line no more; a place that was granted and not taken goes to the next."""
         self._places[turn.upstream].leave(turn)
+
+    def heard(self, upstream: str, load: Load, now: float) -> None:
+        """`upstream` has told how busy it is."""
+        if upstream in self._saturations:
+            self._saturations[upstream].heard(load, now)
+
+    def saturated_until(self, target: Target, now: float) -> float | None:
+        """None: nothing is known against it; else when to look again, for too many wait at its upstream."""
+        saturation = self._saturations.get(target.upstream)
+        return None if saturation is None else saturation.until(now)
+
+    def loads(self, now: float) -> dict[str, tuple[Load, bool]]:
+        """What upstreams say of themselves just now, and whether that is too much."""
+        told = ((name, one, one.load(now)) for name, one in self._saturations.items())
+        return {name: (load, one.until(now) is not None) for name, one, load in told if load is not None}
 
     def may_retry(self, target: Target, now: float) -> bool:
         """Whether its upstream can bear a second try for one caller."""
@@ -282,7 +323,8 @@ class Health:
 
     def troubles(self, now: float) -> dict[str, str]:
         """What is wrong now, by upstream (`openai`) or target (`openai/gpt-4o`)."""
-        found = {name: "open" for name in self._upstreams if not self.usable(name, now)}
+        found = {name: SATURATED for name, (_, over) in self.loads(now).items() if over}
+        found |= {name: "open" for name in self._upstreams if not self.usable(name, now)}
         for name, why in self._account_why.items():
             if self._accounts[name].closed_until(now) is not None:
                 found[name] = why.value
@@ -304,7 +346,7 @@ class Health:
         """Note a pause that was asked for, or must be guessed."""
         why = COOLED_BY.get(signal.kind)
         asked = retry.clamp(signal.retry_after_s)
-        if why is None or (why is Class.OVERLOAD and asked is None):
+        if why is None or (asked is None and signal.kind not in PAUSES):
             return  # overload without a time: the breaker counts it, the next call may try
         before = self._cooling.get(_key(target), _Cooling(now, why, 0))
         # Refusals that arrive together are one strike, or a burst would count as a long outage.
@@ -313,7 +355,8 @@ class Health:
             jitter = 1.0 + JITTER * dice.roll() if asked > JITTER_FROM_S else 1.0
             wait = min(asked * jitter, retry.RETRY_AFTER_MAX_S)
         else:
-            wait = retry.backoff(strikes, dice.roll(), first_s=RATE_FIRST_S, cap_s=RATE_MAX_S)
+            first_s, cap_s = PAUSES[signal.kind]
+            wait = retry.backoff(strikes, dice.roll(), first_s=first_s, cap_s=cap_s)
         self._cooling[_key(target)] = _Cooling(max(now + wait, before.until), why, strikes)
 
     def _breakers(self, target: Target) -> tuple[Breaker, Breaker, Breaker]:

@@ -21,7 +21,7 @@ from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
-from proxy.policy.health import FULL, Health, Ticket
+from proxy.policy.health import FULL, SATURATED, Closed, Health, Ticket
 from proxy.policy.patience import PlanRules
 from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate, PassedOver
@@ -169,7 +169,7 @@ class Plan:
             target = course.candidate.target
             if course.over or course.tries or now < course.ready or self._hopeless(course, now):
                 continue
-            if not self.health.may_retry(target, now):
+            if not self.health.may_retry(target, now) or self.health.saturated_until(target, now) is not None:
                 continue
             door = self.health.admit(target, now, last=course.last, again=True)
             if isinstance(door, Ticket):
@@ -186,24 +186,38 @@ class Plan:
         return self.health.changes()
 
     def _next(self, now: float) -> Instruction:
-        """Try whoever is free, those tried least first; else wait; else stop."""
+        """Try whoever is free, those tried least first; else one that is saturated; else wait or stop."""
         if self._runs:
             return Rely()
         if self._late(now):
             return self._give_up(self._trail.too_late())
         pinned, self._pinned = self._pinned, None
+        saturated = []
         for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
             if course.over or now < course.ready or self._dear(course, now) or self._hopeless(course, now):
                 continue
-            again = course.tries > 0 or self.rules.repeated
-            target = course.candidate.target
-            door = self.health.admit(target, now, last=course.last, again=again, turn=self._turn)
+            door = self._knock(course, now, last=course.last)
             if isinstance(door, Ticket):
                 return self._try(course, door, now)
-            course.full = course.last and door.why == FULL
-            course.ready, course.brief = now if course.full else door.until, False
-            self._trail.shut(course.candidate.target, door)
+            if door.why == SATURATED:
+                saturated.append(course)
+        for course in saturated:  # nobody else is left: better late than never
+            door = self._knock(course, now, last=True)
+            if isinstance(door, Ticket):
+                return self._try(course, door, now)
         return self._rest(now)
+
+    def _knock(self, course: _Course, now: float, *, last: bool) -> Ticket | Closed:
+        """Ask whether this one may be tried, and note what stands against it."""
+        again, target = course.tries > 0 or self.rules.repeated, course.candidate.target
+        door = self.health.admit(target, now, last=last, again=again, turn=self._turn)
+        if isinstance(door, Closed):
+            course.full = course.last and door.why == FULL
+            # One that is only saturated is asked anew each time: it is what is left when the others fail.
+            anew = course.full or (door.why == SATURATED and not last)
+            course.ready, course.brief = now if anew else door.until, False
+            self._trail.shut(target, door)
+        return door
 
     def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
         self._leave()

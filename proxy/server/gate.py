@@ -2,13 +2,15 @@
 
 `calls.py` enters it for each call, before one byte of the body is read; `listeners.py` closes it at
 shutdown. It counts tasks and knows neither HTTP nor the story: a call that outlives the drain is
-cancelled, and ends itself. Full, it turns newcomers away at once, which costs next to nothing: a call
-that is let in and cannot be served costs its body, its parse and a place at an upstream.
+cancelled, and ends itself. Full, or while the loop is late (`policy/lag.py`), it turns newcomers away at
+once, which costs next to nothing: a call that is let in and cannot be served costs its body, its parse
+and a place at an upstream.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 
 from proxy.errors import unavailable
 
@@ -22,16 +24,36 @@ BACK_S = 1.0
 """When a newcomer who was turned away should come again: many calls are over by then."""
 
 
-def _unheard() -> None:
+class Why(StrEnum):
+    """What a newcomer was turned away for."""
+
+    CALLS = "calls"
+    """There are as many inside as there may be."""
+    LAG = "lag"
+    """The loop is late."""
+
+
+def _unheard(_why: Why) -> None:
     """Nobody counts those who are turned away."""
+
+
+def _in_time() -> bool:
+    """Nobody looks whether the loop is late."""
+    return False
 
 
 class Gate:
     """Live calls, and whether new ones are let in: at most so many at once, or all who come."""
 
-    def __init__(self, most: int | None = None, shed: Callable[[], None] = _unheard) -> None:
+    def __init__(
+        self,
+        most: int | None = None,
+        shed: Callable[[Why], None] = _unheard,
+        late: Callable[[], bool] = _in_time,
+    ) -> None:
         self._most = most
         self._shed = shed
+        self._late = late
         self._inside: dict[asyncio.Task[object], str] = {}
         self._tenants: Counter[str] = Counter()
         self._closed = False
@@ -54,12 +76,18 @@ class Gate:
         return len(self._inside)
 
     def enter(self, tenant: str) -> asyncio.Task[object]:
-        """Let this task in, until it says `leave`. Raises `Refused` where the gate is closed or full."""
+        """Let this task in, until it says `leave`. Raises `Refused` where it is closed, full or late.
+
+        Late, it still lets in who finds nobody inside: it may be late for another reason than its calls.
+        """
         if self._closed:
             raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
         if self._most is not None and not self._has_room(tenant, self._most):
-            self._shed()
+            self._shed(Why.CALLS)
             raise unavailable("The proxy has too many calls just now.", "overloaded", retry_after_s=BACK_S)
+        if self._inside and self._late():
+            self._shed(Why.LAG)
+            raise unavailable("The proxy has too much to do just now.", "overloaded", retry_after_s=BACK_S)
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("the gate counts tasks")

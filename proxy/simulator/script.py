@@ -8,6 +8,7 @@
     vllm:
       dialect: vllm                       # only needed where the name does not hold "vllm", and is not
                                           # that of the server itself: deepseek, mistral, ollama
+      load: {waiting: 20}                 # what its /metrics says: running, waiting, cache; or status: 503
       rules: []
 
 Parsing, and the pure choice of a rule for a call. Files are read in `server.py`.
@@ -116,10 +117,22 @@ class Rule(_Strict):
     do: Do = Do()
 
 
+class Busy(_Strict):
+    """What an engine says of its load."""
+
+    running: int | None = Field(default=None, ge=0)
+    """Left out: as many as are being played."""
+    waiting: int = Field(default=0, ge=0)
+    cache: float = Field(default=0.0, ge=0, le=1)
+    status: int | None = Field(default=None, ge=300, le=599)
+    """It says nothing, but answers with this."""
+
+
 class Part(_Strict):
     """One simulated upstream's part."""
 
     dialect: Literal["openai", "vllm", "deepseek", "mistral", "ollama"] | None = None
+    load: Busy = Busy()
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")
@@ -156,6 +169,12 @@ class Script(_Strict):
         if told is not None:
             return told
         return name if name in SHAPED_NAMES else "vllm" if "vllm" in name else "openai"
+
+    def load(self, name: str) -> Busy | None:
+        """What the upstream `name` says of its load; None: its kind says nothing."""
+        if self.dialect(name) != "vllm":
+            return None
+        return self.parts[name].load if name in self.parts else Busy()
 
     def act(self, name: str, scene: "Scene") -> Do:
         """What happens to the call of `scene`."""

@@ -1,5 +1,5 @@
 """The simulated upstreams on a socket, by any name: `/<name>/v1/chat/completions`, `/<name>/v1/messages`,
-`/<name>/v1/models/<model>:generateContent`.
+`/<name>/v1/models/<model>:generateContent`; and of an engine, `/<name>/metrics`.
 
 Opened by `app.py` for `simulator: auto`, by `fallthrough simulate`, and by tests. A changed script
 comes into force with the next call; a faulty one is told and the last good one stays.
@@ -7,12 +7,14 @@ comes into force with the next call; a faulty one is told and the last good one 
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
 
+from proxy.simulator import gauges
 from proxy.simulator.languages import language
 from proxy.simulator.playing import Cast, Cut, Head, Pause, Request, Step
 from proxy.simulator.script import Script, ScriptFault
@@ -32,6 +34,7 @@ async def serve(script: Path | None, host: str, port: int) -> AsyncIterator[str]
     app = web.Application(client_max_size=BODY_MAX)
     app.router.add_post("/{name}/v1/{path:.+}", stage.answer)
     app.router.add_get("/{name}/v1/models", stage.models)
+    app.router.add_get("/{name}/metrics", stage.metrics)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
@@ -85,6 +88,7 @@ class Stage:
     def __init__(self, script: Path | None) -> None:
         self._prompter = Prompter(script)
         self._cast = Cast()
+        self._live: Counter[str] = Counter()
         self._since = asyncio.get_running_loop().time()
 
     async def models(self, request: web.Request) -> web.Response:
@@ -96,6 +100,18 @@ class Stage:
         }
         return web.json_response({"object": "list", "data": [model]})
 
+    async def metrics(self, request: web.Request) -> web.Response:
+        """What an engine says of its load."""
+        self._refresh()
+        name = request.match_info["name"]
+        busy = self._prompter.script.load(name)
+        if busy is None:
+            raise web.HTTPNotFound
+        if busy.status is not None:
+            return web.Response(status=busy.status)
+        told = gauges.text(name, busy, self._live[name])
+        return web.Response(body=told.encode(), headers={"content-type": gauges.CONTENT_TYPE})
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self._refresh()
         name, script = request.match_info["name"], self._prompter.script
@@ -104,7 +120,11 @@ class Stage:
             raise web.HTTPNotFound
         elapsed_s = asyncio.get_running_loop().time() - self._since
         asked = Request(name, found.spoken, await request.read(), found.elsewhere, elapsed_s)
-        return await _play(request, self._cast.play(asked, script.act))
+        self._live[name] += 1
+        try:
+            return await _play(request, self._cast.play(asked, script.act))
+        finally:
+            self._live[name] -= 1
 
     def _refresh(self) -> None:
         """A script that has changed begins anew."""

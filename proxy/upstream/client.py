@@ -27,7 +27,7 @@ class HttpUpstreams:
         self._pools: dict[tuple[str, str], Pool] = {}
 
     def send(self, upstream: Upstream, request: UpstreamRequest) -> "Sending":
-        """POST the request; the context is the answer whose head has come."""
+        """Send the request; the context is the answer whose head has come."""
         return Sending(self, upstream, request)
 
     async def begin(self, upstream: Upstream, request: UpstreamRequest) -> Answer:
@@ -103,7 +103,8 @@ class Sending:
 def head_of(place: Place, request: UpstreamRequest) -> bytes:
     """The request line and headers; only what frames the request is added to the request's own."""
     fields = [f"{name}: {value}\r\n" for name, value in request.headers]
-    head = b"POST %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (
+    head = b"%b %b%b HTTP/1.1\r\nhost: %b\r\n%bcontent-length: %d\r\n\r\n" % (
+        request.method.encode("ascii"),
         place.path,
         request.path.encode("ascii"),
         place.authority,

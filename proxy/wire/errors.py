@@ -68,11 +68,12 @@ _TYPES: Mapping[str, Kind] = {
             "timeout_error",
             "service_unavailable_error",
             "InternalServerError",
-            "Service Unavailable",
             "ServiceUnavailableError",
         ),
         Kind.OVERLOADED,
     ),
+    # An engine with a bound on its queue refuses so, within milliseconds; whatever stands before it does not.
+    "Service Unavailable": Kind.SATURATED,
     "NotFoundError": Kind.NO_MODEL,
     "not_found_error": Kind.NO_MODEL,
     "BadRequestError": Kind.BAD_REQUEST,

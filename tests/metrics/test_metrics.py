@@ -5,9 +5,10 @@ import re
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.call import Attempt, Billed, Identity, Outcome
+from proxy.call import Attempt, Billed, Identity, Load, Outcome
 from proxy.holds import Alert, Balance, Claim, Granted, Spent
 from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
+from proxy.server.gate import Why
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 
@@ -98,9 +99,43 @@ def test_attempts_breakers_and_alerts_are_counted():
 
 def test_calls_turned_away_are_counted_from_nothing():
     metrics = Metrics(known, wall_us)
-    assert value(metrics, "shed_calls_total") == 0
-    metrics.shed()
-    assert value(metrics, "shed_calls_total") == 1
+    assert [value(metrics, "shed_calls_total", why=why) for why in Why] == [0, 0]
+    for why in (Why.LAG, Why.CALLS, Why.LAG):
+        metrics.shed(why)
+    assert value(metrics, "shed_calls_total", why="calls") == 1
+    assert value(metrics, "shed_calls_total", why="lag") == 2
+
+
+def test_how_late_the_loop_is_is_asked_for_at_each_scrape():
+    metrics, lags = Metrics(known, wall_us), [0.25, 0.0]
+    metrics.watch_lag(lambda: lags.pop(0))
+    assert value(metrics, "loop_lag_seconds") == 0.25
+    assert value(metrics, "loop_lag_seconds") == 0
+
+
+def test_how_busy_upstreams_say_that_they_are_is_asked_for_at_each_scrape():
+    metrics, loads = Metrics(known, wall_us), {"a": (Load(8, 20, 0.5), True), "b": (Load(1, 0), False)}
+    metrics.watch_loads(lambda: loads)
+    told = {
+        name: {each: value(metrics, f"upstream_{name}", upstream=each) for each in "ab"}
+        for name in ("requests_running", "requests_waiting", "cache_used_ratio", "saturated")
+    }
+    assert told == {
+        "requests_running": {"a": 8, "b": 1},
+        "requests_waiting": {"a": 20, "b": 0},
+        "cache_used_ratio": {"a": 0.5, "b": None},
+        "saturated": {"a": 1, "b": 0},
+    }
+    del loads["a"]
+    assert value(metrics, "upstream_saturated", upstream="a") is None, "what is not known is not shown"
+
+
+def test_how_often_an_upstream_did_not_say_how_busy_it_is_is_counted():
+    metrics = Metrics(known, wall_us)
+    for succeeded in (True, False, True):
+        metrics.load_read("a", succeeded)
+    assert value(metrics, "load_readings_total", upstream="a", result="ok") == 2
+    assert value(metrics, "load_readings_total", upstream="a", result="failed") == 1
 
 
 def test_calls_in_flight_are_asked_for_at_each_scrape():
@@ -208,4 +243,4 @@ def test_a_series_says_when_it_began():
     text = metrics.render().decode()
     began = [line.split()[-1] for line in text.splitlines() if "_created{" in line]
     assert set(began) == {"1000.0"}
-    assert len(began) == 8
+    assert len(began) == 10

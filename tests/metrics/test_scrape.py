@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from proxy.call import Load
 from proxy.metrics import Metrics
 from proxy.scrape import merged
 from tests.store.making import settlement
@@ -14,6 +15,8 @@ def worker(calls, *, breaker="closed", at_s=100):
         made.settled(settlement(f"c{number}").outcome)
     made.breaker("vllm", breaker)
     made.watch_in_flight(lambda: calls)
+    made.watch_lag(lambda: calls / 8)
+    made.watch_loads(lambda: {"vllm": (Load(calls, calls, calls / 8), calls > 3)})
     return made.render()
 
 
@@ -37,6 +40,13 @@ def test_counts_and_calls_in_flight_are_added_and_states_are_the_worst():
     assert one(samples, "fallthrough_breaker_state") == 2
     assert one(samples, "fallthrough_calls_created") == 50, "since the first of them"
     assert one(samples, "fallthrough_workers") == 3
+
+
+def test_what_each_sees_of_one_thing_is_the_most_that_any_sees():
+    samples = found(merged([worker(3), worker(4), worker(0)]))
+    told = ("requests_running", "requests_waiting", "cache_used_ratio", "saturated")
+    assert [one(samples, f"fallthrough_upstream_{name}") for name in told] == [4, 4, 0.5, 1]
+    assert one(samples, "fallthrough_loop_lag_seconds") == 0.5
 
 
 def test_a_histogram_stays_one():

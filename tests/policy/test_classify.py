@@ -15,6 +15,7 @@ BEFORE = {
     Kind.HELD_UP: ("broken", False, True, "none", "yes"),
     Kind.RATE_LIMITED: ("rate_limit", True, True, "model", "no"),
     Kind.OVERLOADED: ("overload", True, True, "upstream", "no"),
+    Kind.SATURATED: ("saturated", True, True, "none", "no"),
     Kind.NO_CREDIT: ("money", False, True, "account", "no"),
     Kind.BAD_KEY: ("auth", False, True, "account", "no"),
     Kind.NO_MODEL: ("model", False, True, "model", "no"),
@@ -54,6 +55,6 @@ def test_the_verdict_hangs_on_nothing_but_kind_and_phase():
 
 def test_trouble_that_passes_with_time_is_never_billed():
     """A final 429 or 503 may invite a retry only because nothing was spent on the way to it."""
-    passing = (Class.RATE_LIMIT, Class.OVERLOAD, Class.MONEY)
+    passing = (Class.RATE_LIMIT, Class.SATURATED, Class.OVERLOAD, Class.MONEY)
     verdicts = [classify(Signal(kind, phase)) for kind, phase in product(Kind, Phase)]
     assert all(verdict.billed is Billed.NO for verdict in verdicts if verdict.cls in passing)

@@ -92,6 +92,39 @@ def test_rate_limits_without_a_time_cool_longer_each_time_until_an_answer():
     assert waits == [1.0, 2.0, 4.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "roll", "until"), [(None, 0.5, 0.25), (None, 1.0, 0.5), (3.0, 0.0, 3.0), (1e9, 0.0, 120.0)]
+)
+def test_a_full_upstream_is_left_alone_for_a_moment(asked, roll, until):
+    house = health()
+    fail(house, VLLM, Kind.SATURATED, retry_after_s=asked, roll=roll)
+    assert closed(house, VLLM) == Closed(until, "saturated")
+    assert closed(house, VLLM, until) is None
+    assert house.troubles(0.0) == {"vllm/mixtral": "saturated"}
+
+
+def test_however_often_an_upstream_is_full_it_is_never_given_up():
+    house, now, waits = health(), 0.0, []
+    for _ in range(20):
+        fail(house, VLLM, Kind.SATURATED, now, roll=1.0)
+        waits.append(closed(house, VLLM, now).until - now)
+        now += waits[-1]
+    assert waits[:5] == [0.5, 1.0, 2.0, 4.0, 5.0]
+    assert max(waits) == pytest.approx(5.0)
+    assert house.changes() == ()
+    assert house.state("vllm", now) == "closed"
+
+
+def test_a_probe_that_finds_the_upstream_full_proves_nothing_and_makes_room_for_another():
+    house = health()
+    for _ in range(2):
+        fail(house, VLLM, Kind.RESET)
+    fail(house, VLLM, Kind.SATURATED, 60.0, roll=1.0)
+    assert house.state("vllm", 60.5) == "half_open"
+    house.answered(house.admit(VLLM, 60.5, last=False), 61.0)
+    assert house.state("vllm", 61.0) == "closed"
+
+
 def test_refusals_that_arrive_together_are_one_strike():
     house = health()
     tickets = [house.admit(GPT, 0.0, last=False) for _ in range(50)]

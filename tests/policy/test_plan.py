@@ -230,6 +230,7 @@ def test_an_attempt_ends_once():
         talk.say(OVERLOAD)
 
 
+FULL = Failed(Signal(Kind.SATURATED, Phase.HEADERS, 503, 0.5))
 ENDINGS = [
     # events at a and b (one attempt each), answer, Retry-After, x-should-retry
     ((limited(30.0), limited(20.0)), "stop 429 rate_limit_exceeded", 20.0, True),
@@ -241,6 +242,8 @@ ENDINGS = [
     ((SLOW, limited(5.0)), "stop 504 upstream_timeout", None, False),
     ((SLOW, RESET), "stop 502 upstream_error", None, False),
     ((REFUSED, OVERLOAD), "stop 502 upstream_error", None, False),
+    ((FULL, limited(5.0)), "stop 503 upstream_unavailable", 1.0, True),
+    ((FULL, REFUSED), "stop 502 upstream_error", None, False),
     ((UNABLE, limited(5.0)), "stop 429 rate_limit_exceeded", 5.0, True),
     ((UNABLE, SLOW), "stop 504 upstream_timeout", None, False),
     ((UNABLE, UNABLE), "stop 400 unsupported_parameter", None, None),

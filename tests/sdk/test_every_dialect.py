@@ -178,7 +178,7 @@ def test_a_conversation_with_tools_goes_on_with_another_dialect_and_returns(
     talk = Talk(sdk, f"{one}-then-{other}", ASK, stream=stream, tools=[WEATHER, CLOCK])
     assert talk.turn().finish_reason == "tool_calls"
     talk.give_results()
-    everyone.script(f"{one}: [{{do: {{error: overload}}}}]")
+    everyone.script(f"{one}: [{{do: {{error: server}}}}]")
     assert talk.turn().message.content.startswith(f"Simulated answer from {other}")
     talk.say("And now?")
     assert len(talk.turn().message.tool_calls) == 2

@@ -1,10 +1,10 @@
-"""Too many calls at once: one more is turned away as soon as its head is there, and nothing else is."""
+"""Too many calls at once, or too late a loop: one more is turned away unread, and nothing else is."""
 
 import asyncio
 
 import pytest
 
-from proxy.server.gate import Gate
+from proxy.server.gate import Gate, Why
 from proxy.server.visit import Listener
 from proxy.wire import body as wire_body
 from tests.server.running import CHAT, KEY, House, chat, http, opened
@@ -18,7 +18,7 @@ MOST = 4
 async def full():
     """A server with as many calls as it takes, held by the test; `shed` counts who was turned away."""
     shed = []
-    async with opened(House(gate=Gate(MOST, lambda: shed.append(1)))) as house:
+    async with opened(House(gate=Gate(MOST, shed.append))) as house:
         house.shed = shed
         house.held = house.answer = Held()
         house.inside = []
@@ -48,7 +48,7 @@ async def test_one_too_many_is_told_so_before_any_of_its_body_has_come(full, mon
     assert reply.headers["connection"] == "close", "a body is under way that nobody will read"
     assert await line.reader.read() == b""
     assert len(full.calls) == full.gate.live == MOST
-    assert len(full.shed) == 1
+    assert full.shed == [Why.CALLS]
 
 
 async def test_who_asks_whether_to_go_on_is_told_no(full):
@@ -99,6 +99,76 @@ async def test_an_avalanche_is_turned_away_one_by_one(full):
     assert {reply.code for reply in replies} == {"overloaded"}
     assert len(full.shed) == 200
     assert len(full.calls) == MOST
+
+
+# ── a loop that is late ───────────────────────────────────────────────────────────────────────────────
+
+
+class Late:
+    """Whether the loop is late, as a test says."""
+
+    def __init__(self):
+        self.is_so = False
+
+    def __call__(self):
+        return self.is_so
+
+
+@pytest.fixture
+async def lagging():
+    """A server with one call inside, held by the test; `late.is_so` says how it is with the loop."""
+    shed, late = [], Late()
+    async with opened(House(gate=Gate(None, shed.append, late))) as house:
+        house.shed, house.late = shed, late
+        house.held = house.answer = Held()
+        house.inside = await house.connect()
+        house.inside.send(chat({"stream": True}))
+        await until(lambda: len(house.calls) == 1)
+        yield house
+        house.held.go.set()
+
+
+async def test_while_the_loop_is_late_newcomers_are_turned_away_unread(lagging, monkeypatch):
+    monkeypatch.setattr(wire_body, "parse", None)  # whoever parses a body now fails
+    lagging.late.is_so = True
+    line = await lagging.connect()
+    line.send(unsent())
+    reply = await line.answer()
+    assert (reply.status, reply.code) == (503, "overloaded")
+    assert (reply.headers["retry-after"], reply.headers["x-should-retry"]) == ("1", "true")
+    assert await line.reader.read() == b""
+    assert lagging.shed == [Why.LAG]
+
+
+async def test_a_late_loop_is_no_reason_to_disturb_a_call_or_to_leave_a_probe_without_answer(lagging):
+    lagging.late.is_so = True
+    for path in ("/healthz", "/readyz"):
+        for listener in (Listener.PUBLIC, Listener.PROBES):
+            assert (await lagging.send(http("GET", path, key=None), listener)).status == 200
+    for listener in (Listener.PROBES, Listener.ADMIN):
+        assert (await lagging.send(http("GET", "/metrics", key=None), listener)).status == 200
+    assert (await lagging.send(http("GET", "/v1/models"))).status == 200
+    lagging.held.go.set()
+    await lagging.inside.head()
+    assert (await lagging.inside.chunks()).endswith(b"data: [DONE]\n\n")
+    assert lagging.shed == []
+
+
+async def test_once_the_loop_is_in_time_again_callers_are_taken(lagging):
+    lagging.late.is_so = True
+    assert (await lagging.send(chat())).status == 503
+    lagging.late.is_so = False
+    lagging.held.go.set()
+    assert (await lagging.send(chat({"stream": True}))).status == 200
+
+
+async def test_whoever_finds_nobody_inside_is_let_in_however_late_the_loop_is(lagging):
+    """Where the machine is to blame and not the calls, one at a time is served instead of none."""
+    lagging.late.is_so = True
+    lagging.held.go.set()
+    await until(lambda: lagging.gate.live == 0)
+    assert (await lagging.send(chat({"stream": True}))).status == 200
+    assert lagging.shed == []
 
 
 # ── the gate alone ────────────────────────────────────────────────────────────────────────────────────

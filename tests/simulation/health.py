@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from proxy.call import Signal
 from proxy.policy.classify import Verdict
-from proxy.policy.health import NO_LIMITS, Closed, Health, Ticket
+from proxy.policy.health import NO_LIMITS, UNTOLD, Closed, Health, Ticket
 from proxy.policy.places import Turn
 from proxy.ports import Dice
-from proxy.table import BreakerRules, Target
+from proxy.table import BreakerRules, LoadRules, Target
 from tests.simulation.referee import Referee
 from tests.simulation.visits import VISIT, Life, Try
 
@@ -16,9 +16,14 @@ class WatchedHealth(Health):
     """`Health` as it is, and a referee beside it."""
 
     def __init__(
-        self, life: Life, referee: Referee, rules: Mapping[str, BreakerRules], streams: Mapping[str, int]
+        self,
+        life: Life,
+        referee: Referee,
+        rules: Mapping[str, BreakerRules],
+        streams: Mapping[str, int],
+        loads: Mapping[str, LoadRules],
     ) -> None:
-        super().__init__(rules, streams)
+        super().__init__(rules, streams, loads)
         self._life = life
         self._referee = referee
         self._stations = referee.stations_of(rules, streams)
@@ -29,9 +34,11 @@ class WatchedHealth(Health):
         """What stands where the house makes its health."""
 
         def made(
-            rules: Mapping[str, BreakerRules], streams: Mapping[str, int] = NO_LIMITS
+            rules: Mapping[str, BreakerRules],
+            streams: Mapping[str, int] = NO_LIMITS,
+            loads: Mapping[str, LoadRules] = UNTOLD,
         ) -> "WatchedHealth":
-            return cls(life, referee, rules, streams)
+            return cls(life, referee, rules, streams, loads)
 
         return made
 

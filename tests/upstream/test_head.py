@@ -24,6 +24,11 @@ def test_a_head_is_the_request_line_the_host_the_headers_and_the_length():
     )
 
 
+def test_a_page_is_asked_for_with_the_method_that_pages_have():
+    asked = head_of(place_of("http://upstream.test"), UpstreamRequest("/metrics", (), b"", method="GET"))
+    assert asked == b"GET /metrics HTTP/1.1\r\nhost: upstream.test\r\ncontent-length: 0\r\n\r\n"
+
+
 def test_a_head_without_headers_is_whole():
     assert head().endswith(b":8000\r\ncontent-length: 2\r\n\r\n")
 

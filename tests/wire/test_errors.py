@@ -94,7 +94,10 @@ ROWS = [
     (404, {"detail": "Not Found"}, K.NO_MODEL),
     (405, {"detail": "Method Not Allowed"}, K.BAD_ANSWER),
     (500, oai("EngineCore encountered an issue.", 500, "InternalServerError"), K.OVERLOADED),
-    (503, oai("The engine is currently busy", 503, "Service Unavailable"), K.OVERLOADED),
+    (503, oai("The engine is currently busy", 503, "Service Unavailable"), K.SATURATED),
+    (503, {"error": "The model is currently scaling. Please try again later."}, K.OVERLOADED),
+    (503, b"<html>503 Service Temporarily Unavailable</html>", K.OVERLOADED),
+    (503, b"no healthy upstream", K.OVERLOADED),
     (400, {"object": "error", "message": CONTEXT, "type": "BadRequestError", "code": 400}, K.TOO_LONG),
     # Ollama
     (404, {"error": "model 'nonexistent-model:latest' not found"}, K.NO_MODEL),

@@ -1,0 +1,84 @@
+"""How busy an upstream is, by its own account: where that stands, and what it means.
+
+Engines that people run themselves tell monitoring systems how many requests they work on and how many
+wait. `duties/load.py` fetches that text, has its lines parsed and the samples turned into a `Load` here.
+Each engine is one row of `GAUGES`; a dialect without one is never asked. Nothing here fetches or parses.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from proxy.call import Load, UpstreamRequest
+from proxy.table import Upstream
+from proxy.wire.headers import USER_AGENT, bearer
+
+VERSION = "/v1"
+"""What a base URL ends with; the engine's own pages are beside it."""
+
+Sample = tuple[str, float]
+"""A series by the name of its metric, whatever its labels, and its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The names of one engine's figures. Several engines behind one address tell a series each."""
+
+    path: str
+    """Of the text, beside the API."""
+    running: str
+    waiting: str
+    cache: tuple[str, ...]
+    """The part of its memory for prompts that is in use, 0 to 1; newer names first, for some tell both."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that is looked for."""
+        return (self.running, self.waiting, *self.cache)
+
+
+GAUGES: Mapping[str, Gauges] = {
+    "vllm": Gauges(
+        "/metrics",
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+    ),
+}
+"""By dialect."""
+
+
+def asking(upstream: Upstream, gauges: Gauges) -> tuple[Upstream, UpstreamRequest]:
+    """Whom to ask for the text, and with what: the server itself, with the credential that its API has."""
+    root = replace(upstream, base_url=upstream.base_url.removesuffix(VERSION))
+    headers = {"accept": "text/plain", "accept-encoding": "identity", "user-agent": USER_AGENT}
+    headers |= dict(bearer(upstream))
+    headers |= {name.lower(): value for name, value in upstream.headers}
+    return root, UpstreamRequest(gauges.path, tuple(headers.items()), b"", method="GET")
+
+
+def lines_of(gauges: Gauges, text: bytes) -> str:
+    """The lines about these gauges: of the thousand that an engine tells, reading four is enough."""
+    heads = tuple(name.encode() for name in gauges.names)
+    wanted = [line for line in text.splitlines() if line.startswith(heads)]
+    return "".join(f"{line.decode('utf-8', 'replace')}\n" for line in wanted)
+
+
+def load_of(gauges: Gauges, samples: Iterable[Sample]) -> Load | None:
+    """What the samples say; None: they do not say how many run and wait."""
+    found: dict[str, list[float]] = {}
+    for name, value in samples:
+        found.setdefault(name, []).append(value)
+    running, waiting = _count(found.get(gauges.running)), _count(found.get(gauges.waiting))
+    if running is None or waiting is None:
+        return None
+    told = next((found[name] for name in gauges.cache if name in found), [])
+    cache = max(told, default=math.nan)
+    return Load(running, waiting, cache if 0.0 <= cache <= 1.0 else None)
+
+
+def _count(values: list[float] | None) -> int | None:
+    """All series together; None: there is none, or one that counts nothing."""
+    if not values or not all(0.0 <= value < math.inf for value in values):
+        return None
+    return round(sum(values))
