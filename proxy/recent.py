@@ -27,7 +27,7 @@ EDGES_MS = tuple(sorted({round(1.25**step) for step in range(61)}))
 """Latencies are counted up to these, each a quarter above the last, to eleven minutes."""
 FAULTS = frozenset(
     {
-        *("unreachable", "ambiguous", "overload", "rate_limit", "money"),
+        *("unreachable", "ambiguous", "overload", "saturated", "rate_limit", "money"),
         *("auth", "model", "bad_answer", "broken"),
     }
 )

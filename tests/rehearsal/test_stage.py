@@ -33,6 +33,8 @@ routes:
       - vllm/mixtral
 """
 UPSTREAMS = ("openai", "anthropic", "gemini", "deepseek", "ollama", "plain", "vllm")
+ENGINES = ("plain", "vllm")
+"""They say of a full queue that it is one, and no more than that."""
 REFUSALS = {
     "overloaded": Kind.OVERLOADED,
     "failing": Kind.OVERLOADED,
@@ -107,7 +109,8 @@ def test_a_healthy_upstream_counts_as_far_as_it_is_asked_to(table, name, stream)
 def test_a_refusal_is_understood_in_every_vendors_own_words(table, name, word):
     came, _ = asked(table, name, {"does": word})
     assert isinstance(came, Signal)
-    assert came.kind is REFUSALS[word]
+    full = word == "overloaded" and name in ENGINES
+    assert came.kind is (Kind.SATURATED if full else REFUSALS[word])
 
 
 @pytest.mark.parametrize("name", UPSTREAMS)
@@ -173,4 +176,4 @@ def test_the_first_of_two_acts_decides_and_each_counts_its_own_calls(table):
     acts = ({"does": "overloaded", "when": {"calls": "2-"}}, {"does": "rate_limited", "when": {"call": 1}})
     first, _ = asked(table, "vllm", *acts, times=1)
     second, _ = asked(table, "vllm", *acts, times=2)
-    assert (first.kind, second.kind) == (Kind.RATE_LIMITED, Kind.OVERLOADED)
+    assert (first.kind, second.kind) == (Kind.RATE_LIMITED, Kind.SATURATED)
