@@ -171,6 +171,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         gate=gate,
         twins=twins,
         metrics=await stack.enter_async_context(_scraped(metrics, orders.worker)),
+        origins=settings.origins,
         checks=(
             Check("ledger", lambda: ledger.trouble),
             Check("table", lambda: standing.trouble, vital=False),

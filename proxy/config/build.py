@@ -48,6 +48,7 @@ def settings(draft: Draft) -> Settings:
         auth=part.auth,
         drain_s=part.drain,
         max_calls=part.max_calls,
+        origins=frozenset(part.origins),
         simulator=part.simulator,
     )
 

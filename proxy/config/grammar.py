@@ -23,6 +23,7 @@ from proxy.config.forms import (
     ModelGlob,
     Name,
     NanoUsd,
+    Origin,
     Part,
     Retention,
     UpstreamName,
@@ -65,6 +66,8 @@ class SettingsPart(Part):
     """How long running calls may finish after SIGTERM."""
     max_calls: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
     """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
+    origins: Annotated[list[Origin], Field(max_length=100)] = []
+    """Of which pages in browsers may ask for a WebSocket, such as https://chat.example.com; default: none."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 

@@ -53,5 +53,7 @@ class Settings:
     """How long calls may go on after SIGTERM."""
     max_calls: int | None = None
     """How many there may be at once; 0: no bound; None: what the process can bear (`app.py`)."""
+    origins: frozenset[str] = frozenset()
+    """Of which pages in browsers may ask for a WebSocket."""
     simulator: Literal["off", "auto"] = "off"
     """`auto`: a route without an upstream gets a simulated one."""

@@ -7,15 +7,16 @@ nothing about the call and never touches the answer's bytes.
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.ports import Keys
 from proxy.question import Question
+from proxy.server import twins
 from proxy.server.caller import Stream, Whole
 from proxy.server.idempotency import key_of, question
 from proxy.server.measured import Measured
@@ -35,6 +36,24 @@ RETRIES = re.compile(r"[0-9]{1,4}")
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+Body = tuple[dict[str, Any], int]
+"""A parsed body, and its size in bytes."""
+Read = Callable[[Visit], Awaitable[Body]]
+
+
+class Way(twins.Way, Protocol):
+    """The way back to whoever called."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer was ended cleanly."""
+        ...
+
+
+WayOf = Callable[[Visit, Call, bool], Way]
+"""The way for a call; the last word says whether twins may share its answer."""
+
+
 class ChatCompletions:
     """The handler of chat completions."""
 
@@ -42,46 +61,47 @@ class ChatCompletions:
         self._service = service
 
     async def __call__(self, visit: Visit) -> None:
+        await self.serve(visit, self._read, _way)
+
+    async def serve(self, visit: Visit, read: Read, way_of: WayOf) -> None:
+        """Make a call of a visit, whose body comes by `read`, and answer it by what `way_of` gives."""
         gate = self._service.gate
         task = gate.enter(visit.identity.tenant)
         try:
             self._service.twins.tidy()
             key = key_of(visit.request)
-            call = await self._call(visit)
+            call = await self._call(visit, read)
+            way = way_of(visit, call, key is not None)
             if key is None:
-                await self._alone(visit, call)
+                await self._alone(way, call)
             else:
-                await self._among_twins(visit, call, key)
+                await self._among_twins(way, call, key)
         finally:
             gate.leave(task)
 
-    async def _alone(self, visit: Visit, call: Call) -> None:
-        kind = Stream if call.stream else Whole
-        caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+    async def _alone(self, caller: Way, call: Call) -> None:
         await self._service.answer(caller, call)
         if not caller.begun:
             raise RuntimeError("the story ended without an answer")
         if not caller.finished:
             caller.abort()
 
-    async def _among_twins(self, visit: Visit, call: Call, key: str) -> None:
-        kind = Stream if call.stream else Measured
-        way = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+    async def _among_twins(self, way: Way, call: Call, key: str) -> None:
         asked = await _question(call, key)
         call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
 
-    async def _call(self, visit: Visit) -> Call:
+    async def _read(self, visit: Visit) -> Body:
+        data = await _read(visit.request, self._service.limits)
+        return await parsed(data, wire_body.parse), len(data)
+
+    async def _call(self, visit: Visit, read: Read) -> Call:
         service = self._service
         created = service.clock.wall_us() // 1_000_000
         patience_s = _patience(visit.request)
         preferred = _preferred(visit.request)
         consent = _consent(visit.request)
-        data = await _read(visit.request, service.limits)
-        if len(data) <= INLINE_PARSE_BYTES:
-            body = wire_body.parse(data)
-        else:
-            body = await asyncio.to_thread(wire_body.parse, data)
+        body, size = await read(visit)
         options = body.get("stream_options")
         return Call(
             id=visit.id,
@@ -89,7 +109,7 @@ class ChatCompletions:
             identity=await _with_user(visit.identity, body, service.keys),
             model=body["model"],
             body=body,
-            prompt_bytes=len(data),
+            prompt_bytes=size,
             stream=body.get("stream") is True,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             preferred=preferred,
@@ -98,6 +118,18 @@ class ChatCompletions:
             silence_s=_silence(visit.request),
             retries=_retries(visit.request),
         )
+
+
+def _way(visit: Visit, call: Call, shared: bool) -> Way:
+    kind = Stream if call.stream else Measured if shared else Whole
+    return kind(visit.line, visit.request, identified(visit.id, visit.echo))
+
+
+async def parsed(data: bytes, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    """What `parse` makes of `data`; much of it holds nobody up."""
+    if len(data) <= INLINE_PARSE_BYTES:
+        return parse(data)
+    return await asyncio.to_thread(parse, data)
 
 
 async def _question(call: Call, key: str) -> Question:

@@ -5,6 +5,8 @@ can be added without being judged by it.
 """
 
 from proxy.server.calls import ChatCompletions
+from proxy.server.conversation import Conversations
+from proxy.server.guard import Guard
 from proxy.server.models import Models
 from proxy.server.probes import Probes
 from proxy.server.visit import Entry, Listener, Service
@@ -14,10 +16,11 @@ ASKED_BY_KUBELETS = frozenset({Listener.PUBLIC, Listener.PROBES})
 ASKED_BY_SCRAPERS = frozenset({Listener.PROBES, Listener.ADMIN})
 
 
-def routes(service: Service) -> tuple[Entry, ...]:
-    models, probes = Models(service), Probes(service)
+def routes(service: Service, guard: Guard) -> tuple[Entry, ...]:
+    models, probes, chat = Models(service), Probes(service), ChatCompletions(service)
     return (
-        Entry("POST", "/v1/chat/completions", PUBLIC, True, ChatCompletions(service)),
+        Entry("POST", "/v1/chat/completions", PUBLIC, True, chat),
+        Entry("GET", "/v1/chat/stream", PUBLIC, True, Conversations(service, chat, guard)),
         Entry("GET", "/v1/models", PUBLIC, True, models.all),
         Entry("GET", "/v1/models/*", PUBLIC, True, models.one),
         Entry("GET", "/healthz", ASKED_BY_KUBELETS, False, probes.health),

@@ -97,6 +97,7 @@ class House:
     troubles: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
     open_to_all: bool = False
+    origins: frozenset = frozenset()
     limits: Limits = field(default_factory=Limits)
     clock: FakeClock = field(default_factory=FakeClock)
     twins: Twins | None = None
@@ -126,6 +127,7 @@ class House:
             twins=self.twins,
             metrics=counted,
             checks=checks,
+            origins=self.origins,
             limits=self.limits,
         )
 
