@@ -24,6 +24,7 @@ from proxy.wire.body import called
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
 from proxy.wire.resuming import mendable, resumed
+from proxy.wire.schema import Schema, schema_of
 from proxy.wire.sent import Followed, Sent
 
 
@@ -180,9 +181,11 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+    schema: Schema | None = None
+    """What a whole answer is held to, where the route says so."""
     spares: int = 0
-    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
-    As many times as much again is held for them."""
+    """Answers that may be needed beside the one: to mend a broken stream, to overtake a late one, or in place
+    of one that is off the caller's schema. As many times as much again is held for them."""
     _worst: Price = field(init=False)
     """A price that no target exceeds."""
 
@@ -213,11 +216,14 @@ class Book:
         if mendable(call, route.on_midstream):
             anew = route.on_midstream is OnMidstream.RESTART
             call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
-        spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
+        schema = schema_of(call.body) if route.checks_answers and not call.stream else None
+        others = len(chosen.candidates) > 1
+        spares = call.mends + (route.hedge_s is not None and call.stream and others)
+        spares += schema is not None and (others or route.attempts > 1)
         if spares:
             parts = 1 + spares
             most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-        return cls(call, told, table, route, asker, chosen, most, started_us, spares=spares)
+        return cls(call, told, table, route, asker, chosen, most, started_us, schema=schema, spares=spares)
 
     @property
     def mendable(self) -> bool:

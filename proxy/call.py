@@ -133,6 +133,8 @@ class Kind(StrEnum):
     """A content policy refused the request."""
     BAD_ANSWER = "bad_answer"
     """A success status with something else than an answer inside."""
+    OFF_SCHEMA = "off_schema"
+    """A whole answer that does not keep to the schema that its caller asked for."""
     TRUNCATED = "truncated"
     """The answer stopped without saying that it was finished."""
     STRAYED = "strayed"

@@ -145,6 +145,8 @@ class Route:
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
     begun all the same, and belongs to one upstream."""
+    checks_answers: bool = False
+    """A whole answer that does not keep to the caller's JSON schema counts as failed."""
 
 
 class Unit(StrEnum):

@@ -76,9 +76,9 @@ def _upstream(upstream: Upstream) -> str:
 
 def _add_route(routes: Tree, route: Route) -> None:
     drops = " · drops what a target cannot do" if route.drop_params else ""
-    branch = routes.add(
-        f"{escape(route.model)} · {route.attempts} tries · {route.max_output_tokens} output tokens{drops}"
-    )
+    checks = " · holds whole answers to their schema" if route.checks_answers else ""
+    words = f"{route.attempts} tries · {route.max_output_tokens} output tokens{drops}{checks}"
+    branch = routes.add(f"{escape(route.model)} · {words}")
     for target in route.targets:
         branch.add(escape(str(target)))
 

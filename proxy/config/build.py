@@ -173,6 +173,7 @@ def _route(part: RoutePart, targets: Iterable[Target]) -> Route:
         hedge_s=None if part.hedge is None else part.hedge.after,
         drop_params=part.drop_params,
         reasoning_field=part.reasoning_field,
+        checks_answers=part.check_answers == "schema",
     )
 
 

@@ -167,6 +167,8 @@ class RoutePart(Part):
     """A target known not to do all of a call is passed over; true: asked for less, and the caller told so."""
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning text; none: they do not get it."""
+    check_answers: Annotated[Literal["off", "schema"], BeforeValidator(_off_is_a_word)] = "off"
+    """schema: a whole answer (never a stream) off the JSON schema in `response_format` counts as failed."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()
