@@ -24,6 +24,8 @@ class Identity:
     key_id: str
     user: str | None = None
     """Keyed pseudonym of the end person (never the id itself), or None."""
+    session: str | None = None
+    """Keyed pseudonym of the conversation that the call belongs to (`x-session-id`), or None."""
 
 
 @dataclass(frozen=True, slots=True)

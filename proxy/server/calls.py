@@ -33,6 +33,7 @@ SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60
 CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 SDK_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 RETRIES = re.compile(r"[0-9]{1,4}")
+SESSION = re.compile(r"[!-~]{1,255}")
 UPSTREAM_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -101,12 +102,13 @@ class ChatCompletions:
         patience_s = _patience(visit.request)
         preferred = _preferred(visit.request)
         consent = _consent(visit.request)
+        session = _session(visit.request)
         body, size = await read(visit)
         options = body.get("stream_options")
         return Call(
             id=visit.id,
             created=created,
-            identity=await _with_user(visit.identity, body, service.keys),
+            identity=await _with_user(visit.identity, body, session, service.keys),
             model=body["model"],
             body=body,
             prompt_bytes=size,
@@ -169,10 +171,15 @@ def _refused(status: int, message: str, code: str) -> CallerFault:
     return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
 
 
-async def _with_user(identity: Identity, body: dict[str, Any], keys: Keys) -> Identity:
-    """The identity with its end person, known from here on only by pseudonym."""
+async def _with_user(identity: Identity, body: dict[str, Any], session: str | None, keys: Keys) -> Identity:
+    """The identity with its end person and session, known from here on only by pseudonyms."""
     user = body.get("safety_identifier") or body.get("user")
     if not isinstance(user, str) or not user:
+        user = None
+    if session is not None:
+        person, pseudonym = await keys.in_session(identity.tenant, user, session)
+        return replace(identity, user=person, session=pseudonym)
+    if user is None:
         return identity
     return replace(identity, user=await keys.pseudonym(identity.tenant, user))
 
@@ -194,6 +201,18 @@ def _consent(request: Request) -> bool | None:
     if len(given) > 1 or given[0] not in CONSENT:
         raise bad_request("x-user-consent must be true or false, once.", code="bad_header")
     return CONSENT[given[0]]
+
+
+def _session(request: Request) -> str | None:
+    """The conversation that a call belongs to, said in one way only."""
+    given = request.headers.all("x-session-id")
+    if not given:
+        return None
+    if len(given) > 1 or SESSION.fullmatch(given[0]) is None:
+        raise bad_request(
+            "x-session-id must be 1 to 255 printable ASCII characters, once.", code="bad_header"
+        )
+    return given[0]
 
 
 def _retries(request: Request) -> int:

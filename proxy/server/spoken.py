@@ -19,7 +19,7 @@ from proxy.wire import body as wire_body
 
 STOP_BYTES = 256
 """A longer text is no `stop`, so that not every prompt is parsed twice to see that."""
-OF_ALL = frozenset({"x-preferred-upstream", "x-user-consent", "x-request-timeout"})
+OF_ALL = frozenset({"x-preferred-upstream", "x-user-consent", "x-request-timeout", "x-session-id"})
 """Headers of the handshake that are true of every call over it, unless its frame says otherwise."""
 OF_ONE = OF_ALL | {ONCE}
 """Headers that a frame may say for its call."""

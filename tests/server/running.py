@@ -75,6 +75,10 @@ class FakeKeys:
     async def pseudonym(self, tenant, user):
         return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
 
+    async def in_session(self, tenant, user, session):
+        person = None if user is None else await self.pseudonym(tenant, user)
+        return person, "s_" + hashlib.sha256(f"{tenant}/{person}/{session}".encode()).hexdigest()[:12]
+
 
 async def counted():
     return b"fallthrough_calls_total 1\n"

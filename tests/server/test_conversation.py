@@ -301,6 +301,15 @@ async def test_headers_of_the_handshake_are_for_all_calls_and_a_frame_has_the_la
     ]
 
 
+async def test_a_session_may_be_that_of_the_connection(house):
+    async with connected(house, headers={"api-key": KEY, "x-session-id": "talk-1"}) as socket:
+        await said(socket, request())
+        await said(socket, request())
+        await said(socket, request(**{"x-session-id": "talk-2"}))
+    one, again, two = (call.identity.session for call in house.calls)
+    assert one == again != two
+
+
 async def test_an_end_person_is_known_by_pseudonym(house):
     async with connected(house) as socket:
         await said(socket, request({"user": "ada"}))
