@@ -1,10 +1,13 @@
 """A WebSocket over a real port, with a client that is not ours."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
 import aiohttp
 
+from proxy.errors import Told
+from proxy.wire.failure import error_event
 from tests.server.running import CHAT, KEY
 
 MASK = b"\x37\xfa\x21\x3d"
@@ -31,6 +34,34 @@ async def greeting(caller, call):
     caller.write(event("Hel"))
     caller.write(event("lo") + LAST)
     await caller.finish()
+
+
+class Held:
+    """A story that says one thing and then waits."""
+
+    def __init__(self, *, begin=True):
+        self.begin = begin
+        self.inside = asyncio.Event()
+        self.go = asyncio.Event()
+        self.gone = None
+
+    async def __call__(self, caller, call):
+        try:
+            if self.begin:
+                await caller.start(200, {**HEADS, "x-request-id": call.id})
+                caller.write(event("one"))
+            self.inside.set()
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.gone = caller.gone
+            if not self.gone and self.begin:
+                caller.write(error_event(Told(503, "over", "server_error", "shutdown")))
+                caller.abort()
+            raise
+        if not self.begin:
+            await caller.start(200, HEADS)
+        caller.write(LAST)
+        await caller.finish()
 
 
 def request(body=None, **headers):

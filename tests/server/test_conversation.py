@@ -1,6 +1,5 @@
 """Calls over a WebSocket: the same calls, with frames of JSON for events and a `stop` for a hang-up."""
 
-import asyncio
 import json
 
 import aiohttp
@@ -12,7 +11,7 @@ from proxy.server.gate import Gate
 from proxy.server.visit import Limits
 from proxy.wire.failure import error_event
 from tests.server.running import CHAT, KEY, FakeKeys, House, chat, opened
-from tests.server.sockets import HEADS, LAST, connected, event, frames, greeting, request, said
+from tests.server.sockets import HEADS, LAST, Held, connected, event, frames, greeting, request, said
 from tests.server.twins import Scripted, until
 
 
@@ -20,34 +19,6 @@ from tests.server.twins import Scripted, until
 async def house():
     async with opened(House(answer=greeting)) as running:
         yield running
-
-
-class Held:
-    """A story that says one thing and then waits."""
-
-    def __init__(self, *, begin=True):
-        self.begin = begin
-        self.inside = asyncio.Event()
-        self.go = asyncio.Event()
-        self.gone = None
-
-    async def __call__(self, caller, call):
-        try:
-            if self.begin:
-                await caller.start(200, {**HEADS, "x-request-id": call.id})
-                caller.write(event("one"))
-            self.inside.set()
-            await self.go.wait()
-        except asyncio.CancelledError:
-            self.gone = caller.gone
-            if not self.gone and self.begin:
-                caller.write(error_event(Told(503, "over", "server_error", "shutdown")))
-                caller.abort()
-            raise
-        if not self.begin:
-            await caller.start(200, HEADS)
-        caller.write(LAST)
-        await caller.finish()
 
 
 async def test_a_call_is_told_in_frames(house):
@@ -352,52 +323,3 @@ async def test_a_full_gate_refuses_the_call_and_keeps_the_connection():
             house.answer.go.set()
             await frames(one)
             assert (await said(two, request()))[-1]["type"] == "complete"
-
-
-# ── the end ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def closed(socket):
-    message = await socket.receive()
-    return message.type, message.data
-
-
-async def test_a_drain_closes_an_idle_connection_at_once(house):
-    async with connected(house) as socket:
-        assert (await said(socket, request()))[-1]["type"] == "complete"
-        await until(lambda: not house.gate.live)
-        await house.listeners.drain(3600)
-        assert await closed(socket) == (aiohttp.WSMsgType.CLOSE, 1001)
-
-
-async def test_a_drain_lets_the_running_call_end_and_then_closes(house):
-    house.answer = held = Held()
-    async with connected(house) as socket:
-        await socket.send_json(request())
-        await held.inside.wait()
-        drain = asyncio.ensure_future(house.listeners.drain(3600))
-        await until(lambda: house.gate.draining)
-        held.go.set()
-        assert (await frames(socket))[-1]["type"] == "complete"
-        assert await closed(socket) == (aiohttp.WSMsgType.CLOSE, 1001)
-        await drain
-
-
-@pytest.mark.parametrize(("begin", "code"), [(True, "shutdown"), (False, "draining")])
-async def test_a_call_that_outlives_the_drain_is_told_so(house, begin, code):
-    house.answer = held = Held(begin=begin)
-    async with connected(house) as socket:
-        await socket.send_json(request())
-        await held.inside.wait()
-        await house.listeners.drain(0)
-        assert (await frames(socket))[-1]["error"]["code"] == code
-        assert await closed(socket) == (aiohttp.WSMsgType.CLOSE, 1001)
-    assert held.gone is False
-
-
-async def test_nobody_is_let_in_while_draining(house):
-    house.gate.close()
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        async with connected(house):
-            pass
-    assert refused.value.status == 503
