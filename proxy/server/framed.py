@@ -87,15 +87,8 @@ class Framed:
         """End with an error."""
         if self.ended or not self._channel.open:
             return
-        hints = refusal(told, {}).headers
-        frame = {
-            "type": "error",
-            "error": orjson.loads(error_body(told))["error"],
-            "request_id": self._id,
-            "status": None if self.begun else told.status,
-            "headers": {} if self.begun else {name: v for name, v in hints.items() if name != "content-type"},
-        }
-        self._last(orjson.dumps(frame))
+        begun = self.begun or bool(self._waiting)
+        self._last(self._error(orjson.loads(error_body(told))["error"], None if begun else told))
 
     # ── frames ────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,18 +101,19 @@ class Framed:
         chunk = loads(data)
         if isinstance(chunk, dict) and isinstance(chunk.get("error"), dict):
             self.ended = True
-            return orjson.dumps(
-                {
-                    "type": "error",
-                    "error": chunk["error"],
-                    "request_id": self._id,
-                    "status": None,
-                    "headers": {},
-                }
-            )
+            return self._error(chunk["error"], None)
         if isinstance(chunk, dict) and self._noticed(chunk) and not self.shows_usage:
             return None
         return b'{"type":"chunk","data":%b}' % data
+
+    def _error(self, error: Any, told: Told | None) -> bytes:
+        """The last frame of an answer that is not whole; `told` is what HTTP would say if it never began."""
+        frame = {"type": "error", "error": error, "request_id": self._id, "status": None, "headers": {}}
+        if told is not None:
+            hints = dict(refusal(told, {}).headers)
+            del hints["content-type"]
+            frame |= {"status": told.status, "headers": hints}
+        return orjson.dumps(frame)
 
     def _noticed(self, chunk: dict[str, Any]) -> bool:
         """Remember what the last frame has to tell; whether this chunk tells the usage and nothing else."""
