@@ -1,11 +1,14 @@
 """Which conversation a call belongs to: in every row of it, under the chain, over every store."""
 
+from contextlib import closing
 from dataclasses import replace
+
+import apsw
 
 from proxy.store import report, verify
 from tests.kit.second import address, second_verifier
 from tests.store.making import ACME, charge, claim, hold, settlement
-from tests.store.stores import beside
+from tests.store.stores import SqliteStore, beside
 
 TALK = replace(ACME, session="talk-pseudonym")
 
@@ -54,3 +57,21 @@ async def test_both_verifiers_hold_a_session_to_its_hash(store):
             await ledger.commit(settled(call_id, identity))
     assert beside(lambda: verify.verify(store.place)).faults == ()
     assert beside(lambda: second_verifier().verify(address(store.place))) == []
+
+
+async def test_a_ledger_from_before_sessions_is_brought_up_to_date_and_keeps_its_hashes(tmp_path):
+    store = SqliteStore(tmp_path)
+    async with store.open() as ledger:
+        await ledger.reserve(held("c1", ACME))
+        await ledger.commit(settled("c1", ACME))
+    with closing(apsw.Connection(str(store.place))) as older:
+        older.execute("ALTER TABLE rows DROP COLUMN session_pseudonym; PRAGMA user_version = 3")
+    async with store.open() as ledger:
+        await ledger.reserve(held("c2", TALK))
+        await ledger.commit(settled("c2", TALK))
+    assert (
+        store.query("SELECT session_pseudonym FROM rows ORDER BY seq")
+        == [(None,)] * 2 + [(TALK.session,)] * 2
+    )
+    assert verify.verify(store.place).faults == ()
+    assert second_verifier().verify(address(store.place)) == []
