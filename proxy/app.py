@@ -214,6 +214,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         glass=Glass(partial(_explained, standing, ledger), partial(known_person, settings.ledger)),
         views=shown.views,
         checks=_checks(ledger, standing),
+        origins=settings.origins,
     )
     listeners = await stack.enter_async_context(open_listeners(service, _addresses(settings), orders.worker))
     # Last: whatever fails while a duty runs arrives in an exception group, and no port in use may.

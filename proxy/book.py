@@ -23,6 +23,7 @@ from proxy.wire import DIALECTS
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
 from proxy.wire.resuming import resumed
+from proxy.wire.schema import Schema
 from proxy.wire.sent import Followed, Sent
 
 
@@ -184,9 +185,11 @@ class Book:
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
+    schema: Schema | None = None
+    """What a whole answer is held to, where the route says so."""
     spares: int = 0
-    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
-    As many times as much again is held for them."""
+    """Answers that may be needed beside the one: to mend a broken stream, to overtake a late one, or in place
+    of one that is off the caller's schema. As many times as much again is held for them."""
     _worst: Price = field(init=False)
     """A price that no target exceeds."""
 
@@ -207,6 +210,7 @@ class Book:
             judged.selection,
             judged.estimate,
             started_us,
+            schema=judged.schema,
             spares=judged.spares,
         )
 

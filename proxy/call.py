@@ -24,6 +24,8 @@ class Identity:
     key_id: str
     user: str | None = None
     """Keyed pseudonym of the end person (never the id itself), or None."""
+    session: str | None = None
+    """Keyed pseudonym of the conversation that the call belongs to (`x-session-id`), or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ class Kind(StrEnum):
     """A content policy refused the request."""
     BAD_ANSWER = "bad_answer"
     """A success status with something else than an answer inside."""
+    OFF_SCHEMA = "off_schema"
+    """A whole answer that does not keep to the schema that its caller asked for."""
     TRUNCATED = "truncated"
     """The answer stopped without saying that it was finished."""
     STRAYED = "strayed"

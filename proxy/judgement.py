@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from proxy.call import Call
-from proxy.errors import Failure, Refused, no_such_model
+from proxy.errors import CallerFault, Failure, Refused, no_such_model
 from proxy.policy import fit, matching, privacy, quota, selection
 from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
@@ -18,6 +18,7 @@ from proxy.ports import Recall
 from proxy.table import OnMidstream, Route, Table
 from proxy.wire.body import called
 from proxy.wire.resuming import mendable
+from proxy.wire.schema import Schema, schema_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,10 @@ class Judgement:
     estimate: Estimate
     """Upper bound of what the call can use, those who may have to answer beside the first included."""
     spares: int = 0
-    """Answers that may be needed beside the one, to mend a broken stream or overtake a late one.
-    As many times as much again is held for them."""
+    """Answers that may be needed beside the one, to mend a broken stream, to overtake a late one or instead
+    of one that is off the caller's schema. As many times as much again is held for them."""
+    schema: Schema | None = None
+    """What a whole answer must keep to."""
     refused: Failure | None = None
     """Why nobody may answer it; None: somebody may."""
 
@@ -66,11 +69,19 @@ def judge(table: Table, call: Call, recall: Recall) -> Judgement:
     if mendable(call, route.on_midstream):
         anew = route.on_midstream is OnMidstream.RESTART
         call = replace(call, mends=anew or any(one.goes_on for one in chosen.candidates))
-    spares = call.mends + (route.hedge_s is not None and call.stream and len(chosen.candidates) > 1)
+    schema: Schema | None = None
+    if route.checks_answers and not call.stream:
+        try:
+            schema = schema_of(call.body)
+        except CallerFault as fault:
+            refused = refused or fault
+    others = len(chosen.candidates) > 1
+    spares = call.mends + (route.hedge_s is not None and call.stream and others)
+    spares += schema is not None and (others or route.attempts > 1)
     if spares:
         parts = 1 + spares
         most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-    return Judgement(call, told, table, route, asker, chosen, most, spares, refused)
+    return Judgement(call, told, table, route, asker, chosen, most, spares, schema, refused)
 
 
 def _barred(chosen: Selection, permitted: tuple[Candidate, ...]) -> Selection:

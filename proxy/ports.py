@@ -237,6 +237,13 @@ class Keys(Protocol):
         """
         ...
 
+    async def in_session(self, tenant: str, user: str | None, session: str) -> tuple[str | None, str]:
+        """The pseudonyms of an end person, if there is one, and of a session of theirs, or of the tenant's.
+
+        A person's session is made from the same key, so that it means nobody either once that is destroyed.
+        """
+        ...
+
     def forget(self, pseudonym: str) -> None:
         """Drop from memory whose key was destroyed: the next call of the same id is a new person's."""
         ...

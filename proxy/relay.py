@@ -209,7 +209,7 @@ class _Story:
         attempt.signal = signal
         self._note(attempt, classify(signal).cls)
         if attempt.first is None:
-            return Failed(signal)
+            return Failed(signal, signal.kind is Kind.OFF_SCHEMA and not self._book.covers_another)
         return Broke(signal, self._book.mendable)
 
     async def _hedged(self, first: Order, after_s: float) -> Instruction:
@@ -266,6 +266,9 @@ class _Story:
         if isinstance(judged, Signal):
             return judged
         attempt.usage = judged.usage
+        schema = self._book.schema
+        if schema is not None and (fault := schema.fault(judged.body)) is not None:
+            return Signal(Kind.OFF_SCHEMA, attempt.phase, reply.status, detail=fault)
         self._remember(attempt, judged.memories)
         self._concluded = True
         watch.move(NEVER)  # from here on only the caller can be slow

@@ -158,6 +158,8 @@ class Route:
     begun all the same, and belongs to one upstream."""
     off: tuple[Target, ...] = field(default=(), compare=False)
     """Targets that are written too, whose upstream is off: nobody asks them, people may ask why."""
+    checks_answers: bool = False
+    """A whole answer that does not keep to the caller's JSON schema counts as failed."""
 
 
 class Unit(StrEnum):

@@ -38,7 +38,7 @@ except ImportError:
 
 COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, model, entries, result, status,
     stream, upstream, upstream_model, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent"""
+    reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent, session_pseudonym"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
 SCHEMES = ("postgresql://", "postgres://")

@@ -79,6 +79,8 @@ def _manners(route: Route) -> list[str]:
         words.append(f"fills in {', '.join(route.defaults)}")
     if route.drop_params:
         words.append("drops what a target cannot do")
+    if route.checks_answers:
+        words.append("holds whole answers to their schema")
     return words
 
 

@@ -98,7 +98,8 @@ def _calls(past: tuple[report.PastCall, ...]) -> Table:
     for call in past:
         when = datetime.fromtimestamp(call.at_us / 1_000_000, UTC).strftime("%m-%d %H:%M:%S")
         attempts = Text("\n").join(cell(line) for attempt in call.attempts for line in _lines(attempt))
-        names = map(cell, (call.call_id, call.model, call.result))
+        session = "" if call.session_pseudonym is None else f"\nsession {call.session_pseudonym}"
+        names = map(cell, (call.call_id + session, call.model, call.result))
         table.add_row(when, *names, attempts or "-", _usd(call.nano_usd))
     return table
 

@@ -62,6 +62,7 @@ def settings(draft: Draft) -> Settings:
         drain_s=part.drain,
         max_calls=part.max_calls,
         max_lag_s=part.max_lag,
+        origins=frozenset(part.origins),
         simulator=part.simulator,
     )
 
@@ -196,6 +197,7 @@ def _route(part: RoutePart, targets: Iterable[Target], in_force: Container[str])
         drop_params=part.drop_params,
         reasoning_field=part.reasoning_field,
         off=tuple(target for target in listed if target.upstream not in in_force),
+        checks_answers=part.check_answers == "schema",
     )
 
 

@@ -64,6 +64,11 @@ Ledger = Annotated[
 BaseUrl = Annotated[
     str, BeforeValidator(units.base_url), WithJsonSchema({"type": "string", "examples": ["https://HOST/v1"]})
 ]
+Origin = Annotated[
+    str,
+    BeforeValidator(units.origin),
+    WithJsonSchema({"type": "string", "pattern": units.ORIGIN, "examples": ["https://chat.example.com"]}),
+]
 Zone = Annotated[
     str,
     BeforeValidator(units.zone),

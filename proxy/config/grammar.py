@@ -24,6 +24,7 @@ from proxy.config.forms import (
     ModelGlob,
     Name,
     NanoUsd,
+    Origin,
     Part,
     Reading,
     Retention,
@@ -69,6 +70,8 @@ class SettingsPart(Part):
     """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
     max_lag: DurationOrOff = 0.5
     """While the loop is so late, new calls are refused unread; off: never. Default: 500ms."""
+    origins: Annotated[list[Origin], Field(max_length=100)] = []
+    """Of which pages in browsers may ask for a WebSocket, such as https://chat.example.com; default: none."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 
@@ -181,6 +184,8 @@ class RoutePart(Part):
     """A target known not to do all of a call is passed over; true: asked for less, and the caller told so."""
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning text; none: they do not get it."""
+    check_answers: Annotated[Literal["off", "schema"], BeforeValidator(_off_is_a_word)] = "off"
+    """schema: a whole answer (never a stream) off the JSON schema in `response_format` counts as failed."""
     defaults: dict[Member, Any] = {}
     """Body members filled in where the caller is silent."""
     timeouts: TimeoutsPart = TimeoutsPart()

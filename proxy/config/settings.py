@@ -55,5 +55,7 @@ class Settings:
     """How many there may be at once; 0: no bound; None: what the process can bear (`app.py`)."""
     max_lag_s: float | None = 0.5
     """While the loop is so late, new calls are refused; None: never."""
+    origins: frozenset[str] = frozenset()
+    """Of which pages in browsers may ask for a WebSocket."""
     simulator: Literal["off", "auto"] = "off"
     """`auto`: a route without an upstream gets a simulated one."""

@@ -19,6 +19,8 @@ from proxy.config.settings import Address
 from proxy.place import FORM, Place, database_of
 
 NANO = 1_000_000_000
+ORIGIN = r"^https?://([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[1-9][0-9]{0,4})?$"
+_PORTS_MEANT: Mapping[str, str] = {"http": ":80", "https": ":443"}
 DURATION = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"
 SQLITE = "sqlite:///"
 
@@ -163,6 +165,16 @@ def webhook(value: Any) -> str:
         raise wrong("an address without a host, or with credentials or a fragment", remedy)
     if parts.scheme != "https" and not (parts.scheme == "http" and private):
         raise wrong("not an https address", f"{remedy}; http only for this machine")
+    return value
+
+
+def origin(value: Any) -> str:
+    """An origin exactly as browsers say it, since it is compared as it stands (RFC 6454, 6.2)."""
+    remedy = "write SCHEME://HOST in lower case and no path, such as https://chat.example.com"
+    if not isinstance(value, str) or not re.fullmatch(ORIGIN, value):
+        raise wrong("not an origin", remedy)
+    if value.endswith(_PORTS_MEANT[value.partition(":")[0]]):
+        raise wrong("an origin with the port that its scheme means", "leave the port out, as browsers do")
     return value
 
 

@@ -37,6 +37,8 @@ class Class(StrEnum):
     """The request is wrong, whoever answers."""
     BAD_ANSWER = "bad_answer"
     """A success that holds no answer."""
+    OFF_SCHEMA = "off_schema"
+    """A whole answer that is not what the caller's schema asks for; the caller has nothing of it."""
     BROKEN = "broken"
     """Trouble after the first content."""
     STRAYED = "strayed"
@@ -90,6 +92,7 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.TOO_LONG: Verdict(Class.TOO_LONG, False, True, Blame.NONE, Billed.NO),
     Kind.FILTERED: _CALLER,
     Kind.BAD_ANSWER: _BAD_ANSWER,
+    Kind.OFF_SCHEMA: Verdict(Class.OFF_SCHEMA, True, True, Blame.NONE, Billed.YES),
     Kind.TRUNCATED: _BAD_ANSWER,
     Kind.STRAYED: Verdict(Class.STRAYED, False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),

@@ -22,6 +22,7 @@ LENGTH = "context_length_exceeded"
 UNSUPPORTED = "unsupported_parameter"
 TOO_SMALL = "context no larger"
 TOO_LATE = "too little time left"
+OFF_SCHEMA = "off_schema"
 SOON_S = 1.0
 """The least Retry-After told, so that nobody is invited to a busy loop."""
 
@@ -104,6 +105,8 @@ class Trail:
         lasting = [mark for mark in self._marks.values() if mark.until is None]
         if not lasting:
             return self._later(now)
+        if any(mark.word == Class.OFF_SCHEMA.value for mark in lasting):
+            return self._off_schema()
         if all(mark.timeout for mark in lasting):
             return self._told(504, "upstream_timeout")
         return self._told(502, "upstream_error")
@@ -139,6 +142,12 @@ class Trail:
 
     def _told(self, status: int, code: str) -> Failure:
         return AllFailed(Told(status, self._message(), "server_error", code, should_retry=False))
+
+    def _off_schema(self) -> Failure:
+        """There were answers, paid for, and none that the caller could use: the schema may be at fault."""
+        message = f"No answer kept to the schema in 'response_format': {', '.join(self._steps)}."
+        told = Told(502, message, "server_error", OFF_SCHEMA, "response_format", should_retry=False)
+        return AllFailed(told)
 
     def _nobody_able(self) -> Failure:
         if self._too_long:

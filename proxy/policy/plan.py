@@ -126,8 +126,8 @@ class Plan:
     def on(self, event: Event, now: float, number: int | None = None) -> Instruction:
         """The next instruction after `event`, of the attempt of that number or else of the latest."""
         match event:
-            case Failed(signal):
-                return self._failed(self._ended(number), signal, now)
+            case Failed(signal, last):
+                return self._failed(self._ended(number), signal, now, last=last)
             case Skipped():
                 return self._skipped(self._ended(number), event, now)
             case Broke():
@@ -278,7 +278,7 @@ class Plan:
             self.health.leave(self._turn)
             self._turn = None
 
-    def _failed(self, run: _Run, signal: Signal, now: float) -> Instruction:
+    def _failed(self, run: _Run, signal: Signal, now: float, *, last: bool) -> Instruction:
         if signal.phase is Phase.CONTENT:
             # Content that the caller never saw does not bind the call to its upstream.
             signal = replace(signal, phase=Phase.HEADERS)
@@ -292,6 +292,8 @@ class Plan:
         self._trail.failed(course.candidate.target, verdict, signal, until)
         if not verdict.elsewhere and self._broken is None:
             return Stop(ending.caller_fault(signal))
+        if last:
+            return self._give_up(self._trail.failure(now))
         if verdict.cls is Class.TOO_LONG:
             self._outgrown(course)
         course.over = not verdict.again or self._tired(course) or self._dear(course, now)

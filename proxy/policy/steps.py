@@ -17,6 +17,8 @@ class Failed:
     """The attempt failed before any content reached the caller."""
 
     signal: Signal
+    last: bool = False
+    """Whether nothing is left to pay for another with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,25 @@ nothing about the call and never touches the answer's bytes.
 import asyncio
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.question import Question
+from proxy.server import twins
 from proxy.server.caller import Stream, Whole
 from proxy.server.idempotency import key_of, question
 from proxy.server.measured import Measured
 from proxy.server.preference import MODEL, UPSTREAM, preferred
 from proxy.server.request import Request
 from proxy.server.shapes import identified
-from proxy.server.visit import Limits, Person, Service, Visit
+from proxy.server.visit import Limits, Service, Visit
 from proxy.wire import body as wire_body
 
+MICRO = 1_000_000
 INLINE_PARSE_BYTES = 256 * 1024
 """Larger bodies are parsed in a thread, so that one caller's images do not hold up everybody's tokens."""
 
@@ -32,6 +34,7 @@ SECONDS: Mapping[str | None, float] = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60
 CONSENT: Mapping[str, bool] = {"true": True, "false": False}
 SDK_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 RETRIES = re.compile(r"[0-9]{1,4}")
+SESSION = re.compile(r"[!-~]{1,255}")
 
 
 HEARD = frozenset(
@@ -48,6 +51,26 @@ HEARD = frozenset(
 """Headers that say something of a call (`said_by`)."""
 
 
+Body = tuple[dict[str, Any], int]
+"""A parsed body, and its size in bytes."""
+Read = Callable[[Visit], Awaitable[Body]]
+Named = Callable[[Identity, str | None, str | None], Awaitable[Identity]]
+"""The identity with its end person and session, which are known from there on only by pseudonyms."""
+
+
+class Way(twins.Way, Protocol):
+    """The way back to whoever called."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer was ended cleanly."""
+        ...
+
+
+WayOf = Callable[[Visit, Call, bool], Way]
+"""The way for a call; the last word says whether twins may share its answer."""
+
+
 class ChatCompletions:
     """The handler of chat completions."""
 
@@ -55,47 +78,62 @@ class ChatCompletions:
         self._service = service
 
     async def __call__(self, visit: Visit) -> None:
+        await self.serve(visit, self._read, _way)
+
+    async def serve(self, visit: Visit, read: Read, way_of: WayOf) -> None:
+        """Make a call of a visit, whose body comes by `read`, and answer it by what `way_of` gives."""
         gate = self._service.gate
         task = gate.enter(visit.identity.tenant)
         try:
             self._service.twins.tidy()
             key = key_of(visit.request)
-            call = await read_call(visit, self._service, self._service.keys.pseudonym)
+            call = await read_call(visit, read, self._named, self._service.clock.wall_us() // MICRO)
+            way = way_of(visit, call, key is not None)
             if key is None:
-                await self._alone(visit, call)
+                await self._alone(way, call)
             else:
-                await self._among_twins(visit, call, key)
+                await self._among_twins(way, call, key)
         finally:
             gate.leave(task)
 
-    async def _alone(self, visit: Visit, call: Call) -> None:
-        kind = Stream if call.stream else Whole
-        caller = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+    async def _alone(self, caller: Way, call: Call) -> None:
         await self._service.answer(caller, call)
         if not caller.begun:
             raise RuntimeError("the story ended without an answer")
         if not caller.finished:
             caller.abort()
 
-    async def _among_twins(self, visit: Visit, call: Call, key: str) -> None:
-        kind = Stream if call.stream else Measured
-        way = kind(visit.line, visit.request, identified(visit.id, visit.echo))
+    async def _among_twins(self, way: Way, call: Call, key: str) -> None:
         asked = await _question(call, key)
         call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
 
+    async def _read(self, visit: Visit) -> Body:
+        return await read_body(visit, self._service.limits)
 
-async def read_call(visit: Visit, service: Service, person: Person) -> Call:
+    async def _named(self, identity: Identity, user: str | None, session: str | None) -> Identity:
+        keys = self._service.keys
+        if session is not None:
+            person, pseudonym = await keys.in_session(identity.tenant, user, session)
+            return replace(identity, user=person, session=pseudonym)
+        if user is None:
+            return identity
+        return replace(identity, user=await keys.pseudonym(identity.tenant, user))
+
+
+async def read_body(visit: Visit, limits: Limits) -> Body:
+    """The body of a request, parsed."""
+    data = await _read(visit.request, limits)
+    return await parsed(data, wire_body.parse), len(data)
+
+
+async def read_call(visit: Visit, read: Read, named: Named, created: int) -> Call:
     """The call that a visit brings; its end person is known from here on only by pseudonym."""
-    created = service.clock.wall_us() // 1_000_000
-    said = said_by(visit.request)
-    data = await _read(visit.request, service.limits)
-    if len(data) <= INLINE_PARSE_BYTES:
-        body = wire_body.parse(data)
-    else:
-        body = await asyncio.to_thread(wire_body.parse, data)
-    identity = await _with_user(visit.identity, body, person)
-    return call_of(body, len(data), id=visit.id, created=created, identity=identity, **said)
+    said, session = said_by(visit.request), _session(visit.request)
+    body, size = await read(visit)
+    user = body.get("safety_identifier") or body.get("user")
+    identity = await named(visit.identity, user if isinstance(user, str) and user else None, session)
+    return call_of(body, size, id=visit.id, created=created, identity=identity, **said)
 
 
 def said_by(request: Request) -> dict[str, Any]:
@@ -120,6 +158,18 @@ def call_of(body: dict[str, Any], size: int, **known: Any) -> Call:
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         **known,
     )
+
+
+def _way(visit: Visit, call: Call, shared: bool) -> Way:
+    kind = Stream if call.stream else Measured if shared else Whole
+    return kind(visit.line, visit.request, identified(visit.id, visit.echo))
+
+
+async def parsed(data: bytes, parse: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
+    """What `parse` makes of `data`; much of it holds nobody up."""
+    if len(data) <= INLINE_PARSE_BYTES:
+        return parse(data)
+    return await asyncio.to_thread(parse, data)
 
 
 async def _question(call: Call, key: str) -> Question:
@@ -159,14 +209,6 @@ def _refused(status: int, message: str, code: str) -> CallerFault:
     return CallerFault(Told(status, message, "invalid_request_error", code, should_retry=False))
 
 
-async def _with_user(identity: Identity, body: dict[str, Any], person: Person) -> Identity:
-    """The identity with its end person, known from here on only by pseudonym."""
-    user = body.get("safety_identifier") or body.get("user")
-    if not isinstance(user, str) or not user:
-        return identity
-    return replace(identity, user=await person(identity.tenant, user))
-
-
 def _consent(request: Request) -> bool | None:
     """What is said of consent, in one way only: whoever has it must not be in doubt of having said so."""
     given = request.headers.all("x-user-consent")
@@ -175,6 +217,18 @@ def _consent(request: Request) -> bool | None:
     if len(given) > 1 or given[0] not in CONSENT:
         raise bad_request("x-user-consent must be true or false, once.", code="bad_header")
     return CONSENT[given[0]]
+
+
+def _session(request: Request) -> str | None:
+    """The conversation that a call belongs to, said in one way only."""
+    given = request.headers.all("x-session-id")
+    if not given:
+        return None
+    if len(given) > 1 or SESSION.fullmatch(given[0]) is None:
+        raise bad_request(
+            "x-session-id must be 1 to 255 printable ASCII characters, once.", code="bad_header"
+        )
+    return given[0]
 
 
 def _retries(request: Request) -> int:

@@ -9,6 +9,7 @@ it waits unparsed, and too much of it is cut off. This file never looks at a pat
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -65,6 +66,8 @@ class Connection(asyncio.Protocol):
         """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
+        self._taker: Callable[[bytes], None] | None = None
+        """Who gets what comes behind an upgrade, unparsed."""
         self._spoilt = False
         """What came last was no HTTP, and its sender has not been told yet."""
         self._lingering = False
@@ -104,6 +107,9 @@ class Connection(asyncio.Protocol):
         self._hang_up()
 
     def data_received(self, data: bytes) -> None:
+        if self._taker is not None:
+            self._taker(data)
+            return
         if self._lingering or (self._over and self._arriving is None):
             return
         if self._wanted:
@@ -159,6 +165,13 @@ class Connection(asyncio.Protocol):
         if self.lost:
             raise asyncio.CancelledError
 
+    def hand_over(self, taker: Callable[[bytes], None]) -> None:
+        """From now on whatever comes is not HTTP but `taker`'s, and so is what came behind the upgrade."""
+        self._taker = taker
+        early, self._later = self._later, bytearray()
+        if early:
+            taker(bytes(early))
+
     def close(self) -> None:
         """End once what was written is out; a caller who takes nothing cannot keep it open for ever."""
         self._over = True
@@ -199,9 +212,9 @@ class Connection(asyncio.Protocol):
         self._next()
 
     def _decline(self, rest: bytes | bytearray) -> None:
-        """An upgrade that is not made: the request is answered as if it had not asked, and is the last.
+        """An upgrade: unless `hand_over` is called, it is answered as if it had not asked, and is the last.
 
-        The parser takes what follows such a head for the other protocol; it is this request's body.
+        The parser takes what follows such a head for the other protocol; it is this request's body, if any.
         """
         self._over = True
         request = self._arriving
@@ -209,11 +222,17 @@ class Connection(asyncio.Protocol):
             return
         framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
         if not framing:
+            self._taker = self._early
+            self._early(bytes(rest))
             self.on_message_complete()
             return
         self._parser = httptools.HttpRequestParser(_Body(self))
         again = "".join(f"{name}: {value}\r\n" for name, value in framing)
         self._feed(f"POST / HTTP/1.1\r\n{again}\r\n".encode("utf-8", "surrogateescape") + bytes(rest))
+
+    def _early(self, data: bytes) -> None:
+        """Of what comes before an upgrade is answered only so much is kept: nothing should come."""
+        self._later += data[: LATER_BYTES - len(self._later)]
 
     def _spoil(self) -> None:
         """What came is no HTTP: told behind the answers under way, and then it is over."""

@@ -6,12 +6,12 @@ has no caller's key. Nothing is asked of an upstream, nothing is held, and no pe
 """
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from proxy.call import Identity
 from proxy.config.forms import NAME
 from proxy.errors import bad_request
-from proxy.server.calls import read_call
+from proxy.server.calls import MICRO, Body, read_body, read_call
 from proxy.server.request import Headers
 from proxy.server.shapes import Answer, document, identified
 from proxy.server.visit import Service, Visit
@@ -33,9 +33,19 @@ class Explaining:
         glass, headers = self._service.glass, visit.request.headers
         who = Identity(_named(headers, TENANT, DEFAULT.tenant), _named(headers, KEY, DEFAULT.key_id))
         visit = Visit(visit.request, visit.line, visit.id, visit.echo, who)
-        call = await read_call(visit, self._service, glass.person)
+        created = self._service.clock.wall_us() // MICRO
+        call = await read_call(visit, self._read, self._known, created)
         told = asdict(await glass.explain(call))
         return document(told, identified(visit.id, visit.echo))
+
+    async def _read(self, visit: Visit) -> Body:
+        return await read_body(visit, self._service.limits)
+
+    async def _known(self, identity: Identity, user: str | None, _session: str | None) -> Identity:
+        """Of a session nothing hangs; a person who is not known stays so."""
+        if user is None:
+            return identity
+        return replace(identity, user=await self._service.glass.person(identity.tenant, user))
 
 
 def _named(headers: Headers, name: str, default: str) -> str:

@@ -59,6 +59,7 @@ class Gate:
         self._closed = False
         self._cut = False
         self._quiet = asyncio.Event()
+        self._listeners: set[Callable[[], None]] = set()
 
     @property
     def draining(self) -> bool:
@@ -80,8 +81,7 @@ class Gate:
 
         Late, it still lets in who finds nobody inside: it may be late for another reason than its calls.
         """
-        if self._closed:
-            raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
+        self.demand_open()
         if self._most is not None and not self._has_room(tenant, self._most):
             self._shed(Why.CALLS)
             raise unavailable("The proxy has too many calls just now.", "overloaded", retry_after_s=BACK_S)
@@ -95,6 +95,19 @@ class Gate:
         self._tenants[tenant] += 1
         return task
 
+    def demand_open(self) -> None:
+        """Raises `Refused` where the gate is closed."""
+        if self._closed:
+            raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called when the gate closes: it keeps something open in which nobody is inside."""
+        self._listeners.add(listener)
+
+    def untell(self, listener: Callable[[], None]) -> None:
+        """It need not know any more."""
+        self._listeners.discard(listener)
+
     def leave(self, task: asyncio.Task[object]) -> None:
         """The task that was let in is done."""
         tenant = self._inside.pop(task)
@@ -106,7 +119,10 @@ class Gate:
 
     def close(self) -> None:
         """Let nobody in any more; from here on `/readyz` fails."""
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            for listener in tuple(self._listeners):
+                listener()
         self._hush()
 
     def hurry(self) -> None:

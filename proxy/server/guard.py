@@ -12,6 +12,7 @@ from proxy.call import Identity
 from proxy.errors import unauthorized
 from proxy.ports import Keys
 from proxy.server.request import Headers
+from proxy.server.upgrade import keys_among
 
 Guard = Callable[[Headers], Identity]
 
@@ -25,6 +26,11 @@ UNKNOWN = "The key is unknown or has been revoked."
 def anyone(_headers: Headers) -> Identity:
     """`auth: none`: whoever can reach the socket is the default tenant."""
     return Identity(tenant="default", key_id="none")
+
+
+def guard_of(keys: Keys, *, open_to_all: bool) -> Guard:
+    """The guard that the settings ask for."""
+    return anyone if open_to_all else by_key(keys)
 
 
 def by_key(keys: Keys) -> Guard:
@@ -43,11 +49,12 @@ def presented(headers: Headers) -> bytes:
     """The one key that the headers carry, as the bytes that came. Raises 401 if there is not one."""
     bearers = headers.all("authorization")
     plain = headers.all("api-key")
-    if not bearers and not plain:
+    spoken = keys_among(headers)
+    if not bearers and not plain and not spoken:
         raise unauthorized(MISSING)
-    if len(bearers) > 1 or len(plain) > 1:
+    if len(bearers) > 1 or len(plain) > 1 or len(spoken) > 1:
         raise unauthorized(MALFORMED)
-    found = {_bearer(value) for value in bearers} | {value.strip() for value in plain}
+    found = {_bearer(value) for value in bearers} | {value.strip() for value in plain} | set(spoken)
     if len(found) != 1:
         raise unauthorized(MALFORMED)
     key = found.pop()

@@ -15,7 +15,7 @@ from pathlib import Path
 from proxy.config.settings import Address
 from proxy.server.connection import Connection
 from proxy.server.door import Door
-from proxy.server.guard import anyone, by_key
+from proxy.server.guard import guard_of
 from proxy.server.routes import routes
 from proxy.server.site import Site
 from proxy.server.visit import Listener, Service
@@ -51,8 +51,8 @@ async def open_listeners(
 
     One of several workers is given sockets that listen there already.
     """
-    entries = routes(service)
-    guard = anyone if service.open_to_all else by_key(service.keys)
+    guard = guard_of(service.keys, open_to_all=service.open_to_all)
+    entries = routes(service, guard)
     bound: dict[Listener, Address] = {}
     async with AsyncExitStack() as stack:
         for listener, address in addresses.items():

@@ -5,7 +5,9 @@ can be added without being judged by it.
 """
 
 from proxy.server.calls import ChatCompletions
+from proxy.server.conversation import Conversations
 from proxy.server.explaining import Explaining
+from proxy.server.guard import Guard
 from proxy.server.models import Models
 from proxy.server.probes import Probes
 from proxy.server.views.dashboard import Dashboard
@@ -19,11 +21,12 @@ ASKED_BY_SCRAPERS = frozenset({Listener.PROBES, Listener.ADMIN})
 ASKED_BY_OPERATORS = frozenset({Listener.ADMIN})
 
 
-def routes(service: Service) -> tuple[Entry, ...]:
-    models, probes = Models(service), Probes(service)
+def routes(service: Service, guard: Guard) -> tuple[Entry, ...]:
+    models, probes, chat = Models(service), Probes(service), ChatCompletions(service)
     own, dashboard = OwnView(service), Dashboard(service)
     return (
-        Entry("POST", "/v1/chat/completions", PUBLIC, True, ChatCompletions(service)),
+        Entry("POST", "/v1/chat/completions", PUBLIC, True, chat),
+        Entry("GET", "/v1/chat/stream", PUBLIC, True, Conversations(service, chat, guard)),
         Entry("GET", "/v1/models", PUBLIC, True, models.all),
         Entry("GET", "/v1/models/*", PUBLIC, True, models.one),
         Entry("GET", "/v1/upstreams", PUBLIC, True, own.upstreams),

@@ -50,6 +50,12 @@ class Limits:
     """The rest of a refused body is thrown away for so long, so that its sender can read why."""
     stall_s: float = 60.0
     """A caller who takes not one byte for so long is cut off."""
+    ping_s: float = 30.0
+    """A WebSocket that was silent for so long is pinged, and given up if it stays so as long again."""
+    socket_idle_s: float = 600.0
+    """A WebSocket over which nothing was asked for so long is closed."""
+    sockets: int = 4096
+    """So many WebSockets at once; more are refused, for each keeps a file open while it asks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ class Service:
     glass: Glass
     views: Views
     checks: tuple[Check, ...] = ()
+    origins: frozenset[str] = frozenset()
+    """Of which pages in browsers may ask for a WebSocket."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -136,6 +144,10 @@ class Line(Protocol):
 
     async def drained(self) -> None:
         """Wait until the buffer has room. Raises `CancelledError` if the connection is lost."""
+        ...
+
+    def hand_over(self, taker: Callable[[bytes], None]) -> None:
+        """From now on whatever comes is `taker`'s, unparsed."""
         ...
 
     def close(self) -> None:

@@ -93,7 +93,7 @@ def say(name: str, body: Mapping[str, Any], do: Do) -> Said:
         return Said(_split(REFUSAL), None, "stop", prompt, refused=True)
     thought = _split(THOUGHT) if body.get("reasoning_effort") not in (None, "none") else ()
     calls = tuple(Called(str(tool["name"]), _split(_arguments(tool))) for tool in _tools(body))
-    tokens = calls[0].tokens if calls else _split(_text(name, body))
+    tokens = calls[0].tokens if calls else _split(_words(name) if do.prose else _text(name, body))
     if do.tokens is not None:
         tokens = _as_long(do.tokens, tokens if calls or _is_json(body) else ())
     if body.get("continue_final_message"):
@@ -153,6 +153,10 @@ def _text(name: str, body: Mapping[str, Any]) -> str:
         return orjson.dumps(sample((form.get("json_schema") or {}).get("schema") or {})).decode()
     if form.get("type") == "json_object":
         return orjson.dumps({"simulated": True, "upstream": name}).decode()
+    return _words(name)
+
+
+def _words(name: str) -> str:
     return f"Simulated answer from {name}: no model was asked, these words were made up on this machine."
 
 

@@ -106,6 +106,8 @@ class Do(_Strict):
     """A stream that ends without `[DONE]`."""
     reset: bool = False
     """Break the connection instead of answering."""
+    prose: bool = False
+    """An answer in plain words, whatever form was asked for."""
     refuse: bool = False
     """An answer in which the model refuses, in the vendor's way."""
 

@@ -21,7 +21,7 @@ COLUMNS = (
     *("seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model", "entries"),
     *("result", "status", "stream", "upstream", "upstream_model"),
     *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"),
-    *("source", "nano_usd", "first_ms", "total_ms", "attempts", "consent"),
+    *("source", "nano_usd", "first_ms", "total_ms", "attempts", "consent", "session_pseudonym"),
 )
 """What a row's hash covers, in this order. New ones only at the end, and only such as may be NULL:
 the rows before them stay valid."""

@@ -64,6 +64,7 @@ MEANINGS: Mapping[str, str] = {
     "total_ms": "until the end",
     "attempts": "JSON list of every upstream that was tried, with who was passed over for it",
     "consent": "what the caller said of the end person's consent: given, withheld, or nothing",
+    "session_pseudonym": "stands for the conversation; the id itself is not kept",
     "prev": "hash of the row before, whosever it is",
     "hash": "SHA-256 of prev and of every column above",
     "path": "hashes from this row's up to the root in the head; null: no head covers it yet",

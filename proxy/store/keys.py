@@ -90,6 +90,10 @@ class KeyStore(Protocol):
         """What stands for an end person in the ledger; durable when it returns. Raises `Refused` 503."""
         ...
 
+    async def in_session(self, tenant: str, user: str | None, session: str) -> tuple[str | None, str]:
+        """What stands for an end person, if there is one, and for a session of theirs or of the tenant."""
+        ...
+
     def forget(self, pseudonym: str) -> None:
         """Drop from memory whose key was destroyed."""
         ...

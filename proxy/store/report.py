@@ -36,8 +36,9 @@ ASKED = f"{SETTLED} AND seq > {BEGIN} AND (tenant = ?1 OR ?1 IS NULL) AND at_us 
 SUMS = f"SELECT {MEASURES} FROM rows WHERE {ASKED} GROUP BY 1, 2, 3"  # noqa: S608 - our own words
 
 LAST = f"""
-SELECT seq, kind, at_us, call_id, tenant, key_id, user_pseudonym, model, result, status, stream,
-    upstream, upstream_model, input_tokens, output_tokens, source, nano_usd, first_ms, total_ms, attempts
+SELECT seq, kind, at_us, call_id, tenant, key_id, user_pseudonym, session_pseudonym, model, result,
+    status, stream, upstream, upstream_model, input_tokens, output_tokens, source, nano_usd,
+    first_ms, total_ms, attempts
 FROM rows WHERE {ASKED} ORDER BY seq DESC LIMIT ?3
 """  # noqa: S608 - our own words
 
@@ -86,6 +87,7 @@ class PastCall:
     tenant: str
     key_id: str
     user_pseudonym: str | None
+    session_pseudonym: str | None
     model: str
     result: str
     status: int | None

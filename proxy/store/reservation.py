@@ -15,8 +15,8 @@ from proxy.table import Unit
 from proxy.usage import Usage
 
 OPEN = """
-SELECT o.epoch, o.seq, o.call_id, o.claims, r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens,
-    r.output_tokens, r.nano_usd, o.seen
+SELECT o.epoch, o.seq, o.call_id, o.claims, r.tenant, r.key_id, r.user_pseudonym, r.session_pseudonym,
+    r.model, r.input_tokens, r.output_tokens, r.nano_usd, o.seen
 FROM open_calls AS o JOIN rows AS r ON r.seq = o.seq
 """
 
@@ -75,6 +75,6 @@ class Reservation:
 
 def read(found: Sequence[Any]) -> Reservation:
     """A row of the query `OPEN`, from its call on."""
-    call_id, claims, tenant, key_id, user, model, *worst_and_seen = found
-    identity = Identity(tenant, key_id, user)
+    call_id, claims, tenant, key_id, user, session, model, *worst_and_seen = found
+    identity = Identity(tenant, key_id, user, session)
     return Reservation(call_id, entries.load(claims), identity, model, *worst_and_seen)

@@ -52,7 +52,7 @@ def values_of(seq: int, epoch: int, row: Row) -> tuple[Value, ...]:
         *(who.tenant, who.key_id, who.user, row.model, row.entries),
         *(row.result, row.status, stream, row.upstream, row.upstream_model),
         *_counts(row.usage),
-        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts, CONSENT[row.consent]),
+        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts, CONSENT[row.consent], who.session),
     )
 
 

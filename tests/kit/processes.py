@@ -47,6 +47,9 @@ routes:
     targets: [first/gpt-4o-mini, vllm/mixtral]
   - model: only-vllm
     targets: [vllm/mixtral]
+  - model: checked
+    targets: [first/gpt-4o-mini, vllm/mixtral]
+    check_answers: schema
 prices:
   first/*: {{input: 0.15, output: 0.60}}
   vllm/*: {{input: 0, output: 0}}

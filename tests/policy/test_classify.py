@@ -23,6 +23,7 @@ BEFORE = {
     Kind.TOO_LONG: ("too_long", False, True, "none", "no"),
     Kind.FILTERED: ("caller", False, False, "none", "no"),
     Kind.BAD_ANSWER: ("bad_answer", False, True, "upstream", "unknown"),
+    Kind.OFF_SCHEMA: ("off_schema", True, True, Blame.NONE, Billed.YES),
     Kind.TRUNCATED: ("bad_answer", False, True, "upstream", "unknown"),
     Kind.STRAYED: ("strayed", False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: ("unable", False, True, "none", "no"),

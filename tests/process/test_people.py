@@ -18,7 +18,7 @@ from proxy.store.keys import read_public_key
 from proxy.store.subjects import DIGITS, digest_of
 from tests.kit.killed import run_killed
 from tests.kit.processes import TABLE, calls, eventually, house
-from tests.kit.second import second_verifier
+from tests.kit.second import TOOLS, second_verifier
 from tests.store.making import StillClock
 from tests.store.stores import SqliteStore
 
@@ -54,6 +54,10 @@ def query(built, sql: str) -> list[tuple]:
 
 def pseudonyms(built) -> dict[str, str]:
     return dict(query(built, "SELECT call_id, user_pseudonym FROM rows WHERE kind = 'commit'"))
+
+
+def sessions(built) -> dict[str, str]:
+    return dict(query(built, "SELECT call_id, session_pseudonym FROM rows WHERE kind = 'commit'"))
 
 
 def subject(folder, user: str) -> tuple[bytes, bytes] | None:
@@ -214,3 +218,39 @@ def test_without_consent_only_the_house_answers_and_a_call_that_nobody_may_answe
         assert caught.value.code == "consent_required"
         found = query(built, "SELECT model, consent FROM rows WHERE kind = 'reserve' ORDER BY seq")
         assert found == [("chat", None), ("chat", "given")]
+
+
+def test_a_session_is_told_by_pseudonym_and_leads_to_nobody_once_its_person_is_erased(built):
+    session = "talk-2718-of-alice"
+    with OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0) as client:
+
+        def said(user: str | None, name: str = session) -> str:
+            more = {} if user is None else {"user": user}
+            raw = client.chat.completions.with_raw_response.create(
+                model="chat", messages=ASK, extra_headers={"x-session-id": name}, **more
+            )
+            call_id = raw.headers["x-request-id"]
+            return eventually(lambda: sessions(built).get(call_id))
+
+        alice, bob, nobody = said(ALICE), said(BOB), said(None)
+        assert said(ALICE) == alice
+        assert len({alice, bob, nobody, said(ALICE, "another")}) == 4
+        assert all(len(each) == DIGITS for each in (alice, bob, nobody))
+        export = [json.loads(line) for line in exported(built, ALICE)]
+        assert {row["session_pseudonym"] for row in export} >= {alice}
+        ledger(built, "erase", "--tenant", "acme", "--user", ALICE)
+        assert said(ALICE) not in {alice, bob, nobody}
+        assert (said(BOB), said(None)) == (bob, nobody)
+    assert traces(built, session.encode()) == []
+    assert alice in {row["session_pseudonym"] for row in calls(built)}
+    assert f"session {bob}" in built.run("usage", "--calls", "50", "--config", str(built.config))
+    whole(built)
+
+
+def exported(built, user: str) -> list[str]:
+    folder = built.folder / "export"
+    ledger(built, "export", "--tenant", "acme", "--user", user, "--to", str(folder))
+    tool = [sys.executable, str(TOOLS / "verify_export.py"), str(folder)]
+    checked = subprocess.run(tool, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    return (folder / "rows.jsonl").read_text().splitlines()

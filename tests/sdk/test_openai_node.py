@@ -36,7 +36,7 @@ def test_the_node_sdk_sees_what_it_would_see_from_openai(node_client, healthy):
     assert seen["streamed"] == seen["helper"] == seen["whole"]
     assert seen["requestId"].startswith("req_")
     assert seen["total"] > 0
-    assert set(seen["models"]) == {"chat", "only-vllm"}
+    assert set(seen["models"]) == {"chat", "only-vllm", "checked"}
     error = seen["error"]
     assert (error["name"], error["status"], error["code"]) == ("NotFoundError", 404, "model_not_found")
     assert error["id"].startswith("req_")

@@ -98,7 +98,7 @@ async def test_the_async_client_works_the_same(healthy):
 
 def test_models_are_listed_and_found(sdk):
     listed = {model.id for model in sdk.models.list()}
-    assert listed == {"chat", "only-vllm"}
+    assert listed == {"chat", "only-vllm", "checked"}
     assert sdk.models.retrieve("chat").object == "model"
     with pytest.raises(openai.NotFoundError) as caught:
         sdk.models.retrieve("org/none:7b")

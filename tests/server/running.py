@@ -83,6 +83,10 @@ class FakeKeys:
     async def pseudonym(self, tenant, user):
         return "p_" + hashlib.sha256(f"{tenant}/{user}".encode()).hexdigest()[:12]
 
+    async def in_session(self, tenant, user, session):
+        person = None if user is None else await self.pseudonym(tenant, user)
+        return person, "s_" + hashlib.sha256(f"{tenant}/{person}/{session}".encode()).hexdigest()[:12]
+
 
 class FakeView:
     """A ledger as watchers see it: nothing, unless a test writes something into it."""
@@ -144,6 +148,7 @@ class House:
     calls: list = field(default_factory=list)
     explain: Callable[[Call], Awaitable[Explanation]] = nothing
     open_to_all: bool = False
+    origins: frozenset = frozenset()
     limits: Limits = field(default_factory=Limits)
     clock: FakeClock = field(default_factory=FakeClock)
     twins: Twins | None = None
@@ -186,6 +191,7 @@ class House:
             glass=Glass(explain, known),
             views=self.views(),
             checks=checks,
+            origins=self.origins,
             limits=self.limits,
         )
 

@@ -88,6 +88,7 @@ async def test_what_the_sdk_tried_before_is_counted_and_nonsense_is_no_fault(hou
         *(("x-preferred-upstream", value) for value in ("", "http://evil/", "a b", "x" * 65)),
         *(("x-preferred-provider", value) for value in ("", "http://evil/", "x" * 65)),
         *(("x-preferred-model", value) for value in ("", "a b", "x" * 129)),
+        *(("x-session-id", value) for value in ("", "a b", "x" * 256, "\xe9")),
         *(("x-user-consent", value) for value in ("", "yes", "1", "True", "true, true", "\xe9")),
     ],
 )
@@ -123,6 +124,22 @@ async def test_which_target_to_try_first_is_said_in_our_words_or_in_those_of_old
 async def test_consent_is_said_in_two_words_or_not_at_all(house, given, consent):
     await house.send(chat(headers=[("X-User-Consent", value) for value in given]))
     assert house.calls[0].consent is consent
+
+
+async def test_a_session_is_known_by_pseudonym_beside_its_person_or_without_one(house):
+    for body in ({}, {"user": "ada"}):
+        await house.send(chat(body, headers=[("X-Session-ID", "talk-1")]))
+    await house.send(chat({"user": "ada"}))
+    nobodys, adas, without = (call.identity for call in house.calls)
+    assert (nobodys.user, without.session) == (None, None)
+    assert adas.user == without.user == await house.keys.pseudonym("acme", "ada")
+    assert nobodys.session != adas.session
+    assert "talk-1" not in {nobodys.session, adas.session}
+
+
+async def test_a_session_said_twice_is_400(house):
+    headers = [("x-session-id", "a"), ("x-session-id", "a")]
+    assert (await house.send(chat(headers=headers))).code == "bad_header"
 
 
 async def test_consent_said_twice_is_400_even_if_it_is_the_same(house):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.server.guard import anyone
 from proxy.server.routes import routes
 from proxy.server.visit import Listener
 from tests.server.running import CHAT, KEY, House, http
@@ -10,6 +11,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 EXPECTED = {
     ("POST", "/v1/chat/completions", "public", True),
+    ("GET", "/v1/chat/stream", "public", True),
     ("GET", "/v1/models", "public", True),
     ("GET", "/v1/models/*", "public", True),
     ("GET", "/v1/upstreams", "public", True),
@@ -32,7 +34,7 @@ EXPECTED = {
 def rows():
     return {
         (entry.method, entry.path, str(listener), entry.authenticated)
-        for entry in routes(House().service())
+        for entry in routes(House().service(), anyone)
         for listener in entry.listeners
     }
 
@@ -53,7 +55,7 @@ async def test_the_matrix_of_route_method_and_key(house, listener):
         for method in METHODS:
             for key in (KEY, "ft-unknown", None):
                 status = await _status(house, listener, method, concrete(path), key)
-                assert status == _expected(here, method, key), (listener, method, path, key)
+                assert status == _expected(here, method, key, path), (listener, method, path, key)
 
 
 async def _status(house, listener, method, path, key):
@@ -66,14 +68,16 @@ async def _status(house, listener, method, path, key):
         line.close()
 
 
-def _expected(here, method, key):
+def _expected(here, method, key, path):
     if not here:
         return 404
     rows = dict(here)
     wanted = "GET" if method == "HEAD" else method
     if wanted not in rows:
         return 405
-    return 401 if rows[wanted] and key != KEY else 200
+    if rows[wanted] and key != KEY:
+        return 401
+    return 426 if path == "/v1/chat/stream" else 200
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import Refused
+from proxy.ports import Act
 from proxy.store import open_keys
 from proxy.store.postgres.database import KEYS, connect
 from proxy.store.subjects import pseudonym_of
@@ -83,6 +84,45 @@ async def test_each_person_has_a_key_of_their_own(keys, place):
     found = await subjects(place)
     assert len({key for _, key in found}) == 2
     assert {pseudonym_of(key) for _, key in found} == made
+
+
+async def test_a_session_is_its_person_s_and_without_one_its_tenant_s(keys):
+    """The same id names another session for another person, another tenant, and for nobody."""
+    alice, session = await keys.in_session("acme", ALICE, "s-1")
+    assert alice == await keys.pseudonym("acme", ALICE)
+    assert (alice, session) == await keys.in_session("acme", ALICE, "s-1")
+    assert session != alice
+    assert len(session) == len(alice)
+    others = [
+        await keys.in_session(tenant, user, name)
+        for tenant, user, name in (
+            ("acme", ALICE, "s-2"),
+            ("acme", "bob", "s-1"),
+            ("acme", None, "s-1"),
+            ("globex", None, "s-1"),
+            ("globex", ALICE, "s-1"),
+            ("acme", None, "s-2"),
+        )
+    ]
+    assert len({session, *(other for _, other in others)}) == 7
+    assert [person for person, _ in others[2:4]] == [None, None]
+
+
+async def test_a_session_is_the_same_after_a_restart(keys, place):
+    before = [await keys.in_session("acme", user, "s-1") for user in (ALICE, None)]
+    async with open_keys(place, clock=StillClock()) as again:
+        assert [await again.in_session("acme", user, "s-1") for user in (ALICE, None)] == before
+
+
+async def test_an_erased_person_s_sessions_mean_nobody(keys):
+    """With the key gone the same id makes another session: what stands in the ledger cannot be made again."""
+    before = await keys.in_session("acme", ALICE, "s-1")
+    nobodys = await keys.in_session("acme", None, "s-1")
+    assert await keys.mailbox.post_erasure(Act("act_1", 1, "os:test"), "acme", ALICE)
+    keys.forget(before[0])
+    after = await keys.in_session("acme", ALICE, "s-1")
+    assert not {*before} & {*after}
+    assert await keys.in_session("acme", None, "s-1") == nobodys
 
 
 async def test_the_file_knows_no_id(tmp_path):

@@ -54,6 +54,9 @@ class PostgresKeys(Callers):
     async def pseudonym(self, tenant: str, user: str) -> str:
         return await self.subjects.pseudonym(tenant, user)
 
+    async def in_session(self, tenant: str, user: str | None, session: str) -> tuple[str | None, str]:
+        return await self.subjects.in_session(tenant, user, session)
+
     def forget(self, pseudonym: str) -> None:
         self.subjects.forget(pseudonym)
 

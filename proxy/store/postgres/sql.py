@@ -2,7 +2,10 @@
 
 from proxy.store.chain import COLUMNS
 
-_RESERVATION = "r.tenant, r.key_id, r.user_pseudonym, r.model, r.input_tokens, r.output_tokens, r.nano_usd"
+_RESERVATION = (
+    "r.tenant, r.key_id, r.user_pseudonym, r.session_pseudonym, r.model,"
+    " r.input_tokens, r.output_tokens, r.nano_usd"
+)
 
 CALLS = f"""
 SELECT c.call_id, b.seq IS NOT NULL, o.epoch, o.seq, o.claims, o.seen, {_RESERVATION}
@@ -58,7 +61,7 @@ _ROW_TYPES = (
     *("text",) * 8,
     *("bigint", "bigint", "text", "text"),
     *("bigint",) * 5,
-    *("text", "bigint", "bigint", "bigint", "json", "text", "bytea", "bytea"),
+    *("text", "bigint", "bigint", "bigint", "json", "text", "text", "bytea", "bytea"),
 )
 """Of `chain.COLUMNS`, and of the two hashes."""
 
