@@ -161,6 +161,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     standing = Standing(desk, settings, place)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed)
     metrics.watch_in_flight(lambda: gate.live)
+    metrics.watch_breakers(lambda: standing.breakers)
+    metrics.watch_closed(lambda: standing.closed)
+    metrics.watch_ledger(lambda: ledger.pulse)
     service = Service(
         answer=standing.answer,
         table=lambda: standing.table,

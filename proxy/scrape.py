@@ -1,7 +1,7 @@
 """One scrape of several workers: their texts in Prometheus' format, made one.
 
-`server/siblings.py` calls it. Counts and sums are added up; what each worker sees of the same thing, such
-as how much of a limit is used, is the largest of what they see. Pure.
+`server/siblings.py` calls it. Counts and sums are added up; of what each worker sees of the same thing, such
+as how much of a limit is used, the worst is told. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +12,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-LARGEST = frozenset({"fallthrough_breaker_state", "fallthrough_limit_used_ratio"})
-"""Gauges of which every worker has its own view; all others are added up."""
+LARGEST = frozenset(
+    {"fallthrough_breaker_state", "fallthrough_limit_used_ratio", "fallthrough_target_closed"}
+)
+"""Gauges of which every worker has its own view, and the worst is told."""
+SMALLEST = frozenset({"fallthrough_ledger_up"})
+"""The same, where less is worse. All other gauges are added up."""
 
 CREATED = "_created"
 
@@ -56,4 +60,4 @@ def merged(texts: Iterable[bytes]) -> bytes:
 def _both(family: str, one: float, other: float) -> float:
     if family in LARGEST:
         return max(one, other)
-    return min(one, other) if family.endswith(CREATED) else one + other
+    return min(one, other) if family in SMALLEST or family.endswith(CREATED) else one + other
