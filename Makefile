@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm check lint types floors tails format bench lock facts
+.PHONY: help install run test test-long test-vllm deploy-tools check lint types floors tails format bench lock facts
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,9 @@ test-long: $(STAMP) ## the big runs: every power cut, hundreds of kills, hundred
 
 test-vllm: $(STAMP) ## tests against a real vLLM, installed into FALLTHROUGH_VLLM_DIR if missing
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+deploy-tools: $(STAMP) ## bring hadolint, helm, promtool and schemas, by which tests/deploy judges deploy/
+	tools/deploy-tools
 
 check: lint types floors tails ## what must hold before a commit; pre-commit runs the same
 

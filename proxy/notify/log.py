@@ -14,7 +14,7 @@ log = logging.getLogger("proxy.alert")
 
 
 class LogAlerts:
-    """An observer that cares for marks and breakers: a warning each, an error for a spent limit that refuses."""
+    """An observer that cares for marks and breakers: a line each, an error for a spent limit that refuses."""
 
     def settled(self, outcome: Outcome) -> None:
         """Nothing to say: the ledger has it."""
