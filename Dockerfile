@@ -4,9 +4,11 @@
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS builder
+# requirements-otel.lock: with what traces need.
+ARG REQUIREMENTS=requirements.lock
 WORKDIR /build
 COPY deploy/build.sh deploy/build.sh
-COPY requirements.lock ./
+COPY ${REQUIREMENTS} requirements.lock
 RUN deploy/build.sh requirements /opt/fallthrough
 COPY pyproject.toml README.md LICENSE ./
 COPY proxy proxy

@@ -72,9 +72,11 @@ facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools
 	$(BIN)/python tools/make_facts.py build/facts > build/facts/models.json
 	mv build/facts/models.json proxy/facts/models.json
 
-lock: ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
+lock: ## resolve pyproject.toml anew into the lock files; ARGS=--upgrade takes newer ones
 	@test -x $(BIN)/pip-compile || $(MAKE) install
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \
 		--output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra otel \
+		--constraint requirements.lock --output-file requirements-otel.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra dev \
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml

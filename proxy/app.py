@@ -29,6 +29,7 @@ from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import open_webhook
+from proxy.ports import Observer
 from proxy.relay import Desk
 from proxy.server.gate import Gate
 from proxy.server.listeners import Listeners, open_listeners
@@ -43,6 +44,7 @@ from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table
+from proxy.tracing import open_traces
 from proxy.upstream.client import open_upstreams
 
 log = logging.getLogger("proxy.app")
@@ -145,7 +147,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
     webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
     twins = Twins(clock)
-    observers = (metrics, LogAlerts(), webhook, twins.bills)
+    traces = await stack.enter_async_context(open_traces(os.environ))
+    observers: tuple[Observer, ...] = (metrics, LogAlerts(), webhook, twins.bills, *traces)
 
     def alerted(alert: Alert) -> None:
         for observer in observers:
@@ -160,10 +163,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed)
-    metrics.watch_in_flight(lambda: gate.live)
-    metrics.watch_breakers(lambda: standing.breakers)
-    metrics.watch_closed(lambda: standing.closed)
-    metrics.watch_ledger(lambda: ledger.pulse)
+    _watch(metrics, gate, standing, ledger)
     service = Service(
         answer=standing.answer,
         table=lambda: standing.table,
@@ -186,6 +186,14 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
         duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _watch(metrics: Metrics, gate: Gate, standing: Standing, ledger: DurableLedger) -> None:
+    """Have the metrics ask, at each scrape, who knows more."""
+    metrics.watch_in_flight(lambda: gate.live)
+    metrics.watch_breakers(lambda: standing.breakers)
+    metrics.watch_closed(lambda: standing.closed)
+    metrics.watch_ledger(lambda: ledger.pulse)
 
 
 def _most_calls(wanted: int | None) -> int | None:

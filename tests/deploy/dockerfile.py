@@ -1,6 +1,6 @@
 """A Dockerfile's stages, carried out in a folder, for where there is no engine.
 
-Only what ours uses is known: ARG, FROM, WORKDIR, COPY, RUN and what is said of the image; all else is a fault.
+Only what ours uses is known: ARG, FROM, WORKDIR, COPY, RUN and what is said of the image; else it is a fault.
 Paths under `/` are moved under the folder, in commands too, but for those of the system's own programs.
 """
 
@@ -50,13 +50,13 @@ def stages(path: Path = ROOT / "Dockerfile") -> list[Stage]:
     arguments: dict[str, str] = {}
     found: list[Stage] = []
     for line in re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines():
-        word, _, rest = line.partition(" ")
+        word, _, rest = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], line).partition(" ")
         if word == "ARG":
             name, _, value = rest.partition("=")
             arguments[name] = value
         elif word == "FROM":
             image, _, name = rest.partition(" AS ")
-            found.append(Stage(name, re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], image)))
+            found.append(Stage(name, image))
         elif word in SAID | {"WORKDIR", "COPY", "RUN"}:
             found[-1].steps.append((word, rest.strip()))
         else:

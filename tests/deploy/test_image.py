@@ -55,12 +55,14 @@ def test_the_context_holds_what_is_copied_and_nothing_that_is_secret_or_of_no_us
             assert all((ROOT / source).exists() for source in sources)
             assert all(any(Path(s) == p or Path(s) in p.parents for p in paths) for s in sources)
     top = {path.parts[0] for path in paths}
-    assert top == {"LICENSE", "README.md", "deploy", "proxy", "pyproject.toml", "requirements.lock"}
+    locks = {"requirements.lock", "requirements-otel.lock"}
+    assert top == {"LICENSE", "README.md", "deploy", "proxy", "pyproject.toml", *locks}
     assert [str(path) for path in paths if path.parts[0] == "deploy"] == ["deploy/build.sh"]
 
 
-def test_every_requirement_is_locked_by_hash():
-    lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-otel.lock"])
+def test_every_requirement_is_locked_by_hash(lock):
+    lines = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
     pinned = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     assert len(pinned) > 20
     assert not [line for line in pinned if not re.match(r"\S+==\S+ .*--hash=sha256:", line)]
