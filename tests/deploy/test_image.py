@@ -17,6 +17,8 @@ from tests.deploy.dockerfile import Builder, context, copied, stages
 from tests.deploy.judges import ROOT, passes
 from tests.kit.processes import VENDORS, eventually, free_ports
 
+pytestmark = pytest.mark.timeout(180)
+
 BUILDER, IMAGE = stages()
 PEOPLE = 65532
 

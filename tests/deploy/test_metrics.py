@@ -7,7 +7,6 @@ import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import suppress
 
 import promql_parser
 import pytest
@@ -18,6 +17,8 @@ from proxy.metrics.observer import ATTEMPT_ERRORS
 from tests.deploy.conftest import ask as call
 from tests.deploy.judges import DEPLOY, ROOT, TOOLS, needed, passes
 from tests.kit.processes import eventually
+
+pytestmark = pytest.mark.timeout(180)  # several processes are started, on machines that are busy
 
 PROMETHEUS = DEPLOY / "prometheus"
 BOARD = json.loads((DEPLOY / "grafana" / "dashboards" / "fallthrough.json").read_text())
@@ -131,9 +132,9 @@ def test_the_board_can_be_loaded_and_no_panel_hides_another():
 
 @pytest.fixture
 def prometheus(scrape, tmp_path):
-    """A real Prometheus with our configuration, that scrapes the proxy every half second; asks it."""
+    """A real Prometheus with our configuration, that scrapes the proxy often; asks it."""
     given = yaml.safe_load((PROMETHEUS / "prometheus.yaml").read_text())
-    given["global"] = {"scrape_interval": "500ms", "evaluation_interval": "1s"}
+    given["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
     given["rule_files"] = [str(PROMETHEUS / "alerts.yaml")]
     given["scrape_configs"] = given["scrape_configs"][:1]
     address = f"127.0.0.1:{scrape.house.ports['probes']}"
@@ -156,7 +157,9 @@ def prometheus(scrape, tmp_path):
             with urllib.request.urlopen(url, timeout=10) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as refused:
-            raise AssertionError(refused.read().decode()) from None
+            if refused.code != 503:  # it is starting still
+                raise AssertionError(refused.read().decode()) from None
+            return None
         except OSError:
             return None
 
@@ -180,9 +183,7 @@ def test_a_real_prometheus_scrapes_the_proxy_and_answers_every_query(scrape, pro
         left.difference_update({name for name in left if answered(name)})
         return not left
 
-    with suppress(AssertionError):
-        eventually(all_answered, 40)
-    assert not left
+    eventually(all_answered, 60)
     told = [rule for group in prometheus("rules")["groups"] for rule in group["rules"]]
     assert {rule["name"] for rule in told} == {rule["alert"] for rule in RULES}
     assert not [rule for rule in told if rule.get("lastError")]
