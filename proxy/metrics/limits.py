@@ -31,8 +31,12 @@ class Limits:
     def __init__(self, registry: CollectorRegistry, wall_us: Callable[[], int]) -> None:
         self._alerts, self._refusals = Sums(ALERTS, wall_us), Sums(REFUSALS, wall_us)
         self._counters = _Counters(wall_us)
-        for each in (self._alerts, self._refusals, self._counters):
-            registry.register(each)
+        registry.register(self._counters)
+
+    def lines(self) -> Iterator[str]:
+        """What was counted; what is used is the registry's to tell."""
+        yield from self._alerts.lines()
+        yield from self._refusals.lines()
 
     def alerted(self, alert: Alert) -> None:
         self._alerts.add((alert.unit.value, str(alert.mark)))

@@ -6,6 +6,7 @@ callers it is what the conventions call a server (`gen_ai_server_…`, one reque
 """
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -126,6 +127,8 @@ class Metrics:
         self._wall_us = wall_us
         self._models, self._upstreams, self._targets = Bounded(), Bounded(), Bounded()
         self._registry = CollectorRegistry()
+        """Of what is asked for; what is counted here writes itself."""
+        self._counted: list[Sums | Spread] = []
         self._operation_s = self._spread(OPERATION_DURATION, OPERATION_S)
         self._first_chunk_s = self._spread(FIRST_CHUNK, OPERATION_S)
         self._per_chunk_s = self._spread(PER_CHUNK, BOUNDS_S)
@@ -167,8 +170,9 @@ class Metrics:
         self._shed.add(())
 
     def render(self) -> bytes:
-        """Everything, in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Everything, in Prometheus' text format. Ten thousand lines take some ten milliseconds."""
+        lines = chain.from_iterable(each.lines() for each in (*self._counted, self._limits))
+        return "".join(lines).encode() + generate_latest(self._registry)
 
     def settled(self, outcome: Outcome) -> None:
         upstream = self._upstreams.keep(outcome.upstream or NOBODY)
@@ -231,10 +235,10 @@ class Metrics:
 
     def _sums(self, what: What) -> Sums:
         made = Sums(what, self._wall_us)
-        self._registry.register(made)
+        self._counted.append(made)
         return made
 
     def _spread(self, what: What, bounds: tuple[float, ...]) -> Spread:
         made = Spread(what, bounds, self._wall_us)
-        self._registry.register(made)
+        self._counted.append(made)
         return made
