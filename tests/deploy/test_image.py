@@ -137,6 +137,8 @@ def let_in(folder):
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     """Both stages, carried out in a clean folder: the image's root, and the environment's home."""
+    if os.geteuid() != 0:
+        pytest.skip("the steps give a folder away, which only root can")
     folder = tmp_path_factory.mktemp("image")
     let_in(folder)
     source = folder / "context"
@@ -175,8 +177,6 @@ def closed(tmp_path):
     """Words that run a program as a cluster would: not as root, without network, on a read-only root."""
     data = tmp_path / "data"
     data.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can take away the network and the root file system")
     os.chown(data, PEOPLE, PEOPLE)
     let_in(tmp_path)
     words = ("unshare", "--net", "--mount", "/bin/sh", "-c", CLOSED.format(PEOPLE), "sh")

@@ -2,15 +2,17 @@
 
 import re
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
 
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.errors import ErrorType
 from proxy.holds import COMMIT_BOUNDS_S, Alert, Balance, Claim, Granted, Pulse, Spent
 from proxy.metrics import Metrics
 from proxy.metrics.observer import ATTEMPT_ERRORS, FIRST_S
-from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX
+from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX, _number
 from proxy.pauses import Metronome
 from proxy.policy.classify import Class
 from proxy.table import Unit
@@ -309,6 +311,11 @@ def test_the_text_is_what_the_library_itself_would_write():
             first.labels("chat", "openai", model).observe(first_ms / 1000)
     for metric in ("fallthrough_calls", name):
         assert lines_about(metric, metrics.render()) == lines_about(metric, generate_latest(registry))
+
+
+@pytest.mark.parametrize("number", [0, 7, 999_999, 1_000_000, 1_234_567, 2.5, 1e-9, 123_456_789.5])
+def test_a_number_is_written_as_the_library_writes_it(number):
+    assert _number(number) == floatToGoString(number)
 
 
 def test_a_series_says_when_it_began():
