@@ -33,7 +33,7 @@ ENV PATH=/opt/fallthrough/bin:$PATH \
     FALLTHROUGH_LEDGER=sqlite:////var/lib/fallthrough/ledger.db
 EXPOSE 8080 8082
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=10s \
+HEALTHCHECK --interval=30s --timeout=10s --start-period=15s \
     CMD ["fallthrough", "health", "--url", "http://127.0.0.1:8082/readyz"]
 ENTRYPOINT ["fallthrough"]
 CMD ["serve"]
