@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm check lint types floors tails format bench bench-peers lock facts screens
+.PHONY: help install run test test-long test-vllm deploy-tools check lint types floors tails format bench bench-peers lock facts screens
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,9 @@ test-long: $(STAMP) ## the big runs: every power cut, hundreds of kills, hundred
 
 test-vllm: $(STAMP) ## tests against a real vLLM, installed into FALLTHROUGH_VLLM_DIR if missing
 	$(BIN)/python -m pytest -m vllm tests/vllm $(ARGS)
+
+deploy-tools: $(STAMP) ## bring hadolint, helm, promtool and schemas, by which tests/deploy judges deploy/
+	tools/deploy-tools
 
 check: lint types floors tails ## what must hold before a commit; pre-commit runs the same
 
@@ -80,9 +83,11 @@ facts: $(STAMP) ## write proxy/facts/models.json anew from the packages in tools
 screens: $(STAMP) ## take the pictures of the dashboard in docs/img anew
 	$(BIN)/python -m tools.make_screens
 
-lock: ## resolve pyproject.toml anew into the two lock files; ARGS=--upgrade takes newer ones
+lock: ## resolve pyproject.toml anew into the lock files; ARGS=--upgrade takes newer ones
 	@test -x $(BIN)/pip-compile || $(MAKE) install
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps \
 		--output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra otel \
+		--constraint requirements.lock --output-file requirements-otel.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra dev \
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml

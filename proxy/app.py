@@ -56,6 +56,7 @@ from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.store.view import View
 from proxy.table import Table
+from proxy.tracing import open_traces
 from proxy.upstream.client import open_upstreams
 
 log = logging.getLogger("proxy.app")
@@ -182,12 +183,9 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
     twins = Twins(clock)
     recent = Recent(clock.wall_us)
-    observers = (metrics, recent, LogAlerts(), webhook, twins.bills)
-
-    def alerted(alert: Alert) -> None:
-        for observer in observers:
-            observer.alerted(alert)
-
+    traces = await stack.enter_async_context(open_traces(os.environ))
+    observers: tuple[Observer, ...] = (metrics, recent, LogAlerts(), webhook, twins.bills, *traces)
+    alerted = partial(_alerted, observers)
     keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
@@ -197,7 +195,8 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
     lag = Lag(settings.max_lag_s)
-    gate = _gate(settings, lag, metrics)
+    gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
+    _watch(metrics, gate, standing, ledger)
     number = orders.worker.number if orders.worker else 1
     watched = Watched(number, lambda: standing.desk.snapshot, recent, gate, lambda: standing.faults, clock)
     shown = await stack.enter_async_context(_shown(metrics, watched, settings, orders.worker))
@@ -227,6 +226,11 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     return listeners, Running(listeners.bound, simulator)
 
 
+def _alerted(observers: tuple[Observer, ...], alert: Alert) -> None:
+    for observer in observers:
+        observer.alerted(alert)
+
+
 def _invited(standing: Standing, guests: Guests | None) -> list[Duty]:
     if guests is None:
         return []
@@ -248,12 +252,12 @@ def _checks(ledger: DurableLedger, standing: Standing) -> tuple[Check, ...]:
     )
 
 
-def _gate(settings: Settings, lag: Lag, metrics: Metrics) -> Gate:
-    """The gate, and the metrics of what goes on there."""
-    gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
+def _watch(metrics: Metrics, gate: Gate, standing: Standing, ledger: DurableLedger) -> None:
+    """Have the metrics ask, at each scrape, who knows more."""
     metrics.watch_in_flight(lambda: gate.live)
-    metrics.watch_lag(lambda: lag.now_s)
-    return gate
+    metrics.watch_breakers(lambda: standing.breakers)
+    metrics.watch_closed(lambda: standing.closed)
+    metrics.watch_ledger(lambda: ledger.pulse)
 
 
 def _most_calls(wanted: int | None) -> int | None:
@@ -290,6 +294,7 @@ def _of_load(standing: Standing, lag: Lag, metrics: Metrics) -> list[Duty]:
     def snapshot() -> Snapshot:
         return standing.desk.snapshot
 
+    metrics.watch_lag(lambda: lag.now_s)
     metrics.watch_loads(lambda: snapshot().health.loads(clock.mono()))
     return [
         Duty("watch lag", partial(watch_lag, lag, clock, sleep)),

@@ -7,9 +7,10 @@ that ends it. The book only adds up; it awaits nothing and decides nothing about
 from dataclasses import dataclass, field, replace
 
 from proxy.call import Attempt, Billed, Call, Kind, Outcome, Passed, Phase, Signal, UpstreamRequest
-from proxy.errors import Failure
+from proxy.errors import ErrorType, Failure, error_type
 from proxy.holds import Balance, Charge, Claim, Hold, Progress, Settlement
 from proxy.judgement import Judgement
+from proxy.pauses import Metronome
 from proxy.policy import quota, ratelimit
 from proxy.policy.classify import classify
 from proxy.policy.degrade import Degraded, degrade
@@ -35,6 +36,7 @@ class Ending:
     """HTTP status as the caller saw it, or would have."""
     result: str
     """`ok`, or the word for what went wrong."""
+    error: ErrorType | None = None
 
     @classmethod
     def of(cls, failure: Failure | None, *, begun: bool) -> "Ending":
@@ -42,7 +44,9 @@ class Ending:
         if failure is None:
             return cls(200, "ok")
         told = failure.told
-        return cls(200 if begun else told.status, "broken" if begun else told.code or told.type)
+        if begun:
+            return cls(200, "broken", ErrorType.UPSTREAM_BROKEN)
+        return cls(told.status, told.code or told.type, error_type(failure))
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class OpenAttempt:
     status: int | None = None
     first: float | None = None
     """When content was first sent to the caller; None: it has nothing of this attempt."""
+    metronome: Metronome = field(default_factory=Metronome)
     waited: float = 0.0
     """Seconds for which its caller was waited for, who reads slowly."""
     reader: Reader | None = None
@@ -95,6 +100,7 @@ class OpenAttempt:
     def wait(self, seconds: float, deadline: float) -> None:
         """Its caller was waited for: that is no time of the upstream's, who may have as much again in all."""
         self.waited += seconds
+        self.metronome.waited(seconds)
         total_s = self.candidate.timeouts.total_s
         self.last = min(self.began + total_s + min(self.waited, total_s), deadline)
 
@@ -133,6 +139,7 @@ class OpenAttempt:
             usage=self._observed(),
             detail=self.signal.detail if self.signal else "",
             passed=self.passed,
+            pauses=self.metronome.told() if self.call.stream else None,
         )
 
     def _billed(self) -> Billed:
@@ -176,6 +183,8 @@ class Book:
     """Whether the ledger may hold a reservation that must be settled."""
     attempts: list[Attempt] = field(default_factory=list)
     first_ms: int | None = None
+    added_s: float | None = None
+    """What the caller waited for it beyond what its upstream took."""
     answered: Candidate | None = None
     """Whose content reached the caller."""
     sent: Sent | None = None
@@ -348,6 +357,9 @@ class Book:
             started_us=self.started_us,
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,
+            error=ending.error,
+            fallback=self.answered is not None and self.answered is not self.candidates[0],
+            added_s=self.added_s,
         )
 
     def charges(self) -> tuple[Charge, ...]:

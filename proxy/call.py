@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from proxy.errors import Told
+from proxy.errors import ErrorType, Told
+from proxy.pauses import Pauses
 from proxy.question import Question
 from proxy.table import ReasoningField
 from proxy.usage import Usage
@@ -224,6 +225,8 @@ class Attempt:
     detail: str = ""
     passed: tuple[Passed, ...] = ()
     """Targets that were passed over since the try before, and so led to this one."""
+    pauses: Pauses | None = None
+    """Of a stream. Only for observers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +251,9 @@ class Outcome:
     """Wall time of arrival, Unix microseconds."""
     first_ms: int | None
     total_ms: int
+    error: ErrorType | None = None
+    """What `result` comes to in few words; None: it ended well. Only for observers, like what follows."""
+    fallback: bool = False
+    """Whether another than the first target in order answered."""
+    added_s: float | None = None
+    """What the caller waited for the first content beyond what the upstream that gave it took, seconds."""

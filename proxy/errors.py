@@ -13,6 +13,7 @@ libraries, dialects or vendors, and no message may hold a secret, a prompt or an
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,33 @@ class Failure(Exception):
     def __init__(self, told: Told) -> None:
         super().__init__(told.message)
         self.told = told
+
+
+class ErrorType(StrEnum):
+    """How a call failed, in the few words that metrics and traces have for it; nobody outside can add one."""
+
+    CALLER_FAULT = "caller_fault"
+    """The request itself is wrong."""
+    CALLER_GONE = "caller_gone"
+    LIMIT = "limit"
+    """A limit of the caller's is spent."""
+    POLICY = "policy"
+    """Key, consent or a question that was asked before: not to be answered."""
+    UPSTREAM_RATE_LIMIT = "upstream_rate_limit"
+    """No target would take it just now, and each because of its rate limit."""
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    """No target would take it just now."""
+    UPSTREAM_TIMEOUT = "upstream_timeout"
+    UPSTREAM_ERROR = "upstream_error"
+    """Every target failed."""
+    UPSTREAM_BROKEN = "upstream_broken"
+    """The answer stopped short in the caller's hands."""
+    PROXY_UNAVAILABLE = "proxy_unavailable"
+    """We could not take it: the ledger, the drain, too many calls."""
+    SHUTDOWN = "shutdown"
+    """Cut off by the end of the process."""
+    INTERNAL = "internal_error"
+    """A defect of ours."""
 
 
 class CallerFault(Failure):
@@ -92,3 +120,24 @@ def our_fault(request_id: str) -> OurFault:
     """500: something of ours broke; the id finds it in the log."""
     message = f"The proxy failed on this request. Quote {request_id} to its operator."
     return OurFault(Told(500, message, "server_error", "internal_error", should_retry=False))
+
+
+def error_type(failure: Failure) -> ErrorType:
+    """The one word for a failure: by its consequence first, then by its status."""
+    status = failure.told.status
+    match failure:
+        case CallerFault():
+            return ErrorType.CALLER_FAULT
+        case Refused():
+            return {429: ErrorType.LIMIT, 503: ErrorType.PROXY_UNAVAILABLE}.get(status, ErrorType.POLICY)
+        case AllFailed():
+            known = {
+                429: ErrorType.UPSTREAM_RATE_LIMIT,
+                503: ErrorType.UPSTREAM_UNAVAILABLE,
+                504: ErrorType.UPSTREAM_TIMEOUT,
+            }
+            return known.get(status, ErrorType.UPSTREAM_ERROR)
+        case Broken():
+            return ErrorType.UPSTREAM_BROKEN
+        case _:
+            return ErrorType.INTERNAL

@@ -13,6 +13,9 @@ from proxy.question import Question
 from proxy.table import Unit
 from proxy.usage import Usage
 
+COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds by which the commits of the ledger are sorted."""
+
 SHADOW = "/shadow"
 """What the names of counters end in that never refuse."""
 
@@ -145,3 +148,17 @@ class Alert:
     def shadow(self) -> bool:
         """Whether nobody is refused for it."""
         return self.scope.endswith(SHADOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How a ledger fares, for whoever watches it."""
+
+    well: bool
+    """Whether it writes."""
+    waiting: int
+    """Requests that the next transaction will have."""
+    commits: tuple[int, ...]
+    """How many took up to each of `COMMIT_BOUNDS_S` and longer than the one before; the last: longer."""
+    commit_s: float
+    """What they took all together, seconds."""

@@ -22,7 +22,7 @@ from functools import partial
 from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
-from proxy.errors import Failure, Told
+from proxy.errors import ErrorType, Failure, Told
 from proxy.flow import Flow, Later
 from proxy.judgement import judge
 from proxy.policy.classify import classify
@@ -82,7 +82,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     """
     judged = judge(desk.snapshot.table, call, desk.recall)
     story = _Story(desk, caller, Book.of(judged, desk.clock.wall_us()))
-    ending = Ending(500, "internal_error")
+    ending = Ending(500, "internal_error", ErrorType.INTERNAL)
     try:
         await story.account.open()
         failure = await story.drive()
@@ -140,13 +140,13 @@ class _Story:
     def interrupted(self) -> Ending:
         """The task was cancelled: because the caller left, or else the caller is told why."""
         if self._caller.gone:
-            return Ending(499, "caller_gone")
+            return Ending(499, "caller_gone", ErrorType.CALLER_GONE)
         if not self._shown:
-            return Ending(503, "shutdown")
+            return Ending(503, "shutdown", ErrorType.SHUTDOWN)
         if not self._concluded:
             self._caller.write(error_event(SHUTDOWN))
         self._caller.abort()
-        return Ending(200, "shutdown")
+        return Ending(200, "shutdown", ErrorType.SHUTDOWN)
 
     # ── the plan, carried out ─────────────────────────────────────────────────────────────────────
 
@@ -329,6 +329,7 @@ class _Story:
         if self.account.durable is not None:
             await self.account.durable  # nothing of a call is shown that a crash could make unheard of
         self._shown = True
+        self._book.added_s = self._desk.clock.mono() - self._began - (first - attempt.began)
         await self._caller.start(200, headers)
         await self._write(data)
         attempt.wait(self._desk.clock.mono() - first, self._deadline)
@@ -365,6 +366,7 @@ class _Story:
     def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
         """Something came: the idle time starts anew, and now and then it is noted how much."""
         now = self._desk.clock.mono()
+        attempt.metronome.passed(now)
         watch.move(min(now + attempt.candidate.timeouts.idle_s, attempt.last))
         if now >= self.account.note_due:
             self.account.note(attempt, now)

@@ -1,7 +1,7 @@
 """One scrape of several workers: their texts in Prometheus' format, made one.
 
-`server/siblings.py` calls it. Counts and sums are added up; what each worker sees of the same thing, such
-as how much of a limit is used, is the largest of what they see. Pure.
+`server/siblings.py` calls it. Counts and sums are added up; of what each worker sees of the same thing, such
+as how much of a limit is used, the worst is told. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +16,7 @@ LARGEST = frozenset(
     {
         "fallthrough_breaker_state",
         "fallthrough_limit_used_ratio",
+        "fallthrough_target_closed",
         "fallthrough_loop_lag_seconds",
         "fallthrough_upstream_cache_used_ratio",
         "fallthrough_upstream_requests_running",
@@ -23,7 +24,9 @@ LARGEST = frozenset(
         "fallthrough_upstream_saturated",
     }
 )
-"""Gauges of which every worker has its own view; all others are added up."""
+"""Gauges of which every worker has its own view, and the worst is told."""
+SMALLEST = frozenset({"fallthrough_ledger_up"})
+"""The same, where less is worse. All other gauges are added up."""
 
 CREATED = "_created"
 
@@ -66,4 +69,4 @@ def merged(texts: Iterable[bytes]) -> bytes:
 def _both(family: str, one: float, other: float) -> float:
     if family in LARGEST:
         return max(one, other)
-    return min(one, other) if family.endswith(CREATED) else one + other
+    return min(one, other) if family in SMALLEST or family.endswith(CREATED) else one + other

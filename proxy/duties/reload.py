@@ -63,6 +63,17 @@ class Standing:
     def table(self) -> Table:
         return self.desk.snapshot.table
 
+    @property
+    def breakers(self) -> dict[str, str]:
+        """The state of each upstream's breaker, for whoever watches."""
+        health, now = self.desk.snapshot.health, self.desk.clock.mono()
+        return {name: health.state(name, now) for name in self.table.upstreams}
+
+    @property
+    def closed(self) -> dict[str, str]:
+        """Where no call is sent now, and why: an upstream, or upstream/model."""
+        return self.desk.snapshot.health.troubles(self.desk.clock.mono())
+
     def answer(self, caller: Caller, call: Call) -> Awaitable[None]:
         """The story, told with what is in force when the call comes."""
         return relay.answer(self.desk, caller, call)

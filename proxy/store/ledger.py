@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar, cast
 
 from proxy.errors import Refused, unavailable
-from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
+from proxy.holds import Alert, Claim, Granted, Hold, Progress, Pulse, Settlement, Spent
 from proxy.place import Database, Place
 from proxy.ports import Act, Clock, Declined, Reset
 from proxy.question import Question, Repeated
@@ -48,6 +48,11 @@ class DurableLedger:
     def trouble(self) -> str | None:
         """Why nothing can be reserved just now, or None; for readiness."""
         return self._writer.trouble
+
+    @property
+    def pulse(self) -> Pulse:
+        """How the writing goes; for metrics."""
+        return self._writer.pulse
 
     async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
         """Hold every claim or none; nothing where its question was asked before.

@@ -12,13 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
-from proxy.holds import Alert
+from proxy.holds import Alert, Pulse
 from proxy.store.anchor import Cadence
 from proxy.store.backing import Backing, Lending, Note
 from proxy.store.fault import StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
+from proxy.store.pulse import Commits
 from proxy.store.tables import Touched
 
 log = logging.getLogger("proxy.ledger")
@@ -48,6 +50,8 @@ class Pace:
     last_s: float = 8.0
     """For how long kept settlements are tried when closing; then they are settled as crashed."""
     heads: Cadence = field(default_factory=Cadence)
+    stopwatch: Callable[[], float] = perf_counter
+    """Seconds, for what commits take; the loop's own time stands still while it works."""
 
 
 NOTHING = Touched()
@@ -79,6 +83,7 @@ class Writer:
         self._journal = backing.journal
         self._failures: tuple[type[Exception], ...] = (*backing.failures, StoreRefused)
         self._on_alert = on_alert
+        self._commits = Commits()
         self._pace = pace
         self._loop = loop
         self._queue: deque[Job] = deque()
@@ -98,6 +103,12 @@ class Writer:
         """Begin; first tells the alerts that settling dead calls raised."""
         self._tell_alerts()
         self._thread.start()
+
+    @property
+    def pulse(self) -> Pulse:
+        """How it fares."""
+        commits = self._commits
+        return Pulse(self.trouble is None, len(self._queue), commits.counts, commits.total_s)
 
     def submit(self, work: Work, void: Work | None, touched: Touched = NOTHING) -> asyncio.Future[Result]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
@@ -177,8 +188,9 @@ class Writer:
             answers = [self._journal.attempt(job.work) for job in batch]
             for note in self._take_notes():
                 note(self._journal)
-            committing = True
+            committing, began_s = True, self._pace.stopwatch()
             self._backing.commit()
+            self._commits.add(self._pace.stopwatch() - began_s)
         except self._failures as error:
             self._fail(batch, error, unsure=committing)
             return

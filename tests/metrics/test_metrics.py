@@ -2,12 +2,19 @@
 
 import re
 
+import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.utils import floatToGoString
 
 from proxy.call import Attempt, Billed, Identity, Load, Outcome
-from proxy.holds import Alert, Balance, Claim, Granted, Spent
-from proxy.metrics import FIRST_S, LABEL_VALUES_MAX, Metrics
+from proxy.errors import ErrorType
+from proxy.holds import COMMIT_BOUNDS_S, Alert, Balance, Claim, Granted, Pulse, Spent
+from proxy.metrics import Metrics
+from proxy.metrics.observer import ATTEMPT_ERRORS, FIRST_S
+from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX, _number
+from proxy.pauses import Metronome
+from proxy.policy.classify import Class
 from proxy.server.gate import Why
 from proxy.table import Unit
 from proxy.usage import Source, Usage
@@ -24,14 +31,14 @@ def wall_us():
 USAGE = Usage(input=100, output=20, cached=40, reasoning=5, source=Source.REPORTED)
 
 
-def outcome(model="gpt-4o", result="ok", upstream="openai", first_ms=300):
+def outcome(model="gpt-4o", upstream="openai", first_ms=300, **more):
     return Outcome(
         call_id="req_1",
         identity=Identity("acme", "key_1", "p_canary"),
         model=model,
         stream=True,
         status=200,
-        result=result,
+        result="ok" if more.get("error") is None else "some_code",
         upstream=upstream,
         upstream_model="gpt-4o",
         usage=USAGE,
@@ -40,6 +47,17 @@ def outcome(model="gpt-4o", result="ok", upstream="openai", first_ms=300):
         started_us=0,
         first_ms=first_ms,
         total_ms=1500,
+        **more,
+    )
+
+
+def attempt(result="ok", model="gpt-4o", pauses=(), usage=USAGE, first_ms=300):
+    metronome = Metronome()
+    for now in pauses:
+        metronome.passed(now)
+    told = metronome.told() if pauses else None
+    return Attempt(
+        "openai", model, result, 200, "content", 100, first_ms, 900, Billed.YES, usage, pauses=told
     )
 
 
@@ -54,7 +72,16 @@ def samples(metrics):
 
 
 def value(metrics, name, **labels):
-    return samples(metrics).get((f"fallthrough_{name}", frozenset(labels.items())))
+    if not name.startswith("gen_ai"):
+        name = f"fallthrough_{name}"
+    return samples(metrics).get((name, frozenset(labels.items())))
+
+
+WHERE = {
+    "gen_ai_operation_name": "chat",
+    "gen_ai_provider_name": "openai",
+    "gen_ai_request_model": "gpt-4o",
+}
 
 
 def test_a_settled_call_is_counted_with_its_tokens_money_and_times():
@@ -62,39 +89,107 @@ def test_a_settled_call_is_counted_with_its_tokens_money_and_times():
     metrics.settled(outcome())
     metrics.settled(outcome())
     where = {"upstream": "openai", "model": "gpt-4o"}
-    assert value(metrics, "calls_total", result="ok", **where) == 2
+    assert value(metrics, "calls_total", error_type="", **where) == 2
+    assert value(metrics, "fallbacks_total", **where) is None
     assert value(metrics, "cost_usd_total", **where) == 5.0
     kinds = {"input": 200, "output": 40, "cached": 80, "reasoning": 10, "cache_write": None}
     for kind, count in kinds.items():
-        got = value(
-            metrics,
-            "gen_ai_client_token_usage_total",
-            gen_ai_token_type=kind,
-            source="reported",
-            **where,
-        )
-        assert got == count
-    assert value(metrics, "gen_ai_server_time_to_first_token_seconds_sum", **where) == 0.6
-    assert value(metrics, "gen_ai_server_request_duration_seconds_sum", result="ok", model="gpt-4o") == 3.0
+        assert value(metrics, "tokens_total", kind=kind, source="reported", **where) == count
+    assert value(metrics, "gen_ai_server_time_to_first_token_seconds_sum", **WHERE) == 0.6
+    assert value(metrics, "gen_ai_server_request_duration_seconds_sum", error_type="", **WHERE) == 3.0
+    each = value(metrics, "gen_ai_server_time_per_output_token_seconds_sum", **WHERE) / 2
+    assert round(each, 6) == round((1.5 - 0.3) / 19, 6)
 
 
 def test_a_call_without_content_has_no_first_token_and_one_without_upstream_says_none():
     metrics = Metrics(known, wall_us)
-    metrics.settled(outcome(result="draining", upstream=None, first_ms=None))
-    assert value(metrics, "calls_total", result="draining", upstream="none", model="gpt-4o") == 1
+    metrics.settled(outcome(error=ErrorType.PROXY_UNAVAILABLE, upstream=None, first_ms=None))
+    labels = {"upstream": "none", "model": "gpt-4o"}
+    assert value(metrics, "calls_total", error_type="proxy_unavailable", **labels) == 1
     assert not any("first_token" in name and "count" in name for name, _ in samples(metrics))
 
 
-def test_attempts_breakers_and_alerts_are_counted():
+def test_an_answer_of_another_than_the_first_target_is_a_fallback_and_so_is_what_it_added():
     metrics = Metrics(known, wall_us)
-    metrics.attempted(Attempt("openai", "gpt-4o", "overload", 503, "headers", 0, None, 9, Billed.NO))
-    for state, number in (("open", 2), ("half_open", 1), ("closed", 0)):
+    metrics.settled(outcome(added_s=0.002))
+    metrics.settled(outcome(added_s=4.0, fallback=True))
+    assert value(metrics, "fallbacks_total", upstream="openai", model="gpt-4o") == 1
+    name = "added_time_to_first_token_seconds_sum"
+    assert value(metrics, name, fallback="false") == 0.002
+    assert value(metrics, name, fallback="true") == 4.0
+
+
+def test_an_attempt_is_an_operation_with_its_first_chunk_its_pauses_and_its_tokens():
+    metrics = Metrics(known, wall_us)
+    metrics.attempted(attempt(pauses=(1.0, 1.005, 1.105, 101.105)))
+    name = "gen_ai_client_operation"
+    assert value(metrics, f"{name}_duration_seconds_sum", error_type="", **WHERE) == 0.8
+    assert value(metrics, f"{name}_time_to_first_chunk_seconds_sum", **WHERE) == 0.2
+    per_chunk = f"{name}_time_per_output_chunk_seconds"
+    assert value(metrics, f"{per_chunk}_count", **WHERE) == 3
+    assert round(value(metrics, f"{per_chunk}_sum", **WHERE), 6) == 100.105
+    for bound, number in {"0.01": 1, "0.08": 1, "0.16": 2, "81.92": 2, "+Inf": 3}.items():
+        assert value(metrics, f"{per_chunk}_bucket", le=bound, **WHERE) == number
+    for kind, count in {"input": 100, "output": 20}.items():
+        assert value(metrics, "gen_ai_client_token_usage_sum", gen_ai_token_type=kind, **WHERE) == count
+
+
+def test_an_attempt_that_is_not_streamed_has_no_chunks_and_one_without_usage_no_tokens():
+    metrics = Metrics(known, wall_us)
+    metrics.attempted(attempt(usage=None))
+    told = {name for name, _ in samples(metrics)}
+    assert "gen_ai_client_operation_duration_seconds_count" in told
+    assert not any("chunk" in name or "token" in name for name in told if name.endswith("_count"))
+
+
+def test_the_vocabulary_of_errors_is_closed():
+    assert {word.value for word in Class} <= ATTEMPT_ERRORS
+    metrics = Metrics(known, wall_us)
+    for result in (*ATTEMPT_ERRORS, "some code that an upstream made up", "another"):
+        metrics.attempted(attempt(result))
+    for error in ErrorType:
+        metrics.settled(outcome(error=error))
+    told = {dict(labels)["error_type"] for _, labels in samples(metrics) if "error_type" in dict(labels)}
+    assert told == ATTEMPT_ERRORS | {"_OTHER"} | {error.value for error in ErrorType}
+
+
+def test_changes_of_breakers_and_alerts_are_counted():
+    metrics = Metrics(known, wall_us)
+    for state in ("open", "half_open", "open"):
         metrics.breaker("openai", state)
-        assert value(metrics, "breaker_state", upstream="openai") == number
     metrics.alerted(Alert("tenant=acme/tokens/day", 0, 75, 80, 100, Unit.TOKENS))
-    assert value(metrics, "attempts_total", upstream="openai", result="overload") == 1
+    assert value(metrics, "breaker_changes_total", upstream="openai", state="open") == 2
     assert value(metrics, "limit_alerts_total", unit="tokens", mark="75") == 1
     assert b"acme" not in metrics.render()
+
+
+def test_states_of_breakers_and_what_is_closed_are_asked_for_at_each_scrape():
+    metrics, states, closed = Metrics(known, wall_us), {"a": "closed", "b": "open"}, {"b": "open"}
+    metrics.watch_breakers(lambda: states)
+    metrics.watch_closed(lambda: closed)
+    assert value(metrics, "breaker_state", upstream="a") == 0
+    assert value(metrics, "breaker_state", upstream="b") == 2
+    assert value(metrics, "target_closed", target="b", why="open") == 1
+    states["b"] = "half_open"
+    del closed["b"], states["a"]
+    closed["a/gpt-4o"] = "model"
+    assert value(metrics, "breaker_state", upstream="b") == 1
+    assert value(metrics, "breaker_state", upstream="a") is None
+    assert value(metrics, "target_closed", target="b", why="open") is None
+    assert value(metrics, "target_closed", target="a/gpt-4o", why="model") == 1
+
+
+def test_the_ledger_says_how_it_fares():
+    metrics = Metrics(known, wall_us)
+    counts = [0] * (len(COMMIT_BOUNDS_S) + 1)
+    counts[2], counts[-1] = 3, 1
+    metrics.watch_ledger(lambda: Pulse(False, 7, tuple(counts), 9.5))
+    assert value(metrics, "ledger_up") == 0
+    assert value(metrics, "ledger_queue") == 7
+    assert value(metrics, "ledger_commit_seconds_count") == 4
+    assert value(metrics, "ledger_commit_seconds_sum") == 9.5
+    assert value(metrics, "ledger_commit_seconds_bucket", le="0.001") == 0
+    assert value(metrics, "ledger_commit_seconds_bucket", le="0.0025") == 3
 
 
 def test_calls_turned_away_are_counted_from_nothing():
@@ -149,16 +244,30 @@ def test_a_model_that_the_table_does_not_name_is_other():
     metrics = Metrics(lambda model: model == "gpt-4o", wall_us)
     for number in range(10_000):
         metrics.settled(outcome(model=f"canary-{number}"))
-    assert value(metrics, "calls_total", result="ok", upstream="openai", model="other") == 10_000
+    assert value(metrics, "calls_total", error_type="", upstream="openai", model="other") == 10_000
     assert b"canary" not in metrics.render()
 
 
 def test_no_label_takes_more_than_its_share_of_values():
     metrics = Metrics(known, wall_us)
     for number in range(LABEL_VALUES_MAX * 3):
-        metrics.settled(outcome(model=f"m{number}", result=f"r{number}", upstream=f"u{number}"))
+        metrics.settled(outcome(model=f"m{number}", upstream=f"u{number}"))
     calls = [labels for name, labels in samples(metrics) if name == "fallthrough_calls_total"]
     assert len(calls) == LABEL_VALUES_MAX + 1
+
+
+def test_no_family_takes_more_than_its_share_of_combinations_and_none_of_the_calls_is_lost():
+    metrics = Metrics(known, wall_us)
+    for number in range(40 * 40):
+        metrics.settled(outcome(model=f"m{number // 40}", upstream=f"u{number % 40}"))
+    found = samples(metrics)
+    counted = {labels: n for (name, labels), n in found.items() if name == "fallthrough_calls_total"}
+    assert len(counted) == SUMS_MAX + 1
+    assert sum(counted.values()) == 1600
+    name = "gen_ai_server_request_duration_seconds_count"
+    timed = {labels: n for (each, labels), n in found.items() if each == name}
+    assert len(timed) == SPREADS_MAX + 1
+    assert sum(timed.values()) == 1600
 
 
 def test_two_of_them_do_not_share_a_registry():
@@ -221,20 +330,27 @@ def lines_about(name, text):
 
 def test_the_text_is_what_the_library_itself_would_write():
     metrics, registry = Metrics(known, wall_us), CollectorRegistry()
-    calls = Counter("fallthrough_calls", "Calls ended.", ("result", "upstream", "model"), registry=registry)
-    name = "fallthrough_gen_ai_server_time_to_first_token_seconds"
+    calls = Counter(
+        "fallthrough_calls", "Calls ended.", ("error_type", "upstream", "model"), registry=registry
+    )
+    name = "gen_ai_server_time_to_first_token_seconds"
     text = "From a call's arrival to its first content."
-    first = Histogram(name, text, ("upstream", "model"), buckets=FIRST_S, registry=registry)
+    first = Histogram(name, text, tuple(WHERE), buckets=FIRST_S, registry=registry)
     empty = metrics.render()
     for metric in ("fallthrough_calls", name):
         assert lines_about(metric, empty) == lines_about(metric, generate_latest(registry))
     for model in ("gpt-4o", 'o"dd\\', "gpt-4o"):
         for first_ms in (0, 50, 51, 1_000, 120_000, 120_001):
             metrics.settled(outcome(model=model, first_ms=first_ms))
-            calls.labels("ok", "openai", model).inc()
-            first.labels("openai", model).observe(first_ms / 1000)
+            calls.labels("", "openai", model).inc()
+            first.labels("chat", "openai", model).observe(first_ms / 1000)
     for metric in ("fallthrough_calls", name):
         assert lines_about(metric, metrics.render()) == lines_about(metric, generate_latest(registry))
+
+
+@pytest.mark.parametrize("number", [0, 7, 999_999, 1_000_000, 1_234_567, 2.5, 1e-9, 123_456_789.5])
+def test_a_number_is_written_as_the_library_writes_it(number):
+    assert _number(number) == floatToGoString(number)
 
 
 def test_a_series_says_when_it_began():

@@ -3,17 +3,19 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Load
+from proxy.holds import COMMIT_BOUNDS_S, Pulse
 from proxy.metrics import Metrics
 from proxy.scrape import merged
 from tests.store.making import settlement
 
 
-def worker(calls, *, breaker="closed", at_s=100):
+def worker(calls, *, breaker="closed", at_s=100, well=True):
     """The metrics of a worker that ended so many calls."""
     made = Metrics(lambda _: True, lambda: at_s * 1_000_000)
     for number in range(calls):
         made.settled(settlement(f"c{number}").outcome)
-    made.breaker("vllm", breaker)
+    made.watch_breakers(lambda: {"vllm": breaker})
+    made.watch_ledger(lambda: Pulse(well, calls, (0,) * (len(COMMIT_BOUNDS_S) + 1), 0.0))
     made.watch_in_flight(lambda: calls)
     made.watch_lag(lambda: calls / 8)
     made.watch_loads(lambda: {"vllm": (Load(calls, calls, calls / 8), calls > 3)})
@@ -34,10 +36,12 @@ def one(samples, name):
 
 
 def test_counts_and_calls_in_flight_are_added_and_states_are_the_worst():
-    samples = found(merged([worker(3), worker(4, breaker="open", at_s=50), worker(0)]))
+    samples = found(merged([worker(3), worker(4, breaker="open", at_s=50), worker(0, well=False)]))
     assert one(samples, "fallthrough_calls_total") == 7
     assert one(samples, "fallthrough_calls_in_flight") == 7
     assert one(samples, "fallthrough_breaker_state") == 2
+    assert one(samples, "fallthrough_ledger_up") == 0
+    assert one(samples, "fallthrough_ledger_queue") == 7
     assert one(samples, "fallthrough_calls_created") == 50, "since the first of them"
     assert one(samples, "fallthrough_workers") == 3
 
@@ -51,7 +55,7 @@ def test_what_each_sees_of_one_thing_is_the_most_that_any_sees():
 
 def test_a_histogram_stays_one():
     samples = found(merged([worker(3), worker(4)]))
-    name = "fallthrough_gen_ai_server_request_duration_seconds"
+    name = "gen_ai_server_request_duration_seconds"
     assert one(samples, f"{name}_count") == 7
     buckets = [value for (each, _), value in samples.items() if each == f"{name}_bucket"]
     assert buckets == sorted(buckets)

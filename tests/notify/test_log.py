@@ -26,3 +26,13 @@ def test_a_spent_shadow_is_no_error_and_says_that_it_is_one(caplog):
         LogAlerts().alerted(Alert("tenant=acme/tokens/day/shadow", 0, 100, 100, 100, Unit.TOKENS))
     (record,) = caplog.records
     assert (record.levelno, record.shadow) == (logging.WARNING, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "level"), [("open", logging.WARNING), ("half_open", logging.INFO), ("closed", logging.INFO)]
+)
+def test_a_breaker_that_changes_is_one_record(caplog, state, level):
+    with caplog.at_level(logging.INFO, "proxy.alert"):
+        LogAlerts().breaker("main", state)
+    (record,) = caplog.records
+    assert (record.levelno, record.upstream, record.state) == (level, "main", state)

@@ -101,8 +101,11 @@ def test_metrics_count_calls_and_attempts_on_their_own_listeners(healthy, client
     client(healthy).chat.completions.create(model="chat", messages=ASK)
     for name in ("probes", "admin"):
         text = healthy.get(name, "/metrics")[1]
-        assert 'fallthrough_calls_total{model="chat",result="ok",upstream="first"}' in text
-        assert 'fallthrough_attempts_total{result="ok",upstream="first"}' in text
+        assert 'fallthrough_calls_total{error_type="",model="chat",upstream="first"}' in text
+        assert (
+            'gen_ai_client_operation_duration_seconds_count{error_type="",gen_ai_operation_name="chat",'
+            in text
+        )
     assert "unknown_path" in healthy.get("proxy", "/metrics")[1]
 
 

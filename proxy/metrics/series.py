@@ -1,0 +1,186 @@
+"""Counters and histograms that cost a look into a dict, and label values whose number has an end.
+
+Every call is counted some twenty times, so counting is an addition under a tuple of label values. A scrape
+may write ten thousand lines, on the loop, while calls wait: so each combination keeps what its lines begin
+with, and a line is that and a number, in the very letters of Prometheus' own library. Whatever callers send,
+a label takes no more than `LABEL_VALUES_MAX` values, and a family no more than so many combinations of them:
+what comes later is counted under `other`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from prometheus_client.utils import floatToGoString
+
+OTHER = "other"
+LABEL_VALUES_MAX = 200
+SUMS_MAX = 1_000
+SPREADS_MAX = 500
+"""Combinations of label values that a counter and a histogram take; the latter has some twenty lines each."""
+PLAIN_MAX = 1_000_000
+"""From here on a number is written with an exponent."""
+_GAP = "\0"
+"""Where a bucket's bound belongs in the beginning of its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """What a family is about."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What was counted under one combination of label values."""
+
+    head: str
+    """What its line begins with."""
+    created: str
+    amount: float = 0
+
+
+class Sums:
+    """A counter: one sum for each combination of label values."""
+
+    def __init__(self, what: What, wall_us: Callable[[], int]) -> None:
+        self._what = what
+        self._wall_us = wall_us
+        self._sums: dict[tuple[str, ...], _Sum] = {}
+
+    def add(self, labels: tuple[str, ...], amount: float = 1) -> None:
+        found = self._sums.get(labels) or self._begin(labels)
+        found.amount += amount
+
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
+        what, sums = self._what, self._sums.values()
+        yield from _title(f"{what.name}_total", what.help, "counter")
+        yield from (f"{each.head}{_number(each.amount)}\n" for each in sums)
+        yield from _created(what, (each.created for each in sums))
+
+    def _begin(self, labels: tuple[str, ...]) -> _Sum:
+        """Make room for a combination, or give the one that stands for all that have none."""
+        if len(self._sums) >= SUMS_MAX:
+            labels = (OTHER,) * len(labels)
+        if labels not in self._sums:
+            what, named = self._what, tuple(zip(self._what.labels, labels, strict=True))
+            created = f"{_head(f'{what.name}_created', named)}{_number(self._wall_us() / 1e6)}\n"
+            self._sums[labels] = _Sum(_head(f"{what.name}_total", named), created)
+        return self._sums[labels]
+
+
+@dataclass(slots=True)
+class _Heap:
+    """What was seen under one combination of label values."""
+
+    heads: tuple[str, str, str, str]
+    """What its lines begin with: of a bucket, before and after its bound; of the count; of the sum."""
+    created: str
+    counts: list[int]
+    """By bucket; the last is for what is beyond all bounds."""
+    total: float = 0.0
+
+
+class Spread:
+    """A histogram: how many amounts there were up to each bound."""
+
+    def __init__(self, what: What, bounds: tuple[float, ...], wall_us: Callable[[], int]) -> None:
+        self._what = what
+        self._bounds = bounds
+        self._names = bucket_names(bounds)
+        self._wall_us = wall_us
+        self._heaps: dict[tuple[str, ...], _Heap] = {}
+
+    def add(self, labels: tuple[str, ...], amount: float) -> None:
+        heap = self._heaps.get(labels) or self._begin(labels)
+        heap.total += amount
+        heap.counts[bisect_left(self._bounds, amount)] += 1
+
+    def add_many(self, labels: tuple[str, ...], counts: Sequence[int], total: float) -> None:
+        """Add what somebody else counted by the same bounds."""
+        heap = self._heaps.get(labels) or self._begin(labels)
+        heap.total += total
+        for index, count in enumerate(counts):
+            heap.counts[index] += count
+
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
+        what, heaps = self._what, self._heaps.values()
+        yield from _title(what.name, what.help, "histogram")
+        for heap in heaps:
+            before, after, count, total = heap.heads
+            sums = list(accumulate(heap.counts))
+            for name, number in zip(self._names, sums, strict=True):
+                yield f"{before}{name}{after}{_number(number)}\n"
+            yield f"{count}{_number(sums[-1])}\n"
+            yield f"{total}{_number(heap.total)}\n"
+        yield from _created(what, (heap.created for heap in heaps))
+
+    def _begin(self, labels: tuple[str, ...]) -> _Heap:
+        if len(self._heaps) >= SPREADS_MAX:
+            labels = (OTHER,) * len(labels)
+        if labels not in self._heaps:
+            name, named = self._what.name, tuple(zip(self._what.labels, labels, strict=True))
+            before, after = _head(f"{name}_bucket", (*named, ("le", _GAP))).split(_GAP)
+            heads = (before, after, _head(f"{name}_count", named), _head(f"{name}_sum", named))
+            created = f"{_head(f'{name}_created', named)}{_number(self._wall_us() / 1e6)}\n"
+            self._heaps[labels] = _Heap(heads, created, [0] * len(self._names))
+        return self._heaps[labels]
+
+
+def bucket_names(bounds: Sequence[float]) -> tuple[str, ...]:
+    """What the buckets are called."""
+    return (*(str(float(bound)) for bound in bounds), "+Inf")
+
+
+def buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """A histogram's lines, of how many amounts there were in each bucket."""
+    return list(zip(bucket_names(bounds), accumulate(counts), strict=True))
+
+
+def _title(name: str, text: str, kind: str) -> tuple[str, str]:
+    return f"# HELP {name} {text}\n", f"# TYPE {name} {kind}\n"
+
+
+def _created(what: What, lines: Iterable[str]) -> Iterator[str]:
+    """When each combination began; a family of its own, and none where there is nothing."""
+    for number, line in enumerate(lines):
+        if number == 0:
+            yield from _title(f"{what.name}_created", what.help, "gauge")
+        yield line
+
+
+def _head(name: str, labels: Iterable[tuple[str, str]]) -> str:
+    """What a line begins with: all but its number."""
+    inner = ",".join(f'{key}="{_escaped(value)}"' for key, value in sorted(labels))
+    return f"{name}{{{inner}}} " if inner else f"{name} "
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _number(value: float) -> str:
+    if isinstance(value, int) and value < PLAIN_MAX:
+        return f"{value}.0"
+    return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # the library's own
+
+
+class Bounded:
+    """The values that a label has taken; past the cap, newcomers are `other`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def keep(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) >= LABEL_VALUES_MAX:
+            return OTHER
+        self._seen.add(value)
+        return value
