@@ -220,8 +220,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     duties = [*_for_people(standing, keys, ledger, (recall, twins)), Duty("post alerts", webhook.deliver)]
     duties += _invited(standing, orders.guests)
     duties += _of_load(standing, lag, metrics)
-    if orders.config is not None:
-        duties.append(Duty("reload table", _reloading(orders.config, standing, metrics)))
+    duties += _reloading(orders.config, standing, metrics)
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
 
@@ -302,9 +301,14 @@ def _of_load(standing: Standing, lag: Lag, metrics: Metrics) -> list[Duty]:
     ]
 
 
-def _reloading(config: Path, standing: Standing, metrics: Metrics) -> Callable[[], Awaitable[None]]:
+def _reloading(config: Path | None, standing: Standing, metrics: Metrics) -> list[Duty]:
+    """The file that was read is watched for edits; the environment is not."""
+    if config is None:
+        return []
     look, read = partial(stamp_of, config), partial(load, config, os.environ)
-    return partial(reload_table, standing, look, read, metrics.reloaded, asyncio.sleep)
+    return [
+        Duty("reload table", partial(reload_table, standing, look, read, metrics.reloaded, asyncio.sleep))
+    ]
 
 
 @asynccontextmanager
