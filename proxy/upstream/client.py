@@ -53,6 +53,9 @@ class HttpUpstreams:
 
     async def _afresh(self, pool: Pool, upstream: Upstream, head: bytes, body: bytes) -> Answer:
         connection = await self._reacher.open(pool.place, upstream.timeouts.connect_s, pool.make)
+        if not connection.usable:  # gone between the last step of its making and now
+            raise UpstreamLost(Signal(Kind.UNREACHABLE, Phase.CONNECT, detail="closed"))
+        pool.enter(connection)
         answer = connection.ask(head, body)
         lost = await answer.head()
         if lost is not None:

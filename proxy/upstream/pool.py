@@ -55,7 +55,12 @@ class Pool:
         for connection in tuple(self._live):
             connection.close()
 
-    def opened(self, connection: Connection) -> None:
+    def enter(self, connection: Connection) -> None:
+        """Keep count of one that was made for us.
+
+        Not before whoever asked for it has it: a loop that is cancelled while it makes one may never tell
+        of its end.
+        """
         self._live.add(connection)
 
     def freed(self, connection: Connection) -> None:

@@ -3,13 +3,50 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from proxy.call import Kind, Phase
+from proxy.upstream.client import open_upstreams
+from proxy.upstream.connection import Connection
 from tests.kit.scripted import scripted
 from tests.upstream.sending import CHUNKED, failure, fetch, idle, opened, started
 
 LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 MIB = 1 << 20
+
+
+def at_its_making(monkeypatch, act):
+    """Have something done in the moment in which a connection is made, before who asked for it has it."""
+    make = Connection.connection_made
+
+    def made(connection, transport):
+        make(connection, transport)
+        act(connection)
+
+    monkeypatch.setattr(Connection, "connection_made", made)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_cancelled_in_the_moment_in_which_the_connection_is_made(monkeypatch, run):
+    """A loop may close such a connection and tell nobody: it must not be counted as in use for ever."""
+
+    async def story():
+        async with open_upstreams() as out, scripted() as up:
+            at_its_making(monkeypatch, lambda _: task.cancel())
+            task = started(fetch(out, up.url))
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await (await up.accept()).eof()
+            assert idle(out) == (0, 0)
+
+    run(story())
+
+
+async def test_a_connection_that_is_gone_before_it_is_asked_was_never_reached(out, monkeypatch):
+    at_its_making(monkeypatch, Connection.close)
+    async with scripted() as up:
+        assert await failure(fetch(out, up.url)) == (Kind.UNREACHABLE, Phase.CONNECT)
+    assert idle(out) == (0, 0)
 
 
 async def test_cancelled_while_the_head_is_awaited(out):
