@@ -6,9 +6,10 @@ its credential (money, auth), one model of it (not there). Rate limits are plain
 by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 from proxy.call import Kind, Signal
 from proxy.policy import retry
@@ -33,6 +34,10 @@ RATE_MAX_S = 60.0
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
+
+
+K = TypeVar("K", tuple[str, str], tuple[str, str, bool])
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class Health:
         """
         kept = old.lasting
         self._cooling, self._paces = kept.cooling, kept.paces
+        _forget_all_but(self._upstreams, self._cooling)
+        _forget_all_but(self._upstreams, self._paces)
         # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
         for name in [name for name in self._upstreams if name in kept.upstreams]:
             kept.upstreams[name].rules = self._upstreams[name].rules
@@ -322,6 +329,12 @@ def _proved(breaker: Breaker, leave: Pass, now: float) -> Pass:
 
 def _passes(ticket: Ticket) -> tuple[Pass, Pass, Pass]:
     return ticket.upstream, ticket.account, ticket.model
+
+
+def _forget_all_but(names: Container[str], known: dict[K, V]) -> None:
+    """Drop what is known of others, where it lies: calls on the old table share it."""
+    for key in [key for key in known if key[0] not in names]:
+        del known[key]
 
 
 def _key(target: Target) -> tuple[str, str]:

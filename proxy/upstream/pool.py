@@ -23,6 +23,13 @@ class Pool:
         self._live: set[Connection] = set()
         self._idle: deque[Connection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
+        self.making = 0
+        """How many are being made."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return not self._live and not self.making
 
     @property
     def idle(self) -> int:

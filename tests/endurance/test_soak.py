@@ -18,8 +18,8 @@ STAY = 9
 """Streams to the end, for each that is left."""
 FEW = 5
 """More objects of a class, where something was seen for the first time: a result of an upstream, a pace."""
-SLACK = 2000
-"""Pieces of memory more or less that caches and free lists may come to."""
+SLACK = 4000
+"""Pieces of memory more or less that caches come to, however long it lasts."""
 
 
 async def worker(inside: Inside, dice: random.Random, rounds: int) -> None:
@@ -63,6 +63,7 @@ def check(before: Alive, after: Alive) -> None:
     assert abs(after.blocks - before.blocks) < SLACK
 
 
+@pytest.mark.timeout(180)
 def test_ten_thousand_streams_leave_nothing_behind(tmp_path):
     check(*uvloop.run(soak(tmp_path, 10_000)))
 

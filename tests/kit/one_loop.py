@@ -209,14 +209,17 @@ class Inside:
         _, made = await asyncio.get_running_loop().create_connection(Asker, "127.0.0.1", port)
         return made
 
+    async def idle(self, left: int = 0) -> None:
+        """Until no more than so many calls are inside, and idle connections are closed."""
+        await until(lambda: self.live <= left)
+        for pool in self.standing.desk.upstreams._pools.values():
+            while (one := pool.take()) is not None:
+                one.close()
+        await until(lambda: len(self.upstreams.open) <= left)
+
     async def quiet(self) -> None:
-        """Until no call is inside and no upstream is asked; idle connections are closed."""
-        await until(lambda: not self.live and not self.upstreams.held)
-        out = self.standing.desk.upstreams
-        for pool in tuple(out._pools.values()):
-            while (idle := pool.take()) is not None:
-                idle.close()
-        await until(lambda: not self.upstreams.open)
+        """Until no call is inside and no upstream is talked to."""
+        await self.idle()
         assert self.standing.desk.snapshot.health.outstanding == 0
         assert not self.troubles
 

@@ -216,6 +216,18 @@ def test_a_reload_keeps_breakers_and_rate_limits_by_name_and_forgets_refused_acc
     assert closed(new, VLLM, 1.0) == Closed(61.0, "open")
 
 
+def test_a_reload_forgets_what_was_known_of_upstreams_that_are_gone():
+    """Tables are edited for years: what no table names any more must not pile up."""
+    old = health()
+    fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    old.pace(GPT, stream=True)
+    kept = old.pace(VLLM, stream=True)
+    new = Health({"vllm": RULES})
+    new.adopt(old)
+    assert new.lasting.paces == {(VLLM.upstream, VLLM.model, True): kept}
+    assert new.lasting.cooling == {}
+
+
 def test_a_reload_brings_new_rules_into_force():
     old, new = health(), Health({"openai": BreakerRules(failures=1, open_s=5.0)})
     new.adopt(old)
