@@ -60,10 +60,11 @@ class Parts:
         self.open: set[Part] = set()
         self.port = 0
 
-    def let_go(self) -> None:
-        """Whoever is silent says the rest."""
+    def let_go(self, *, but: str = "never") -> None:
+        """Whoever is silent says the rest, but for those whose prompt holds this word."""
         for part in tuple(self.held):
-            part.go_on()
+            if but not in part.prompt:
+                part.go_on()
 
 
 class Part(asyncio.Protocol):
@@ -73,6 +74,7 @@ class Part(asyncio.Protocol):
         self._parts = parts
         self._read = b""
         self._rest = b""
+        self.prompt = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -89,9 +91,9 @@ class Part(asyncio.Protocol):
             return
         self._read = b""
         asked = json.loads(body)
-        prompt = asked["messages"][-1]["content"]
-        self._parts.heard.append(prompt)
-        self._play(prompt.split()[0], stream=asked["stream"])
+        self.prompt = asked["messages"][-1]["content"]
+        self._parts.heard.append(self.prompt)
+        self._play(self.prompt.split()[0], stream=asked["stream"])
 
     def _play(self, part: str, *, stream: bool) -> None:
         if part == "503" or not stream:
@@ -182,6 +184,12 @@ class Asker(asyncio.Protocol):
             self.transport.abort()
 
 
+async def joined(port: int) -> Asker:
+    """A caller connected to that port."""
+    _, made = await asyncio.get_running_loop().create_connection(Asker, "127.0.0.1", port)
+    return made
+
+
 # ── the proxy ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -205,9 +213,7 @@ class Inside:
         return self.listeners._service.gate.live
 
     async def asker(self) -> Asker:
-        port = self.listeners.bound[Listener.PUBLIC].port
-        _, made = await asyncio.get_running_loop().create_connection(Asker, "127.0.0.1", port)
-        return made
+        return await joined(self.listeners.bound[Listener.PUBLIC].port)
 
     async def idle(self, left: int = 0) -> None:
         """Until no more than so many calls are inside, and idle connections are closed."""
@@ -225,8 +231,16 @@ class Inside:
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(kind, call, result) of every row on disk."""
-        with apsw.Connection(str(self.folder / "ledger.db"), flags=apsw.SQLITE_OPEN_READONLY) as connection:
-            return list(connection.execute("SELECT kind, call_id, result FROM rows"))
+        return rows_of(self.folder)
+
+
+def rows_of(folder: Path) -> list[tuple[str, str, str]]:
+    """(kind, call, result) of every row of the ledger in a folder."""
+    connection = apsw.Connection(str(folder / "ledger.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return list(connection.execute("SELECT kind, call_id, result FROM rows"))
+    finally:
+        connection.close()
 
 
 @asynccontextmanager
