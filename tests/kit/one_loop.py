@@ -90,13 +90,15 @@ class Part(asyncio.Protocol):
         if not found or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
             return
         self._read = b""
+        self.play(head.split(b"/", 2)[1].decode(), body)
+
+    def play(self, name: str, body: bytes) -> None:
+        """Answer a request to the upstream whose path begins with `name`."""
         asked = json.loads(body)
         self.prompt = asked["messages"][-1]["content"]
         self._parts.heard.append(self.prompt)
-        self._play(self.prompt.split()[0], stream=asked["stream"])
-
-    def _play(self, part: str, *, stream: bool) -> None:
-        if part == "503" or not stream:
+        part = self.prompt.split()[0]
+        if part == "503" or not asked["stream"]:
             self.transport.write(b"".join(fault(503) if part == "503" else whole("m", TOKENS)))
             return
         pieces = len(STREAM) if part == "well" else int(part)
@@ -111,10 +113,10 @@ class Part(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def parts() -> AsyncIterator[Parts]:
+async def parts(kind: Callable[[Parts], Part] = Part) -> AsyncIterator[Parts]:
     """Upstreams that play, on a port of their own."""
     made = Parts()
-    server = await asyncio.get_running_loop().create_server(lambda: Part(made), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: kind(made), "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made
@@ -244,11 +246,11 @@ def rows_of(folder: Path) -> list[tuple[str, str, str]]:
 
 
 @asynccontextmanager
-async def one_loop(folder: Path, table: str) -> AsyncIterator[Inside]:
+async def one_loop(folder: Path, table: str, kind: Callable[[Parts], Part] = Part) -> AsyncIterator[Inside]:
     """A proxy that serves `table`, whose upstreams are `{port}`; drained and closed at the end."""
     loop, troubles = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: troubles.append(context))
-    async with parts() as upstreams, AsyncExitStack() as stack:
+    async with parts(kind) as upstreams, AsyncExitStack() as stack:
         text = SETTINGS.format(folder=folder) + table.format(port=upstreams.port)
         (folder / "proxy.yaml").write_text(text)
         listeners, _ = await _open(stack, Orders(load(folder / "proxy.yaml", {})))
