@@ -45,11 +45,13 @@ def check(rows, number):
     )
 
 
+@pytest.mark.fault("c11-any")
 @pytest.mark.parametrize("seed", range(1))
 def test_of_a_thousand_who_leave_in_any_phase_none_leaves_anything_behind(tmp_path, seed):
     check(uvloop.run(leave(tmp_path, 1000, seed)), 1000)
 
 
+@pytest.mark.fault("c11-any")
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("seed", range(1, 21))

@@ -133,6 +133,7 @@ async def edit_under_load(folder, edits: int) -> tuple[Alive, Alive]:
     return before, after
 
 
+@pytest.mark.fault("d10-thousand")
 @pytest.mark.timeout(180)
 def test_a_thousand_edits_under_load_fail_no_call_and_leave_nothing_behind(tmp_path, caplog):
     caplog.set_level(logging.CRITICAL)  # what is logged is kept until the test is over

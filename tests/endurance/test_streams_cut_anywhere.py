@@ -91,11 +91,13 @@ SAMPLE = 7
 """Bytes from one cut to the next in the tests of every day; all of them in the long ones."""
 
 
+@pytest.mark.fault("c2-mended")
 @pytest.mark.parametrize("dialect", GOLDEN)
 def test_a_cut_stream_that_is_mended_is_whole_and_nothing_of_it_is_said_twice(tmp_path, dialect):
     check_mended(uvloop.run(played(tmp_path, dialect, SAMPLE, "mended")))
 
 
+@pytest.mark.fault("c2-cut")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dialect", GOLDEN)
@@ -103,6 +105,7 @@ def test_a_stream_cut_at_every_byte_is_whole_or_anothers_or_a_typed_error(tmp_pa
     check_unmended(uvloop.run(played(tmp_path, dialect, 1, "ends")))
 
 
+@pytest.mark.fault("c2-mended")
 @pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dialect", GOLDEN)
@@ -110,6 +113,7 @@ def test_a_stream_cut_at_every_byte_that_is_mended_is_whole(tmp_path, dialect):
     check_mended(uvloop.run(played(tmp_path, dialect, 1, "mended")))
 
 
+@pytest.mark.fault("c2-cut")
 @pytest.mark.parametrize("dialect", GOLDEN)
 def test_a_cut_stream_is_whole_or_anothers_or_a_typed_error(tmp_path, dialect):
     check_unmended(uvloop.run(played(tmp_path, dialect, SAMPLE, "ends")))

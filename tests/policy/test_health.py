@@ -66,6 +66,7 @@ def test_a_probe_reports_each_change_of_state():
     assert house.changes() == (("openai", "open"), ("openai", "half_open"), ("openai", "closed"))
 
 
+@pytest.mark.fault("b2-wait")
 @pytest.mark.parametrize(
     ("asked", "roll", "until"),
     [(20.0, 0.0, 20.0), (20.0, 1.0, 22.0), (0.5, 1.0, 0.5), (1e9, 1.0, 120.0), (None, 0.5, 0.5)],
@@ -80,6 +81,7 @@ def test_a_rate_limit_cools_one_model_only(asked, roll, until):
     assert house.troubles(0.0) == {"openai/gpt-4o": "rate_limit"}
 
 
+@pytest.mark.fault("b3-backoff")
 def test_rate_limits_without_a_time_cool_longer_each_time_until_an_answer():
     house, now, waits = health(), 0.0, []
     for _ in range(3):
@@ -129,6 +131,7 @@ def test_an_answer_that_began_before_the_rate_limit_does_not_lift_it():
     assert closed(house, GPT, 1.0) == Closed(30.0, "rate_limit")
 
 
+@pytest.mark.fault("b4-money")
 def test_money_closes_the_account_for_five_minutes_growing_to_fifteen_with_single_probes():
     house, now, waits = health(), 0.0, []
     for _ in range(4):
@@ -144,6 +147,7 @@ def test_money_closes_the_account_for_five_minutes_growing_to_fifteen_with_singl
     assert closed(house, VLLM, 0.0) is None
 
 
+@pytest.mark.fault("b5-key")
 def test_a_refused_key_closes_the_account_and_says_why():
     house = health()
     fail(house, GPT, Kind.BAD_KEY)
@@ -151,6 +155,7 @@ def test_a_refused_key_closes_the_account_and_says_why():
     assert house.troubles(0.0) == {"openai": "auth"}
 
 
+@pytest.mark.fault("b6-model")
 def test_a_missing_model_closes_that_model_only():
     house = health()
     fail(house, GPT, Kind.NO_MODEL)
@@ -159,6 +164,7 @@ def test_a_missing_model_closes_that_model_only():
     assert house.troubles(0.0) == {"openai/gpt-4o": "model"}
 
 
+@pytest.mark.fault("b7-caller")
 @pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.FILTERED, Kind.UNABLE])
 def test_a_callers_fault_changes_nothing(kind):
     house = health()

@@ -125,6 +125,7 @@ def test_bounds_hold_on_every_course(data, attempts, deadline, patience, seed):
         now = drive.now
 
 
+@pytest.mark.fault("b1-outage", "d12-storm")
 @pytest.mark.parametrize("rate", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_a_total_outage_costs_each_upstream_only_its_probes(rate):
     """Ten minutes of so many calls a second, all down: breakers let through failures and probes only."""

@@ -86,6 +86,7 @@ async def until_well(ledger):
     await until(lambda: ledger.trouble is None)
 
 
+@pytest.mark.fault("d4-full")
 async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
         disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
@@ -152,6 +153,7 @@ async def test_a_disk_that_is_gone_while_only_notes_come_stops_nobody(file):
         assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
 
 
+@pytest.mark.fault("d5-locked")
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
@@ -172,6 +174,7 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     assert file.kinds("c2") == []
 
 
+@pytest.mark.fault("d6-flush")
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "SAVEPOINT request", "COMMIT"])
 async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, statement):
     async with file.open(HASTY) as ledger:
@@ -188,6 +191,7 @@ async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, 
     assert file.balance() == (8, 10)
 
 
+@pytest.mark.fault("d6-flush")
 async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
@@ -284,6 +288,7 @@ async def refused(path):
     return str(caught.value)
 
 
+@pytest.mark.fault("d20-second")
 async def test_a_second_writer_is_refused_and_the_first_goes_on(file):
     async with file.open() as ledger:
         assert "another process writes this ledger" in await refused(file.path)
@@ -311,6 +316,7 @@ def foreign(number, at):
     return change
 
 
+@pytest.mark.fault("d7-not-ours")
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -393,6 +399,7 @@ async def test_the_files_are_for_their_owner_only(file):
         assert file.path.with_name("ledger.db-wal").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.fault("d20-place")
 async def test_a_place_that_cannot_hold_a_ledger_is_refused(tmp_path):
     (tmp_path / "a-file").touch()
     with pytest.raises(StoreRefused, match="cannot be made or opened"):

@@ -185,6 +185,7 @@ async def test_a_mark_is_told_once_by_whichever_replica_crossed_it(store):
     assert sorted(alert.mark for alert in store.alerts) == [75, 75, 90]
 
 
+@pytest.mark.fault("d19-down")
 async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlements(server):
     store = PostgresStore(server.database())
     async with replica(store) as ledger:

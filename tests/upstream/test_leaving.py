@@ -26,6 +26,7 @@ def at_its_making(monkeypatch, act):
     monkeypatch.setattr(Connection, "connection_made", made)
 
 
+@pytest.mark.fault("c11-connect")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_cancelled_in_the_moment_in_which_the_connection_is_made(monkeypatch, run):
     """A loop may close such a connection and tell nobody: it must not be counted as in use for ever."""
@@ -49,6 +50,7 @@ async def test_a_connection_that_is_gone_before_it_is_asked_was_never_reached(ou
     assert idle(out) == (0, 0)
 
 
+@pytest.mark.fault("c11-head")
 async def test_cancelled_while_the_head_is_awaited(out):
     before = asyncio.all_tasks()
     async with scripted() as up:
@@ -63,6 +65,7 @@ async def test_cancelled_while_the_head_is_awaited(out):
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.fault("c11-mid")
 async def test_cancelled_within_the_body(out):
     before = asyncio.all_tasks()
     async with scripted() as up:
@@ -112,6 +115,7 @@ async def test_closing_the_way_out_closes_its_connections(out):
         await conn.eof()
 
 
+@pytest.mark.fault("a5-starved")
 async def test_a_slow_upstream_starves_no_other(out):
     """However many streams are open at one, there is room for more."""
     async with scripted() as up:
@@ -125,6 +129,7 @@ async def test_a_slow_upstream_starves_no_other(out):
     assert idle(out) == (0, 0)
 
 
+@pytest.mark.fault("c12-slow")
 async def test_a_reader_who_does_not_read_holds_the_upstream_back(out):
     """Little is kept here, and the rest stays with the upstream until it is wanted."""
     async with scripted() as up, opened(out, up, LENGTH % (1 << 30)) as (answer, conn):
@@ -148,6 +153,7 @@ async def test_a_whole_body_has_a_limit(out, size, limit, fits):
             assert await failure(answer.whole(limit)) == (Kind.BAD_ANSWER, Phase.HEADERS)
 
 
+@pytest.mark.fault("b9-huge")
 async def test_an_endless_body_is_given_up_at_the_limit(out):
     async with scripted() as up:
         async with opened(out, up, LENGTH % (1 << 30) + b"x" * 70_000) as (answer, conn):
@@ -155,6 +161,7 @@ async def test_an_endless_body_is_given_up_at_the_limit(out):
         await conn.eof()
 
 
+@pytest.mark.fault("b11-huge")
 async def test_the_start_of_a_body_is_cut_to_its_limit(out):
     async with scripted() as up:
         async with opened(out, up, LENGTH % 9000 + b"x" * 8000) as (answer, conn):

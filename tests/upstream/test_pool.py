@@ -97,6 +97,7 @@ async def test_a_reset_in_the_pool_is_no_news(out, caplog):
     assert caplog.records == []
 
 
+@pytest.mark.fault("a6-stale")
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_stale_one_is_replaced_once_by_a_fresh_one(out, reset):
     async with scripted() as up:
@@ -130,6 +131,7 @@ async def test_never_twice(out):
         assert idle(out) == (1, 0)
 
 
+@pytest.mark.fault("a6-billed")
 async def test_without_a_fresh_one_the_request_still_counts_as_sent(out):
     async with scripted() as up:
         conn = await served(out, up)
@@ -140,6 +142,7 @@ async def test_without_a_fresh_one_the_request_still_counts_as_sent(out):
         assert await failure(task) == (Kind.RESET, Phase.SENT)
 
 
+@pytest.mark.fault("a6-stale")
 @pytest.mark.parametrize("data", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nx: y\r\n"])
 async def test_an_answer_that_had_begun_is_not_asked_for_again(out, data):
     async with scripted() as up:

@@ -26,6 +26,7 @@ def resolver(answer):
     return resolve
 
 
+@pytest.mark.fault("a1-unknown")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -84,6 +85,7 @@ async def test_a_certificate_that_holds(certificates, monkeypatch):
         assert await task == (200, b"ok")
 
 
+@pytest.mark.fault("a4-certificate")
 @pytest.mark.parametrize(
     ("name", "trusted"), [("good", False), ("elsewhere", True), ("expired", True)], ids=str
 )
@@ -95,6 +97,7 @@ async def test_a_certificate_that_does_not_hold(certificates, monkeypatch, name,
             assert await conn.some() == b""
 
 
+@pytest.mark.fault("a4-handshake")
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None])
 async def test_a_handshake_that_fails(out, answer):
     """Closed, answered in plain text, or left unanswered: only the client's hello was ever sent."""
@@ -111,6 +114,7 @@ async def test_a_handshake_that_fails(out, answer):
         assert len(up.connections) == 1
 
 
+@pytest.mark.fault("c11-connect")
 async def test_cancelled_within_the_handshake(out):
     async with scripted() as up:
         task = started(fetch(out, up.url.replace("http", "https")))
