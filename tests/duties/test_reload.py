@@ -163,3 +163,28 @@ def test_a_call_keeps_the_table_it_began_with(tmp_path):
         return first.text, second.text
 
     assert play(story()) == ("from a", "from b")
+
+
+@pytest.mark.fault("d10-rotated")
+def test_a_key_that_was_changed_goes_with_the_next_call_and_an_earlier_one_keeps_its_own(tmp_path):
+    async def story():
+        path = tmp_path / "t.yaml"
+        path.write_text(TABLE.format(target="a/m").replace('/v1"}', '/v1", api_key: "${KEY}"}'))
+        upstreams = ScriptedUpstreams(a=[stream("fine")], b=[stream("fine")])
+        loaded = load(path, {"KEY": "sk-old"})
+        desk = Desk(
+            fresh_snapshot(loaded.table),
+            upstreams,
+            MemoryLedger(),
+            MemoryRecall(VirtualClock()),
+            VirtualClock(),
+            SeededDice(),
+        )
+        standing = Standing(desk, loaded.settings, lambda table: table)
+        under_way = standing.answer(RecordingCaller(), call(1))
+        standing.take(load(path, {"KEY": "sk-new"}))
+        await under_way
+        await standing.answer(RecordingCaller(), call(2))
+        return [dict(request.headers)["authorization"] for request in upstreams.requests]
+
+    assert play(story()) == ["Bearer sk-old", "Bearer sk-new"]
