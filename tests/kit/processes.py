@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 READY_S = 30.0
 VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY", "VLLM_URL"})
@@ -76,6 +77,8 @@ class House:
     table: str = TABLE
     options: tuple[str, ...] = ()
     """More words for `serve`."""
+    process: dict[str, Any] = field(default_factory=dict)
+    """How its processes are started otherwise than usual."""
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     key: str = ""
@@ -161,7 +164,8 @@ class House:
 
     def _start(self, name: str, words: tuple[str, ...]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = fallthrough(*words, stdout=log, stderr=subprocess.STDOUT)
+            usual = {"stdout": log, "stderr": subprocess.STDOUT}
+            self.processes[name] = fallthrough(*words, **usual | self.process)
 
     def _await_answer(self, name: str, path: str) -> None:
         end = time.monotonic() + READY_S
