@@ -6,10 +6,9 @@ its credential (money, auth), one model of it (not there). Rate limits are plain
 by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TypeVar
 
 from proxy.call import Kind, Signal
 from proxy.policy import retry
@@ -34,10 +33,6 @@ RATE_MAX_S = 60.0
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
-
-
-K = TypeVar("K", tuple[str, str], tuple[str, str, bool])
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +100,10 @@ class Health:
         """
         kept = old.lasting
         self._cooling, self._paces = kept.cooling, kept.paces
-        _forget_all_but(self._upstreams, self._cooling)
-        _forget_all_but(self._upstreams, self._paces)
+        # Dropped where it lies, for calls on the old table share it. A pause outlives even an upstream that
+        # comes back with the next edit, and is dropped when it is over (`_cool`).
+        for gone in [key for key in self._paces if key[0] not in self._upstreams]:
+            del self._paces[gone]
         # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
         for name in [name for name in self._upstreams if name in kept.upstreams]:
             kept.upstreams[name].rules = self._upstreams[name].rules
@@ -287,6 +284,9 @@ class Health:
         asked = retry.clamp(signal.retry_after_s)
         if why is None or (why is Class.OVERLOAD and asked is None):
             return  # overload without a time: the breaker counts it, the next call may try
+        over = [key for key, each in self._cooling.items() if each.until <= now]
+        for gone in [key for key in over if key[0] not in self._upstreams]:
+            del self._cooling[gone]
         before = self._cooling.get(_key(target), _Cooling(now, why, 0))
         # Refusals that arrive together are one strike, or a burst would count as a long outage.
         strikes = before.strikes + (before.until <= now)
@@ -329,12 +329,6 @@ def _proved(breaker: Breaker, leave: Pass, now: float) -> Pass:
 
 def _passes(ticket: Ticket) -> tuple[Pass, Pass, Pass]:
     return ticket.upstream, ticket.account, ticket.model
-
-
-def _forget_all_but(names: Container[str], known: dict[K, V]) -> None:
-    """Drop what is known of others, where it lies: calls on the old table share it."""
-    for key in [key for key in known if key[0] not in names]:
-        del known[key]
 
 
 def _key(target: Target) -> tuple[str, str]:

@@ -222,16 +222,27 @@ def test_a_reload_keeps_breakers_and_rate_limits_by_name_and_forgets_refused_acc
     assert closed(new, VLLM, 1.0) == Closed(61.0, "open")
 
 
-def test_a_reload_forgets_what_was_known_of_upstreams_that_are_gone():
+def test_a_reload_forgets_the_pace_of_upstreams_that_are_gone():
     """Tables are edited for years: what no table names any more must not pile up."""
     old = health()
-    fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
     old.pace(GPT, stream=True)
     kept = old.pace(VLLM, stream=True)
     new = Health({"vllm": RULES})
     new.adopt(old)
     assert new.lasting.paces == {(VLLM.upstream, VLLM.model, True): kept}
-    assert new.lasting.cooling == {}
+
+
+def test_a_pause_outlives_an_upstream_that_is_gone_and_not_itself():
+    old = health()
+    fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    without = Health({"vllm": RULES})
+    without.adopt(old)
+    again = Health({"openai": RULES, "vllm": RULES})
+    again.adopt(without)
+    assert closed(again, GPT) == Closed(30.0, "rate_limit"), "it came back within the pause"
+    without.adopt(again)
+    fail(without, VLLM, Kind.RATE_LIMITED, now=31.0, retry_after_s=1.0)
+    assert set(without.lasting.cooling) == {(VLLM.upstream, VLLM.model)}
 
 
 def test_a_reload_brings_new_rules_into_force():
