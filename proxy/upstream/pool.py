@@ -59,6 +59,7 @@ class Pool:
         """Close all, those in use too."""
         if self._sweep is not None:
             self._sweep.cancel()
+            self._sweep = None
         for connection in tuple(self._live):
             connection.close()
 
