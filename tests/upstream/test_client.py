@@ -34,7 +34,7 @@ async def test_refused(out):
     assert found == (Kind.UNREACHABLE, Phase.CONNECT)
 
 
-@pytest.mark.fault("a7-reset", "a12-head")
+@pytest.mark.fault("a7-reset", "a11-interim", "a12-head")
 @pytest.mark.parametrize(
     ("data", "reset", "expected"),
     [
@@ -42,6 +42,7 @@ async def test_refused(out):
         (b"", True, SENT),
         (b"HTTP/1.1 200 OK\r\nx", False, SENT),
         (b"HTTP/1.1 100 Continue\r\n\r\n", False, SENT),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, False, GARBLED),
         (b"nonsense\r\n\r\n", False, GARBLED),
         (b"just a body without a head\n", False, GARBLED),
         (b"HTTP/1.1 99999 OK\r\n\r\n", False, GARBLED),
