@@ -1,8 +1,8 @@
 """`make bench`: measure, print the tables, keep the figures in `bench/results/`.
 
-Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`: these if none is named; or a
-peer), `--quick` for a first look, `--long` for a start on ten million rows. What is missing on the machine
-is named and skipped.
+Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`, `goodput`: these if none is
+named; or a peer), `--quick` for a first look, `--long` for a start on ten million rows. What is missing on
+the machine is named and skipped.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import ledger, peers, replicas, systems, translation
+from bench import goodput, ledger, peers, replicas, systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
@@ -40,12 +40,13 @@ ALWAYS = ("nginx", "fallthrough")
 
 TRANSLATION, LEDGER = "translation", "ledger"
 """What needs no process beside this one."""
+GOODPUT = "goodput"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; 1 if any of it could not be measured."""
-    known = (*SYSTEMS, TRANSLATION, LEDGER)
-    names = [name for name in arguments if name in known] or (*ALWAYS, TRANSLATION, LEDGER)
+    known = (*SYSTEMS, TRANSLATION, LEDGER, GOODPUT)
+    names = [name for name in arguments if name in known] or (*ALWAYS, TRANSLATION, LEDGER, GOODPUT)
     quick = "--quick" in arguments
     record: dict[str, Any] = {"load_average": os.getloadavg()[0], "skipped": {}}
     if TRANSLATION in names:
@@ -57,6 +58,9 @@ def main(arguments: Sequence[str]) -> int:
         record[LEDGER] = ledger.measure(long="--long" in arguments, quick=quick)
         show_ledger(record[LEDGER])
         measure_replicas(record, quick=quick)
+    if GOODPUT in names:
+        say(GOODPUT)
+        measure_goodput(record, quick=quick)
     if set(names) & set(SYSTEMS):
         measure_systems([name for name in names if name in SYSTEMS], record, quick=quick)
     keep(record)
@@ -73,6 +77,22 @@ def measure_replicas(record: dict[str, Any], *, quick: bool) -> None:
         return
     table = Table("over PostgreSQL: replicas, limit", *record["replicas"])
     for line in replicas.rows(record["replicas"]):
+        table.add_row(*line)
+    Console().print(table)
+
+
+def measure_goodput(record: dict[str, Any], *, quick: bool) -> None:
+    """Answers in time when more is asked than can be given."""
+    try:
+        build()
+        with systems.mock():
+            record[GOODPUT] = goodput.measure(quick=quick)
+    except Missing as missing:
+        record["skipped"][GOODPUT] = str(missing)
+        sys.stdout.write(f"Goodput was not measured: {missing}\n")
+        return
+    table = Table("goodput: offered, times capacity", *(f"{times:g}" for times in goodput.OFFERED))
+    for line in goodput.rows(record[GOODPUT]):
         table.add_row(*line)
     Console().print(table)
 

@@ -119,6 +119,10 @@ class Health:
         """
         kept = old.lasting
         self._cooling, self._paces = kept.cooling, kept.paces
+        # Dropped where it lies, for calls on the old table share it. A pause outlives even an upstream that
+        # comes back with the next edit, and is dropped when it is over (`_cool`).
+        for gone in [key for key in self._paces if key[0] not in self._upstreams]:
+            del self._paces[gone]
         # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
         for name in [name for name in self._upstreams if name in kept.upstreams]:
             kept.upstreams[name].rules = self._upstreams[name].rules
@@ -348,6 +352,9 @@ class Health:
         asked = retry.clamp(signal.retry_after_s)
         if why is None or (asked is None and signal.kind not in PAUSES):
             return  # overload without a time: the breaker counts it, the next call may try
+        over = [key for key, each in self._cooling.items() if each.until <= now]
+        for gone in [key for key in over if key[0] not in self._upstreams]:
+            del self._cooling[gone]
         before = self._cooling.get(_key(target), _Cooling(now, why, 0))
         # Refusals that arrive together are one strike, or a burst would count as a long outage.
         strikes = before.strikes + (before.until <= now)

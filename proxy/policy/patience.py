@@ -81,6 +81,13 @@ class Pace:
         self.least = min(seconds, self.least * FORGETS) if known else seconds
         self.usual += (seconds - self.usual) * (NEWS if known else 1.0)
 
+    def latest(self, end: float) -> float:
+        """When it must be asked, to have answered by `end` though it takes longer than usual.
+
+        A place that is given later is wasted: who stands in line for it leaves the line before.
+        """
+        return end - USUAL * self.usual
+
     def share(self, left: float, *, others: bool) -> float:
         """The part of what is `left` in which this target must have begun; `others` may be asked after it."""
         return min(left, max(left / 2.0, USUAL * self.usual)) if others else left

@@ -265,7 +265,10 @@ class Plan:
         if self._turn is None:
             self._turn = self.health.join(course.candidate.target, self.rules.tenant)
             line_end = now + course.candidate.timeouts.first_token_s
-            self._line_end = line_end if self._end is None else min(line_end, self._end)
+            if (end := self._end) is not None:
+                pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
+                line_end = min(line_end, pace.latest(end))
+            self._line_end = line_end
         if now >= self._line_end:
             self._leave()
             course.over = True

@@ -52,7 +52,14 @@ class HttpUpstreams:
             raise UpstreamLost(lost if again.signal.phase is Phase.CONNECT else again.signal) from again
 
     async def _afresh(self, pool: Pool, upstream: Upstream, head: bytes, body: bytes) -> Answer:
-        connection = await self._reacher.open(pool.place, upstream.timeouts.connect_s, pool.make)
+        pool.making += 1
+        try:
+            connection = await self._reacher.open(pool.place, upstream.timeouts.connect_s, pool.make)
+        finally:
+            pool.making -= 1
+        if not connection.usable:  # gone between the last step of its making and now
+            raise UpstreamLost(Signal(Kind.UNREACHABLE, Phase.CONNECT, detail="closed"))
+        pool.enter(connection)
         answer = connection.ask(head, body)
         lost = await answer.head()
         if lost is not None:
@@ -64,8 +71,14 @@ class HttpUpstreams:
         name = (upstream.name, upstream.base_url)
         pool = self._pools.get(name)
         if pool is None:
+            self._forget_empty()
             pool = self._pools[name] = Pool(place_of(upstream.base_url))
         return pool
+
+    def _forget_empty(self) -> None:
+        """A table was edited, perhaps: let go of the upstreams that nothing is left of."""
+        for name in [name for name, pool in self._pools.items() if pool.empty]:
+            self._pools.pop(name).close()
 
     def close(self) -> None:
         """Close every connection."""

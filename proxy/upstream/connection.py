@@ -28,10 +28,6 @@ class _Garbage(Exception):
 class Keeper(Protocol):
     """Whom a connection tells of its life."""
 
-    def opened(self, connection: "Connection") -> None:
-        """It can be asked."""
-        ...
-
     def freed(self, connection: "Connection") -> None:
         """Its answer was read to the end, and it can be asked again."""
         ...
@@ -106,7 +102,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._keeper.opened(self)
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer

@@ -23,6 +23,13 @@ class Pool:
         self._live: set[Connection] = set()
         self._idle: deque[Connection] = deque()
         self._sweep: asyncio.TimerHandle | None = None
+        self.making = 0
+        """How many are being made."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing would be lost with it."""
+        return not self._live and not self.making
 
     @property
     def idle(self) -> int:
@@ -52,10 +59,16 @@ class Pool:
         """Close all, those in use too."""
         if self._sweep is not None:
             self._sweep.cancel()
+            self._sweep = None
         for connection in tuple(self._live):
             connection.close()
 
-    def opened(self, connection: Connection) -> None:
+    def enter(self, connection: Connection) -> None:
+        """Keep count of one that was made for us.
+
+        Not before whoever asked for it has it: a loop that is cancelled while it makes one may never tell
+        of its end.
+        """
         self._live.add(connection)
 
     def freed(self, connection: Connection) -> None:

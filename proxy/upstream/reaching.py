@@ -102,6 +102,9 @@ class Reacher:
         until, found = self._known.get(name, (0.0, ()))
         if now >= until:
             found = await self._resolve(*name)
+            if not found:
+                raise OSError(f"{place.host} has no address")
+            self._known = {each: known for each, known in self._known.items() if now < known[0]}
             self._known[name] = (now + DNS_S, found)
         return found
 

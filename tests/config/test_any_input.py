@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,6 +53,7 @@ def tried(path, data):
         assert SECRET not in shown
 
 
+@pytest.mark.fault("d9-faulty")
 @FEW
 @given(st.binary(max_size=200))
 def test_any_bytes(tmp_path, data):

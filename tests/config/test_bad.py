@@ -10,6 +10,7 @@ BAD = Path(__file__).parent / "bad"
 ENVIRON = {"KEY": "sk-secret-value", "EMPTY": ""}
 
 
+@pytest.mark.fault("d9-faulty")
 @pytest.mark.parametrize("name", sorted(path.stem for path in BAD.glob("*.yaml")))
 def test_every_fault_is_told_at_once_with_its_place_and_remedy(name, monkeypatch):
     monkeypatch.chdir(BAD)
@@ -28,6 +29,7 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path):
         load(tmp_path / "none.yaml", {})
 
 
+@pytest.mark.fault("d9-faulty")
 def test_a_file_over_the_cap_is_not_read(tmp_path):
     path = tmp_path / "large.yaml"
     path.write_bytes(b"# " + b"x" * (1024 * 1024))

@@ -87,6 +87,7 @@ def used(built) -> dict[str, tuple[int, int]]:
         connection.close()
 
 
+@pytest.mark.fault("d2-kill")
 @pytest.mark.timeout(240)
 def test_twenty_five_kills_lose_nothing_double_nothing_and_overshoot_nothing(tmp_path):
     with house(tmp_path, extra=LIMITS) as built:

@@ -76,12 +76,14 @@ def test_an_edit_is_in_force_after_two_looks(tmp_path):
     assert files.told == [True]
 
 
+@pytest.mark.fault("d9-half")
 def test_a_file_that_is_still_being_written_is_left_alone(tmp_path):
     files = Files(tmp_path / "t.yaml", TABLE.format(target="b/m"), TABLE.format(target="b/n"))
     assert target(watch(files)) == "a/m"
     assert files.told == []
 
 
+@pytest.mark.fault("d9-faulty")
 def test_a_faulty_edit_changes_nothing_and_is_told(tmp_path):
     files = Files(tmp_path / "t.yaml", "routes: []", None)
     standing = watch(files)
@@ -98,6 +100,7 @@ def test_a_mended_file_ends_the_trouble(tmp_path):
     assert files.told == [False, True]
 
 
+@pytest.mark.fault("d9-half")
 def test_a_swapped_symlink_counts_as_an_edit(tmp_path):
     """As Kubernetes does with `..data`."""
     for name, where in (("one", "a/m"), ("two", "b/m")):
@@ -133,6 +136,7 @@ def test_what_is_known_of_an_upstream_outlives_the_edit(tmp_path):
     assert play(story()) == "open"
 
 
+@pytest.mark.fault("d10-under-way")
 def test_a_call_keeps_the_table_it_began_with(tmp_path):
     """The table is swapped while the answer is under way; the call ends where it began."""
 
@@ -159,3 +163,28 @@ def test_a_call_keeps_the_table_it_began_with(tmp_path):
         return first.text, second.text
 
     assert play(story()) == ("from a", "from b")
+
+
+@pytest.mark.fault("d10-rotated")
+def test_a_key_that_was_changed_goes_with_the_next_call_and_an_earlier_one_keeps_its_own(tmp_path):
+    async def story():
+        path = tmp_path / "t.yaml"
+        path.write_text(TABLE.format(target="a/m").replace('/v1"}', '/v1", api_key: "${KEY}"}'))
+        upstreams = ScriptedUpstreams(a=[stream("fine")], b=[stream("fine")])
+        loaded = load(path, {"KEY": "sk-old"})
+        desk = Desk(
+            fresh_snapshot(loaded.table),
+            upstreams,
+            MemoryLedger(),
+            MemoryRecall(VirtualClock()),
+            VirtualClock(),
+            SeededDice(),
+        )
+        standing = Standing(desk, loaded.settings, lambda table: table)
+        under_way = standing.answer(RecordingCaller(), call(1))
+        standing.take(load(path, {"KEY": "sk-new"}))
+        await under_way
+        await standing.answer(RecordingCaller(), call(2))
+        return [dict(request.headers)["authorization"] for request in upstreams.requests]
+
+    assert play(story()) == ["Bearer sk-old", "Bearer sk-new"]

@@ -44,6 +44,7 @@ class Falling:
             raise ValueError("canary")
 
 
+@pytest.mark.fault("d17-task")
 async def test_a_duty_that_falls_is_told_and_started_again_after_growing_pauses(caplog):
     clock = Clock()
     duty = Falling(clock, falls=9)

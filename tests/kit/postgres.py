@@ -8,6 +8,7 @@ for one that does.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -69,6 +70,14 @@ class Server:
 
     def stop(self, how: str = "immediate") -> None:
         self._ctl("stop", "-m", how)
+
+    def signal(self, how: signal.Signals) -> None:
+        """To all its processes: `SIGSTOP` makes it silent without a word, `SIGCONT` wakes it."""
+        first = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        below = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        for process in (first, *map(int, below)):
+            with suppress(ProcessLookupError):
+                os.kill(process, how)
 
     def remove(self) -> None:
         self.stop()

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 READY_S = 30.0
 VENDORS = frozenset({"OPENAI_API_KEY", "DEEPSEEK_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY", "VLLM_URL"})
@@ -84,6 +85,8 @@ class House:
     """More words for `serve`."""
     variables: dict[str, str] = field(default_factory=dict)
     """Of the environment of the proxy and of the commands beside it."""
+    process: dict[str, Any] = field(default_factory=dict)
+    """How its processes are started otherwise than usual."""
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen] = field(default_factory=dict)
     key: str = ""
@@ -169,8 +172,8 @@ class House:
 
     def _start(self, name: str, words: tuple[str, ...]) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
-            streams = {"stdout": log, "stderr": subprocess.STDOUT}
-            self.processes[name] = fallthrough(*words, variables=self.variables, **streams)
+            usual = {"stdout": log, "stderr": subprocess.STDOUT, "variables": self.variables}
+            self.processes[name] = fallthrough(*words, **usual | self.process)
 
     def _await_answer(self, name: str, path: str) -> None:
         end = time.monotonic() + READY_S

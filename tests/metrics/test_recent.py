@@ -111,7 +111,8 @@ def test_what_says_nothing_of_an_upstream_is_not_counted_against_it(recent, resu
 
 def test_the_faults_are_classes_of_trouble_and_all_others_are_nobody_s():
     assert set(Class) >= FAULTS
-    assert set(Class) - FAULTS == {Class.TOO_LONG, Class.CALLER, Class.STRAYED, Class.UNABLE}
+    nobodys = {Class.TOO_LONG, Class.CALLER, Class.STRAYED, Class.UNABLE, Class.OFF_SCHEMA}
+    assert set(Class) - FAULTS == nobodys
 
 
 def test_latency_is_of_the_attempt_and_not_of_the_call(recent):

@@ -37,6 +37,7 @@ def test_an_open_breaker_says_when_to_ask_again():
     assert breaker.closed_until(70.0) is None
 
 
+@pytest.mark.fault("d11-herd")
 def test_a_thousand_callers_at_half_open_get_exactly_one_probe():
     breaker = opened()
     admitted = 0
@@ -49,6 +50,7 @@ def test_a_thousand_callers_at_half_open_get_exactly_one_probe():
     assert breaker.closed_until(60.0) > 60.0
 
 
+@pytest.mark.fault("b12-all")
 def test_the_last_resort_opens_again_after_a_second_with_four_probes():
     breaker = opened()
     assert breaker.closed_until(0.9, last=True) == 1.0
@@ -78,6 +80,7 @@ def test_a_probe_that_fails_doubles_the_open_time_up_to_the_cap():
     assert times == [60.0, 120.0, 240.0, 300.0, 300.0]
 
 
+@pytest.mark.fault("d11-herd")
 def test_a_caller_who_leaves_frees_the_probe_slot_and_decides_nothing():
     breaker = opened()
     leave = probe(breaker, 60.0)
@@ -114,6 +117,7 @@ def test_an_outcome_from_an_older_generation_is_ignored(outcome):
     assert breaker.state is State.CLOSED
 
 
+@pytest.mark.fault("d11-herd")
 def test_of_several_probes_the_first_outcome_decides():
     breaker = opened()
     first, second = (probe(breaker, 1.0, last=True) for _ in range(2))
@@ -122,6 +126,7 @@ def test_of_several_probes_the_first_outcome_decides():
     assert breaker.state is State.OPEN
 
 
+@pytest.mark.fault("d11-flapping")
 def test_an_upstream_that_flaps_is_probed_ever_less_often():
     breaker, now, times = opened(roll=0.7), 0.0, []
     for _ in range(6):
@@ -164,6 +169,7 @@ def let_in(breaker, now, callers):
     return admitted
 
 
+@pytest.mark.fault("d11-flapping")
 def test_after_a_recovery_a_growing_share_is_let_in_and_then_all():
     breaker = opened()
     breaker.success(probe(breaker, 60.0), 60.0)

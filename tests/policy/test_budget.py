@@ -39,6 +39,7 @@ def test_time_that_stands_still_or_goes_back_brings_nothing():
     assert allowed(budget, 9.0) == 0
 
 
+@pytest.mark.fault("d12-storm")
 def test_an_outage_costs_no_more_than_a_fifth_beside_the_calls_themselves():
     budget, retries = RetryBudget(), 0
     for tick in range(60_000):

@@ -66,6 +66,7 @@ def test_a_probe_reports_each_change_of_state():
     assert house.changes() == (("openai", "open"), ("openai", "half_open"), ("openai", "closed"))
 
 
+@pytest.mark.fault("b2-wait")
 @pytest.mark.parametrize(
     ("asked", "roll", "until"),
     [(20.0, 0.0, 20.0), (20.0, 1.0, 22.0), (0.5, 1.0, 0.5), (1e9, 1.0, 120.0), (None, 0.5, 0.5)],
@@ -80,6 +81,7 @@ def test_a_rate_limit_cools_one_model_only(asked, roll, until):
     assert house.troubles(0.0) == {"openai/gpt-4o": "rate_limit"}
 
 
+@pytest.mark.fault("b3-backoff")
 def test_rate_limits_without_a_time_cool_longer_each_time_until_an_answer():
     house, now, waits = health(), 0.0, []
     for _ in range(3):
@@ -162,6 +164,7 @@ def test_an_answer_that_began_before_the_rate_limit_does_not_lift_it():
     assert closed(house, GPT, 1.0) == Closed(30.0, "rate_limit")
 
 
+@pytest.mark.fault("b4-money")
 def test_money_closes_the_account_for_five_minutes_growing_to_fifteen_with_single_probes():
     house, now, waits = health(), 0.0, []
     for _ in range(4):
@@ -177,6 +180,7 @@ def test_money_closes_the_account_for_five_minutes_growing_to_fifteen_with_singl
     assert closed(house, VLLM, 0.0) is None
 
 
+@pytest.mark.fault("b5-key")
 def test_a_refused_key_closes_the_account_and_says_why():
     house = health()
     fail(house, GPT, Kind.BAD_KEY)
@@ -184,6 +188,7 @@ def test_a_refused_key_closes_the_account_and_says_why():
     assert house.troubles(0.0) == {"openai": "auth"}
 
 
+@pytest.mark.fault("b6-model")
 def test_a_missing_model_closes_that_model_only():
     house = health()
     fail(house, GPT, Kind.NO_MODEL)
@@ -192,6 +197,7 @@ def test_a_missing_model_closes_that_model_only():
     assert house.troubles(0.0) == {"openai/gpt-4o": "model"}
 
 
+@pytest.mark.fault("b7-caller")
 @pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.FILTERED, Kind.UNABLE])
 def test_a_callers_fault_changes_nothing(kind):
     house = health()
@@ -247,6 +253,29 @@ def test_a_reload_keeps_breakers_and_rate_limits_by_name_and_forgets_refused_acc
     signal = Signal(Kind.RESET, Phase.SENT)
     old.failed(running, classify(signal), signal, 1.0, FixedDice())
     assert closed(new, VLLM, 1.0) == Closed(61.0, "open")
+
+
+def test_a_reload_forgets_the_pace_of_upstreams_that_are_gone():
+    """Tables are edited for years: what no table names any more must not pile up."""
+    old = health()
+    old.pace(GPT, stream=True)
+    kept = old.pace(VLLM, stream=True)
+    new = Health({"vllm": RULES})
+    new.adopt(old)
+    assert new.lasting.paces == {(VLLM.upstream, VLLM.model, True): kept}
+
+
+def test_a_pause_outlives_an_upstream_that_is_gone_and_not_itself():
+    old = health()
+    fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
+    without = Health({"vllm": RULES})
+    without.adopt(old)
+    again = Health({"openai": RULES, "vllm": RULES})
+    again.adopt(without)
+    assert closed(again, GPT) == Closed(30.0, "rate_limit"), "it came back within the pause"
+    without.adopt(again)
+    fail(without, VLLM, Kind.RATE_LIMITED, now=31.0, retry_after_s=1.0)
+    assert set(without.lasting.cooling) == {(VLLM.upstream, VLLM.model)}
 
 
 def test_a_reload_brings_new_rules_into_force():

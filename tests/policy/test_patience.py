@@ -145,3 +145,10 @@ def test_nothing_is_waited_for_beyond_the_callers_silence():
 def test_a_pace_nobody_knows_keeps_nobody_from_being_asked():
     assert Pace().least == 0.0
     assert Pace().share(10.0, others=True) == 5.0
+
+
+def test_a_place_is_of_no_use_when_less_is_left_than_an_answer_may_take():
+    pace = Pace()
+    assert pace.latest(10.0) == 10.0, "nothing is known"
+    pace.took(2.0)
+    assert pace.latest(10.0) == 6.0

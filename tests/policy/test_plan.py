@@ -306,6 +306,7 @@ def test_the_message_names_each_attempt_and_each_closed_target_once():
     assert talk.told().type == "server_error"
 
 
+@pytest.mark.fault("b5-key")
 def test_a_refused_key_is_a_502_for_later_calls_too():
     health = Health({"a": RULES})
     for _ in range(2):

@@ -134,6 +134,7 @@ def planned(rules, seconds, *, last):
     return attempts
 
 
+@pytest.mark.fault("b1-outage", "d12-storm")
 @pytest.mark.parametrize("rate", [10, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
 def test_ten_minutes_of_total_outage_cost_each_upstream_no_more_than_its_plan_of_probes(rate):
     """All down: what opens each breaker, the probes after that, and at most 5 % more."""

@@ -256,6 +256,7 @@ def test_an_answer_without_tokens_is_still_a_request():
     assert (found["r"], found["vr"], found["ur"]) == (1, 1, 0)
 
 
+@pytest.mark.fault("c10-count")
 @settings(deadline=None, derandomize=True)
 @given(st.integers(-9, 9), st.integers(-9, 9), st.integers(-9, 9))
 def test_a_charge_is_never_negative(inputs, outputs, cost):

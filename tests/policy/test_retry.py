@@ -7,6 +7,7 @@ import pytest
 from proxy.policy.retry import backoff, clamp, in_place
 
 
+@pytest.mark.fault("b2-wait")
 @pytest.mark.parametrize(
     ("asked", "believed"),
     [
@@ -18,6 +19,7 @@ def test_retry_after_is_believed_within_bounds(asked, believed):
     assert clamp(asked) == believed
 
 
+@pytest.mark.fault("b3-backoff")
 def test_backoff_is_full_jitter_under_a_doubling_bound():
     assert [backoff(tries, 1.0, first_s=1.0, cap_s=60.0) for tries in range(1, 9)] == [
         1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0,

@@ -176,6 +176,7 @@ def _get_status(built, path) -> int:
         return 0
 
 
+@pytest.mark.fault("d1-drain")
 def test_a_stream_that_outlives_the_drain_ends_with_an_error_event(tmp_path, client):
     with house(tmp_path, table=SHORT_DRAIN) as built:
         built.script("vllm: [{do: {chunk_delay: 50ms, tokens: 100_000}}]")
@@ -199,6 +200,7 @@ def serve_in_vain(config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
 
+@pytest.mark.fault("d20-second")
 def test_a_second_proxy_on_the_same_ledger_is_refused(healthy):
     done = serve_in_vain(healthy.config)
     assert done.returncode == 3

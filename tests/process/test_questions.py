@@ -33,6 +33,7 @@ def refused(built, key: str) -> None:
         assert caught.value.code == "idempotency_key_reused"
 
 
+@pytest.mark.fault("d21-crash")
 def test_a_killed_process_leaves_its_keys_to_the_next(tmp_path):
     with house(tmp_path) as built:
         with client(built) as sdk:

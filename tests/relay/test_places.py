@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from proxy.call import Identity
 from proxy.errors import Failure
 from proxy.policy.health import Health
@@ -73,6 +75,7 @@ def test_a_full_upstream_is_passed_over_while_another_is_left():
     assert (asked.count("a"), asked.count("b")) == (2, 8)
 
 
+@pytest.mark.fault("a5-full")
 def test_the_last_resort_is_waited_for_in_line_and_never_gets_more_than_it_bears():
     async def story():
         upstreams = Counted(a=[SECOND])
@@ -87,6 +90,7 @@ def test_the_last_resort_is_waited_for_in_line_and_never_gets_more_than_it_bears
     assert upstreams.open == 0
 
 
+@pytest.mark.fault("a5-full")
 def test_a_loud_tenant_waits_behind_itself():
     async def story():
         at = limited(table("a"), ScriptedUpstreams(a=[SECOND]), a=1)
@@ -117,6 +121,7 @@ def test_nobody_waits_longer_than_a_first_token_may_take_or_than_the_caller_does
     assert upstreams.asked == ["a"]
 
 
+@pytest.mark.fault("c11-line")
 def test_whoever_hangs_up_in_line_or_under_way_gives_up_the_place():
     async def story():
         upstreams = ScriptedUpstreams(a=[SECOND])

@@ -104,6 +104,7 @@ def test_s03_a_500_is_tried_again_in_place_after_a_moment(loop):
         assert ended <= 1.0
 
 
+@pytest.mark.fault("a9-slow-head")
 def test_s06_silence_ends_with_its_timeout_and_the_silent_one_is_not_asked_again():
     upstreams = Logging(a=[Says(before=120.0)], b=[HEALTHY])
     caller, ended = one(upstreams)
@@ -112,6 +113,7 @@ def test_s06_silence_ends_with_its_timeout_and_the_silent_one_is_not_asked_again
     assert ended <= 100.0
 
 
+@pytest.mark.fault("a10-slow-token")
 def test_s07_a_first_token_after_twenty_seconds_is_overtaken_within_fifteen():
     slow = Says(steps=[ROLE, Pause(20.0), *HEALTHY.steps[1:]])
     upstreams = Logging(a=[slow], b=[HEALTHY])
@@ -120,6 +122,7 @@ def test_s07_a_first_token_after_twenty_seconds_is_overtaken_within_fifteen():
     assert ended <= 15.0
 
 
+@pytest.mark.fault("c1-stall")
 def test_s09_a_stall_of_half_a_minute_is_bounded_and_mended():
     stalled = Says(steps=[*HEALTHY.steps[:21], STALL])
     upstreams = Logging(a=[stalled], b=[HEALTHY])

@@ -113,6 +113,7 @@ BEFORE_CONTENT = {
 }
 
 
+@pytest.mark.fault("a8-head-only", "a10-slow-token", "b1-overload", "b10-inside", "c5-error-first")
 @pytest.mark.parametrize("script", BEFORE_CONTENT.values(), ids=BEFORE_CONTENT.keys())
 def test_whatever_fails_before_content_is_mended_in_silence(script):
     upstreams = ScriptedUpstreams(a=[script], b=[stream("fine")])
@@ -164,6 +165,7 @@ AFTER_CONTENT = {
 }
 
 
+@pytest.mark.fault("c1-stall", "c3-no-done", "c4-error")
 @pytest.mark.parametrize("steps", AFTER_CONTENT.values(), ids=AFTER_CONTENT.keys())
 def test_a_break_after_content_is_told_in_band_and_never_as_done(steps):
     upstreams = ScriptedUpstreams(a=[stream("so ", "far", steps=steps)], b=[stream("never")])
@@ -182,6 +184,7 @@ def test_a_break_after_content_is_told_in_band_and_never_as_done(steps):
     assert at.ledger.settled[0][0] == "commit"
 
 
+@pytest.mark.fault("b7-caller")
 def test_a_caller_fault_is_passed_on_without_asking_anybody_else():
     body = {
         "error": {
@@ -200,6 +203,7 @@ def test_a_caller_fault_is_passed_on_without_asking_anybody_else():
     assert at.ledger.settled[0][0] == "release"
 
 
+@pytest.mark.fault("b12-all")
 def test_when_all_fail_one_error_names_each_attempt():
     upstreams = ScriptedUpstreams(a=[fails(500)], b=[REFUSED])
     failure, caller, at = one(table("a", "b"), upstreams)
@@ -215,6 +219,7 @@ def test_all_timeouts_are_a_504():
     assert failure.told.status == 504
 
 
+@pytest.mark.fault("b12-all")
 def test_all_waits_are_told_with_the_soonest():
     upstreams = ScriptedUpstreams(a=[fails(429, retry_after="50")], b=[fails(429, retry_after="30")])
     failure, _, _ = one(table("a", "b"), upstreams)
@@ -255,6 +260,7 @@ def test_an_idle_stream_that_keeps_talking_is_not_cut():
     assert caller.body.endswith(DONE)
 
 
+@pytest.mark.fault("c8-endless")
 def test_the_total_time_bounds_a_stream_that_never_ends():
     endless = [step for _ in range(100) for step in (Pause(10), event({"content": "x"}))]
     upstreams = ScriptedUpstreams(a=[stream("go", steps=endless)])
@@ -263,6 +269,7 @@ def test_the_total_time_bounds_a_stream_that_never_ends():
     assert at.ledger.outcome.total_ms == 100_000
 
 
+@pytest.mark.fault("c12-slow")
 def test_a_slow_caller_is_not_the_upstreams_fault():
     words = [str(n) for n in range(10)]
     book = table("a", timeouts=Timeouts(idle_s=5, total_s=1e5))
@@ -297,6 +304,7 @@ def test_the_silence_that_a_program_bears_does_not_bound_an_answer_that_has_begu
     assert caller.text == "go0123456789"
 
 
+@pytest.mark.fault("d12-storm")
 def test_a_call_that_an_sdk_repeats_gets_one_try_at_each_target():
     upstreams = ScriptedUpstreams(a=[fails(503)], b=[fails(503)])
     one(table("a", "b", attempts=3), upstreams, call(retries=1))

@@ -196,6 +196,7 @@ def test_every_trouble_of_an_upstream_is_somebody_elses_answer(sdk, everyone, na
     assert raw.parse().choices[0].message.content.startswith("Simulated answer from ")
 
 
+@pytest.mark.fault("c4-error")
 @pytest.mark.parametrize("do", ["cut: 4", "error_event: 4, chunk_delay: 20ms"])
 @every
 def test_a_stream_that_breaks_is_an_error_and_no_answer(sdk, everyone, dialect, do):

@@ -54,6 +54,7 @@ async def test_readiness_fails_first_while_liveness_does_not(house):
         assert (await house.send(http("GET", "/healthz", key=None), listener)).status == 200
 
 
+@pytest.mark.fault("d1-drain")
 async def test_a_newcomer_is_told_to_come_back_elsewhere(house):
     house.gate.close()
     reply = await house.send(chat())
@@ -99,6 +100,7 @@ async def test_a_call_cut_before_its_answer_began_is_told_503(house, stream):
     assert reply.headers["connection"] == "close"
 
 
+@pytest.mark.fault("d1-again")
 async def test_a_second_signal_cuts_the_waiting_short(house):
     held = Held()
     await entered(house, held)

@@ -69,6 +69,7 @@ CASES = [
 ]
 
 
+@pytest.mark.fault("c11-half", "c11-mid")
 @pytest.mark.parametrize(("stream", "phase", "way"), CASES)
 async def test_a_hang_up_cancels_the_story(house, stream, phase, way):
     house.answer = watched = Watched(phase)
@@ -80,6 +81,7 @@ async def test_a_hang_up_cancels_the_story(house, stream, phase, way):
     assert (await house.send(http("GET", "/healthz"))).status == 200
 
 
+@pytest.mark.fault("c11-body")
 async def test_a_hang_up_while_the_body_arrives_starts_no_story(house):
     line = await house.connect()
     line.send(chat(CHAT)[:-5])
@@ -157,6 +159,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.fault("c13-behind")
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("flood", FLOODS)
 async def test_a_caller_who_floods_the_line_behind_a_call_is_cut_off(house, flood, at_once):

@@ -29,6 +29,7 @@ OTHER_QUESTIONS = {
 }
 
 
+@pytest.mark.fault("d21-other")
 @pytest.mark.parametrize("other", OTHER_QUESTIONS)
 @pytest.mark.parametrize("ended", [False, True])
 async def test_a_key_that_stands_for_another_question_is_422_and_no_call(house, story, other, ended):

@@ -38,6 +38,7 @@ async def test_readiness_names_its_checks(house, listener):
     assert reply.json == {"status": "ready", "checks": {"ledger": "ok", "table": "ok"}}
 
 
+@pytest.mark.fault("d22-ready")
 async def test_an_unusable_ledger_makes_it_unready_but_not_dead(house):
     house.troubles["ledger"] = "disk full"
     reply = await house.send(http("GET", "/readyz", key=None))

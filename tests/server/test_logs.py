@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 
 import pytest
 
@@ -98,6 +99,42 @@ def test_one_event_is_one_line_of_ascii_whatever_is_in_it(log):
     assert line["model"] == nasty
 
 
+@pytest.fixture
+def pipe(log):
+    """The process's log into a pipe: who reads it, who writes it."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as writer:
+        configure_logging(writer)
+        yield reader
+
+
+@pytest.mark.fault("d16-pipe")
+def test_a_pipe_that_nobody_reads_loses_lines_and_says_how_many(pipe):
+    for number in range(5000):
+        logging.getLogger("x").warning("a line", extra={"number": number})
+    kept = [json.loads(line) for line in pipe.read().splitlines()]
+    assert [line["number"] for line in kept] == list(range(len(kept)))
+    logging.getLogger("x").warning("one more")
+    note, after = (json.loads(line) for line in pipe.read().splitlines())
+    assert note["lines"] == 5000 - len(kept) > 0
+    assert after["event"] == "one more"
+
+
+def test_a_line_that_found_room_for_its_beginning_alone_spoils_none_that_follows(pipe):
+    long = {f"fact-{number}": "z" * 500 for number in range(20)}
+    for _ in range(5000):
+        logging.getLogger("x").warning("a line", extra=long)
+    *_, torn = pipe.read().split(b"\n")
+    assert torn, "the last one was cut"
+    logging.getLogger("x").warning("one more")
+    end, note, after = pipe.read().splitlines()
+    assert end == b""
+    assert json.loads(note)["lines"] > 0
+    assert json.loads(after)["event"] == "one more"
+
+
+@pytest.mark.fault("d18-labels")
 def test_what_is_too_long_is_cut(log):
     logging.getLogger("x").warning("y" * 1_000_000, extra={"model": "z" * 1_000_000})
     assert len(log.getvalue()) < 4000

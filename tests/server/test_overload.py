@@ -38,6 +38,7 @@ def unsent(length=10**6, *headers):
     return raw
 
 
+@pytest.mark.fault("d13-overload")
 async def test_one_too_many_is_told_so_before_any_of_its_body_has_come(full, monkeypatch):
     monkeypatch.setattr(wire_body, "parse", None)  # whoever parses a body now fails
     line = await full.connect()
@@ -70,6 +71,7 @@ async def test_a_small_body_that_has_come_already_costs_no_connection(full):
     assert (await line.answer()).status == 200
 
 
+@pytest.mark.fault("d13-overload")
 async def test_those_inside_are_not_disturbed_and_each_that_leaves_makes_room_for_one(full):
     assert (await full.send(chat())).status == 503
     full.inside[0].close()
@@ -197,6 +199,7 @@ async def crowd(gate, tenants):
     return "".join(came)
 
 
+@pytest.mark.fault("d13-overload")
 @pytest.mark.parametrize(
     ("most", "tenants", "inside"),
     [

@@ -3,6 +3,8 @@
 import asyncio
 import socket
 
+import pytest
+
 from proxy.server.visit import Limits
 from tests.server.running import House, chat, opened
 
@@ -44,6 +46,7 @@ async def test_a_full_buffer_makes_the_story_wait_until_the_caller_reads(house):
     assert got.count(PIECE) == total // len(PIECE) + 1
 
 
+@pytest.mark.fault("c12-slow")
 async def test_a_caller_who_takes_nothing_is_cut_off():
     ended = asyncio.get_running_loop().create_future()
 

@@ -11,6 +11,7 @@ from tests.server.test_slow_reader import slow_line
 from tests.server.twins import BODY, DONE, END, ONE, TWO, ask, everything, until
 
 
+@pytest.mark.fault("d21-twins")
 async def test_twins_of_a_stream_get_the_same_events_of_one_call_each_with_its_own_request_id(house, story):
     first, telling = await story.joined(ask())
     telling.say(ONE)
@@ -49,6 +50,7 @@ async def test_an_old_caller_is_a_twin_as_good_as_another(house, story):
     assert await line.reader.read() == ONE + DONE
 
 
+@pytest.mark.fault("d21-replay")
 @pytest.mark.parametrize(("stream", "steps"), [(True, (ONE, DONE)), (False, (BODY,))])
 async def test_an_answer_is_given_again_without_a_call(house, story, stream, steps):
     told = await story.answered(ask({"stream": stream}), *steps, END)

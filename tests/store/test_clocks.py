@@ -153,6 +153,7 @@ class Script:
         self.open.clear()
 
 
+@pytest.mark.fault("d8-clock")
 @settings(
     max_examples=SCRIPTS,
     deadline=None,

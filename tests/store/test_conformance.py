@@ -161,6 +161,7 @@ async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
         assert store.balance() == (0, 20)
 
 
+@pytest.mark.fault("d8-clock")
 async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10, window=DAY)))
@@ -169,6 +170,22 @@ async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
         assert found == [(DAY, 0, 0)]
 
 
+@pytest.mark.fault("d10-lowered")
+async def test_a_limit_that_was_lowered_below_what_is_used_refuses_and_takes_nothing_back(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(60, 100)))
+        await ledger.commit(settlement("c1", charge(60)))
+        await ledger.reserve(hold("c2", claim(30, 100)))
+        lowered = claim(1, 50)
+        assert await ledger.reserve(hold("c3", lowered)) == Spent(lowered, 60, 30)
+        await ledger.commit(settlement("c2", charge(20)))
+        assert await ledger.reserve(hold("c4", lowered)) == Spent(lowered, 80, 0)
+        assert isinstance(await ledger.reserve(hold("c5", claim(20, 100))), Granted)
+        await ledger.release(settlement("c5"))
+    assert store.balance() == (80, 0)
+
+
+@pytest.mark.fault("d8-clock")
 async def test_a_clock_set_back_finds_the_old_window_as_it_was_left(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(90, 100)))
@@ -236,6 +253,7 @@ async def test_a_cancelled_settlement_is_settled_all_the_same(store):
     assert store.kinds("c1") == ["reserve", "commit"]
 
 
+@pytest.mark.fault("c11-reserve")
 async def test_a_reservation_whose_awaiter_left_can_be_released_behind_it(store):
     async with store.open() as ledger, asyncio.TaskGroup() as group:
         asking = group.create_task(ledger.reserve(hold("c1", claim(10))))

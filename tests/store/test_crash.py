@@ -115,6 +115,7 @@ async def test_500_kills_of_a_replica_under_64_callers_lose_and_double_nothing(d
     await kill_and_check(PostgresStore(database), MANY_KILLS)
 
 
+@pytest.mark.fault("d2-kill", "d2-twice")
 @pytest.mark.parametrize("failpoint", names("sqlite"))
 async def test_a_kill_at_every_named_place_loses_and_doubles_nothing(tmp_path, failpoint):
     await kill_at(SqliteStore(tmp_path), failpoint)

@@ -238,6 +238,7 @@ TROUBLES = pytest.mark.parametrize("kind", [*FAULTS, LOCKED])
 TIMES = pytest.mark.parametrize("times", [ONCE, A_WHILE], ids=["once", "for a while"])
 
 
+@pytest.mark.fault("d4-full", "d6-flush")
 @TROUBLES
 @TIMES
 def test_trouble_at_any_operation_makes_nobody_a_liar_and_passes(tmp_path, kind, times):

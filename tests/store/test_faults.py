@@ -86,6 +86,7 @@ async def until_well(ledger):
     await until(lambda: ledger.trouble is None)
 
 
+@pytest.mark.fault("d4-full")
 async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
         disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
@@ -152,6 +153,7 @@ async def test_a_disk_that_is_gone_while_only_notes_come_stops_nobody(file):
         assert isinstance(await ledger.reserve(hold("c2", claim(10))), Granted)
 
 
+@pytest.mark.fault("d5-locked")
 async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
@@ -172,6 +174,7 @@ async def test_a_foreign_lock_refuses_reservations_and_keeps_settlements(file):
     assert file.kinds("c2") == []
 
 
+@pytest.mark.fault("d6-flush")
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", tables.APPEND, "COMMIT"])
 async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, statement):
     async with file.open(HASTY) as ledger:
@@ -188,6 +191,7 @@ async def test_a_failed_write_opens_the_file_anew_and_loses_no_settlement(file, 
     assert file.balance() == (8, 10)
 
 
+@pytest.mark.fault("d6-flush")
 async def test_a_commit_that_failed_yet_reached_the_disk_binds_nobody(file):
     async with file.open(HASTY) as ledger:
         await ledger.reserve(hold("c1", claim(10)))
@@ -284,6 +288,7 @@ async def refused(path):
     return str(caught.value)
 
 
+@pytest.mark.fault("d20-second")
 async def test_a_second_writer_is_refused_and_the_first_goes_on(file):
     async with file.open() as ledger:
         assert "another process writes this ledger" in await refused(file.path)
@@ -311,6 +316,7 @@ def foreign(number, at):
     return change
 
 
+@pytest.mark.fault("d7-not-ours")
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -364,37 +370,3 @@ async def test_a_kill_while_creating_leaves_nothing_in_the_way(tmp_path):
     (tmp_path / "ledger.db.new").write_bytes(b"half")
     async with SqliteStore(tmp_path).open() as ledger:
         assert isinstance(await ledger.reserve(hold("c1", claim(1))), Granted)
-
-
-async def test_rows_can_be_neither_changed_nor_deleted(file):
-    async with file.open() as ledger:
-        await ledger.reserve(hold("c1", claim(1)))
-    connection = apsw.Connection(str(file.path))
-    for sql in ("UPDATE rows SET nano_usd = 0", "DELETE FROM rows"):
-        with pytest.raises(apsw.ConstraintError, match=r"audit rows are (never changed|deleted only)"):
-            connection.execute(sql)
-    connection.close()
-
-
-async def test_no_column_could_hold_a_prompt_or_an_answer(file):
-    """A canary: whoever adds a column must say here that it holds no content."""
-    async with file.open():
-        pass
-    columns = {name for (name,) in file.query("SELECT name FROM pragma_table_info('rows')")}
-    who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
-    what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts", "consent"}
-    tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
-    assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms", "prev", "hash"}
-
-
-async def test_the_files_are_for_their_owner_only(file):
-    async with file.open():
-        assert file.path.stat().st_mode & 0o077 == 0
-        assert file.path.with_name("ledger.db-wal").stat().st_mode & 0o077 == 0
-
-
-async def test_a_place_that_cannot_hold_a_ledger_is_refused(tmp_path):
-    (tmp_path / "a-file").touch()
-    with pytest.raises(StoreRefused, match="cannot be made or opened"):
-        async with open_ledger(tmp_path / "a-file" / "ledger.db", clock=StillClock(), on_alert=print):
-            pass

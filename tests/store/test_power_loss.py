@@ -121,6 +121,7 @@ def test_the_recording_sees_every_kind_of_step(tmp_path):
     assert len(recorder.acknowledged) > 80
 
 
+@pytest.mark.fault("d2-kill")
 @pytest.mark.timeout(180)
 def test_a_power_cut_loses_and_doubles_nothing(tmp_path):
     recorder, before, heads = record(tmp_path, calls=40)

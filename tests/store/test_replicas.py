@@ -1,6 +1,7 @@
 """PostgreSQL: many replicas, one truth. What one of them did, all see; what one left, another settles."""
 
 import asyncio
+import signal
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -185,6 +186,7 @@ async def test_a_mark_is_told_once_by_whichever_replica_crossed_it(store):
     assert sorted(alert.mark for alert in store.alerts) == [75, 75, 90]
 
 
+@pytest.mark.fault("d19-down")
 async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlements(server):
     store = PostgresStore(server.database())
     async with replica(store) as ledger:
@@ -204,6 +206,31 @@ async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlement
         await ledger.release(settlement("after"))
     assert store.balance() == (160, 0)
     assert store.kinds("while away") == []
+    assert store.faults() == ()
+
+
+@pytest.mark.fault("d19-slow")
+async def test_a_server_that_falls_silent_is_given_up_when_its_time_is_over(server, monkeypatch):
+    """Worse than one that is gone: its connections stay, and it says nothing."""
+    monkeypatch.setattr(connect, "__defaults__", (0.2,))
+    store = PostgresStore(server.database())
+    async with replica(store) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await asyncio.to_thread(server.signal, signal.SIGSTOP)
+        try:
+            settling = ledger.commit(settlement("c1", charge(8)))
+            with pytest.raises(Refused) as caught:
+                await ledger.reserve(hold("while silent", claim(10)))
+            assert caught.value.told.code == "ledger_unavailable"
+            await until(lambda: ledger.trouble)
+            assert not settling.done()
+        finally:
+            await asyncio.to_thread(server.signal, signal.SIGCONT)
+        await settling
+        await until(lambda: ledger.trouble is None)
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+        await ledger.release(settlement("after"))
+    assert store.balance() == (8, 0)
     assert store.faults() == ()
 
 

@@ -266,6 +266,7 @@ def harmless(path, before):
         return False
 
 
+@pytest.mark.fault("d7-bits")
 def test_200_random_bits_of_the_file_flipped_are_seen_or_do_no_harm(kept, tmp_path):
     dice, path = random.Random(6), tmp_path / "ledger.db"
     sound, before, seen = kept.path.read_bytes(), content(kept.path), 0

@@ -26,6 +26,7 @@ async def answered(out, up, data, reset=False):
     return task
 
 
+@pytest.mark.fault("a2-refused")
 async def test_refused(out):
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -33,6 +34,7 @@ async def test_refused(out):
     assert found == (Kind.UNREACHABLE, Phase.CONNECT)
 
 
+@pytest.mark.fault("a7-reset", "a11-interim", "a12-head")
 @pytest.mark.parametrize(
     ("data", "reset", "expected"),
     [
@@ -40,6 +42,7 @@ async def test_refused(out):
         (b"", True, SENT),
         (b"HTTP/1.1 200 OK\r\nx", False, SENT),
         (b"HTTP/1.1 100 Continue\r\n\r\n", False, SENT),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 2000, False, GARBLED),
         (b"nonsense\r\n\r\n", False, GARBLED),
         (b"just a body without a head\n", False, GARBLED),
         (b"HTTP/1.1 99999 OK\r\n\r\n", False, GARBLED),
@@ -99,6 +102,7 @@ async def test_framing_around_nothing_ends_an_answer(out, start):
         await conn.eof()
 
 
+@pytest.mark.fault("a11-interim", "a11-redirect")
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

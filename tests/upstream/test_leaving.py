@@ -3,8 +3,11 @@
 import asyncio
 
 import pytest
+import uvloop
 
 from proxy.call import Kind, Phase
+from proxy.upstream.client import open_upstreams
+from proxy.upstream.connection import Connection
 from tests.kit.scripted import scripted
 from tests.upstream.sending import CHUNKED, failure, fetch, idle, opened, poured, started
 
@@ -12,6 +15,42 @@ LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 MIB = 1 << 20
 
 
+def at_its_making(monkeypatch, act):
+    """Have something done in the moment in which a connection is made, before who asked for it has it."""
+    make = Connection.connection_made
+
+    def made(connection, transport):
+        make(connection, transport)
+        act(connection)
+
+    monkeypatch.setattr(Connection, "connection_made", made)
+
+
+@pytest.mark.fault("c11-connect")
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_cancelled_in_the_moment_in_which_the_connection_is_made(monkeypatch, run):
+    """A loop may close such a connection and tell nobody: it must not be counted as in use for ever."""
+
+    async def story():
+        async with open_upstreams() as out, scripted() as up:
+            at_its_making(monkeypatch, lambda _: task.cancel())
+            task = started(fetch(out, up.url))
+            await asyncio.wait([task])
+            assert task.cancelled()
+            await (await up.accept()).eof()
+            assert idle(out) == (0, 0)
+
+    run(story())
+
+
+async def test_a_connection_that_is_gone_before_it_is_asked_was_never_reached(out, monkeypatch):
+    at_its_making(monkeypatch, Connection.close)
+    async with scripted() as up:
+        assert await failure(fetch(out, up.url)) == (Kind.UNREACHABLE, Phase.CONNECT)
+    assert idle(out) == (0, 0)
+
+
+@pytest.mark.fault("c11-head")
 async def test_cancelled_while_the_head_is_awaited(out):
     before = asyncio.all_tasks()
     async with scripted() as up:
@@ -26,6 +65,7 @@ async def test_cancelled_while_the_head_is_awaited(out):
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.fault("c11-mid")
 async def test_cancelled_within_the_body(out):
     before = asyncio.all_tasks()
     async with scripted() as up:
@@ -74,6 +114,7 @@ async def test_closing_the_way_out_closes_its_connections(out):
         await conn.eof()
 
 
+@pytest.mark.fault("a5-starved")
 async def test_a_slow_upstream_starves_no_other(out):
     """However many streams are open at one, there is room for more."""
     async with scripted() as up:
@@ -87,6 +128,7 @@ async def test_a_slow_upstream_starves_no_other(out):
     assert idle(out) == (0, 0)
 
 
+@pytest.mark.fault("c12-slow")
 async def test_a_reader_who_does_not_read_holds_the_upstream_back(out):
     """Little is kept here, and the rest stays with the upstream until it is wanted."""
     async with scripted() as up, opened(out, up, LENGTH % (1 << 30)) as (answer, conn):
@@ -106,6 +148,7 @@ async def test_a_whole_body_has_a_limit(out, size, limit, fits):
             assert await failure(answer.whole(limit)) == (Kind.BAD_ANSWER, Phase.HEADERS)
 
 
+@pytest.mark.fault("b9-huge")
 async def test_an_endless_body_is_given_up_at_the_limit(out):
     async with scripted() as up:
         async with opened(out, up, LENGTH % (1 << 30) + b"x" * 70_000) as (answer, conn):
@@ -113,6 +156,7 @@ async def test_an_endless_body_is_given_up_at_the_limit(out):
         await conn.eof()
 
 
+@pytest.mark.fault("b11-huge")
 async def test_the_start_of_a_body_is_cut_to_its_limit(out):
     async with scripted() as up:
         async with opened(out, up, LENGTH % 9000 + b"x" * 8000) as (answer, conn):

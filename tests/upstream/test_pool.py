@@ -1,5 +1,6 @@
 """Connections that are used again: when, when not, and what a stale one becomes."""
 
+import asyncio
 import gc
 
 import pytest
@@ -95,6 +96,7 @@ async def test_a_reset_in_the_pool_is_no_news(out, caplog):
     assert caplog.records == []
 
 
+@pytest.mark.fault("a6-stale")
 @pytest.mark.parametrize("reset", [False, True])
 async def test_a_stale_one_is_replaced_once_by_a_fresh_one(out, reset):
     async with scripted() as up:
@@ -128,6 +130,7 @@ async def test_never_twice(out):
         assert idle(out) == (1, 0)
 
 
+@pytest.mark.fault("a6-billed")
 async def test_without_a_fresh_one_the_request_still_counts_as_sent(out):
     async with scripted() as up:
         conn = await served(out, up)
@@ -138,6 +141,7 @@ async def test_without_a_fresh_one_the_request_still_counts_as_sent(out):
         assert await failure(task) == (Kind.RESET, Phase.SENT)
 
 
+@pytest.mark.fault("a6-stale")
 @pytest.mark.parametrize("data", [b"H", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nx: y\r\n"])
 async def test_an_answer_that_had_begun_is_not_asked_for_again(out, data):
     async with scripted() as up:
@@ -172,3 +176,30 @@ async def test_the_environment_chooses_no_proxy_and_no_password(out, monkeypatch
         assert await task == (200, b"ok")
     assert request.startswith(b"POST /chat ")
     assert b"authorization" not in request.lower()
+
+
+async def test_an_upstream_of_which_nothing_is_left_is_forgotten_when_a_new_one_comes(out):
+    """Tables are edited for years, and each edit may name an address that was never seen before."""
+    async with scripted() as up, scripted() as other, scripted() as third:
+        conn = await served(out, up)
+        await served(out, other)
+        conn.close()
+        await eventually(lambda: idle(out) == (1, 0))
+        await served(out, third)
+        assert [pool.place.port for pool in out._pools.values()] == [port(other), port(third)]
+
+
+async def test_an_upstream_that_is_being_reached_is_not_forgotten(out):
+    async with scripted() as up, scripted() as other:
+        out.pool(at(up.url)).making += 1
+        await served(out, other)
+        assert len(out._pools) == 2
+
+
+def port(up):
+    return int(up.url.rpartition(":")[2])
+
+
+async def eventually(condition):
+    while not condition():  # noqa: ASYNC110  # what it waits for has no event of its own
+        await asyncio.sleep(0)

@@ -10,9 +10,18 @@ from proxy.call import Kind, Phase
 from proxy.upstream.client import open_upstreams
 from proxy.upstream.reaching import Reacher
 from tests.kit.scripted import scripted
+from tests.kit.virtual import play
 from tests.upstream.sending import GOOD, SOON_S, failure, fetch, started
 
 NOT_REACHED = (Kind.UNREACHABLE, Phase.CONNECT)
+
+
+@pytest.fixture
+def dead():
+    """A port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 def resolver(answer):
@@ -26,6 +35,7 @@ def resolver(answer):
     return resolve
 
 
+@pytest.mark.fault("a1-unknown")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -41,11 +51,77 @@ async def test_a_name_that_does_not_resolve(answer):
         assert await failure(fetch(out, "http://upstream.invalid/v1", SOON_S)) == NOT_REACHED
 
 
+def found(*ports):
+    """What a resolver says of a host with these ports, as if they were its addresses."""
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+
+def port(up):
+    return int(up.url.rpartition(":")[2])
+
+
+@pytest.mark.fault("a1-empty")
+async def test_a_name_without_an_address():
+    async def resolve(host, port):
+        return []
+
+    async with open_upstreams(Reacher(resolve)) as out:
+        assert await failure(fetch(out, "http://upstream.invalid/v1")) == NOT_REACHED
+
+
+@pytest.mark.fault("a1-family")
+async def test_a_dead_address_is_passed_over_for_the_next(dead):
+    async with scripted() as up:
+
+        async def resolve(host, number):
+            return found(dead, dead, port(up))
+
+        async with open_upstreams(Reacher(resolve)) as out:
+            task = started(fetch(out, "http://upstream.invalid/v1"))
+            conn = await up.accept()
+            await conn.request()
+            conn.send(GOOD)
+            assert await task == (200, b"ok")
+
+
+@pytest.mark.fault("a1-family")
+async def test_a_name_with_dead_addresses_alone(dead):
+    async def resolve(host, number):
+        return found(dead, dead)
+
+    async with open_upstreams(Reacher(resolve)) as out:
+        assert await failure(fetch(out, "http://upstream.invalid/v1")) == NOT_REACHED
+
+
+@pytest.mark.fault("a1-remembered")
+async def test_a_name_is_remembered_and_its_failure_is_not():
+    asked = []
+    async with scripted() as up:
+
+        async def resolve(host, number):
+            asked.append(host)
+            if len(asked) == 2:
+                return found(port(up))
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+        async with open_upstreams(Reacher(resolve)) as out:
+            assert await failure(fetch(out, "http://upstream.invalid/v1")) == NOT_REACHED
+            tasks = []
+            for _ in range(3):  # a resolver that fails again is not asked
+                tasks.append(started(fetch(out, "http://upstream.invalid/v1")))
+                await (await up.accept()).request()
+            for conn in up.connections:
+                conn.send(GOOD)
+            assert [await task for task in tasks] == [(200, b"ok")] * 3
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid", "ü" * 70])
 async def test_a_name_that_cannot_be(out, host):
     assert await failure(fetch(out, f"http://{host}/v1")) == NOT_REACHED
 
 
+@pytest.mark.fault("a3-black-hole")
 async def test_a_host_that_takes_no_connection(out):
     """The queue of a listening socket is full, so that a new connection is neither taken nor refused."""
     with socket.socket() as listening:
@@ -59,6 +135,18 @@ async def test_a_host_that_takes_no_connection(out):
         assert await failure(fetch(out, url, SOON_S)) == NOT_REACHED
         for each in full:
             each.close()
+
+
+@pytest.mark.fault("a3-black-hole")
+def test_a_black_hole_costs_exactly_the_time_to_connect():
+    """A name that resolves for ever, on virtual time."""
+
+    async def story():
+        async with open_upstreams(Reacher(resolver(None))) as out:
+            assert await failure(fetch(out, "http://upstream.invalid/v1", 3.0)) == NOT_REACHED
+        return asyncio.get_running_loop().time()
+
+    assert play(story()) == 3.0
 
 
 def server_side(folder, name):
@@ -84,6 +172,7 @@ async def test_a_certificate_that_holds(certificates, monkeypatch):
         assert await task == (200, b"ok")
 
 
+@pytest.mark.fault("a4-certificate")
 @pytest.mark.parametrize(
     ("name", "trusted"), [("good", False), ("elsewhere", True), ("expired", True)], ids=str
 )
@@ -95,6 +184,18 @@ async def test_a_certificate_that_does_not_hold(certificates, monkeypatch, name,
             assert await conn.some() == b""
 
 
+@pytest.mark.fault("a4-handshake")
+async def test_a_version_of_tls_that_is_too_old(certificates, monkeypatch):
+    context = server_side(certificates, "good")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    way_out = trusting(monkeypatch, certificates, "good")
+    async with way_out as out, scripted(context) as up:
+        assert await failure(fetch(out, up.url)) == NOT_REACHED
+        assert up.connections == []
+
+
+@pytest.mark.fault("a4-handshake")
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", None])
 async def test_a_handshake_that_fails(out, answer):
     """Closed, answered in plain text, or left unanswered: only the client's hello was ever sent."""
@@ -111,6 +212,7 @@ async def test_a_handshake_that_fails(out, answer):
         assert len(up.connections) == 1
 
 
+@pytest.mark.fault("c11-connect")
 async def test_cancelled_within_the_handshake(out):
     async with scripted() as up:
         task = started(fetch(out, up.url.replace("http", "https")))

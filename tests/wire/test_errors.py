@@ -125,6 +125,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.fault("b1-overload")
 @pytest.mark.parametrize("dialect", sorted(DIALECTS))
 @pytest.mark.parametrize(("status", "body", "kind"), ROWS)
 def test_a_refusal_means_one_thing_whatever_its_shape(dialect, status, body, kind):
@@ -168,6 +169,7 @@ def test_validation_errors_are_flattened_without_the_callers_input():
     assert told.message == "body.messages.0: bad"
 
 
+@pytest.mark.fault("b11-secret")
 @pytest.mark.parametrize(
     "secret",
     ["sk-proj-abcdef123456", "Bearer abc.def", "sk-ab*****2345", "org-abcdefgh1234", "gsk_abc-gsk-abcdef"],

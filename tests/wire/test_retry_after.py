@@ -104,6 +104,7 @@ RESETS = [
 ]
 
 
+@pytest.mark.fault("b2-wait")
 @pytest.mark.parametrize(("headers", "seconds"), ROWS)
 def test_retry_after(headers, seconds):
     assert wait(headers) == seconds

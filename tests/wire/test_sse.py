@@ -62,6 +62,7 @@ def test_the_rest_is_what_lacks_only_its_blank_line():
     assert splitter.rest() == []
 
 
+@pytest.mark.fault("c7-huge")
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_event_over_the_cap_ends_it_but_those_before_come_out(ended):
     splitter = Splitter()
@@ -71,6 +72,7 @@ def test_an_event_over_the_cap_ends_it_but_those_before_come_out(ended):
     assert splitter.feed(b"\n\ndata: c\n\n") == []
 
 
+@pytest.mark.fault("c7-huge")
 def test_a_cap_reached_in_small_pieces_holds_no_more_than_the_cap():
     splitter = Splitter()
     for _ in range(MAX_EVENT // 1024 + 2):

@@ -53,6 +53,7 @@ def test_what_the_cache_served_and_took_is_part_of_claudes_input():
     assert (counted.input, counted.cached, counted.cache_write) == (1532, 1111, 418)
 
 
+@pytest.mark.fault("c10-count")
 def test_later_counts_of_claudes_replace_the_earlier_ones():
     later = ends("end_turn", input_tokens=4, output_tokens=9), ends("end_turn", output_tokens=12)
     reader, _ = follow("anthropic", START, *later, STOP)
@@ -100,6 +101,7 @@ def test_a_bad_key_of_gemini_is_a_400_and_the_operators_trouble():
     assert kind("gemini", 400, {"error": error}) is Kind.BAD_KEY
 
 
+@pytest.mark.fault("b4-money")
 @pytest.mark.parametrize(
     ("dialect", "status", "error"),
     [

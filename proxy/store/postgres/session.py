@@ -49,6 +49,7 @@ class Session:
             with suppress(*FAILURES):
                 self._wait(self._connection.close(timeout=CLOSE_S))
             self._connection.terminate()
+            self._wait(asyncio.sleep(0))  # the turn in which the loop closes the socket; it gets no other
         finally:
             self._loop.close()
 

@@ -25,6 +25,7 @@ WIDE = (" é", " 漢字", " 👩‍🚀", " naïve", " ½")
 """Tokens of one to many bytes a character."""
 
 
+@pytest.mark.fault("c7-bytes")
 @on_one_loop
 async def test_an_answer_that_comes_byte_by_byte_is_whole(sdk, stage):
     stage.plays("hard-first", [Drip(b"".join(well(FIRST)))])
@@ -60,6 +61,7 @@ async def test_lines_may_end_as_the_standard_lets_them_wherever_they_are_split(s
     assert stage.order == ["hard-first"]
 
 
+@pytest.mark.fault("c9-gzip")
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
 @on_one_loop
 async def test_gzip_that_nobody_asked_for_is_left_for_an_answer_that_can_be_read(sdk, stage, streams):
@@ -77,6 +79,7 @@ async def test_a_reset_inside_a_chunk_reaches_the_caller_whole(sdk, stage):
     assert await mended(sdk, stage, [opening(), *told[:30], half, RST]) == ["hard-first", "hard-second"]
 
 
+@pytest.mark.fault("c5-error-first")
 @on_one_loop
 async def test_an_error_after_the_role_is_answered_by_the_next_and_leaves_no_trace(sdk, stage):
     role = said(FIRST, {"role": "assistant", "content": ""})
@@ -96,6 +99,7 @@ BAD_SUCCESS = {
 }
 
 
+@pytest.mark.fault("b8-page", "b10-inside")
 @pytest.mark.parametrize("streams", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize(("body", "content_type"), BAD_SUCCESS.values(), ids=BAD_SUCCESS.keys())
 @on_one_loop

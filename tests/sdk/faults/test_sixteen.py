@@ -62,6 +62,7 @@ async def test_s04_a_503_that_stays_is_left_for_the_next(sdk, stage):
     assert stage.order == ["s04-first", "s04-first", "s04-second"]
 
 
+@pytest.mark.fault("a7-reset")
 @on_one_loop
 async def test_s05_a_reset_before_any_byte_is_answered_by_the_next(sdk, stage):
     stage.plays("s05-first", [RST], well(FIRST))
@@ -116,6 +117,7 @@ async def test_s10_an_event_that_is_no_json_spoils_nothing(sdk, stage):
     await alive(sdk, stage)
 
 
+@pytest.mark.fault("c3-no-done")
 @on_one_loop
 async def test_s11_an_answer_that_lacks_only_its_done_is_whole_and_counted(sdk, stage):
     stage.plays("s11-first", stream(events(FIRST)[:-1]))

@@ -1,0 +1,59 @@
+"""A thousand callers leave, each in another phase: no upstream goes on talking, and each call has one end."""
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+import uvloop
+
+from tests.endurance.leaving import TABLE, Leaver
+from tests.kit.one_loop import DONE, one_loop
+
+AT_ONCE = 50
+END = {"commit", "release", "expire"}
+
+
+async def leave(folder, number, seed):
+    """So many callers leave; how the calls ended that were let in."""
+    dice = random.Random(seed)
+    async with one_loop(folder, TABLE) as inside:
+        for first in range(0, number, AT_ONCE):
+            crowd = [Leaver.drawn(dice, first + each) for each in range(AT_ONCE)]
+            await asyncio.gather(*(each.play(inside) for each in crowd))
+        await inside.quiet()  # where an upstream still talked to nobody, this would never come
+        health, clock = inside.standing.desk.snapshot.health, inside.standing.desk.clock
+        assert {health.state(name, clock.mono()) for name in ("well", "narrow")} == {"closed"}
+        stays = await inside.asker()
+        assert DONE in await stays.call("well")
+    return inside.rows()
+
+
+def check(rows, number):
+    """Each call that was let in has one reservation and one end, and they left in every phase there is."""
+    begun = Counter(call for kind, call, _ in rows if kind == "reserve")
+    ended = Counter(call for kind, call, _ in rows if kind in END)
+    assert begun == ended
+    assert set(begun.values()) == {1}
+    assert number * 0.8 <= len(begun) <= number + 1
+    results = Counter(result for kind, _, result in rows if kind in END)
+    assert results["caller_gone"] > number / 2
+    assert (
+        {"caller_gone", "ok"}
+        <= set(results)
+        <= {"caller_gone", "ok", "upstream_unavailable", "upstream_error"}
+    )
+
+
+@pytest.mark.fault("c11-any")
+@pytest.mark.parametrize("seed", range(1))
+def test_of_a_thousand_who_leave_in_any_phase_none_leaves_anything_behind(tmp_path, seed):
+    check(uvloop.run(leave(tmp_path, 1000, seed)), 1000)
+
+
+@pytest.mark.fault("c11-any")
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_of_twenty_thousand_who_leave_in_any_phase_none_leaves_anything_behind(tmp_path, seed):
+    check(uvloop.run(leave(tmp_path, 1000, seed)), 1000)

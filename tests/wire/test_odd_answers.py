@@ -1,0 +1,79 @@
+"""Answers that are nearly right: said twice, with comments between, with garbage behind."""
+
+import random
+
+import pytest
+
+from proxy.call import Kind, Signal
+from proxy.wire import DIALECTS
+from proxy.wire.dialect import Reply
+from tests.wire.samples import DONE, chunk, make_call, make_upstream, read_whole
+from tests.wire.test_cases import FOLDERS, arrange, load
+
+STREAMS = [folder for folder in FOLDERS if (folder / "reply.upstream.sse").exists()]
+COMMENTS = (
+    b": ping\n\n",
+    b":\n\n",
+    b": \xf0\x9f\x92\xa9\r\n\r\n",
+    b": data: [DONE]\n\n",
+    b"id: 7\nretry: 10\n\n",
+)
+
+
+@pytest.mark.fault("c14-comments")
+@pytest.mark.parametrize("folder", STREAMS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def test_comments_between_events_neither_go_out_nor_change_what_is_read(folder):
+    dialect, call, _, upstream = arrange(folder)
+    dice = random.Random(folder.name)
+    events = (folder / "reply.upstream.sse").read_bytes().split(b"\n\n")
+    if not all(event.startswith((b"data:", b"event:")) for event in events if event):
+        return  # not framed as events, or framed oddly on purpose
+    noisy = b"".join(dice.choice(COMMENTS) + event + b"\n\n" for event in events if event)
+    reader = dialect.reader(call, upstream)
+    plain = read_whole(dialect.reader(call, upstream), b"\n\n".join(events))
+    assert read_whole(reader, noisy) == plain
+    assert plain.decode() == (folder / "reply.client.sse").read_text()
+    assert (reader.failure is None) == (load(folder, "failure.json") is None)
+
+
+@pytest.mark.fault("c6-double")
+@pytest.mark.parametrize("dialect", ["openai", "vllm"])
+def test_an_event_that_is_said_twice_goes_out_twice(dialect):
+    """Who would take one away would one day take away a word that a model did say twice."""
+    said = [chunk({"role": "assistant", "content": ""}), chunk({"content": " no"}), chunk({"content": " no"})]
+    said += [said[-1], chunk({}, "stop"), DONE]
+    reader = DIALECTS[dialect].reader(make_call(), make_upstream(dialect))
+    assert read_whole(reader, b"".join(said)) == b"".join(said)
+    assert reader.ended
+
+
+CHOICE = b'{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}'
+HEAD = b'{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[' + CHOICE + b"]"
+WHOLE = HEAD + b"}"
+NEARLY = {
+    "garbage behind it": WHOLE + b"}",
+    "another one behind it": WHOLE + WHOLE,
+    "a page behind it": WHOLE + b"<html>",
+    "bytes that are no text": HEAD + b',"x":"\xff\xfe"}',
+    "a comma too many": HEAD + b",}",
+    "half of it": WHOLE[: len(WHOLE) // 2],
+    "depth without end": b"[" * 100_000,
+    "a list": b"[" + WHOLE + b"]",
+    "a text": b'"hi"',
+    "nothing but space": b" \n ",
+}
+
+
+@pytest.mark.fault("b9-json")
+@pytest.mark.parametrize("body", NEARLY.values(), ids=NEARLY.keys())
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_no_json_or_no_answer_is_a_bad_answer(dialect, body):
+    headers = {"content-type": "application/json"}
+    judged = DIALECTS[dialect].reply(make_call(), make_upstream(dialect), 200, headers, body)
+    assert isinstance(judged, Signal)
+    assert judged.kind is Kind.BAD_ANSWER
+
+
+def test_without_those_it_is_an_answer():
+    headers = {"content-type": "application/json"}
+    assert isinstance(DIALECTS["openai"].reply(make_call(), make_upstream(), 200, headers, WHOLE), Reply)
