@@ -11,7 +11,7 @@ from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told, bad_request
 from proxy.policy.classify import Class, Verdict
 from proxy.policy.fit import Ability
-from proxy.policy.health import Closed
+from proxy.policy.leave import Closed
 from proxy.policy.retry import RETRY_AFTER_MAX_S, clamp
 from proxy.policy.selection import PassedOver
 from proxy.table import Target

@@ -16,6 +16,7 @@ from proxy.policy import retry
 from proxy.policy.breaker import PROBE_WAIT_S, Breaker, Pass, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import Blame, Class, Verdict
+from proxy.policy.leave import FULL, RECOVERING, SATURATED, Closed, Ticket
 from proxy.policy.patience import Pace
 from proxy.policy.places import Places, Turn
 from proxy.policy.saturation import Saturation
@@ -34,38 +35,12 @@ COOLED_BY: Mapping[Kind, Class] = {
 PAUSES: Mapping[Kind, tuple[float, float]] = {Kind.RATE_LIMITED: (1.0, 60.0), Kind.SATURATED: (0.5, 5.0)}
 """The bounds of a pause that has to be guessed, for the first refusal and in the end: a minute's rate comes
 back with the minute, a full queue moves with every answer."""
-RECOVERING = "recovering"
-FULL = "full"
-SATURATED = Class.SATURATED.value
-"""Also said of one that answers, and has told that too many wait."""
 NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 UNTOLD: Mapping[str, LoadRules] = MappingProxyType({})
 """Nobody tells how busy they are."""
 JITTER = 0.1
 JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Leave to make one attempt at a target; to be handed back exactly once."""
-
-    number: int
-    target: Target
-    upstream: Pass
-    account: Pass
-    model: Pass
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A target that must not be tried now."""
-
-    until: float
-    """When to ask again; always later than the `now` asked at."""
-    why: str
-    """`open`, `recovering`, `full`, `saturated`, or what else closed it: `rate_limit`, `overload`, `money`,
-    `auth`, `model`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,9 @@ from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import Failure
 from proxy.policy import ending, retry
 from proxy.policy.classify import Class, Verdict, classify
-from proxy.policy.health import FULL, SATURATED, Closed, Health, Ticket
+from proxy.policy.course import Course, Run
+from proxy.policy.health import Health
+from proxy.policy.leave import FULL, SATURATED, Closed, Ticket
 from proxy.policy.patience import PlanRules
 from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate, PassedOver
@@ -56,36 +58,6 @@ _ORDERS: Mapping[OnMidstream, type[Order]] = {
 
 
 @dataclass(slots=True)
-class _Course:
-    """What has happened with one candidate."""
-
-    candidate: Candidate
-    last: bool
-    """Whether it is the route's last resort."""
-    tries: int = 0
-    ready: float = 0.0
-    """Not to be asked before this."""
-    brief: bool = False
-    """`ready` is a retry's own short pause, bounded by `attempts`, not a closed door."""
-    full: bool = False
-    """It has no place just now."""
-    over: bool = False
-
-
-@dataclass(slots=True)
-class _Run:
-    """An attempt under way."""
-
-    course: _Course
-    ticket: Ticket
-    started: float
-    until: float | None
-    """When its share of the caller's patience ends."""
-    passed: tuple[Passed, ...]
-    """Who was passed over before it."""
-
-
-@dataclass(slots=True)
 class Plan:
     """The course of one call over its candidates."""
 
@@ -97,14 +69,14 @@ class Plan:
     """Named beside the others when nobody answers."""
     verdict: Verdict | None = field(default=None, init=False)
     """Of the latest failure, for the attempt's record."""
-    _courses: list[_Course] = field(init=False)
+    _courses: list[Course] = field(init=False)
     _trail: ending.Trail = field(init=False)
     _windows: Windows = field(init=False, default_factory=Windows)
-    _runs: dict[int, _Run] = field(init=False, default_factory=dict)
+    _runs: dict[int, Run] = field(init=False, default_factory=dict)
     """By number; two only while one is asked beside another that is late."""
     _number: int = field(default=0, init=False)
     _waited: float = field(default=0.0, init=False)
-    _pinned: _Course | None = field(default=None, init=False)
+    _pinned: Course | None = field(default=None, init=False)
     """Waited for in place: it goes before the others once."""
     _turn: Turn | None = field(default=None, init=False)
     """Our stand in the line of the last resort."""
@@ -116,7 +88,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
-        self._courses = [_Course(one, at == final) for at, one in enumerate(self.candidates)]
+        self._courses = [Course(one, at == final) for at, one in enumerate(self.candidates)]
         self._trail = ending.Trail(self.passed_over)
 
     def start(self, now: float) -> Instruction:
@@ -207,7 +179,7 @@ class Plan:
                 return self._try(course, door, now)
         return self._rest(now)
 
-    def _knock(self, course: _Course, now: float, *, last: bool) -> Ticket | Closed:
+    def _knock(self, course: Course, now: float, *, last: bool) -> Ticket | Closed:
         """Ask whether this one may be tried, and note what stands against it."""
         again, target = course.tries > 0 or self.rules.repeated, course.candidate.target
         door = self.health.admit(target, now, last=last, again=again, turn=self._turn)
@@ -219,7 +191,7 @@ class Plan:
             self._trail.shut(target, door)
         return door
 
-    def _try(self, course: _Course, ticket: Ticket, now: float) -> Order:
+    def _try(self, course: Course, ticket: Ticket, now: float) -> Order:
         self._leave()
         course.full = False
         course.tries += 1
@@ -232,7 +204,7 @@ class Plan:
         passed: tuple[Passed, ...] = ()
         if self._trail.passed:
             passed, self._trail.passed = tuple(self._trail.passed), []
-        self._runs[self._number] = _Run(course, ticket, now, until, passed)
+        self._runs[self._number] = Run(course, ticket, now, until, passed)
         order = Try if self._broken is None else _ORDERS[self.rules.on_midstream]
         return order(course.candidate, self._number, until, passed)
 
@@ -281,7 +253,7 @@ class Plan:
             self.health.leave(self._turn)
             self._turn = None
 
-    def _failed(self, run: _Run, signal: Signal, now: float, *, last: bool) -> Instruction:
+    def _failed(self, run: Run, signal: Signal, now: float, *, last: bool) -> Instruction:
         if signal.phase is Phase.CONTENT:
             # Content that the caller never saw does not bind the call to its upstream.
             signal = replace(signal, phase=Phase.HEADERS)
@@ -304,7 +276,7 @@ class Plan:
             return self._next(now)
         return self._again(course, signal, until, now)
 
-    def _outgrown(self, course: _Course) -> None:
+    def _outgrown(self, course: Course) -> None:
         """The prompt is too long here: so it is wherever the context is known to be no larger."""
         self._windows.refused(course.candidate.target.facts)
         for other in self._courses:
@@ -313,7 +285,7 @@ class Plan:
                 other.over = True
                 self._trail.too_small(target)
 
-    def _again(self, course: _Course, signal: Signal, until: float | None, now: float) -> Instruction:
+    def _again(self, course: Course, signal: Signal, until: float | None, now: float) -> Instruction:
         """The target may have another try: in place if its route would have it so, else after the others."""
         asked, most = retry.clamp(signal.retry_after_s), self.rules.in_place_s
         if asked is not None and asked > retry.IN_PLACE_MAX_S:
@@ -330,10 +302,10 @@ class Plan:
         self._pinned = course
         return Rely() if self._runs else Wait(course.ready)
 
-    def _pause(self, course: _Course) -> float:
+    def _pause(self, course: Course) -> float:
         return retry.backoff(course.tries, self.dice.roll(), cap_s=retry.IN_PLACE_MAX_S)
 
-    def _skipped(self, run: _Run, event: Skipped, now: float) -> Instruction:
+    def _skipped(self, run: Run, event: Skipped, now: float) -> Instruction:
         course = run.course
         self.health.left(run.ticket)
         self._trail.passed[:0] = run.passed
@@ -342,7 +314,7 @@ class Plan:
         course.ready, course.brief = event.until or now, False
         return self._next(now)
 
-    def _broke(self, run: _Run, event: Broke, now: float) -> Instruction:
+    def _broke(self, run: Run, event: Broke, now: float) -> Instruction:
         course, signal = run.course, event.signal
         verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
         self._report(run, verdict, signal, now)
@@ -356,7 +328,7 @@ class Plan:
                 other.over = other.over or not other.candidate.goes_on
         return self._next(now)
 
-    def _report(self, run: _Run, verdict: Verdict, signal: Signal, now: float) -> None:
+    def _report(self, run: Run, verdict: Verdict, signal: Signal, now: float) -> None:
         """Hand the ticket back. An attempt cut short by the caller's own impatience blames nobody."""
         hurried = run.until is not None and now >= run.until and signal.phase is not Phase.CONTENT
         if signal.kind is Kind.TIMEOUT and (hurried or self._late(now)):
@@ -364,11 +336,11 @@ class Plan:
         else:
             self.health.failed(run.ticket, verdict, signal, now, self.dice)
 
-    def _tired(self, course: _Course) -> bool:
+    def _tired(self, course: Course) -> bool:
         """Whether it has had all its tries."""
         return course.tries >= (1 if self.rules.repeated else self.rules.attempts)
 
-    def _dear(self, course: _Course, now: float) -> bool:
+    def _dear(self, course: Course, now: float) -> bool:
         """Whether it would be a second try that its upstream cannot bear; then it gets none."""
         target = course.candidate.target
         if course.tries == 0 or self.health.may_retry(target, now):
@@ -377,7 +349,7 @@ class Plan:
         self._trail.spared(target)
         return True
 
-    def _hopeless(self, course: _Course, now: float) -> bool:
+    def _hopeless(self, course: Course, now: float) -> bool:
         """Whether it has never been as quick as it would have to be now; then it is not asked."""
         end, target = self._end, course.candidate.target
         if end is None or self.health.pace(target, stream=self.rules.stream).least <= end - now:
@@ -395,7 +367,7 @@ class Plan:
         end = self._end
         return end is not None and when >= end
 
-    def _ended(self, number: int | None) -> _Run:
+    def _ended(self, number: int | None) -> Run:
         """The attempt that just ended; from now on nobody holds its ticket."""
         run = self._runs.pop(number or self._number, None)
         if run is None:

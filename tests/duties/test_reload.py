@@ -9,7 +9,7 @@ from proxy.call import Kind, Phase, Signal
 from proxy.config import load
 from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.policy.classify import classify
-from proxy.policy.health import Ticket
+from proxy.policy.leave import Ticket
 from proxy.relay import Desk
 from proxy.store.recall import MemoryRecall
 from tests.kit.scripted_ports import MemoryLedger, RecordingCaller, ScriptedUpstreams, call, stream

@@ -4,7 +4,8 @@ import pytest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.policy.classify import classify
-from proxy.policy.health import Closed, Health, Ticket
+from proxy.policy.health import Health
+from proxy.policy.leave import Closed, Ticket
 from proxy.table import BreakerRules, Target
 
 RULES = BreakerRules(failures=2, open_s=60.0, open_max_s=300.0)

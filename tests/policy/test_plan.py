@@ -5,7 +5,8 @@ import pytest
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Told
 from proxy.policy.classify import Class
-from proxy.policy.health import Health, Ticket
+from proxy.policy.health import Health
+from proxy.policy.leave import Ticket
 from proxy.policy.plan import Answered, Broke, CallerGone, Failed, Queue, Skipped, Woke
 from proxy.table import BreakerRules
 from tests.kit.plans import (

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from proxy.call import Signal
 from proxy.policy.classify import Verdict
-from proxy.policy.health import NO_LIMITS, UNTOLD, Closed, Health, Ticket
+from proxy.policy.health import NO_LIMITS, UNTOLD, Health
+from proxy.policy.leave import Closed, Ticket
 from proxy.policy.places import Turn
 from proxy.ports import Dice
 from proxy.table import BreakerRules, LoadRules, Target

@@ -30,7 +30,18 @@ async def test_no_column_could_hold_a_prompt_or_an_answer(file):
     async with file.open():
         pass
     columns = {name for (name,) in file.query("SELECT name FROM pragma_table_info('rows')")}
-    who = {"seq", "at_us", "epoch", "kind", "call_id", "tenant", "key_id", "user_pseudonym", "model"}
+    who = {
+        "seq",
+        "at_us",
+        "epoch",
+        "kind",
+        "call_id",
+        "tenant",
+        "key_id",
+        "user_pseudonym",
+        "session_pseudonym",
+        "model",
+    }
     what = {"entries", "result", "status", "stream", "upstream", "upstream_model", "attempts", "consent"}
     tokens = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens"}
     assert columns == who | what | tokens | {"source", "nano_usd", "first_ms", "total_ms", "prev", "hash"}

@@ -120,7 +120,7 @@ async def test_a_slow_upstream_starves_no_other(out):
     async with scripted() as up:
         streams = [started(fetch(out, up.url)) for _ in range(150)]
         for _ in streams:
-            await up.accept()
+            await (await up.accept()).request()
         assert idle(out) == (0, 150)
         for stream in streams:
             stream.cancel()

@@ -1,0 +1,37 @@
+"""What a plan remembers of each candidate and of each attempt under way. Only `plan.py` writes in them."""
+
+from dataclasses import dataclass
+
+from proxy.call import Passed
+from proxy.policy.leave import Ticket
+from proxy.policy.selection import Candidate
+
+
+@dataclass(slots=True)
+class Course:
+    """What has happened with one candidate."""
+
+    candidate: Candidate
+    last: bool
+    """Whether it is the route's last resort."""
+    tries: int = 0
+    ready: float = 0.0
+    """Not to be asked before this."""
+    brief: bool = False
+    """`ready` is a retry's own short pause, bounded by `attempts`, not a closed door."""
+    full: bool = False
+    """It has no place just now."""
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Run:
+    """An attempt under way."""
+
+    course: Course
+    ticket: Ticket
+    started: float
+    until: float | None
+    """When its share of the caller's patience ends."""
+    passed: tuple[Passed, ...]
+    """Who was passed over before it."""

@@ -1,0 +1,38 @@
+"""Leave to try a target, or why not: what `health.py` answers and `plan.py` asks for."""
+
+from dataclasses import dataclass
+
+from proxy.policy.breaker import Pass
+from proxy.policy.classify import Class
+from proxy.table import Target
+
+RECOVERING = "recovering"
+
+
+FULL = "full"
+
+
+SATURATED = Class.SATURATED.value
+"""Also said of one that answers, and has told that too many wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave to make one attempt at a target; to be handed back exactly once."""
+
+    number: int
+    target: Target
+    upstream: Pass
+    account: Pass
+    model: Pass
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A target that must not be tried now."""
+
+    until: float
+    """When to ask again; always later than the `now` asked at."""
+    why: str
+    """`open`, `recovering`, `full`, `saturated`, or what else closed it: `rate_limit`, `overload`, `money`,
+    `auth`, `model`."""
