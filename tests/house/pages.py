@@ -13,7 +13,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
+)
 _SPAN = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<to>[^)\s]+)\)")
 _HEADING = re.compile(r"^(#+) +(.+)$", re.MULTILINE)
@@ -61,7 +63,10 @@ class Page:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        return [Block(found["info"].strip(), found["body"]) for found in _FENCE.finditer(self.text)]
+        return [
+            Block(found["info"].strip(), re.sub(f"^{found['indent']}", "", found["body"], flags=re.MULTILINE))
+            for found in _FENCE.finditer(self.text)
+        ]
 
     @cached_property
     def prose(self) -> str:
