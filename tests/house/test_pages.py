@@ -169,9 +169,10 @@ def wrong(words: list[str]) -> str | None:
             if not given and not options[name].is_flag and not options[name].count:
                 words = words[1:]
         elif isinstance(command, click.Group):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return f"{command.name} has no {word}"
-            command = command.commands[word]
+            command = found
     return None
 
 
