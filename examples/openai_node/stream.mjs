@@ -21,7 +21,7 @@ try {
   process.stdout.write("\n");
 } catch (error) {
   if (!(error instanceof OpenAI.APIError)) throw error;
-  // What was printed is real and not all of it. Whether to keep it or to ask anew, only the program knows.
+  // What was printed is real and not all of it. Keep it or ask anew: only the program knows which.
   console.error(`\nThe answer broke off: ${error.message}`);
   process.exitCode = 1;
 }

@@ -28,5 +28,5 @@ with OpenAI(base_url=URL, api_key=KEY) as client:
             elif chunk.usage:
                 print(f"\n{chunk.usage.prompt_tokens} tokens in, {chunk.usage.completion_tokens} out")
     except APIError as error:
-        # What was printed is real and not all of it. Whether to keep it or to ask anew, only the program knows.
+        # What was printed is real and not all of it. Keep it or ask anew: only the program knows which.
         sys.exit(f"\nThe answer broke off ({error.code}): {error.message}")
