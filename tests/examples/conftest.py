@@ -29,6 +29,7 @@ def first_dead(tmp_path_factory, page_port):
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
+    """One whose upstreams are broken by and by."""
     with opened(tmp_path_factory.mktemp("shaky")) as built:
         yield built
 

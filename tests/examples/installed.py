@@ -21,6 +21,11 @@ def give_up(why: str) -> None:
     (pytest.fail if IN_CI else pytest.skip)(why)
 
 
+def need_node() -> None:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        give_up("node and npm are not installed")
+
+
 def python() -> Path:
     """A Python with what `examples/requirements.lock` names, and nothing else."""
     lock, folder = EXAMPLES / "requirements.lock", BUILD / "python"
@@ -35,8 +40,7 @@ def python() -> Path:
 
 def node() -> Path:
     """The folder of Node's examples, a copy with the SDK beside them."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        give_up("node and npm are not installed")
+    need_node()
     source, folder = EXAMPLES / "openai_node", BUILD / "node"
     lock = source / "package-lock.json"
     if not _fresh(lock, folder / "installed.json"):
