@@ -20,4 +20,5 @@ with OpenAI(base_url=URL, api_key=KEY) as client:
     )
 
 print(answer.choices[0].message.content)
-print(f"{answer.usage.prompt_tokens} tokens in, {answer.usage.completion_tokens} out")
+if answer.usage:
+    print(f"{answer.usage.prompt_tokens} tokens in, {answer.usage.completion_tokens} out")

@@ -20,8 +20,8 @@ async def ask(socket: ClientWebSocketResponse, messages: list[dict[str, str]]) -
     """One answer, printed as it comes. Only `complete` and `error` end it; only `complete` makes it whole."""
     await socket.send_json({"type": "request", "body": {"model": "gpt-4o-mini", "messages": messages}})
     words: list[str] = []
-    while True:
-        frame = await socket.receive_json()
+    async for message in socket:
+        frame = message.json()
         match frame["type"]:
             case "start":
                 print(f"[{frame['upstream']}] ", end="")
@@ -34,6 +34,7 @@ async def ask(socket: ClientWebSocketResponse, messages: list[dict[str, str]]) -
                 return "".join(words)
             case "error":
                 sys.exit(f"\n{frame['error']['message']}")
+    sys.exit("\nThe connection was lost, and the rest of the answer with it.")
 
 
 async def main() -> None:

@@ -7,4 +7,4 @@ import { ask } from "./browser.mjs";
 
 const url = process.env.FALLTHROUGH_URL ?? "http://127.0.0.1:8080/v1";
 const usage = await ask(url, process.env.FALLTHROUGH_KEY ?? "any", "Say hello.", (words) => process.stdout.write(words));
-console.log(`\n${usage.prompt_tokens} tokens in, ${usage.completion_tokens} out`);
+console.log(usage ? `\n${usage.prompt_tokens} tokens in, ${usage.completion_tokens} out` : "");
