@@ -10,7 +10,7 @@ export function ask(url, key, question, tell) {
     const socket = new WebSocket(url.replace(/^http/, "ws") + "/chat/stream", ["fallthrough", "api-key." + key]);
     const body = { model: "gpt-4o-mini", messages: [{ role: "user", content: question }] };
     socket.onopen = () => socket.send(JSON.stringify({ type: "request", body }));
-    socket.onclose = () => broken(new Error("the connection was lost, or never made"));
+    socket.onerror = socket.onclose = () => broken(new Error("the connection was lost, or never made"));
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
       if (frame.type === "chunk") tell(frame.data.choices[0]?.delta?.content ?? "");
