@@ -16,8 +16,9 @@ from tests.kit.one_loop import DONE, Alive, Inside, one_loop
 WORKERS = 50
 STAY = 9
 """Streams to the end, for each that is left."""
-FEW = 5
-"""More objects of a class, where something was seen for the first time: a result of an upstream, a pace."""
+FEW = 50
+"""More objects of a class, where something was seen for the first time: a result of an upstream, a pace, the
+attempts of one of the last calls that are shown."""
 SLACK = 4000
 """Pieces of memory more or less that caches come to, however long it lasts."""
 

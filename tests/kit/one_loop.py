@@ -87,6 +87,10 @@ class Part(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._read += data
         head, found, body = self._read.partition(b"\r\n\r\n")
+        if found and head.startswith(b"GET "):  # how busy it is: it does not say
+            self._read = b""
+            self.transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return
         if not found or len(body) < int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
             return
         self._read = b""
@@ -229,7 +233,7 @@ class Inside:
         """Until no call is inside and no upstream is talked to."""
         await self.idle()
         assert self.standing.desk.snapshot.health.outstanding == 0
-        assert not self.troubles
+        assert self.troubles == [], self.troubles
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(kind, call, result) of every row on disk."""
@@ -256,7 +260,7 @@ async def one_loop(folder: Path, table: str, kind: Callable[[Parts], Part] = Par
         listeners, _ = await _open(stack, Orders(load(folder / "proxy.yaml", {})))
         yield Inside(folder, listeners, upstreams, troubles)
         await listeners.drain(0)
-    assert not troubles
+    assert troubles == [], troubles
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -257,7 +257,7 @@ def test_an_edited_table_is_in_force_within_a_second_and_a_faulty_one_never(tmp_
     with house(tmp_path) as built:
         good = built.config.read_text()
         built.config.write_text(good.replace("- model: only-vllm", "- model: renamed"))
-        eventually(lambda: {m.id for m in client(built).models.list()} == {"chat", "renamed"})
+        eventually(lambda: {m.id for m in client(built).models.list()} == {"chat", "checked", "renamed"})
         built.config.write_text(good.replace("targets:", "tragets:"))
         told = eventually(lambda: t if "last good" in (t := built.get("probes", "/readyz")[1]) else None)
         assert json.loads(told)["status"] == "ready"

@@ -119,7 +119,7 @@ def test_health_and_statistics_are_told(built):
     assert built.get("proxy", "/healthz")[0] == 200
     assert built.get("proxy", "/readyz")[0] == 200
     _, metrics = built.get("probes", "/metrics")
-    assert re.search(r'fallthrough_calls_total\{.*result="ok".*upstream="openai".*\} [1-9]', metrics)
+    assert re.search(r'fallthrough_calls_total\{.*error_type="".*upstream="openai".*\} [1-9]', metrics)
     told = json.loads(built.command("usage", "--tenant", "acme", "--json"))["usage"]
     [usage] = [each for each in told if each["upstream"] == "openai"]
     assert usage["ok"] == usage["calls"] >= 1
