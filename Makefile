@@ -91,3 +91,5 @@ lock: ## resolve pyproject.toml anew into the lock files; ARGS=--upgrade takes n
 		--constraint requirements.lock --output-file requirements-otel.lock pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --all-build-deps --extra dev \
 		--constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) $(ARGS) --constraint requirements-dev.lock \
+		--output-file examples/requirements.lock examples/requirements.in

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("proxy", "tools", "bench", "tests")
-DOCUMENTED = ("proxy", "tools", "bench")
+FOLDERS = ("proxy", "tools", "bench", "tests", "examples")
+DOCUMENTED = ("proxy", "tools", "bench", "examples")
 
 FILE_LINES = 400
 FILE_LINES_HARD = 500

@@ -66,7 +66,7 @@ class Draft:
     def fitted(self, table: Table) -> Script:
         """The script for `table`. Raises `ConfigError` where it speaks of what the table does not have."""
         file, known = self.file, tuple(table.upstreams)
-        models = file.load.models or dict.fromkeys(public_models(table), 1)
+        models = file.load.models or dict.fromkeys(_asked_for(table), 1)
         self._check_load(table, models)
         for glob in file.healthy:
             self._check_globs(("healthy", glob), [glob], known)
@@ -89,7 +89,7 @@ class Draft:
         load, document = self.file.load, self.document
         if not models:
             remedy = "write load.models"
-            document.fault(("load",), "the table has no model that is named without a glob", remedy)
+            document.fault(("load",), "the table's globs do not say what callers ask for", remedy)
         for name in models:
             if match(table, name) is None:
                 problem, remedy = "no route of the table matches it", suggest(name, public_models(table))
@@ -112,6 +112,17 @@ class Draft:
             if not any(fits(glob, name) for name in known):
                 problem = f"the table has no such upstream (was {glob})"
                 self.document.fault(place, problem, suggest(glob, known))
+
+
+def _asked_for(table: Table) -> tuple[str, ...]:
+    """The names that the table has; where it has only globs, those names of targets that lead to them."""
+    within = (
+        target.model
+        for route in table.routes
+        for target in route.targets
+        if match(table, target.model) is route
+    )
+    return public_models(table) or tuple(dict.fromkeys(within))
 
 
 def _read(path: Path) -> Document:
