@@ -14,6 +14,7 @@ from proxy.errors import bad_request
 from proxy.server.calls import MICRO, Body, read_body, read_call
 from proxy.server.request import Headers
 from proxy.server.shapes import Answer, document, identified
+from proxy.server.strangers import refuse_strangers
 from proxy.server.visit import Service, Visit
 
 TENANT = "x-fallthrough-tenant"
@@ -30,6 +31,7 @@ class Explaining:
 
     async def __call__(self, visit: Visit) -> Answer:
         """What would be decided about the call, as JSON (`proxy.explain.Explanation`)."""
+        refuse_strangers(visit, self._service.views.admin_host)
         glass, headers = self._service.glass, visit.request.headers
         who = Identity(_named(headers, TENANT, DEFAULT.tenant), _named(headers, KEY, DEFAULT.key_id))
         visit = Visit(visit.request, visit.line, visit.id, visit.echo, who)

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -58,12 +59,15 @@ prices:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports nobody listens on just now."""
+    """Ports nobody listens on just now, below those that the system gives to who calls somebody."""
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(found) < number:
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+                found.append(one.getsockname()[1])
+    return found
 
 
 def fallthrough(*words: str, variables: Mapping[str, str] = NO_VARIABLES, **options) -> subprocess.Popen:

@@ -261,7 +261,7 @@ def test_an_edited_table_is_in_force_within_a_second_and_a_faulty_one_never(tmp_
         built.config.write_text(good.replace("targets:", "tragets:"))
         told = eventually(lambda: t if "last good" in (t := built.get("probes", "/readyz")[1]) else None)
         assert json.loads(told)["status"] == "ready"
-        assert "did you mean" in built.log().lower()
+        eventually(lambda: "did you mean" in built.log().lower())
         assert client(built).chat.completions.create(model="renamed", messages=ASK).choices
         metrics = built.get("probes", "/metrics")[1]
         assert 'fallthrough_table_reloads_total{result="taken"} 1.0' in metrics

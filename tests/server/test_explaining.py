@@ -153,3 +153,15 @@ async def test_no_call_is_made_and_no_place_taken_at_the_gate(explaining):
 async def test_a_call_for_no_route_is_explained_too(explaining):
     told = (await ask(explaining, {**CHAT, "model": "nope"})).json
     assert (told["route"], told["targets"], told["refused"]["status"]) == (None, [], 404)
+
+
+async def test_a_page_that_made_its_name_mean_this_machine_is_refused(explaining):
+    raw = http("POST", "/admin/explain", CHAT, key=None).replace(b"Host: localhost", b"Host: evil.example")
+    assert b"evil.example" in raw
+    reply = await explaining.send(raw, Listener.ADMIN)
+    assert (reply.status, reply.code, explaining.explained) == (403, "wrong_host", [])
+
+
+async def test_another_site_s_page_is_explained_nothing(explaining):
+    reply = await ask(explaining, sec_fetch_site="cross-site")
+    assert (reply.status, reply.code, explaining.explained) == (403, "cross_site", [])

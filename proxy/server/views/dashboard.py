@@ -9,14 +9,14 @@ refused (DNS rebinding), and so is whatever another site's page asks for. Nothin
 
 from collections.abc import Mapping
 from importlib.resources import files
-from ipaddress import ip_address
 
 import orjson
 
-from proxy.errors import Failure, Refused, Told, unavailable
+from proxy.errors import Failure, unavailable
 from proxy.recent import Seen
 from proxy.server.caller import Stream
 from proxy.server.shapes import JSON, Answer, identified
+from proxy.server.strangers import refuse_strangers
 from proxy.server.views import told
 from proxy.server.views.fresh import EVERY_S, Fresh
 from proxy.server.visit import Service, Visit
@@ -41,8 +41,6 @@ GUARDED: Mapping[str, str] = {
 WATCHERS_MAX = 16
 BACK_S = 5.0
 """When to ask again where too many watch."""
-OURS = frozenset({"same-origin", "none"})
-"""What a browser says of requests that no other site's page made it send."""
 
 
 class Dashboard:
@@ -132,27 +130,5 @@ class Dashboard:
 
     def _let_in(self, visit: Visit) -> dict[str, str]:
         """The headers of whatever is answered; raises 403 where a stranger may be behind the browser."""
-        headers = visit.request.headers
-        over_a_path = isinstance(visit.line.transport.get_extra_info("sockname"), str | bytes)
-        if not over_a_path and not _is_ours(headers.get("host") or "", self._service.views.admin_host):
-            raise _refused("The dashboard is at an address or at localhost, not at that name.", "wrong_host")
-        if visit.request.path != "/" and headers.get("sec-fetch-site") not in {*OURS, None}:
-            raise _refused("Another site's page may not ask for this.", "cross_site")
+        refuse_strangers(visit, self._service.views.admin_host, page=visit.request.path == "/")
         return {**identified(visit.id, visit.echo), **GUARDED}
-
-
-def _is_ours(host: str, own: str | None) -> bool:
-    """Whether no DNS server can have made a browser believe that this name is ours."""
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    name = name.removeprefix("[").removesuffix("]").lower()
-    if name == "localhost" or (own is not None and name == own.lower()):
-        return True
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _refused(message: str, code: str) -> Refused:
-    return Refused(Told(403, message, "permission_error", code, should_retry=False))
