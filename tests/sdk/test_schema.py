@@ -5,7 +5,7 @@ import pytest
 from openai import OpenAI
 from pydantic import BaseModel
 
-from tests.kit.processes import calls
+from tests.kit.processes import calls, house
 
 ASK = [{"role": "user", "content": "Where is it?"}]
 PROSE = "[{do: {prose: true}}]"
@@ -16,6 +16,13 @@ class Place(BaseModel):
 
     city: str
     inhabitants: int
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A proxy of its own: what other tests did to the upstreams of theirs would decide who answers here."""
+    with house(tmp_path_factory.mktemp("house")) as built:
+        yield built
 
 
 @pytest.fixture

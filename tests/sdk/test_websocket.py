@@ -3,10 +3,17 @@
 import aiohttp
 import pytest
 
-from tests.kit.processes import calls, eventually
+from tests.kit.processes import calls, eventually, house
 from tests.server.sockets import frames, said
 
 ASK = {"type": "request", "body": {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A proxy of its own: what other tests did to the upstreams of theirs would decide who answers here."""
+    with house(tmp_path_factory.mktemp("house")) as built:
+        yield built
 
 
 @pytest.fixture
