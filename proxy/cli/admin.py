@@ -53,9 +53,7 @@ def posted(url: str, path: str, data: bytes, headers: Mapping[str, str]) -> dict
         answer = connection.getresponse()
         told = orjson.loads(answer.read(ANSWER_MAX))
     except (OSError, HTTPException, ValueError) as error:
-        raise click.ClickException(
-            f"{url}: no proxy answers there ({type(error).__name__}: {error})"
-        ) from None
+        raise click.ClickException(f"{url}: no proxy answers there ({type(error).__name__})") from None
     finally:
         connection.close()
     if answer.status != 200 or not isinstance(told, dict):

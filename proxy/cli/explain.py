@@ -11,7 +11,7 @@ Exit status 0: somebody would be asked; 1: it could not be told; 2: faults in FI
 import asyncio
 import os
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from proxy.cli.screen import screen
 from proxy.cli.words import person, tenant_name
 from proxy.duties.reload import fresh_snapshot
 from proxy.errors import CallerFault, Failure
-from proxy.explain import Sight, explain
+from proxy.explain import Explanation, Sight, explain
 from proxy.server.calls import HEARD, call_of, said_by
 from proxy.server.explaining import DEFAULT, KEY, TENANT
 from proxy.server.request import Request
@@ -156,4 +156,7 @@ def _call(asked: Asked, clock: ProcessClock) -> Call:
 def _answered(url: str, asked: Asked) -> dict[str, Any]:
     """From a running proxy."""
     whose = {TENANT: asked.tenant, KEY: asked.key, "content-type": "application/json"}
-    return posted(url, "/admin/explain", asked.data, whose | dict(asked.headers))
+    told = posted(url, "/admin/explain", asked.data, whose | dict(asked.headers))
+    if not told.keys() >= {each.name for each in fields(Explanation)}:
+        raise click.ClickException(f"{url}: what answers there is no admin listener of this version")
+    return told

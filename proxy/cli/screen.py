@@ -4,6 +4,7 @@ Names in the ledger were chosen by callers: `cell` shows them as they are, and l
 markup or steer the operator's terminal.
 """
 
+import io
 import sys
 
 from rich.console import Console
@@ -14,6 +15,8 @@ PIPED_COLUMNS = 180
 
 def screen(*, highlight: bool = True) -> Console:
     """A console on standard output as it is now; `highlight`: whether numbers and words get colours."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a line shows the words
     return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=highlight)
 
 

@@ -71,7 +71,7 @@ class SettingsPart(Part):
     max_lag: DurationOrOff = 0.5
     """While the loop is so late, new calls are refused unread; off: never. Default: 500ms."""
     origins: Annotated[list[Origin], Field(max_length=100)] = []
-    """Of which pages in browsers may ask for a WebSocket, such as https://chat.example.com; default: none."""
+    """Whose pages in browsers may ask for a WebSocket, or call where auth is none; default: nobody's."""
     tz: Zone = "UTC"
     """Where days, weeks and months of limits begin that name no zone; in force as soon as the limits are."""
 

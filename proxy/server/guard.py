@@ -6,13 +6,13 @@ It must never build an identity out of a failure.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from proxy.call import Identity
-from proxy.errors import unauthorized
+from proxy.errors import Refused, unauthorized
 from proxy.ports import Keys
 from proxy.server.request import Headers
-from proxy.server.upgrade import keys_among
+from proxy.server.upgrade import FOREIGN_ORIGIN, keys_among
 
 Guard = Callable[[Headers], Identity]
 
@@ -23,14 +23,26 @@ MALFORMED = "The key could not be read. Send one key, as 'Authorization: Bearer 
 UNKNOWN = "The key is unknown or has been revoked."
 
 
-def anyone(_headers: Headers) -> Identity:
-    """`auth: none`: whoever can reach the socket is the default tenant."""
-    return Identity(tenant="default", key_id="none")
-
-
-def guard_of(keys: Keys, *, open_to_all: bool) -> Guard:
+def guard_of(keys: Keys, origins: Collection[str], *, open_to_all: bool) -> Guard:
     """The guard that the settings ask for."""
-    return anyone if open_to_all else by_key(keys)
+    return anyone_but_pages(origins) if open_to_all else by_key(keys)
+
+
+def anyone_but_pages(origins: Collection[str]) -> Guard:
+    """`auth: none`: whoever can reach the socket is the default tenant, but for strangers' pages.
+
+    A browser on this machine sends what any page tells it to, and says whose page it was (`Origin`, and of
+    requests that need none `Sec-Fetch-Site`). Where a key is asked for no page has one.
+    """
+
+    def guard(headers: Headers) -> Identity:
+        named = headers.all("origin")
+        strange = not named and headers.get("sec-fetch-site") not in {"same-origin", "none", None}
+        if strange or any(origin not in origins for origin in named):
+            raise Refused(FOREIGN_ORIGIN)
+        return Identity(tenant="default", key_id="none")
+
+    return guard
 
 
 def by_key(keys: Keys) -> Guard:

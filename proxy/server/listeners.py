@@ -51,7 +51,7 @@ async def open_listeners(
 
     One of several workers is given sockets that listen there already.
     """
-    guard = guard_of(service.keys, open_to_all=service.open_to_all)
+    guard = guard_of(service.keys, service.origins, open_to_all=service.open_to_all)
     entries = routes(service, guard)
     bound: dict[Listener, Address] = {}
     async with AsyncExitStack() as stack:

@@ -13,13 +13,14 @@ import orjson
 from proxy.errors import CallerFault, bad_request
 from proxy.question import HEADER as ONCE
 from proxy.server.calls import Body, parsed
+from proxy.server.preference import MODEL, UPSTREAM
 from proxy.server.request import Headers, Request
 from proxy.server.visit import Limits, Visit
 from proxy.wire import body as wire_body
 
 STOP_BYTES = 256
 """A longer text is no `stop`, so that not every prompt is parsed twice to see that."""
-OF_ALL = frozenset({"x-preferred-upstream", "x-user-consent", "x-request-timeout", "x-session-id"})
+OF_ALL = frozenset({*UPSTREAM, *MODEL, "x-user-consent", "x-request-timeout", "x-session-id"})
 """Headers of the handshake that are true of every call over it, unless its frame says otherwise."""
 OF_ONE = OF_ALL | {ONCE}
 """Headers that a frame may say for its call."""
@@ -76,7 +77,10 @@ def _headers(said: Any, handshake: Headers) -> Headers:
     """The headers of one call: what its frame says, and else what the handshake said for all."""
     if not isinstance(said, dict):
         raise _bad_frame("'headers' must be an object: names of headers, and a text for each.", "headers")
-    said = {name.lower(): value for name, value in said.items()}
+    lowered = {name.lower(): value for name, value in said.items()}
+    if len(lowered) < len(said):
+        raise _bad_frame("'headers' must not name a header twice.", "headers")
+    said = lowered
     if not said.keys() <= OF_ONE:
         raise _bad_frame(f"A frame may have the headers {', '.join(sorted(OF_ONE))}.", "headers")
     headers = Headers()

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Collection
 
-from proxy.errors import CallerFault, Failure, Told, bad_request
+from proxy.errors import CallerFault, Told, bad_request
 from proxy.server.request import Headers, Request
 from proxy.server.shapes import head, identified
 
@@ -20,6 +20,14 @@ KEY_PREFIX = "api-key."
 """What a subprotocol begins with that is a key."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+FOREIGN_ORIGIN = Told(
+    403,
+    "Pages of this origin may not call here; settings.origins names those that may.",
+    "invalid_request_error",
+    "origin_not_allowed",
+    should_retry=False,
+)
 
 
 def asks(headers: Headers) -> bool:
@@ -63,7 +71,7 @@ def demand(request: Request, origins: Collection[str]) -> None:
         raise bad_request(message, code="unknown_subprotocol")
     for origin in headers.all("origin"):
         if origin not in origins:
-            raise _refused_origin()
+            raise CallerFault(FOREIGN_ORIGIN)
 
 
 def accepted(request: Request, request_id: str, echo: str | None) -> bytes:
@@ -94,8 +102,3 @@ def _upgrade_required(message: str) -> CallerFault:
         426, message, "invalid_request_error", "upgrade_required", should_retry=False, headers=headers
     )
     return CallerFault(told)
-
-
-def _refused_origin() -> Failure:
-    message = "Pages of this origin may not call here; settings.origins names those that may."
-    return CallerFault(Told(403, message, "invalid_request_error", "origin_not_allowed", should_retry=False))

@@ -48,6 +48,10 @@ GAUGES: Mapping[str, Gauges] = {
 """By dialect."""
 
 
+TOLD_MAX = 64 * 1024
+"""Bytes of such lines; an engine has a handful for each of its models."""
+
+
 def asking(upstream: Upstream, gauges: Gauges) -> tuple[Upstream, UpstreamRequest]:
     """Whom to ask for the text, and with what: the server itself, with the credential that its API has."""
     root = replace(upstream, base_url=upstream.base_url.removesuffix(VERSION))
@@ -58,9 +62,14 @@ def asking(upstream: Upstream, gauges: Gauges) -> tuple[Upstream, UpstreamReques
 
 
 def lines_of(gauges: Gauges, text: bytes) -> str:
-    """The lines about these gauges: of the thousand that an engine tells, reading four is enough."""
+    """The lines about these gauges: of the thousand that an engine tells, reading four is enough.
+
+    None of them where they are beyond all measure: reading them would hold up everybody's calls.
+    """
     heads = tuple(name.encode() for name in gauges.names)
     wanted = [line for line in text.splitlines() if line.startswith(heads)]
+    if sum(map(len, wanted)) > TOLD_MAX:
+        return ""
     return "".join(f"{line.decode('utf-8', 'replace')}\n" for line in wanted)
 
 
@@ -81,4 +90,5 @@ def _count(values: list[float] | None) -> int | None:
     """All series together; None: there is none, or one that counts nothing."""
     if not values or not all(0.0 <= value < math.inf for value in values):
         return None
-    return round(sum(values))
+    total = sum(values)
+    return round(total) if total < math.inf else None

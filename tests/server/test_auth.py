@@ -85,3 +85,31 @@ async def test_with_auth_none_everybody_is_the_default_tenant():
         assert (await house.send(http("GET", "/v1/models", key=None))).status == 200
     assert {(call.identity.tenant, call.identity.key_id) for call in house.calls} == {("default", "none")}
     assert not house.keys.digests
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [("Origin", "https://evil.example")],
+        [("Origin", "null")],
+        [("Origin", "https://chat.example"), ("Origin", "https://evil.example")],
+        [("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "same-site")],
+    ],
+    ids=str,
+)
+async def test_with_auth_none_a_stranger_s_page_may_not_spend(said):
+    """A browser sends a plain POST for any page, unasked, and says whose page that was."""
+    async with opened(House(open_to_all=True, origins=frozenset({"https://chat.example"}))) as house:
+        reply = await house.send(chat(key=None, headers=said))
+        assert (reply.status, reply.code, house.calls) == (403, "origin_not_allowed", [])
+
+
+async def test_with_auth_none_a_page_that_the_settings_name_may():
+    async with opened(House(open_to_all=True, origins=frozenset({"https://chat.example"}))) as house:
+        assert (await house.send(chat(key=None, headers=[("Origin", "https://chat.example")]))).status == 200
+        assert (await house.send(chat(key=None, headers=[("Sec-Fetch-Site", "none")]))).status == 200
+
+
+async def test_who_has_a_key_may_call_from_any_page(house):
+    assert (await house.send(chat(headers=[("Origin", "https://any.example")]))).status == 200

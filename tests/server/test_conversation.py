@@ -214,6 +214,11 @@ BAD = {
     "a body that is a text": ('{"type":"request","body":"canary"}', "bad_frame", "body"),
     "no messages": ('{"type":"request","body":{"model":"gpt-4o"}}', "missing_required_parameter", "messages"),
     "headers that are none": (json.dumps(request() | {"headers": 3}), "bad_frame", "headers"),
+    "a header that is said twice": (
+        json.dumps(request(**{"X-User-Consent": "false", "x-user-consent": "true"})),
+        "bad_frame",
+        "headers",
+    ),
     "a header that may not be said": (json.dumps(request(authorization="x")), "bad_frame", "headers"),
     "a header that is no text": (json.dumps(request(**{"x-user-consent": True})), "bad_frame", "headers"),
     "a header that makes no sense": (json.dumps(request(**{"x-user-consent": "canary"})), "bad_header", None),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.server.guard import anyone
+from proxy.server.guard import anyone_but_pages
 from proxy.server.routes import routes
 from proxy.server.visit import Listener
 from tests.server.running import CHAT, KEY, House, http
@@ -34,7 +34,7 @@ EXPECTED = {
 def rows():
     return {
         (entry.method, entry.path, str(listener), entry.authenticated)
-        for entry in routes(House().service(), anyone)
+        for entry in routes(House().service(), anyone_but_pages(()))
         for listener in entry.listeners
     }
 

@@ -89,3 +89,13 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_what_the_samples_say(samples, load):
     assert load_of(VLLM, samples) == load
+
+
+def test_figures_whose_sum_is_beyond_all_numbers_are_none():
+    huge = [(VLLM.running, 1e308), (VLLM.running, 1e308), (VLLM.waiting, 0.0)]
+    assert load_of(VLLM, huge) is None
+
+
+def test_more_lines_than_any_engine_has_are_not_read():
+    line = f'{VLLM.waiting}{{engine="%d"}} 0\n'
+    assert lines_of(VLLM, "".join(line % number for number in range(5000)).encode()) == ""
