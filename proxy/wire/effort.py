@@ -6,8 +6,10 @@ of a subschema and the part of the value that it is applied to, each pair looked
 it is cheap. It validates nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from proxy.wire.pattern import states
 
 PAIRS_MAX = 20_000
 """Of subschemas and parts of a value. A long answer under a plain schema has some thousands."""
@@ -15,6 +17,10 @@ DEPTH_MAX = 160
 """Subschemas and parts one within another."""
 HOLDER_STEPS = 10
 """To compare an object or a list, besides what is in it."""
+PAIRWISE_MAX = 16
+"""Items that must differ: up to so many are compared each with each, more are hashed and compared once."""
+STATES_A_STEP = 8
+"""Of a pattern, for each byte of a text. A step is 0.1 µs."""
 
 _LISTS = ("allOf", "anyOf", "oneOf")
 _ONES = ("not", "if", "then", "else")
@@ -35,6 +41,8 @@ class Effort:
         """By the identities of schema and value; None while a pair is being looked at."""
         self._weights: dict[int, int] = {}
         """What each schema asks of any value, by its identity."""
+        self._states: dict[str, int] = {}
+        """By pattern."""
 
     def of(self, schema: Any, value: Any, depth: int = 0) -> int:
         """So many steps at most. Raises `TooMuch`."""
@@ -51,14 +59,39 @@ class Effort:
         self._known[pair] = None
         weight = self._weights.get(id(schema))
         if weight is None:
-            weight = self._weights[id(schema)] = _weight(schema)
-        total = weight + _own(schema, value)
+            weight = self._weights[id(schema)] = _weight(schema, self._most)
+        total = weight + self._own(schema, value)
+        self._hold(total)
         for inner, part in self._inner(schema, value):
             total += self.of(inner, part, depth + 1)
-            if total > self._most:
-                raise TooMuch
+            self._hold(total)
         self._known[pair] = total
         return total
+
+    def _hold(self, total: int) -> None:
+        if total > self._most:
+            raise TooMuch
+
+    def _own(self, schema: dict[str, Any], value: Any) -> int:
+        """What it asks of this value itself, by how long that is."""
+        if isinstance(value, str) and "pattern" in schema:
+            return self._matched([schema["pattern"]], [value])
+        if isinstance(value, dict) and "patternProperties" in schema:
+            return self._matched(schema["patternProperties"], value)
+        if isinstance(value, list) and schema.get("uniqueItems"):
+            size = _size(value, self._most)
+            return 8 * len(value) + size * (len(value) if len(value) <= PAIRWISE_MAX else 2)
+        return 0
+
+    def _matched(self, patterns: Iterable[str], texts: Iterable[str]) -> int:
+        """To hold texts to patterns: at each byte, and at the end, every state may be gone through."""
+        return sum(map(self._states_of, patterns)) * sum(map(_places, texts)) // STATES_A_STEP
+
+    def _states_of(self, pattern: str) -> int:
+        many = self._states.get(pattern)
+        if many is None:
+            many = self._states[pattern] = states(pattern)
+        return many
 
     def _inner(self, schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
         """Every subschema that may be applied, with what it is applied to."""
@@ -98,31 +131,26 @@ def _of_items(schema: dict[str, Any], value: list[Any]) -> Iterator[tuple[Any, A
             yield contained, part
 
 
-def _weight(schema: dict[str, Any]) -> int:
+def _weight(schema: dict[str, Any], most: int) -> int:
     """What a schema asks of any value: about a step for each comparison."""
     compared = ("enum", "const", "required", "dependentRequired")
-    return 1 + len(schema) + sum(_size(schema[name]) for name in compared if name in schema)
+    return 1 + len(schema) + sum(_size(schema[name], most) for name in compared if name in schema)
 
 
-def _own(schema: dict[str, Any], value: Any) -> int:
-    """What it asks of this value itself, by how long that is."""
-    if isinstance(value, str):
-        return len(value) * len(schema.get("pattern", "")) // 64
-    if isinstance(value, dict):
-        patterns = schema.get("patternProperties", {})
-        return sum(len(name) for name in value) * sum(len(pattern) for pattern in patterns) // 64
-    if isinstance(value, list) and schema.get("uniqueItems"):
-        return 8 * len(value)
-    return 0
+def _places(text: str) -> int:
+    return 1 + (len(text) if text.isascii() else len(text.encode()))
 
 
-def _size(value: Any) -> int:
-    """About how many steps it takes to compare a value with another; those that hold others take more."""
+def _size(value: Any, most: int) -> int:
+    """About how many steps it takes to compare a value with another; those that hold others take more.
+
+    What is more than `most` is not counted to its end.
+    """
     total, level = 0, [value]
-    while level:
+    while level and total <= most:
         below: list[Any] = []
-        for each in level:
-            total += 1
+        total += len(level)
+        for each in level if total <= most else ():
             if isinstance(each, dict):
                 below += each.values()
                 total += HOLDER_STEPS + len(each)

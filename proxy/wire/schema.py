@@ -21,10 +21,13 @@ from proxy.wire.tolerant import loads
 PLACE = "response_format.json_schema.schema"
 SCHEMA_BYTES = 64 * 1024
 PATTERNS = 100
+PLACE_DIGITS = 6
+"""At most, for a place in a list that a reference leads to."""
 PATTERN_BYTES = 100_000
 """Of memory, for one pattern that is made ready."""
 STEPS_MAX = 500_000
-"""For one answer; under a tenth of a second at the worst, finding the bound included."""
+"""For one choice of an answer. A step is about 0.1 µs: under a tenth of a second at the worst that was found,
+finding the bound included. The figures are in decision 27."""
 
 _MAPS = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -152,11 +155,16 @@ def _target(root: dict[str, Any], reference: Any) -> Any:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(found, dict) and name in found:
             found = found[name]
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+        elif isinstance(found, list) and _is_place(name) and int(name) < len(found):
             found = found[int(name)]
         else:
             raise _unusable("has a '$ref' that leads nowhere")
     return found
+
+
+def _is_place(name: str) -> bool:
+    """In a list. One with thousands of digits is more than `int` takes, and is no place in any schema."""
+    return name.isascii() and name.isdecimal() and len(name) <= PLACE_DIGITS
 
 
 def _unusable(why: str) -> CallerFault:

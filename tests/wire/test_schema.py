@@ -1,11 +1,13 @@
 """Whole answers held to their caller's JSON schema; and schemas that mean harm."""
 
 import json
+import random
 
 import pytest
 
 from proxy.errors import CallerFault
-from proxy.wire.schema import PLACE, schema_of
+from proxy.wire.effort import Effort
+from proxy.wire.schema import PLACE, STEPS_MAX, schema_of
 
 PERSON = {
     "type": "object",
@@ -110,6 +112,12 @@ def test_references_within_a_schema_are_followed():
     assert fault(tree, "7") is None
 
 
+def test_references_to_a_place_in_a_list_are_followed():
+    schema = {"items": {"$ref": "#/prefixItems/1"}, "prefixItems": [True, {"type": "integer"}]}
+    assert fault(schema, '["x",1,2]') is None
+    assert fault(schema, '["x",1,"y"]') == "not as the schema has it"
+
+
 def test_members_may_have_the_names_of_keywords():
     schema = {"type": "object", "properties": {"$ref": {"type": "string"}, "$id": {"type": "string"}}}
     assert fault(schema, '{"$ref":"x","$id":"y"}') is None
@@ -123,6 +131,9 @@ REFUSED = {
     "an anchor": {"$ref": "#there", "$defs": {"x": {"$anchor": "there"}}},
     "a reference to nothing": {"$ref": "#/$defs/none"},
     "a reference to no schema": {"$ref": "#/required/0", "required": ["a"]},
+    "a reference past the end of a list": {"$ref": "#/allOf/1", "allOf": [True]},
+    "a reference to a place of thousands of digits": {"$ref": "#/allOf/" + "9" * 5000, "allOf": [True]},
+    "a reference to a place in other digits": {"$ref": "#/allOf/\u0660", "allOf": [True]},
     "a reference to where no schema is": {"$ref": "#/x/y", "x": {"y": {"properties": 3}}},
     "a reference that is no text": {"$ref": 3},
     "a base elsewhere": {"$id": "https://evil.example/", "type": "object"},
@@ -174,9 +185,43 @@ HOSTILE = {
         doubling(9, {"pattern": "^(a|aa)+$" * 10}),
         json.dumps("a" * 100_000),
     ),
+    "many items that must differ": (
+        {"allOf": [{"uniqueItems": True, "minItems": at} for at in range(40)]},
+        json.dumps([[0] * 300 + [at] for at in range(40)]),
+    ),
+    "few large items that must differ": (
+        {"allOf": [{"uniqueItems": True, "minItems": at} for at in range(4)]},
+        json.dumps([[0] * 1000 + [at] for at in range(15)]),
+    ),
     "an answer nested without end": ({"items": {"$ref": "#"}}, "[" * 400 + "]" * 400),
     "more than anybody needs": ({"items": {"type": "integer"}}, json.dumps(list(range(30_000)))),
 }
+
+
+A_AND_B = "".join(random.Random(1).choices("ab", k=60_000))
+COUNTED = {
+    "a pattern of few characters": {"pattern": r"a[ab]{400}$"},
+    "a count of words": {"allOf": [{"not": {"pattern": rf"a\w{{{80 + at}}}\d"}} for at in range(49)]},
+    "a count behind a star": {
+        "allOf": [{"not": {"pattern": f"[ab]*a[abc ]{{{60 + at}}}[de]"}} for at in range(26)]
+    },
+    "counts within counts": {"pattern": r"a(?:\w{0,12}){0,12}\d"},
+    "names of members": {"patternProperties": {r"a\w{80}\d": True}},
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_repetitions_that_are_counted_are_work(case):
+    schema = COUNTED[case]
+    value = {A_AND_B: 1} if "patternProperties" in schema else A_AND_B
+    assert fault(schema, json.dumps(value)) == "too much to validate"
+    assert Effort({}, 1000 * STEPS_MAX).of(schema, value) > STEPS_MAX
+
+
+def test_a_text_is_as_long_as_its_bytes():
+    schema = {"pattern": "a[^x]{20}c"}
+    effort = Effort({}, STEPS_MAX)
+    assert effort.of(schema, "\u4e2d" * 1000) > 2 * effort.of(schema, "a" * 1000)
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -187,6 +232,19 @@ def test_what_would_be_too_much_work_is_not_begun(case):
 
 def test_a_pattern_takes_linear_time():
     assert fault({"pattern": "^(a+)+$"}, json.dumps("a" * 50_000 + "b")) == "not as the schema has it"
+
+
+def test_ordinary_patterns_are_not_too_much():
+    row = {
+        "id": {"pattern": r"^[A-Z]{2}\d{6}$"},
+        "day": {"pattern": r"^\d{4}-\d{2}-\d{2}$"},
+        "mail": {"pattern": r"^[^@\s]+@[^@\s]+\.[a-z]{2,}$"},
+    }
+    schema = {"items": {"type": "object", "properties": row, "required": list(row)}}
+    rows = [{"id": f"AB{at:06}", "day": "2026-11-26", "mail": f"a.b{at}@example.com"} for at in range(2000)]
+    assert fault(schema, json.dumps(rows)) is None
+    assert fault({"uniqueItems": True}, json.dumps(rows)) is None
+    assert fault({"pattern": r"^[\w\s.,;-]+$"}, json.dumps("some words, and " * 3000)) is None
 
 
 def test_long_plain_answers_are_not_too_much():
