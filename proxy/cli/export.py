@@ -20,7 +20,7 @@ from proxy.store.export import Export, Wanted
 from proxy.store.keys import find_pseudonym, read_public_key
 
 
-@click.command()
+@click.command(epilog="Example: fallthrough ledger export --tenant acme --user anna > anna.json")
 @click.option("--tenant", required=True, callback=tenant_name, help="Whose rows.")
 @click.option(
     "--user", callback=person, help="Only this person's, by the id that calls carry; -: from stdin."

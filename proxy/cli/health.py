@@ -12,7 +12,7 @@ import click
 TIMEOUT_S = 3.0
 
 
-@click.command()
+@click.command(epilog="Example: fallthrough health --url http://127.0.0.1:8082/readyz")
 @click.option(
     "--url",
     default="http://127.0.0.1:8080/healthz",

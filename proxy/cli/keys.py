@@ -7,11 +7,13 @@ standard output, so that it can be piped; everything else goes to standard error
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import click
+import orjson
 from rich.table import Table
 
 from proxy.cli.place import ledger_place, with_place
@@ -24,6 +26,7 @@ from proxy.store.keys import KeyStore
 
 T = TypeVar("T")
 DAYS_MAX = 36_500
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 
 
 class ProcessClock:
@@ -44,29 +47,35 @@ def keys(context: click.Context, path: Place | None, config: Path | None) -> Non
     context.obj = ledger_place(path, config)
 
 
-@keys.command()
+@keys.command(epilog="Example: fallthrough keys --config proxy.yaml create --tenant acme --days 90")
 @click.option("--tenant", required=True, callback=tenant_name, help="Whom the key's calls are counted for.")
 @click.option("--name", default="", callback=printable, help="A word to know it by.")
 @click.option("--days", type=click.IntRange(1, DAYS_MAX), help="Days until it expires; without: never.")
+@AS_JSON
 @click.pass_obj
-def create(place: Place, tenant: str, name: str, days: int | None) -> None:
+def create(place: Place, tenant: str, name: str, days: int | None, as_json: bool) -> None:
     """Make a key and print it, this once."""
     now = datetime.now(UTC)
     expires_us = None if days is None else int((now + timedelta(days=days)).timestamp() * 1_000_000)
-    _show(_with(place, lambda store: store.create(tenant, name, expires_us)))
+    _show(_with(place, lambda store: store.create(tenant, name, expires_us)), as_json)
 
 
-@keys.command("list")
+@keys.command("list", epilog="Example: fallthrough keys list --json")
+@AS_JSON
 @click.pass_obj
-def list_(place: Place) -> None:
+def list_(place: Place, as_json: bool) -> None:
     """Show every key but its text."""
+    found = _with(place, lambda store: store.list())
+    if as_json:
+        click.echo(orjson.dumps([asdict(key) for key in found], option=orjson.OPT_INDENT_2))
+        return
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
-    for key in _with(place, lambda store: store.list()):
+    for key in found:
         table.add_row(*map(cell, _cells(key)))
     screen().print(table)
 
 
-@keys.command()
+@keys.command(epilog="Example: fallthrough keys revoke KEY_ID")
 @click.argument("key_id", callback=printable)
 @click.pass_obj
 def revoke(place: Place, key_id: str) -> None:
@@ -76,15 +85,16 @@ def revoke(place: Place, key_id: str) -> None:
     click.echo(f"{key_id} is revoked.", err=True)
 
 
-@keys.command()
+@keys.command(epilog="Example: fallthrough keys rotate KEY_ID")
 @click.argument("key_id", callback=printable)
+@AS_JSON
 @click.pass_obj
-def rotate(place: Place, key_id: str) -> None:
+def rotate(place: Place, key_id: str, as_json: bool) -> None:
     """Give a key a new text; its id, limits and history stay, the old text ends at once."""
     key = _with(place, lambda store: store.rotate(key_id))
     if key is None:
         raise click.ClickException(f"{key_id}: no such key, or it was revoked")
-    _show(key)
+    _show(key, as_json)
 
 
 def _with(place: Place, work: Callable[[KeyStore], Awaitable[T]]) -> T:
@@ -98,9 +108,9 @@ def _with(place: Place, work: Callable[[KeyStore], Awaitable[T]]) -> T:
         raise click.ClickException(str(error)) from error
 
 
-def _show(key: NewKey) -> None:
+def _show(key: NewKey, as_json: bool) -> None:
     click.echo(f"{key.key_id}: keep this key, it is not shown again.", err=True)
-    click.echo(key.text)
+    click.echo(orjson.dumps(asdict(key)) if as_json else key.text)
 
 
 def _cells(key: KeyRecord) -> tuple[str, ...]:

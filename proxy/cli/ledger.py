@@ -40,12 +40,15 @@ def link(_context: click.Context, _option: click.Parameter, value: str | None) -
     return Link(int(found[1]), bytes.fromhex(found[2]))
 
 
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
+
+
 @click.group()
 def ledger() -> None:
     """Prove that the ledger is whole; tell, erase or prune what it holds of people."""
 
 
-@ledger.command()
+@ledger.command(epilog="Example: fallthrough ledger verify --public-key key.pem --json")
 @click.option("--head", callback=link, metavar="SIZE:HASH", help="A head that was kept elsewhere.")
 @click.option(
     "--public-key",
@@ -71,7 +74,7 @@ def verify(
     sys.exit(1 if verdict.faults else 0)
 
 
-@ledger.command()
+@ledger.command(epilog="Example: fallthrough ledger check --config proxy.yaml")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of sentences.")
 @with_place
 def check(as_json: bool, path: Place | None, config: Path | None) -> None:
@@ -84,13 +87,14 @@ def check(as_json: bool, path: Place | None, config: Path | None) -> None:
     sys.exit(1 if faults else 0)
 
 
-@ledger.command()
+@ledger.command(epilog="Example: fallthrough ledger erase --tenant acme --user anna")
 @click.option(
     "--user", required=True, callback=person, help="The id that calls carry; - reads it from stdin."
 )
 @click.option("--tenant", required=True, callback=tenant_name, help="Whose calls carry it.")
+@AS_JSON
 @with_place
-def erase(user: str, tenant: str, path: Place | None, config: Path | None) -> None:
+def erase(user: str, tenant: str, as_json: bool, path: Place | None, config: Path | None) -> None:
     """Destroy a person's key for ever: the rows stay and are nobody's, the next call is a new person's."""
 
     def post(keys: KeyStore, act: Act) -> Awaitable[bool]:
@@ -98,17 +102,21 @@ def erase(user: str, tenant: str, path: Place | None, config: Path | None) -> No
 
     if ask(existing_ledger(path, config), "erase", post) is None:
         raise click.ClickException(f"nobody of this id is known in tenant {tenant}")
+    if as_json:
+        click.echo(orjson.dumps({"erased": True, "tenant": tenant}))
+        return
     click.echo(
         "Erased: the key is destroyed, and what the ledger holds of this person is nobody's.", err=True
     )
 
 
-@ledger.command()
+@ledger.command(epilog="Example: fallthrough ledger prune --before 90d")
 @click.option(
     "--before", required=True, callback=moment, help="A span such as 90d, or a day: 2026-08-01 (UTC)."
 )
+@AS_JSON
 @with_place
-def prune(before: datetime, path: Place | None, config: Path | None) -> None:
+def prune(before: datetime, as_json: bool, path: Place | None, config: Path | None) -> None:
     """Take away old rows, 1024 at a time; sums stay, and the rest can still be proved."""
     before_us = int(before.timestamp() * 1_000_000)
 
@@ -119,6 +127,9 @@ def prune(before: datetime, path: Place | None, config: Path | None) -> None:
         return True
 
     answer = ask(existing_ledger(path, config), "prune", post) or {}
+    if as_json:
+        click.echo(orjson.dumps({"rows": answer.get("rows", 0)}))
+        return
     click.echo(f"{answer.get('rows', 0):,} rows were taken away.", err=True)
 
 

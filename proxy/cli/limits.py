@@ -31,7 +31,7 @@ def limits() -> None:
     """Show the counters of limits, or set one back."""
 
 
-@limits.command("list")
+@limits.command("list", epilog="Example: fallthrough limits list --json")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 @with_place
 def list_(as_json: bool, path: Place | None, config: Path | None) -> None:
@@ -54,10 +54,11 @@ def list_(as_json: bool, path: Place | None, config: Path | None) -> None:
     screen().print(table)
 
 
-@limits.command()
+@limits.command(epilog="Example: fallthrough limits reset tenant=acme/tokens/day")
 @click.argument("counter", callback=printable)
+@click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
 @with_place
-def reset(counter: str, path: Place | None, config: Path | None) -> None:
+def reset(counter: str, as_json: bool, path: Place | None, config: Path | None) -> None:
     """Set COUNTER, as `list` names it, back to nothing; what calls under way hold stays held."""
 
     async def post(keys: KeyStore, act: Act) -> bool:
@@ -65,6 +66,12 @@ def reset(counter: str, path: Place | None, config: Path | None) -> None:
         return True
 
     answer = ask(existing_ledger(path, config), "reset", post) or {}
+    if as_json:
+        told = [
+            {"scope": scope, "window_start": start, "was": used} for scope, start, used in answer["counters"]
+        ]
+        click.echo(orjson.dumps(told))
+        return
     for scope, window, used in answer.get("counters", ()):
         click.echo(f"{scope} from {_moment(window)}: was {used}, is 0", err=True)
 

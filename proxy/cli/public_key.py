@@ -32,7 +32,7 @@ def given(_context: click.Context, _option: click.Parameter, value: str | None) 
         raise click.BadParameter(str(error)) from error
 
 
-@click.command("public-key")
+@click.command("public-key", epilog="Example: fallthrough ledger public-key > key.pem")
 @click.option("--pem", "as_pem", is_flag=True, help="A PEM instead of hexadecimal digits.")
 @with_place
 def public_key(as_pem: bool, path: Place | None, config: Path | None) -> None:

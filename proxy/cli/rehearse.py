@@ -29,7 +29,9 @@ from proxy.server.logs import configure_logging
 NOT_MET, FAULTS, UNHEARD = 1, 2, 4
 
 
-@click.command(name="rehearse")
+@click.command(
+    name="rehearse", epilog="Example: fallthrough rehearse proxy.yaml config/rehearsals/vendor-outage.yaml"
+)
 @click.argument("table", type=click.Path(path_type=Path))
 @click.argument("script", type=click.Path(path_type=Path))
 @click.option("--json", "plain_data", is_flag=True, help="Print what came of it as JSON.")

@@ -19,7 +19,7 @@ from proxy.store.fault import StoreRefused
 from proxy.workers import Plan, supervise
 
 
-@click.command()
+@click.command(epilog="Example: fallthrough serve --config proxy.yaml")
 @click.option(
     "--config", type=click.Path(path_type=Path), help="The table; without it the environment is enough."
 )

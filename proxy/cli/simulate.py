@@ -10,7 +10,7 @@ from proxy.simulator import serve
 from proxy.simulator.script import ScriptFault
 
 
-@click.command()
+@click.command(epilog="Example: fallthrough simulate --port 9000 --script config/scripts/bad-day.yaml")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=9000, show_default=True, type=click.IntRange(0, 65535))
 @click.option(

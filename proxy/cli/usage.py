@@ -41,7 +41,7 @@ def moment(_context: click.Context, _option: click.Parameter, value: str | None)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-@click.command()
+@click.command(epilog="Example: fallthrough usage --tenant acme --since 7d --json")
 @click.option("--tenant", callback=printable, help="Only this tenant.")
 @click.option("--since", callback=moment, help="Only since then: 24h, 7d, or 2026-11-01 (UTC).")
 @click.option(

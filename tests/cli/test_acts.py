@@ -126,3 +126,9 @@ def test_without_keys_a_person_cannot_be_found_and_that_is_a_sentence(store, tmp
 def test_an_erased_person_has_nothing_left_to_export(store):
     assert erase(store, ALICE).exit_code == 0
     assert run(store, "ledger", "export", "--tenant", "acme", "--user", ALICE).exit_code == 1
+
+
+def test_acts_tell_programs_what_they_did(store):
+    told = run(store, "ledger", "erase", "--tenant", "acme", "--user", ALICE, "--json")
+    assert json.loads(told.stdout) == {"erased": True, "tenant": "acme"}
+    assert json.loads(run(store, "ledger", "prune", "--before", "90d", "--json").stdout) == {"rows": 0}

@@ -1,5 +1,6 @@
 """`fallthrough keys`, as an operator types it."""
 
+import json
 import re
 
 import pytest
@@ -90,3 +91,17 @@ def test_a_place_that_cannot_hold_keys_is_a_sentence_not_a_traceback(tmp_path, p
 @pytest.mark.parametrize("command", ["revoke", "rotate"])
 def test_an_id_that_is_no_text_is_a_usage_error(run, command):
     assert run(command, "\udcff").exit_code == 2
+
+
+def test_programs_read_keys_as_json(run):
+    made = json.loads(run("create", "--tenant", "acme", "--name", "laptop", "--json").stdout)
+    assert re.fullmatch(r"ft-[0-9a-f]{48}", made["text"])
+    rotated = json.loads(run("rotate", made["key_id"], "--json").stdout)
+    assert (rotated["key_id"], rotated["text"] == made["text"]) == (made["key_id"], False)
+    listed = run("list", "--json").stdout
+    (one,) = json.loads(listed)
+    assert (one["key_id"], one["tenant"], one["name"], one["revoked_us"]) == (
+        made["key_id"], "acme", "laptop", None,
+    )  # fmt: skip
+    assert made["text"] not in listed
+    assert rotated["text"] not in listed

@@ -83,3 +83,8 @@ def test_where_there_is_no_ledger_none_is_made(tmp_path):
         assert told.exit_code == 1
         assert "there is no ledger here" in told.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_reset_tells_programs_what_was(store):
+    told = json.loads(run(store, "reset", TOKENS, "--json").stdout)
+    assert told == [{"scope": TOKENS, "window_start": TODAY, "was": 750}]
