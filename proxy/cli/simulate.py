@@ -1,6 +1,7 @@
 """`fallthrough simulate`: serve fake upstreams that fail on a script."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -26,11 +27,13 @@ def simulate(host: str, port: int, script: Path | None) -> None:
     except OSError as error:
         click.echo(f"cannot simulate: {error}", err=True)
         sys.exit(4)
-    except KeyboardInterrupt:
-        return
 
 
 async def _run(host: str, port: int, script: Path | None) -> None:
+    """Until SIGTERM or SIGINT, whatever whoever started us does with them."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(script, host, port) as base:
         click.echo(f"Simulated upstreams: {base}/openai/v1 and {base}/vllm/v1 (any name will do)")
-        await asyncio.Event().wait()
+        await stop.wait()

@@ -13,7 +13,8 @@ from proxy.cli import cli
 from tests.kit.processes import fallthrough
 
 
-def test_it_prints_its_address_serves_there_and_ends_on_a_signal(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_its_address_serves_there_and_ends_on_a_signal(tmp_path, how):
     script = tmp_path / "script.yaml"
     script.write_text("one: [{do: {status: 503}}]")
     words = ("simulate", "--port", "0", "--script", str(script))
@@ -25,7 +26,7 @@ def test_it_prints_its_address_serves_there_and_ends_on_a_signal(tmp_path):
             connection.request("POST", "/one/v1/chat/completions", body)
             assert connection.getresponse().status == 503
             connection.close()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(how)
             assert process.stdout.read() == ""
             assert process.wait(timeout=30) == 0
         finally:
