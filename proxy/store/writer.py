@@ -32,6 +32,10 @@ class Pace:
 
     batch: int = 256
     """Requests in one transaction at most."""
+    crowd: int = 4
+    """Where so many came together in the last batch, more are on their way, and ..."""
+    gather_s: float = 0.002
+    """... so long is waited for them, so that a rush costs fewer flushes."""
     queue: int = 10_000
     """Reservations that may wait; more are refused. Settlements are always accepted: there can be
     no more of them than calls under way."""
@@ -92,6 +96,9 @@ class Writer:
         """Taken from the queue and not yet answered or put back."""
         self._notes: dict[str, Note] = {}
         """The latest of each call that is still to be written: no more than there are calls under way."""
+        self._crowd = 0
+        """How many came together in the last batch."""
+        self._never = threading.Event()
         self._closing = False
         self._closing_s: float | None = None
         self._ended = False
@@ -157,10 +164,13 @@ class Writer:
             batch = self._take()
             if batch is None:
                 return
+            self._crowd = len(batch)
             if not batch:
                 self._rest()
                 continue
             self._write(batch)
+            if self._crowd >= self._pace.crowd and self.trouble is None and not self._closing:
+                self._never.wait(self._pace.gather_s)
 
     def _given_up(self) -> bool:
         """Whether it ends with something that could not be written."""
