@@ -33,9 +33,9 @@ class Pace:
     batch: int = 256
     """Requests in one transaction at most."""
     crowd: int = 4
-    """Where so many came together in the last batch, more are on their way, and ..."""
+    """So many requests in one batch are a rush: more are on their way."""
     gather_s: float = 0.002
-    """... so long is waited for them, so that a rush costs fewer flushes."""
+    """How long the next batch of a rush waits for company, so that it costs fewer flushes."""
     queue: int = 10_000
     """Reservations that may wait; more are refused. Settlements are always accepted: there can be
     no more of them than calls under way."""
@@ -96,8 +96,6 @@ class Writer:
         """Taken from the queue and not yet answered or put back."""
         self._notes: dict[str, Note] = {}
         """The latest of each call that is still to be written: no more than there are calls under way."""
-        self._crowd = 0
-        """How many came together in the last batch."""
         self._never = threading.Event()
         self._closing = False
         self._closing_s: float | None = None
@@ -164,12 +162,11 @@ class Writer:
             batch = self._take()
             if batch is None:
                 return
-            self._crowd = len(batch)
             if not batch:
                 self._rest()
                 continue
             self._write(batch)
-            if self._crowd >= self._pace.crowd and self.trouble is None and not self._closing:
+            if len(batch) >= self._pace.crowd and self.trouble is None and not self._closing:
                 self._never.wait(self._pace.gather_s)
 
     def _given_up(self) -> bool:
