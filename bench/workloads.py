@@ -115,7 +115,7 @@ def measure(bench: Bench, system: System) -> Figures:
     loads = {"alone": alone, "calls": calls, "paced": paced, "rushed": rushed}
     if system.name != "direct":
         idle_kib = pss_kib(system.pid)
-        loads = {"memory": partial(memory, idle_kib=idle_kib), **loads}
+        loads["memory"] = partial(memory, idle_kib=idle_kib)  # last: some never recover from it
     for name, run in loads.items():
         with suppress(Silent):
             found[name] = run(bench, system)
