@@ -10,11 +10,13 @@ import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from time import perf_counter, process_time
 from typing import Any
+
+from msgspec.structs import replace
 
 from bench.ledger import CALLERS, SEAL, Now, hold, settlement
 from bench.processes import BUILD, Missing, family

@@ -3,12 +3,12 @@
 `facts/` knows them of the well-known ones, the table corrects them, `wire/` and `policy/fit` act on them.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+
+class Capabilities(Struct, frozen=True):
     """How an OpenAI-shaped upstream differs from OpenAI (`facts/capabilities.py` has the known ones)."""
 
     accept: frozenset[str] | None = None
@@ -80,8 +80,7 @@ class Capabilities:
     """Members of its answers that are its own affair (padding, service data) and never go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(Struct, frozen=True):
     """What one model takes and can do, as far as anybody knows. None: nobody does, so it is tried.
 
     `proxy/facts` has what is known of the well-known models; the table's `models` corrects it.
@@ -127,8 +126,7 @@ class ModelFacts:
     """Takes a call in the history only with the signature that it came with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(Struct, frozen=True):
     """The most tokens that a model counts for what is not text."""
 
     image: int = 50_000

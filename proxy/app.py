@@ -15,9 +15,11 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.config import Loaded, load
@@ -89,8 +91,7 @@ class SystemDice:
         return secrets.token_hex(12)
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A proxy that serves; what `serve` shows to whoever started it."""
 
     bound: Mapping[Listener, Address]
@@ -99,8 +100,7 @@ class Running:
     """Base address of the built-in simulator, if any route needed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guests:
+class Guests(Struct, frozen=True):
     """Who calls from within, beside those who come through the door: a rehearsal that is watched live."""
 
     observer: Observer
@@ -109,8 +109,7 @@ class Guests:
     """Call at the desk that is in force, until there are enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
+class Orders(Struct, frozen=True):
     """What to serve."""
 
     loaded: Loaded
@@ -323,8 +322,7 @@ async def _simulator(orders: Orders) -> AsyncIterator[str | None]:
         yield base
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True):
     """What is shown to scrapers and to whoever watches."""
 
     metrics: Callable[[], Awaitable[bytes]]

@@ -4,7 +4,8 @@
 that ends it. The book only adds up; it awaits nothing and decides nothing about routing.
 """
 
-from dataclasses import dataclass, field, replace
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.call import Attempt, Billed, Call, Kind, Outcome, Passed, Phase, Signal, UpstreamRequest
 from proxy.errors import ErrorType, Failure, error_type
@@ -28,8 +29,7 @@ from proxy.wire.schema import Schema
 from proxy.wire.sent import Followed, Sent
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a call ended."""
 
     status: int
@@ -49,8 +49,7 @@ class Ending:
         return cls(told.status, told.code or told.type, error_type(failure))
 
 
-@dataclass(slots=True)
-class OpenAttempt:
+class OpenAttempt(Struct):
     """One try in progress."""
 
     number: int
@@ -160,8 +159,7 @@ class OpenAttempt:
         return Usage(input=-(-self.call.prompt_bytes // 4))
 
 
-@dataclass(slots=True)
-class Book:
+class Book(Struct):
     """Running account of one call."""
 
     call: Call
@@ -199,7 +197,7 @@ class Book:
     spares: int = 0
     """Answers that may be needed beside the one: to mend a broken stream, to overtake a late one, or in place
     of one that is off the caller's schema. As many times as much again is held for them."""
-    _worst: Price = field(init=False)
+    _worst: Price = FREE
     """A price that no target exceeds."""
 
     def __post_init__(self) -> None:

@@ -6,9 +6,10 @@ so it holds no prompt, no answer and no secret.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.errors import ErrorType, Told
 from proxy.pauses import Pauses
@@ -17,8 +18,7 @@ from proxy.table import ReasoningField
 from proxy.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who calls, as the key says."""
 
     tenant: str
@@ -29,8 +29,7 @@ class Identity:
     """Keyed pseudonym of the conversation that the call belongs to (`x-session-id`), or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One chat-completion request, parsed once."""
 
     id: str
@@ -69,8 +68,7 @@ class Call:
     """The route's word: the member in which the caller gets reasoning, or `none`."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, frozen=True):
     """What goes out, rebuilt from the parsed call."""
 
     path: str
@@ -83,8 +81,7 @@ class UpstreamRequest:
     method: str = "POST"
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """State of an answer that must come back when its tool calls do, though callers lose it.
 
     Only the dialect that made it can read it; see `ports.Recall`.
@@ -149,8 +146,7 @@ class Kind(StrEnum):
     """This upstream cannot express the request (decided before anything was sent)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(Struct, frozen=True):
     """Trouble with one attempt, stripped of every vendor's words."""
 
     kind: Kind
@@ -165,8 +161,7 @@ class Signal:
     """For the log: a few words without prompt, answer or secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """How busy an upstream says that it is, stripped of every vendor's words."""
 
     running: int
@@ -193,8 +188,7 @@ class Billed(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """A target that was not tried, and why."""
 
     upstream: str
@@ -205,8 +199,7 @@ class Passed:
     """When it may be tried again, if that is known (monotonic seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at one target, as the ledger keeps it."""
 
     upstream: str
@@ -229,8 +222,7 @@ class Attempt:
     """Of a stream. Only for observers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a call ended: handed to observers and written to the ledger."""
 
     call_id: str

@@ -12,12 +12,12 @@ libraries, dialects or vendors, and no message may hold a secret, a prompt or an
     └── OurFault         a defect of ours: 500, the caller sees an id and nothing else
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Told:
+
+class Told(Struct, frozen=True):
     """What the caller is told: OpenAI's error members plus the transport hints its SDKs obey."""
 
     status: int

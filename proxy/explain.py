@@ -8,7 +8,8 @@ sent, held, counted or kept, and no word of the call's body is told.
 """
 
 from collections.abc import Awaitable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.account import Account
 from proxy.book import Book
@@ -30,8 +31,7 @@ ASSUMED = "assumed to fail"
 NOT_REACHED = "not reached before the call would end"
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """What an explanation looks at."""
 
     snapshot: Snapshot
@@ -42,8 +42,7 @@ class Sight:
     wall_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What would become of one target of the route."""
 
     target: str
@@ -62,8 +61,7 @@ class Finding:
     """Members of the call that it would not be asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """One counter that would have to hold the call."""
 
     scope: str
@@ -82,8 +80,7 @@ class Counter:
     spent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """The most that the call can use, and what is held for it."""
 
     input_tokens: int
@@ -94,8 +91,7 @@ class Bounds:
     """For all of them together, at the dearest target's price."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """What the caller would be told."""
 
     status: int
@@ -107,8 +103,7 @@ class Refusal:
         return cls(told.status, told.code, told.message)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How it stands with one upstream of the route."""
 
     upstream: str
@@ -118,8 +113,7 @@ class Standing:
     """Attempts just now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """All that would be decided about one call."""
 
     model: str
@@ -221,8 +215,7 @@ class _Glass:
         )
 
 
-@dataclass(slots=True)
-class _Still:
+class _Still(Struct):
     """The Clock port of a moment; it moves only where the plan would wait."""
 
     began: float

@@ -6,7 +6,8 @@ an answer.
 """
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.call import Identity, Outcome
 from proxy.question import Question
@@ -20,8 +21,7 @@ SHADOW = "/shadow"
 """What the names of counters end in that never refuse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A part of a reservation: so much of one counter in one window."""
 
     scope: str
@@ -45,8 +45,7 @@ class Claim:
         return (self.scope, self.window)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A reservation: what a call may cost at most."""
 
     call_id: str
@@ -65,8 +64,7 @@ class Hold:
     """To be asked once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(Struct, frozen=True):
     """A counter as a granted reservation left it."""
 
     claim: Claim
@@ -80,8 +78,7 @@ class Balance:
         return self.used + self.held > self.claim.ceiling
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     """Everything asked for is held."""
 
     balances: tuple[Balance, ...]
@@ -90,8 +87,7 @@ class Granted:
     """Done when the call's row is written, before which nothing of its answer is shown; None: it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """A counter that could not take a claim."""
 
     claim: Claim
@@ -99,8 +95,7 @@ class Spent:
     held: int
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """What a claim really came to."""
 
     scope: str
@@ -108,8 +103,7 @@ class Charge:
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """The one resolution of a reservation."""
 
     outcome: Outcome
@@ -119,8 +113,7 @@ class Settlement:
     question: Question | None = None  # of the hold; a release lets it be asked again
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a call under way has got: what it would come to if it ended now."""
 
     call_id: str
@@ -132,8 +125,7 @@ class Progress:
     charges: tuple[Charge, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """A counter crossed a mark, told once a window."""
 
     scope: str
@@ -150,8 +142,7 @@ class Alert:
         return self.scope.endswith(SHADOW)
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(Struct, frozen=True):
     """How a ledger fares, for whoever watches it."""
 
     well: bool

@@ -5,8 +5,10 @@
 plan then asks, and when, hangs on the health of the moment: that is `policy/plan.py`'s to say.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.errors import CallerFault, Failure, Refused, no_such_model
@@ -21,8 +23,7 @@ from proxy.wire.resuming import mendable
 from proxy.wire.schema import Schema, schema_of
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """One call, judged by one table."""
 
     call: Call

@@ -4,14 +4,14 @@ The story tells of each piece; what is kept does not grow with their number. Pur
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 BOUNDS_S = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
 """Seconds by which they are sorted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pauses:
+class Pauses(Struct, frozen=True):
     """Those of one stream."""
 
     counts: tuple[int, ...]
@@ -19,8 +19,7 @@ class Pauses:
     total_s: float
 
 
-@dataclass(slots=True)
-class Metronome:
+class Metronome(Struct):
     """Keeps them while the stream lasts."""
 
     last: float | None = None

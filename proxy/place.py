@@ -5,9 +5,10 @@ address may hold a password: only its `str` is ever shown.
 """
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from msgspec import Struct
 
 SCHEMES = ("postgresql", "postgres")
 
@@ -19,11 +20,13 @@ FORM = "postgresql://USER@HOST/DATABASE"
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """A PostgreSQL database by its URL, as libpq reads one (PostgreSQL manual, 34.1.1.2)."""
 
-    url: str = field(repr=False)
+    url: str
+
+    def __repr__(self) -> str:
+        return f"Database({str(self)!r})"
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

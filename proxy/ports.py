@@ -6,8 +6,9 @@ tests wire scripted ones. Changing what a port promises is changing the design.
 
 from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from proxy.call import Attempt, Identity, Memory, Outcome, UpstreamRequest
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
@@ -158,8 +159,7 @@ class Counters(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Something that a person does to the ledger, other than call."""
 
     id: str
@@ -169,8 +169,7 @@ class Act:
     """`os:NAME` of whoever asked, or the duty that did."""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(Struct, frozen=True):
     """An act that another process asks for."""
 
     act: Act
@@ -179,8 +178,7 @@ class Letter:
     """What the act is about; JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Struct, frozen=True):
     """A counter that was set back to nothing."""
 
     scope: str
@@ -215,8 +213,7 @@ class Steward(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What a key allows."""
 
     key_id: str
@@ -249,8 +246,7 @@ class Keys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where state came from; it is understood nowhere else."""
 
     dialect: str

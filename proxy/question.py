@@ -5,15 +5,14 @@ a key is a nonce that a program makes, and what it was made of is not to be had 
 a `Question` of a request, the ledger remembers it with the reservation, `account.py` tells what it found.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.errors import CallerFault, Refused, Told
 
 HEADER = "idempotency-key"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What a key was used for."""
 
     name: bytes
@@ -22,8 +21,7 @@ class Question:
     """Of what was asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repeated:
+class Repeated(Struct, frozen=True):
     """A key is known to have been used: nothing was held."""
 
     same: bool

@@ -7,7 +7,8 @@ nothing of what an attempt does.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from proxy.errors import Failure
 from proxy.policy.steps import CalledOff, Event, Instruction, Order, Rely
@@ -15,8 +16,7 @@ from proxy.policy.steps import CalledOff, Event, Instruction, Order, Rely
 Result = Event | Failure
 
 
-@dataclass(slots=True)
-class Race:
+class Race(Struct):
     """The attempts under way for one call."""
 
     attempt: Callable[[Order], Coroutine[None, None, Result]]
@@ -25,7 +25,7 @@ class Race:
     """Who is asked beside the first, which is late; None: nobody."""
     ended: Callable[[Result, int], Instruction]
     """Told how an attempt ended, by its number."""
-    _running: dict[asyncio.Task[Result], int] = field(init=False, default_factory=dict)
+    _running: dict[asyncio.Task[Result], int] = field(default_factory=dict)
 
     async def run(self, first: Order, after_s: float) -> Instruction:
         """What to do next once no attempt is left."""

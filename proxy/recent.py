@@ -10,9 +10,11 @@ answer, for no `Outcome` does. What must outlive the process (money, limits, ale
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.call import Attempt, Outcome
 from proxy.holds import Alert, Granted, Spent
@@ -39,8 +41,7 @@ def _no_counts() -> list[int]:
     return [0] * (len(EDGES_MS) + 1)
 
 
-@dataclass(slots=True)
-class Reach:
+class Reach(Struct):
     """How one upstream answered for a while."""
 
     attempts: int = 0
@@ -59,8 +60,7 @@ class Reach:
         self.whole = [one + more for one, more in zip(self.whole, other.whole, strict=True)]
 
 
-@dataclass(slots=True)
-class Minute:
+class Minute(Struct):
     """What ended within one minute."""
 
     at_s: int
@@ -83,8 +83,7 @@ class Minute:
         self.nano_usd += other.nano_usd
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """All that there is to see of one process, or of several."""
 
     minutes: tuple[Minute, ...]
@@ -93,15 +92,6 @@ class Seen:
     """Of the last `SPAN` minutes, by name."""
     calls: tuple[Mapping[str, Any], ...]
     """The last calls as JSON objects, the newest first: they are only passed on."""
-
-    @classmethod
-    def load(cls, told: Mapping[str, Any]) -> Self:
-        """What another process told, read from JSON."""
-        return cls(
-            tuple(Minute(**minute) for minute in told["minutes"]),
-            {name: Reach(**reach) for name, reach in told["upstreams"].items()},
-            tuple(told["calls"]),
-        )
 
     @classmethod
     def together(cls, seen: Iterable["Seen"]) -> Self:

@@ -16,8 +16,10 @@ route has another target go on with exactly what was sent (`wire/sent.py`).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
@@ -61,8 +63,7 @@ WHOLE_MAX = 64 * 1024 * 1024
 SHUTDOWN = Told(503, "The proxy is shutting down; the answer is incomplete.", "server_error", "shutdown")
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
+class Desk(Struct, frozen=True):
     """What the story works with; one for the whole program, its snapshot replaced on reload."""
 
     snapshot: Snapshot

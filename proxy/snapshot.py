@@ -4,14 +4,13 @@ A call takes one snapshot when it arrives and keeps it to the end, so that a new
 later calls. Nothing here does I/O; `app.py` builds the first one.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.policy.health import Health
 from proxy.table import Table
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """One table with the health that belongs to it."""
 
     table: Table

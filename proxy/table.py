@@ -5,10 +5,12 @@ file, no clock and no live state: breakers and load live in `snapshot.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from proxy.abilities import Capabilities, Media, ModelFacts
 from proxy.usage import Price
@@ -40,8 +42,7 @@ class Secret:
         return hash(("Secret", self._value))
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """How long each phase of an attempt may take, in seconds."""
 
     connect_s: float = 5.0
@@ -56,8 +57,7 @@ class Timeouts:
     """The whole attempt, streamed or not. A slow caller is waited for beside that, up to as long again."""
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerRules:
+class BreakerRules(Struct, frozen=True):
     """When an upstream is given up for a while."""
 
     failures: int = 5
@@ -67,8 +67,7 @@ class BreakerRules:
     open_max_s: float = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRules:
+class LoadRules(Struct, frozen=True):
     """How often an upstream is asked how busy it is, and what is too much."""
 
     every_s: float = 2.0
@@ -76,8 +75,7 @@ class LoadRules:
     """From so many waiting requests on it is passed over; the last that is left is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(Struct, frozen=True):
     """A base URL, its dialect and its manners."""
 
     name: str
@@ -85,7 +83,7 @@ class Upstream:
     base_url: str
     """Without a trailing slash; the dialect appends its path, such as `/chat/completions`."""
     api_key: Secret | None = None
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
     """Fixed headers sent with every request, such as `OpenAI-Organization`; not shown, some hold keys."""
     tags: frozenset[str] = frozenset()
     streams: int | None = None
@@ -94,28 +92,41 @@ class Upstream:
     """None: it is not asked how busy it is."""
     timeouts: Timeouts = Timeouts()
     breaker: BreakerRules = BreakerRules()
-    capabilities: Capabilities = field(default=Capabilities())
+    capabilities: Capabilities = Capabilities()
     simulated: bool = False
     """Served by the built-in simulator (`simulator: auto`); its base URL is known only at start."""
 
+    def __repr__(self) -> str:
+        return f"Upstream({self.name!r}, {self.dialect!r}, {self.base_url!r})"
 
-@dataclass(frozen=True, slots=True)
-class Target:
+
+class Target(Struct, frozen=True):
     """An upstream plus the model's name there."""
 
     upstream: str
     model: str
     price: Price | None = None
     """None: unknown; such a target counts as free in `usage`, and is a fault under a USD limit."""
-    facts: ModelFacts = field(default=ModelFacts(), compare=False)
+    facts: ModelFacts = ModelFacts()
     """What the model takes and can do."""
-    packaged_price: bool = field(default=False, compare=False)
+    packaged_price: bool = False
     """Whether `price` is from the packaged tables and not the file's own."""
-    media: Media = field(default=Media(), compare=False)
+    media: Media = Media()
     """What it counts pictures and documents as, at most; `facts.context` is believed before it."""
 
     def __str__(self) -> str:
         return f"{self.upstream}/{self.model}"
+
+    def __eq__(self, other: object) -> bool:
+        """The same model at the same upstream and price, whatever is known of it."""
+        return isinstance(other, Target) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, str, Price | None]:
+        return self.upstream, self.model, self.price
 
 
 class OnMidstream(StrEnum):
@@ -129,8 +140,7 @@ class OnMidstream(StrEnum):
     """A target answers anew; if it begins with what was sent already, the rest goes out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A match on the call and the targets that may answer it, in order."""
 
     model: str
@@ -156,7 +166,7 @@ class Route:
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which callers get reasoning; `none`: they do not, though an answer that reasons has
     begun all the same, and belongs to one upstream."""
-    off: tuple[Target, ...] = field(default=(), compare=False)
+    off: tuple[Target, ...] = ()
     """Targets that are written too, whose upstream is off: nobody asks them, people may ask why."""
     checks_answers: bool = False
     """A whole answer that does not keep to the caller's JSON schema counts as failed."""
@@ -194,8 +204,7 @@ class Per(StrEnum):
     UPSTREAM = "upstream"
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """A ceiling on what may be used in a window, or on how many calls may run at once.
 
     With `per` each tenant, user, key, model, route or upstream has a counter of its own; the filters
@@ -242,8 +251,7 @@ class Consent(StrEnum):
     """To be answered by an upstream that is not tagged `self-hosted`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Privacy:
+class Privacy(Struct, frozen=True):
     """What is owed to the people whose calls these are."""
 
     consent: Consent = Consent.OPTIONAL
@@ -251,8 +259,7 @@ class Privacy:
     """How long audit rows are kept; None: for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Everything a call is judged by, apart from live health."""
 
     upstreams: Mapping[str, Upstream]
@@ -265,13 +272,13 @@ class Table:
     """Upstreams that are off, by name, with the reason."""
     webhook: Secret | None = None
     """Where alerts are posted; its path or query often is a credential."""
-    caller_limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    caller_limits: tuple[Limit, ...] = ()
     """Those of `limits` that can refuse a caller, the lowest ceiling first: in order once for all calls."""
-    upstream_limits: tuple[Limit, ...] = field(init=False, repr=False, compare=False)
+    upstream_limits: tuple[Limit, ...] = ()
     """The others, in the same order: spent, they make a target be skipped."""
 
     def __post_init__(self) -> None:
         rising = sorted(self.limits, key=lambda limit: limit.ceiling)
         mine = tuple(limit for limit in rising if not limit.of_upstream)
-        object.__setattr__(self, "caller_limits", mine)
-        object.__setattr__(self, "upstream_limits", tuple(limit for limit in rising if limit.of_upstream))
+        force_setattr(self, "caller_limits", mine)
+        force_setattr(self, "upstream_limits", tuple(limit for limit in rising if limit.of_upstream))

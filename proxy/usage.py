@@ -5,8 +5,10 @@ nano-dollars. No float ever holds money (promise L6), and rounding happens once,
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 TOKENS_PER_PRICE = 1_000_000
 
@@ -22,8 +24,7 @@ class Source(StrEnum):
     """Derived from sizes alone; nothing of the answer was seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens of one attempt or one call. All counts are non-negative."""
 
     input: int = 0
@@ -62,8 +63,7 @@ TRUST = (Source.REPORTED, Source.OBSERVED, Source.ESTIMATED)
 """The most trustworthy first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """Nano-dollars per million tokens, so that USD 0.15 per million is 150_000_000."""
 
     input: int

@@ -15,8 +15,9 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from proxy.config.settings import Address, Settings
 from proxy.ports import Clock
@@ -35,8 +36,7 @@ Sockets = Mapping[Listener, Sequence[socket.socket]]
 """For each listener a socket a worker, or one for all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What to run."""
 
     words: tuple[str, ...]

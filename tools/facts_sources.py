@@ -12,11 +12,13 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_CEILING, Context, Decimal
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.usage import FREE, Price
 

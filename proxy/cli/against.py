@@ -7,10 +7,10 @@ matched and its targets are put in order by the code that does it for every call
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct, field
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -26,8 +26,7 @@ UNKNOWN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What would become of calls like this one."""
 
     tenant: str
@@ -50,8 +49,7 @@ class Same(StrEnum):
     """All targets that it would have now were passed over then."""
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """All that was looked at."""
 
     same: Counter[Same] = field(default_factory=Counter)

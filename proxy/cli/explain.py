@@ -11,12 +11,13 @@ Exit status 0: somebody would be asked; 1: it could not be told; 2: faults in FI
 import asyncio
 import os
 import sys
-from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.cli.admin import admin_url, posted
@@ -49,8 +50,7 @@ Examples:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A call as it was described on the command line."""
 
     data: bytes
@@ -138,9 +138,10 @@ def _explained(file: Path | None, asked: Asked) -> dict[str, Any]:
     try:
         call = _call(asked, clock)
         sight = Sight(fresh_snapshot(loaded.table), MemoryRecall(clock), None, 0.0, clock.wall_us())
-        return asdict(asyncio.run(explain(sight, call)))
+        told: dict[str, Any] = to_builtins(asyncio.run(explain(sight, call)))
     except Failure as failure:
         raise click.ClickException(str(failure)) from None
+    return told
 
 
 def _call(asked: Asked, clock: ProcessClock) -> Call:
@@ -157,6 +158,6 @@ def _answered(url: str, asked: Asked) -> dict[str, Any]:
     """From a running proxy."""
     whose = {TENANT: asked.tenant, KEY: asked.key, "content-type": "application/json"}
     told = posted(url, "/admin/explain", asked.data, whose | dict(asked.headers))
-    if not told.keys() >= {each.name for each in fields(Explanation)}:
+    if not told.keys() >= set(Explanation.__struct_fields__):
         raise click.ClickException(f"{url}: what answers there is no admin listener of this version")
     return told

@@ -7,13 +7,13 @@ standard output, so that it can be piped; everything else goes to standard error
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import click
 import orjson
+from msgspec import to_builtins
 from rich.table import Table
 
 from proxy.cli.place import ledger_place, with_place
@@ -67,7 +67,7 @@ def list_(place: Place, as_json: bool) -> None:
     """Show every key but its text."""
     found = _with(place, lambda store: store.list())
     if as_json:
-        click.echo(orjson.dumps([asdict(key) for key in found], option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps([to_builtins(key) for key in found], option=orjson.OPT_INDENT_2))
         return
     table = Table("id", "tenant", "name", "created", "expires", "revoked")
     for key in found:
@@ -110,7 +110,7 @@ def _with(place: Place, work: Callable[[KeyStore], Awaitable[T]]) -> T:
 
 def _show(key: NewKey, as_json: bool) -> None:
     click.echo(f"{key.key_id}: keep this key, it is not shown again.", err=True)
-    click.echo(orjson.dumps(asdict(key)) if as_json else key.text)
+    click.echo(orjson.dumps(to_builtins(key)) if as_json else key.text)
 
 
 def _cells(key: KeyRecord) -> tuple[str, ...]:

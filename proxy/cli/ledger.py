@@ -7,12 +7,12 @@ there is none to read. `erase` and `prune` are carried out by the proxy that run
 import re
 import sys
 from collections.abc import Awaitable
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 import click
 import orjson
+from msgspec import to_builtins
 
 from proxy.cli.asking import ask
 from proxy.cli.export import export
@@ -69,7 +69,7 @@ def verify(
         verdict = verify_ledger(place, public_key=key, anchored=head)
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
-    facts = asdict(verdict) | {"key_id": key and key.key_id}
+    facts = to_builtins(verdict) | {"key_id": key and key.key_id}
     _tell(verdict.faults, as_json, facts, _found(verdict, key))
     sys.exit(1 if verdict.faults else 0)
 

@@ -4,12 +4,12 @@
 within a second, and an audit row says who did it, when, and what the counter stood at.
 """
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import orjson
+from msgspec import to_builtins
 from rich.table import Table
 
 from proxy.cli.asking import ask
@@ -42,7 +42,7 @@ def list_(as_json: bool, path: Place | None, config: Path | None) -> None:
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        click.echo(orjson.dumps([asdict(each) for each in found], option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps([to_builtins(each) for each in found], option=orjson.OPT_INDENT_2))
         return
     table = Table("counter", "until (UTC)")
     for heading in ("used", "held", "ceiling", "share"):

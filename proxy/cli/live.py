@@ -8,10 +8,10 @@ is told to stop, so that whoever watches can go on looking, or call themselves.
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import uvloop
+from msgspec.structs import replace
 
 from proxy.app import Guests, Orders, serve
 from proxy.config import Loaded

@@ -5,13 +5,13 @@ Reads the ledger beside a running proxy; changes nothing.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 import orjson
+from msgspec import to_builtins
 from rich.table import Table
 from rich.text import Text
 
@@ -66,7 +66,7 @@ def usage(
     except StoreRefused as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        told = {"usage": [asdict(each) for each in sums], "calls": [asdict(call) for call in past]}
+        told = {"usage": [to_builtins(each) for each in sums], "calls": [to_builtins(call) for call in past]}
         click.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         return
     console = screen()

@@ -5,11 +5,12 @@ is on; with `simulator: auto` a route left with none gets simulated twins of all
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from proxy.abilities import Capabilities, ModelFacts
 from proxy.config.abilities import CapabilitiesPart, ModelPart

@@ -4,7 +4,8 @@ Made by `judge.py`, judged by `checks.py` and `limits.py`, turned into the table
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.config.abilities import ModelPart, PricePart, TierPart
 from proxy.config.faults import Path, plain
@@ -16,8 +17,7 @@ from proxy.facts.addresses import BASE_URLS
 from proxy.usage import Price
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """The well-formed pieces of one document."""
 
     document: Document

@@ -6,8 +6,9 @@ out is never expanded again, so a secret that happens to hold `${` stays itself.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 FILE_MAX = 64 * 1024
 """Bytes of a secret file: a key, not a device or a log."""
@@ -60,8 +61,7 @@ def _read(name: str) -> str:
         raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Expander:
+class Expander(Struct, frozen=True):
     """Fills references from one environment."""
 
     environ: Mapping[str, str]

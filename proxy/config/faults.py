@@ -6,9 +6,10 @@ variables are filled in, and hidden altogether under keys that hold secrets.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
+
+from msgspec import Struct
 
 Path = tuple[str | int, ...]
 """Where in the document: keys and list positions from the root."""
@@ -21,8 +22,7 @@ LEDGER: Path = ("settings", "ledger")
 SHOWN_MAX = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One mistake, and what to write instead."""
 
     file: str

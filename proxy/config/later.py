@@ -5,15 +5,15 @@ its line leaves this list and its key enters `grammar.py`, in the same commit.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.faults import Path
 from proxy.config.source import Document
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Struct, frozen=True):
     """A key, or some of its values, whose feature does not exist yet."""
 
     path: str

@@ -6,9 +6,10 @@ secret files it refers to) and nothing else; it never logs.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config import build, environment, source
 from proxy.config.checks import check_privacy, check_routes, check_settings, check_upstreams
@@ -22,8 +23,7 @@ from proxy.config.source import Document
 from proxy.table import Table
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A configuration without a fault."""
 
     settings: Settings

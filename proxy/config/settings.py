@@ -4,16 +4,16 @@ Built by `proxy/config/build.py`, read by `app.py` and the command line. Everyth
 while the program runs is in the `Table` instead.
 """
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from msgspec import Struct
+
 from proxy.place import Place
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to listen: a host and a port, or a Unix socket."""
 
     host: str | None = None
@@ -37,8 +37,7 @@ class Address:
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """The process, apart from the table."""
 
     listen: Address = Address("127.0.0.1", 8080)

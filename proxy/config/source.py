@@ -9,10 +9,10 @@ key understands them), dates and `12:30` are text. It knows nothing of the gramm
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from proxy.config.expand import BadReference, Expander, Unset
 from proxy.config.faults import Fault, Path, dotted, plain, seen
@@ -37,8 +37,7 @@ _TRUTH: Mapping[str, bool] = {
 }
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """What a source says, before the grammar judges it."""
 
     file: str

@@ -7,8 +7,9 @@ answer, an act is written once.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from proxy.duties.supervisor import Sleep
 from proxy.ports import Clock, Declined, Keys, Letter, Steward
@@ -41,8 +42,7 @@ class Letters(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Office:
+class Office(Struct, frozen=True):
     """Who carries acts out: the ledger, and all memory of persons."""
 
     steward: Steward

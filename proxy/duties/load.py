@@ -9,8 +9,8 @@ over, one line of the log says so. No call waits for any of this.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Load, UpstreamLost
@@ -49,8 +49,7 @@ async def watch_load(
         await sleep(await watch.look(snapshot()))
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """What is remembered from one look to the next."""
 
     upstreams: Upstreams

@@ -8,8 +8,9 @@ table they began with, later ones get the new one. A file with a fault changes n
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from proxy import relay
 from proxy.call import Call

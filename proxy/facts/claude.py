@@ -8,7 +8,8 @@ of `thinking.type`. All of it is a belief about somebody else's server: the tabl
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 

@@ -5,14 +5,13 @@ names people ask for; a model's own upstream comes first for it, and every other
 with its default model.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.facts.addresses import BASE_URLS
 from proxy.table import DialectName
 
 
-@dataclass(frozen=True, slots=True)
-class KnownUpstream:
+class KnownUpstream(Struct, frozen=True):
     """An upstream that needs no more than one variable."""
 
     name: str

@@ -12,7 +12,8 @@ those who moved to them say; what a model does not heed is not sent, so that the
 """
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 

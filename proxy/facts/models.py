@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.facts import claude, gemini, packaged
@@ -28,5 +29,5 @@ def facts_of(dialect: str, model: str, base_url: str = "") -> ModelFacts:
 
 def filled(facts: ModelFacts, under: ModelFacts) -> ModelFacts:
     """`facts`, and what is under them where they say nothing."""
-    open_ = [one.name for one in fields(facts) if getattr(facts, one.name) is None]
+    open_ = [name for name in facts.__struct_fields__ if getattr(facts, name) is None]
     return replace(facts, **{name: getattr(under, name) for name in open_})

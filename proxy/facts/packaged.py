@@ -14,20 +14,19 @@ apart are billed more than is counted here. Models that speak, or bill by the ca
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
+from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 from proxy.facts.names import plain, spellings
 from proxy.usage import Price
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Struct, frozen=True):
     """Who answers at a host."""
 
     vendor: str
@@ -72,8 +71,7 @@ _FILE: Mapping[str, Any] = orjson.loads((files("proxy.facts") / "models.json").r
 _KNOWN: Mapping[str, _Rows] = {vendor: _index(rows) for vendor, rows in _FILE["vendors"].items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Packaged:
+class Packaged(Struct, frozen=True):
     """What is known of one model."""
 
     price: Price | None

@@ -5,15 +5,15 @@ A vendor is here if one of the dialects speaks to it. What other systems know th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.facts.addresses import BASE_URLS
 from proxy.facts.environment import ENVIRONMENT
 from proxy.table import DialectName
 
 
-@dataclass(frozen=True, slots=True)
-class Vendor:
+class Vendor(Struct, frozen=True):
     """Somebody who answers."""
 
     name: str

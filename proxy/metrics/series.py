@@ -9,9 +9,9 @@ what comes later is counted under `other`.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
+from msgspec import Struct
 from prometheus_client.utils import floatToGoString
 
 OTHER = "other"
@@ -25,8 +25,7 @@ _GAP = "\0"
 """Where a bucket's bound belongs in the beginning of its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class What:
+class What(Struct, frozen=True):
     """What a family is about."""
 
     name: str
@@ -34,8 +33,7 @@ class What:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Sum:
+class _Sum(Struct):
     """What was counted under one combination of label values."""
 
     head: str
@@ -74,8 +72,7 @@ class Sums:
         return self._sums[labels]
 
 
-@dataclass(slots=True)
-class _Heap:
+class _Heap(Struct):
     """What was seen under one combination of label values."""
 
     heads: tuple[str, str, str, str]

@@ -13,8 +13,9 @@ After it closed again, traffic does not come back at once: a share of it that gr
 an upstream that has just risen would be knocked down by all who waited for it.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from proxy.table import BreakerRules
 
@@ -39,8 +40,7 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Struct, frozen=True):
     """Leave to make one attempt; handed back with its outcome."""
 
     generation: int

@@ -6,8 +6,9 @@ always `broken`: the answer belongs to one upstream by then.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from proxy.call import Billed, Kind, Phase, Signal
 
@@ -58,8 +59,7 @@ class Blame(StrEnum):
     """All models behind the upstream's credential."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What follows from a signal."""
 
     cls: Class

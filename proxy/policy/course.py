@@ -1,14 +1,13 @@
 """What a plan remembers of each candidate and of each attempt under way. Only `plan.py` writes in them."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.call import Passed
 from proxy.policy.leave import Ticket
 from proxy.policy.selection import Candidate
 
 
-@dataclass(slots=True)
-class Course:
+class Course(Struct):
     """What has happened with one candidate."""
 
     candidate: Candidate
@@ -24,8 +23,7 @@ class Course:
     over: bool = False
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """An attempt under way."""
 
     course: Course

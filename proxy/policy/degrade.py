@@ -8,8 +8,10 @@ over. The caller's body is read and never changed, and everything that goes is n
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.policy.fit import Ability, Lack, has_schema
@@ -19,8 +21,7 @@ BY_SCHEMA = "Answer with one JSON object and nothing else, valid under this JSON
 _SYSTEM = frozenset({"system", "developer"})
 
 
-@dataclass(frozen=True, slots=True)
-class Degraded:
+class Degraded(Struct, frozen=True):
     """A call as one target gets it."""
 
     call: Call

@@ -5,7 +5,8 @@ it up. The status follows the consequence: come back later (429, 503), too slow 
 (502). No message holds more than target names, classes and statuses.
 """
 
-from dataclasses import InitVar, dataclass, field, replace
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import AllFailed, Broken, CallerFault, Failure, Told, bad_request
@@ -27,8 +28,7 @@ SOON_S = 1.0
 """The least Retry-After told, so that nobody is invited to a busy loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     """How it last stood with one target."""
 
     word: str
@@ -38,24 +38,23 @@ class _Mark:
     timeout: bool = False
 
 
-@dataclass(slots=True)
-class Trail:
+class Trail(Struct):
     """What happened at each target of a call."""
 
-    passed_over: InitVar[tuple[PassedOver, ...]] = ()
-    """Targets that were never to be tried: they are named, and change nothing else."""
-    passed: list[Passed] = field(init=False)
+    passed: list[Passed] = field(default_factory=list)
     """Who was not tried, in order, as far as no order has taken it along yet."""
-    _steps: list[str] = field(init=False)
+    _steps: list[str] = field(default_factory=list)
     """For the message, in order."""
-    _marks: dict[Target, _Mark] = field(init=False, default_factory=dict)
+    _marks: dict[Target, _Mark] = field(default_factory=dict)
     """Of targets that could have answered; one that cannot take this call has none."""
-    _too_long: list[Signal] = field(init=False, default_factory=list)
-    _unable: list[Signal] = field(init=False, default_factory=list)
+    _too_long: list[Signal] = field(default_factory=list)
+    _unable: list[Signal] = field(default_factory=list)
 
-    def __post_init__(self, passed_over: tuple[PassedOver, ...]) -> None:
-        self._steps = [str(one) for one in passed_over]
-        self.passed = [Passed(one.target.upstream, one.target.model, one.why) for one in passed_over]
+    @classmethod
+    def of(cls, passed_over: tuple[PassedOver, ...]) -> "Trail":
+        """Begins with targets that were never to be tried: they are named, and change nothing else."""
+        passed = [Passed(one.target.upstream, one.target.model, one.why) for one in passed_over]
+        return cls(passed, [str(one) for one in passed_over])
 
     def failed(self, target: Target, verdict: Verdict, signal: Signal, until: float | None) -> None:
         """An attempt failed; `until`: its target is closed until then, None: it is not."""

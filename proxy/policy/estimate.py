@@ -9,8 +9,9 @@ heeds no maximum, what it used beyond is recorded when the call settles, and the
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.call import Call
 from proxy.table import Route, Target
@@ -31,8 +32,7 @@ TOKENS_MAX = 10**12
 """No limit is anywhere near; it keeps absurd requests inside a ledger's 64-bit integers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(Struct, frozen=True):
     """Upper bounds on what a call can use."""
 
     input_tokens: int
@@ -60,8 +60,7 @@ def estimate(call: Call, route: Route) -> Estimate:
     return Estimate(prompt, min(output, TOKENS_MAX))
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """What the messages hold besides their bytes."""
 
     around: int

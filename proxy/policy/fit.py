@@ -8,9 +8,10 @@ by themselves what their wire cannot say. Never a word of the prompt goes into a
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 from proxy.call import Call
@@ -65,8 +66,7 @@ _PARTS: Mapping[str, Ability] = {
 """The member of a content part that carries what is no text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """One thing that a model must be able to do, and where the caller asked for it."""
 
     ability: Ability
@@ -74,8 +74,7 @@ class Need:
     """A member, or a place such as `messages[3].content[1]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """All that a call needs."""
 
     abilities: tuple[Need, ...] = ()
@@ -83,8 +82,7 @@ class Needs:
     """Lower bound of the prompt's tokens: its text alone; pictures, sound, files and tools only add to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
+class Lack(Struct, frozen=True):
     """One thing that a target certainly cannot do."""
 
     ability: Ability

@@ -8,8 +8,10 @@ by themselves and need no probe. Nothing here knows a call, a vendor or a clock.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
 from types import MappingProxyType
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Kind, Load, Signal
 from proxy.policy import retry
@@ -43,8 +45,7 @@ JITTER_FROM_S = 1.0
 """Shorter waits are kept exact, because a call may be waiting in place for their end."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cooling:
+class _Cooling(Struct, frozen=True):
     """A target that asked for a pause."""
 
     until: float
@@ -52,8 +53,7 @@ class _Cooling:
     strikes: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Lasting:
+class _Lasting(Struct, frozen=True):
     """What a reload hands on."""
 
     upstreams: dict[str, Breaker]

@@ -1,6 +1,6 @@
 """Leave to try a target, or why not: what `health.py` answers and `plan.py` asks for."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.policy.breaker import Pass
 from proxy.policy.classify import Class
@@ -16,8 +16,7 @@ SATURATED = Class.SATURATED.value
 """Also said of one that answers, and has told that too many wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(Struct, frozen=True):
     """Leave to make one attempt at a target; to be handed back exactly once."""
 
     number: int
@@ -27,8 +26,7 @@ class Ticket:
     model: Pass
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """A target that must not be tried now."""
 
     until: float

@@ -5,7 +5,7 @@ of each target. A caller's programs say how long they wait; what is left of it m
 yet be asked, so that no target is given so much that the next one has nothing.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.call import Call
 from proxy.table import OnMidstream, Route
@@ -22,8 +22,7 @@ NEWS = 0.2
 """What one answer counts for in the usual time."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRules:
+class PlanRules(Struct, frozen=True):
     """The bounds of one call."""
 
     attempts: int

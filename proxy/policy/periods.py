@@ -9,8 +9,9 @@ clocks are changed, no time at all where a day is left out.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+
+from msgspec import Struct
 
 from proxy.table import Every
 
@@ -20,8 +21,7 @@ DAY_S = 86_400
 MICRO = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Dated:
+class _Dated(Struct, frozen=True):
     """A window that begins and ends at midnight."""
 
     first: Callable[[date], date]

@@ -7,15 +7,15 @@ that a tenant with a thousand calls waits behind its own and not before everybod
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
 def _nobody_waits() -> None:
     """Until whoever stands in line has said how to be woken."""
 
 
-@dataclass(slots=True, eq=False)
-class Turn:
+class Turn(Struct, eq=False):
     """A stand in one upstream's line."""
 
     upstream: str

@@ -15,7 +15,9 @@ One attempt is under way at a time, but for the one that `hedge` orders beside a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.call import Kind, Passed, Phase, Signal
 from proxy.errors import Failure
@@ -57,8 +59,7 @@ _ORDERS: Mapping[OnMidstream, type[Order]] = {
 }
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """The course of one call over its candidates."""
 
     candidates: tuple[Candidate, ...]
@@ -67,29 +68,29 @@ class Plan:
     dice: Dice
     passed_over: tuple[PassedOver, ...] = ()
     """Named beside the others when nobody answers."""
-    verdict: Verdict | None = field(default=None, init=False)
+    verdict: Verdict | None = None
     """Of the latest failure, for the attempt's record."""
-    _courses: list[Course] = field(init=False)
-    _trail: ending.Trail = field(init=False)
-    _windows: Windows = field(init=False, default_factory=Windows)
-    _runs: dict[int, Run] = field(init=False, default_factory=dict)
+    _courses: list[Course] = field(default_factory=list)
+    _trail: ending.Trail = field(default_factory=ending.Trail)
+    _windows: Windows = field(default_factory=Windows)
+    _runs: dict[int, Run] = field(default_factory=dict)
     """By number; two only while one is asked beside another that is late."""
-    _number: int = field(default=0, init=False)
-    _waited: float = field(default=0.0, init=False)
-    _pinned: Course | None = field(default=None, init=False)
+    _number: int = 0
+    _waited: float = 0.0
+    _pinned: Course | None = None
     """Waited for in place: it goes before the others once."""
-    _turn: Turn | None = field(default=None, init=False)
+    _turn: Turn | None = None
     """Our stand in the line of the last resort."""
-    _line_end: float = field(default=0.0, init=False)
-    _begun: bool = field(default=False, init=False)
+    _line_end: float = 0.0
+    _begun: bool = False
     """Whether the caller has the beginning of an answer."""
-    _broken: Failure | None = field(default=None, init=False)
+    _broken: Failure | None = None
     """The break that is being mended."""
 
     def __post_init__(self) -> None:
         final = len(self.candidates) - 1
         self._courses = [Course(one, at == final) for at, one in enumerate(self.candidates)]
-        self._trail = ending.Trail(self.passed_over)
+        self._trail = ending.Trail.of(self.passed_over)
 
     def start(self, now: float) -> Instruction:
         """The first instruction."""

@@ -6,7 +6,8 @@ could overshoot a limit, and what was too much comes back when the call settles.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.holds import SHADOW, Charge, Claim
@@ -26,8 +27,7 @@ OF_TOKENS = frozenset({Unit.TOKENS, Unit.NANO_USD})
 """Units whose amount depends on how much is said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """Who asks for what, as limits see it."""
 
     identity: Identity

@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from proxy.holds import SHADOW
 from proxy.policy.quota import escaped
@@ -14,8 +15,7 @@ MASKED = "*"
 """Stands for an end person, whose pseudonym is nobody's to see."""
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """The name of a counter, read."""
 
     whose: Mapping[str, str]

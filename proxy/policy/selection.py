@@ -6,7 +6,9 @@ what is closed.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from proxy.policy.degrade import can_drop
 from proxy.policy.fit import Lack, Needs, lacks
@@ -14,8 +16,7 @@ from proxy.ports import Origin
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A target with all that an attempt at it needs."""
 
     target: Target
@@ -40,8 +41,7 @@ class Candidate:
 NO_CONSENT = "no consent"
 
 
-@dataclass(frozen=True, slots=True)
-class PassedOver:
+class PassedOver(Struct, frozen=True):
     """A target that certainly cannot or may not serve the call, so it is not tried."""
 
     target: Target
@@ -57,8 +57,7 @@ class PassedOver:
         return f"{self.target} ({self.why})"
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """A route's targets, judged for one call."""
 
     candidates: tuple[Candidate, ...]
@@ -92,6 +91,6 @@ def _misses(wanted: str, name: str) -> bool:
 
 def _narrowed(timeouts: Timeouts, route: Route) -> Timeouts:
     """A route can only shorten what its upstream allows."""
-    known = {field.name: getattr(timeouts, field.name) for field in fields(timeouts)}
+    known = asdict(timeouts)
     narrower = {name: min(known[name], seconds) for name, seconds in route.timeouts.items()}
     return replace(timeouts, **narrower)

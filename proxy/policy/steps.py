@@ -4,7 +4,7 @@
 attempts are under way at once, an event says whose it is by the attempt's number.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.call import Passed, Signal
 from proxy.errors import Failure
@@ -12,8 +12,7 @@ from proxy.policy.places import Turn
 from proxy.policy.selection import Candidate
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The attempt failed before any content reached the caller."""
 
     signal: Signal
@@ -21,8 +20,7 @@ class Failed:
     """Whether nothing is left to pay for another with."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broke:
+class Broke(Struct, frozen=True):
     """The attempt failed after content of it had reached the caller."""
 
     signal: Signal
@@ -30,8 +28,7 @@ class Broke:
     """Whether another target could go on from what the caller has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """The target could not be used, before anything was sent, by no fault of its upstream."""
 
     why: str
@@ -40,31 +37,26 @@ class Skipped:
     """When it could be used again, if that is known (monotonic seconds)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The whole answer has been handed over."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerGone:
+class CallerGone(Struct, frozen=True):
     """The caller left; nothing can be said about the upstream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Woke:
+class Woke(Struct, frozen=True):
     """A wait is over."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalledOff:
+class CalledOff(Struct, frozen=True):
     """The attempt was ended by ourselves, because another's content came first."""
 
 
 Event = Failed | Broke | Skipped | Answered | CallerGone | CalledOff | Woke
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(Struct, frozen=True):
     """Make an attempt at this candidate."""
 
     candidate: Candidate
@@ -76,8 +68,7 @@ class Try:
     """Who was passed over since the order before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(Struct, frozen=True):
     """Have this candidate go on with the answer that broke."""
 
     candidate: Candidate
@@ -86,8 +77,7 @@ class Continue:
     passed: tuple[Passed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """Have this candidate answer anew, and keep what the caller has not got yet."""
 
     candidate: Candidate
@@ -96,16 +86,14 @@ class Restart:
     passed: tuple[Passed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Sleep, then say `Woke`."""
 
     until: float
     """Monotonic seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """Wait for a place at the last resort, which is full, then say `Woke`."""
 
     turn: Turn
@@ -113,20 +101,17 @@ class Queue:
     """Monotonic seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Tell the caller; nothing more will be tried."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The call is over and nothing needs to be told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rely:
+class Rely(Struct, frozen=True):
     """Nothing new: another attempt is still under way, and is all there is for now."""
 
 

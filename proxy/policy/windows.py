@@ -5,13 +5,12 @@ take it. Where nobody knows how large a context is, one such target is asked all
 no other: a prompt that is too long for all of a dozen targets is not carried to each of them.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 
 
-@dataclass(slots=True)
-class Windows:
+class Windows(Struct):
     """What the refusals so far say of the prompt."""
 
     refusals: int = 0

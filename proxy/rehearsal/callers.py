@@ -8,11 +8,11 @@ import asyncio
 import math
 from bisect import bisect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.call import Call, Identity
 from proxy.ports import Clock, Dice
@@ -28,8 +28,7 @@ WHOLE, BROKEN, GARBLED, LEFT = "whole", "broken", "garbled", "left"
 """What can become of a call that got no error in place of an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """One call, before it comes."""
 
     at: float

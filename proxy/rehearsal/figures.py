@@ -3,8 +3,9 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import Struct
 
 from proxy.rehearsal.callers import BROKEN, LEFT, WHOLE
 from proxy.rehearsal.record import Visit
@@ -14,8 +15,7 @@ CALM_S = 5
 """Seconds without a call that fails, after which what comes is a trouble of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What a rehearsal came to."""
 
     calls: int

@@ -6,8 +6,9 @@ Pure readers for `grammar.py`, in the manner of `config/units.py`: each raises w
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.units import duration, nano_usd, wrong
 
@@ -28,8 +29,7 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A whole number that is drawn anew each time, both ends included."""
 
     low: int
@@ -40,8 +40,7 @@ class Span:
         return self.low + int(roll * (self.high - self.low + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """What a figure must keep to."""
 
     word: str

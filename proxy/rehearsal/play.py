@@ -6,7 +6,9 @@ its own, over simulated upstreams, with a ledger in memory. Nothing leaves the p
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.duties.reload import fresh_snapshot
 from proxy.errors import Failure
@@ -34,8 +36,7 @@ Watch = Callable[[float, Record], None]
 """Told the hour and the record, once a second of the rehearsal's time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
+class Rehearsal(Struct, frozen=True):
     """What came of it."""
 
     timeline: tuple[Happened, ...]

@@ -7,7 +7,8 @@ what nobody tells: accounts and models that were given up. It decides nothing.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.call import Attempt, Outcome
 from proxy.holds import Alert, Granted, Spent
@@ -24,8 +25,7 @@ LASTING = frozenset({Class.MONEY.value, Class.AUTH.value, Class.MODEL.value})
 _WHOSE = re.compile(r"=[^/]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """A line of the timeline."""
 
     at: float
@@ -34,8 +34,7 @@ class Happened:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """What became of one call."""
 
     at: float

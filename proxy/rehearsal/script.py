@@ -5,10 +5,10 @@ reads the file and nothing else.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from proxy.config import ConfigError
@@ -28,8 +28,7 @@ ANOTHER_ANSWER = frozenset({"prose", "refuse", "tokens"})
 """Keys of a `do` by which an upstream is well and says something else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(Struct, frozen=True):
     """A script without a fault, for one table."""
 
     load: LoadPart
@@ -40,8 +39,7 @@ class Script:
     """What is asked for, with weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A script that is well formed, before it is held against a table."""
 
     document: Document

@@ -9,8 +9,9 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.flow import poured

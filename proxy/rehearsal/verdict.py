@@ -1,7 +1,8 @@
 """The figures of a rehearsal against what was expected of it. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.rehearsal.figures import Figures
 from proxy.rehearsal.forms import Bound
@@ -10,8 +11,7 @@ from proxy.rehearsal.grammar import ExpectPart, Percentile
 NANO = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One expectation, and what became of it."""
 
     what: str

@@ -4,14 +4,13 @@ An observer that `app.py` puts among the others, so that the story need not know
 only calls that `twins.py` watches, and each until it is asked about.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.call import Attempt, Billed, Outcome
 from proxy.holds import Alert, Granted, Spent
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """How a call ended."""
 
     answered: bool = False

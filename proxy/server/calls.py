@@ -8,9 +8,10 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Protocol
+
+from msgspec.structs import replace
 
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request

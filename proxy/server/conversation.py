@@ -9,7 +9,8 @@ the connection, and keeps at most one request waiting behind the one that is bei
 
 import asyncio
 import logging
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.errors import Failure, Told, bad_request, our_fault, unavailable
 from proxy.question import HEADER as ONCE
@@ -52,8 +53,7 @@ class Conversations:
             self._open -= 1
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """A request that is being answered, or waits for that."""
 
     id: str

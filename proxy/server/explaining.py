@@ -6,7 +6,9 @@ has no caller's key. Nothing is asked of an upstream, nothing is held, and no pe
 """
 
 import re
-from dataclasses import asdict, replace
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from proxy.call import Identity
 from proxy.config.forms import NAME
@@ -37,7 +39,7 @@ class Explaining:
         visit = Visit(visit.request, visit.line, visit.id, visit.echo, who)
         created = self._service.clock.wall_us() // MICRO
         call = await read_call(visit, self._read, self._known, created)
-        told = asdict(await glass.explain(call))
+        told = to_builtins(await glass.explain(call))
         return document(told, identified(visit.id, visit.echo))
 
     async def _read(self, visit: Visit) -> Body:

@@ -6,8 +6,9 @@ long is `Malformed` and ends the connection. It knows no extension, no clock and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED = 1000, 1001, 1002, 1003
 NO_CODE, NOT_UTF8, POLICY, TOO_BIG = 1005, 1007, 1008, 1009
@@ -32,8 +33,7 @@ class Op(IntEnum):
 _OPS = frozenset(Op)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A whole message, or a control frame."""
 
     op: Op
@@ -49,8 +49,7 @@ class Malformed(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(Struct):
     """A frame whose payload is coming in."""
 
     op: Op

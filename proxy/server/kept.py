@@ -7,7 +7,8 @@ known to have been used.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.ports import Clock
@@ -15,8 +16,7 @@ from proxy.question import Question, conflict, reused
 from proxy.server.replay import Replay
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How much is kept, and for how long."""
 
     kept_s: float = 600.0
@@ -29,8 +29,7 @@ class Bounds:
     """Each takes some 400 bytes."""
 
 
-@dataclass(slots=True)
-class Used:
+class Used(Struct):
     """What is known of a key that was used."""
 
     digest: bytes

@@ -6,11 +6,11 @@ wherever it is born. It must never show more than a `Told` holds.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.errors import Told
 from proxy.ports import Clock, Dice
@@ -22,8 +22,7 @@ SERVER = "fallthrough"
 _REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A whole answer, to be sent as it is."""
 
     status: int

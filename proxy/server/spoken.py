@@ -5,10 +5,10 @@ it holds is a body of a chat completion and the headers that one call may have. 
 is a `CallerFault`; no message repeats what the caller wrote.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.errors import CallerFault, bad_request
 from proxy.question import HEADER as ONCE
@@ -27,8 +27,7 @@ OF_ONE = OF_ALL | {ONCE}
 MEMBERS = frozenset({"type", "headers", "body"})
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(Struct, frozen=True):
     """A request that came in a frame."""
 
     request: Request

@@ -15,8 +15,9 @@ whose key is known to have been used, nor hold up one twin for another.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.call import Call, Identity
 from proxy.errors import Failure
@@ -44,8 +45,7 @@ class Way(Caller, Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Shared:
+class _Shared(Struct):
     """A call that is being made, for whoever asks."""
 
     question: Question

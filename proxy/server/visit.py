@@ -5,9 +5,10 @@ Every other module here imports these; this one must never handle a request itse
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from proxy.call import Call, Identity
 from proxy.explain import Explanation
@@ -34,8 +35,7 @@ class Listener(StrEnum):
     """Kubelets and scrapers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much and how long one connection may ask of us."""
 
     body_bytes: int = 32 * 1024 * 1024
@@ -58,8 +58,7 @@ class Limits:
     """So many WebSockets at once; more are refused, for each keeps a file open while it asks nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One line of `/readyz`."""
 
     name: str
@@ -73,8 +72,7 @@ Person = Callable[[str, str], Awaitable[str]]
 """Tenant and id of an end person → the pseudonym."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glass:
+class Glass(Struct, frozen=True):
     """What is looked at to explain a call; nothing is changed by it."""
 
     explain: Callable[[Call], Awaitable[Explanation]]
@@ -83,8 +81,7 @@ class Glass:
     """The pseudonym of who is known already; of anybody else one that nobody has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Views:
+class Views(Struct, frozen=True):
     """Where those look who watch."""
 
     sights: Callable[[], Awaitable[tuple[Sight, ...]]]
@@ -99,8 +96,7 @@ class Views:
     """Between one look and the next of somebody who watches."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """What handlers lean on; built once by `app.py`."""
 
     answer: Callable[[Caller, Call], Awaitable[None]]
@@ -159,8 +155,7 @@ class Line(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """One request that has passed the door."""
 
     request: Request
@@ -179,8 +174,7 @@ Handler = Callable[[Visit], Awaitable[Answer | None]]
 """None: it has answered over the line itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One row of the route table: what is not listed does not exist."""
 
     method: str

@@ -7,17 +7,17 @@ it there and `app.py` heeds it.
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec import Struct
 
 from proxy.server.visit import Listener
 
 VARIABLE = "FALLTHROUGH_WORKER"
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """One of several processes behind the same addresses."""
 
     number: int

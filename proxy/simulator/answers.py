@@ -6,10 +6,11 @@ Used by `server.py`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.simulator.script import Do
 
@@ -43,8 +44,7 @@ class Called(NamedTuple):
     """Joined: its arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """One answer, in tokens."""
 
     tokens: tuple[str, ...]

@@ -4,9 +4,10 @@ Pure tables and checks, as strict as the real ones where clients notice. Used by
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import UnionType
 from typing import Any
+
+from msgspec import Struct
 
 OPENAI_MEMBERS = frozenset(
     {
@@ -60,8 +61,7 @@ SHAPES: Mapping[str, type | UnionType] = {
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """An error answer before it has a vendor's shape."""
 
     status: int

@@ -7,10 +7,11 @@ there is one account of how upstreams fail. What is answered comes from the requ
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.simulator.answers import say
 from proxy.simulator.manners import Refusal
@@ -30,8 +31,7 @@ GARBAGE: Mapping[str, tuple[str, bytes]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """The status line and the headers."""
 
     status: int
@@ -40,15 +40,13 @@ class Head:
     """Bytes of the body, where that is told beforehand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Nothing happens for so long."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """The connection breaks as that of a crashed server does: no end follows."""
 
 
@@ -56,8 +54,7 @@ Step = Head | Pause | Cut | bytes
 """Bytes are of the body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What reached a simulated upstream."""
 
     name: str

@@ -4,8 +4,9 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from proxy.simulator.answers import Said
 from proxy.simulator.manners import Refusal
@@ -28,8 +29,7 @@ class Answer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Tongue:
+class Tongue(Struct, frozen=True):
     """One wire language."""
 
     judge: Callable[[Any], Refusal | None]

@@ -7,7 +7,9 @@ rewritten since. It reads the rows from that head on, however long the ledger is
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.ports import Clock
 from proxy.store import heads
@@ -24,8 +26,7 @@ SINCE = f"SELECT {', '.join(COLUMNS)}, prev, hash FROM rows WHERE seq >= ? ORDER
 ROOTS = "SELECT root FROM segments WHERE number > ? AND number <= ? ORDER BY number"
 
 
-@dataclass(frozen=True, slots=True)
-class Cadence:
+class Cadence(Struct, frozen=True):
     """How far apart heads may be: what is younger than the last one can be cut off unseen."""
 
     rows: int = 4096
@@ -35,8 +36,7 @@ class Cadence:
 OFTEN = Cadence()
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """Where heads are kept with a ledger."""
 
     keep: Callable[[Head], None]

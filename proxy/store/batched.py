@@ -7,10 +7,10 @@ say how values are read and written, and for how long they may be believed; noth
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.holds import Claim
 from proxy.store import entries

@@ -8,7 +8,8 @@ its digest, so no slow hash is needed, and `find` asks neither a disk nor a serv
 import hashlib
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.ports import Clock, Grant
 
@@ -19,8 +20,7 @@ InForce = tuple[bytes, str, str, int | None]
 """Digest, key id, tenant, and when it expires."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRecord:
+class KeyRecord(Struct, frozen=True):
     """A key as the command line lists it: everything but the key."""
 
     key_id: str
@@ -31,8 +31,7 @@ class KeyRecord:
     revoked_us: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(Struct, frozen=True):
     """A key just made. `text` is the only copy there will ever be."""
 
     key_id: str
@@ -47,8 +46,7 @@ class NewKey:
         return f"NewKey({self.key_id!r}, …)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Live:
+class _Live(Struct, frozen=True):
     """What `find` needs of a key that is not revoked."""
 
     grant: Grant

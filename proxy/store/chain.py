@@ -7,9 +7,10 @@ format: what is changed here makes every ledger written before invalid.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from struct import pack
+
+from msgspec import Struct
 
 LEAF, NODE = b"\x00", b"\x01"
 
@@ -29,8 +30,7 @@ the rows before them stay valid."""
 Value = int | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A row's place in the chain."""
 
     seq: int

@@ -9,11 +9,12 @@ same ledger gives the same bytes. Nothing of any other row is told but hashes.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf
@@ -71,8 +72,7 @@ MEANINGS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Whose rows."""
 
     tenant: str

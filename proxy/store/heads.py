@@ -8,11 +8,11 @@ checks one cannot make one. `anchor.py` decides when; `verify.py` reads them all
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 
 import orjson
+from msgspec import Struct, json
 
 from proxy.store.chain import Value, canonical
 from proxy.store.fault import StoreRefused
@@ -37,8 +37,7 @@ SHAPE: Mapping[str, tuple[type, ...]] = {
 LINE_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """One line of the heads file."""
 
     size: int
@@ -61,8 +60,7 @@ class Head:
         return public_key.signed(self.signed_bytes(), self.signature)
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(Struct, frozen=True):
     """A line of the heads file that is no head."""
 
     line: int
@@ -73,7 +71,7 @@ def heads_path(ledger: Path) -> Path:
 
 
 def dump(head: Head) -> bytes:
-    return orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE)
+    return json.encode(head) + b"\n"
 
 
 def read(ledger: Path) -> list[Head | Unread]:

@@ -8,8 +8,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TypeVar, cast
+
+from msgspec.structs import replace
 
 from proxy.errors import Refused, unavailable
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Pulse, Settlement, Spent

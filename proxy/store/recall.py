@@ -9,7 +9,9 @@ nothing of either, for what one conversation thought must never turn up in anoth
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Identity, Memory
 from proxy.ports import Clock, Origin
@@ -26,8 +28,7 @@ _Name = tuple[str, str | None, str]
 """Tenant, end person if one is named, and tool-call id."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """The state that belongs to one tool call."""
 
     origin: Origin

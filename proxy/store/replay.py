@@ -7,10 +7,10 @@ a running proxy never has to.
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.place import Place
 from proxy.store.fault import Unreadable
@@ -26,8 +26,7 @@ Entries = list[list[Any]]
 """`[scope, window, unit, amount]` each, as rows have them (`entries.py`)."""
 
 
-@dataclass(slots=True)
-class Open:
+class Open(Struct):
     """A reservation that nothing has resolved yet."""
 
     seq: int
@@ -35,8 +34,7 @@ class Open:
     claims: Entries
 
 
-@dataclass(slots=True)
-class Replay:
+class Replay(Struct):
     """What the rows say, without any working table."""
 
     used: Counter[Counted] = field(default_factory=Counter)

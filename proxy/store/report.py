@@ -6,10 +6,10 @@ never holds up the writer or its checkpoints. `fallthrough usage` prints it.
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.place import Place
 from proxy.store.reader import Reader, open_reader
@@ -53,8 +53,7 @@ Key = tuple[str, str, str]
 """Tenant, model and who answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     """What one tenant had of one model from one upstream (`-`: nobody answered)."""
 
     tenant: str
@@ -76,8 +75,7 @@ class Sum:
     nano_usd: int
 
 
-@dataclass(frozen=True, slots=True)
-class PastCall:
+class PastCall(Struct, frozen=True):
     """One settled call with its attempts, as its second row has it."""
 
     seq: int
@@ -103,8 +101,7 @@ class PastCall:
     attempts: tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """One limit's counter in one window."""
 
     scope: str

@@ -4,8 +4,9 @@ Read by `journal.py`; pure apart from the shape of its one query.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.holds import Charge, Progress
@@ -21,8 +22,7 @@ FROM open_calls AS o JOIN rows AS r ON r.seq = o.seq
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What a call holds, and who it is for."""
 
     call_id: str

@@ -8,10 +8,11 @@ a segment at a time. Killed in between, the next pruning goes on: rows beneath t
 
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from proxy.place import Place
 from proxy.ports import Act, Declined
@@ -44,8 +45,7 @@ Over = tuple[str, int, int]
 """Scope, window and use of a counter that need not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a pruning will come to."""
 
     stub: Stub

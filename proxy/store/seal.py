@@ -7,13 +7,13 @@ and who verifies is handed a `PublicKey`, never a `Seal`. Nothing else knows the
 """
 
 import re
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from msgspec import Struct
 
 from proxy.place import Place
 from proxy.store.fault import StoreRefused
@@ -26,8 +26,7 @@ SIGNATURE = re.compile(r"[0-9a-f]{128}")
 DIGITS = re.compile(r"[0-9a-fA-F]+")
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """All that is needed to check, and nothing to sign with."""
 
     raw: bytes

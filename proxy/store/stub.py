@@ -7,11 +7,11 @@ so that neither the key nor the chain alone can move it.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.store.chain import Link, canonical
 from proxy.store.reader import Reader
@@ -32,8 +32,7 @@ BEGIN = "(SELECT coalesce(max(size), 0) FROM stub)"
 """In SQL: the last row that is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stub:
+class Stub(Struct, frozen=True):
     """What stands for the rows from the first to `size`."""
 
     size: int

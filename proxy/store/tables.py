@@ -6,8 +6,9 @@ All of it happens inside the transaction that the writer has opened. What is und
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
 
 from proxy.holds import Claim
 from proxy.store.chain import Link
@@ -44,8 +45,7 @@ class Asked(NamedTuple):
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+class Touched(Struct, frozen=True):
     """What a request will ask the tables for, so that a distant store can read it for a whole batch."""
 
     calls: tuple[str, ...] = ()

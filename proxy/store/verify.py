@@ -9,8 +9,9 @@ another hand runs `tools/verify_ledger.py`, which shares no code with this.
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
@@ -29,8 +30,7 @@ SLICE = f"SELECT {', '.join(COLUMNS)}, prev, hash FROM rows WHERE seq > ? ORDER 
 KEYS = tuple(COLUMNS.index(name) for name in ("seq", "epoch", "kind", "call_id", "entries"))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What was found. No faults: every row is what it was when it was written."""
 
     rows: int

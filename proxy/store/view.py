@@ -9,9 +9,9 @@ because it has what all replicas and workers did, and what was before a restart.
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct
 
 from proxy.place import Place
 from proxy.store.reader import Reader, only, open_reader
@@ -48,8 +48,7 @@ LAST = f"SELECT coalesce(max(seq), {BEGIN}) FROM rows"  # noqa: S608 - our own w
 NEXT = "SELECT at_us FROM rows WHERE seq >= ?1 ORDER BY seq LIMIT 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(Struct, frozen=True):
     """One counter in a window that is not over, or of calls at once."""
 
     scope: str
@@ -64,8 +63,7 @@ class Counter:
     marks: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Crossed:
+class Crossed(Struct, frozen=True):
     """A mark that a counter crossed."""
 
     at_us: int
@@ -77,8 +75,7 @@ class Crossed:
     ceiling: int
 
 
-@dataclass(slots=True)
-class Spend:
+class Spend(Struct):
     """What calls came to that ended within a time."""
 
     calls: int = 0

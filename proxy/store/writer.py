@@ -11,9 +11,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.holds import Alert, Pulse
 from proxy.store.anchor import Cadence
@@ -26,8 +27,7 @@ from proxy.store.tables import Touched
 log = logging.getLogger("proxy.ledger")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How the writer works; the defaults are for service, tests narrow them."""
 
     batch: int = 256
@@ -61,8 +61,7 @@ class Pace:
 NOTHING = Touched()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
+class Job(Struct, frozen=True, eq=False):
     """One request and who waits for it."""
 
     work: Work

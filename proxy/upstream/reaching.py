@@ -9,11 +9,11 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
+from msgspec import Struct
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost
 
@@ -28,8 +28,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 Resolve = Callable[[str, int], Awaitable[Sequence[aiohappyeyeballs.AddrInfoType]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A base URL, taken apart once."""
 
     host: str

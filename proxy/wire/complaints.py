@@ -5,10 +5,10 @@
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 MOST_CHARS = 2048
 """Of a message shown to a caller."""
@@ -19,8 +19,7 @@ _SECRET = re.compile(
 _WORD = re.compile(r"[\w .:-]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
+class Complaint(Struct, frozen=True):
     """An upstream's error, flattened. Empty where it said nothing."""
 
     message: str = ""

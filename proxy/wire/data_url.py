@@ -6,7 +6,8 @@ nothing is decoded but the first few bytes, so that a large file costs no more t
 
 import re
 from base64 import b64decode
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _HEAD = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -19,8 +20,7 @@ _SNIFFED = 24
 """Characters of base64 that are looked at: 18 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inline:
+class Inline(Struct, frozen=True):
     """Data said inside a request."""
 
     media_type: str

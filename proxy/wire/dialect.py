@@ -6,9 +6,10 @@ OpenAI JSON: a dialect translates from it and back to it, never to another diale
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
+
+from msgspec import Struct
 
 from proxy.call import Call, Memory, Signal, UpstreamRequest
 from proxy.table import Target, Upstream
@@ -19,8 +20,7 @@ Recalled = Mapping[str, bytes]
 NOTHING_RECALLED: Recalled = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A whole answer, ready for the caller."""
 
     body: bytes

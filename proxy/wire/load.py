@@ -7,7 +7,9 @@ Each engine is one row of `GAUGES`; a dialect without one is never asked. Nothin
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Load, UpstreamRequest
 from proxy.table import Upstream
@@ -20,8 +22,7 @@ Sample = tuple[str, float]
 """A series by the name of its metric, whatever its labels, and its value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
+class Gauges(Struct, frozen=True):
     """The names of one engine's figures. Several engines behind one address tell a series each."""
 
     path: str

@@ -6,14 +6,14 @@ those modules raise `Unable` for it themselves.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.abilities import Capabilities, ModelFacts
 from proxy.wire.leeway import Leeway
 
 
-@dataclass(frozen=True, slots=True)
-class Fit:
+class Fit(Struct, frozen=True):
     """What an upstream can do, and what the call may lose on the way to it."""
 
     able: Capabilities

@@ -9,8 +9,9 @@ anything but `[DONE]` follows it, and a caller who did not ask must not see it a
 stay those of the first chunk, though some servers give each chunk the time at which it was made.
 """
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.call import Kind, Memory
 from proxy.table import ReasoningField
@@ -32,8 +33,7 @@ _CONSTANT = ("id", "created", "model")
 """Members that say the same in every chunk of one answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """What a reader must know of the call and of its upstream."""
 
     prompt_bytes: int

@@ -6,8 +6,9 @@ is told in its own words to go on with it. A dialect without such words cannot, 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.call import Call, Kind, Phase, Signal
 from proxy.table import OnMidstream

@@ -7,12 +7,12 @@ not begun (`effort.py`). Neither schema nor answer is in anything that it says.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, ValidationError
+from msgspec import Struct
 
 from proxy.errors import CallerFault, bad_request
 from proxy.wire.effort import Effort, TooMuch
@@ -41,8 +41,7 @@ _REFUSED = frozenset(
 """Keywords by which a schema leads elsewhere, or whose work cannot be told beforehand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """What an answer must be."""
 
     _root: dict[str, Any]

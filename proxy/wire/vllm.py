@@ -6,8 +6,9 @@ the old `functions` without a word and refuses empty `tools`, so both are put ri
 hold several tokens when its server is busy, so a stream that another may go on with is counted by it.
 """
 
-from dataclasses import replace
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from proxy.abilities import Capabilities
 from proxy.call import Call

@@ -4,10 +4,10 @@ import asyncio
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from proxy.cli import cli
 from proxy.store import open_keys

@@ -1,10 +1,10 @@
 """`fallthrough check FILE --against LEDGER`: whose calls a changed file would move."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from proxy.call import Passed
 from proxy.cli.check import check

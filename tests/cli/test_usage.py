@@ -1,10 +1,10 @@
 """`fallthrough usage`, as an operator types it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from proxy.call import Passed
 from proxy.cli.usage import usage

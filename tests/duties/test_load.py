@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Kind, Load, Phase, Signal
 from proxy.duties.load import watch_load

@@ -1,9 +1,9 @@
 """Retention: at the start, once an hour, and as soon as the table asks for another."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.duties.retention import EVERY_S, LOOK_S, WHO, keep_retention
 from proxy.ports import Declined

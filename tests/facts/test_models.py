@@ -1,10 +1,10 @@
 """One record out of gates kept by hand and packaged facts: the gate wins; where they differ is known."""
 
-from dataclasses import fields, replace
 from importlib.resources import files
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.facts import claude, gemini
@@ -54,10 +54,10 @@ def test_gates_and_packaged_facts_differ_only_where_that_is_known():
         for row in VENDORS[vendor]:
             for name in (written.removesuffix("*") for written in row["names"]):
                 gate, packaged = describe(name), find(dialect, BASE_URLS[dialect], name).facts
-                for one in fields(ModelFacts):
-                    said = {getattr(gate, one.name), getattr(packaged, one.name)} - {None}
+                for fact in ModelFacts.__struct_fields__:
+                    said = {getattr(gate, fact), getattr(packaged, fact)} - {None}
                     if len(said) > 1:
-                        found.add((name, one.name))
+                        found.add((name, fact))
     assert found == DIFFERENCES
 
 

@@ -8,9 +8,10 @@ is told; the ledger keeps balances in memory and applies the same conditional ru
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.facts.capabilities import KNOWN
@@ -38,8 +39,7 @@ class Pause:
     s: float
 
 
-@dataclass
-class Says:
+class Says(Struct):
     """One scripted answer: status, headers and the steps of its body."""
 
     status: int = 200

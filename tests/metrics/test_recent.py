@@ -5,6 +5,7 @@ import tracemalloc
 
 import orjson
 import pytest
+from msgspec import json
 
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.policy.classify import Class
@@ -157,8 +158,8 @@ def test_what_several_processes_saw_adds_up(wall):
     told(one, call_id="req_1")
     told(other, call_id="req_2", total_ms=900)
     told(other, attempt("b", "overload"), result="upstream_error", upstream=None, call_id="req_3")
-    sent = orjson.dumps(other.seen())
-    seen = Seen.together((one.seen(), Seen.load(orjson.loads(sent))))
+    sent = json.encode(other.seen())
+    seen = Seen.together((one.seen(), json.decode(sent, type=Seen)))
     (minute,) = seen.minutes
     assert (minute.calls, minute.ok, minute.nano_usd) == (3, 2, 7_500_000)
     a, b = seen.upstreams["a"], seen.upstreams["b"]

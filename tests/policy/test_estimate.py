@@ -1,10 +1,9 @@
 """Upper bounds on what a call can use."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.abilities import Media, ModelFacts
 from proxy.call import Call, Identity

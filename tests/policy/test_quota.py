@@ -1,12 +1,12 @@
 """Which counters hold a call, how much, and what each is charged."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.call import Identity
 from proxy.holds import Claim

@@ -6,7 +6,7 @@ refuses by a parameter, a lenient one sends, and says which; and nobody changes 
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 
@@ -14,6 +14,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.call import Call, Kind, UpstreamRequest
 from proxy.facts.addresses import BASE_URLS

@@ -1,8 +1,7 @@
 """Consent as the story keeps it: who is asked, what is held, what the ledger is told."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.relay import answer

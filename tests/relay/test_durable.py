@@ -1,9 +1,9 @@
 """Nothing of an answer is shown before the call's own row is written, whoever granted it."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import unavailable
 from proxy.relay import answer

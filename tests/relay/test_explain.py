@@ -1,8 +1,7 @@
 """Single explanations, beside the calls that they explain (generated ones: `test_explained_as_done.py`)."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.call import Memory

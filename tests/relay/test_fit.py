@@ -1,9 +1,8 @@
 """Dialogues in which not every target can serve the call."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.errors import CallerFault

@@ -3,9 +3,9 @@
 import asyncio
 import random
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.relay import answer

@@ -1,9 +1,9 @@
 """A second target asked beside one that is late: who answers, who is called off, and what it costs."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.relay import answer

@@ -1,9 +1,9 @@
 """A call that is told to stop while its caller is slow to take the last word, or has had none at all yet."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.relay import answer
 from tests.kit.scripted_ports import (

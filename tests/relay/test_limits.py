@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.facts.models import facts_of

@@ -1,9 +1,8 @@
 """Who may go on with a stream that broke, what is gone on with, and what is told when nobody can."""
 
-from dataclasses import replace
-
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.policy.estimate import estimate

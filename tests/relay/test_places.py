@@ -1,9 +1,9 @@
 """An upstream that bears so many calls at once: dialogues with those who come beside them."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Identity
 from proxy.errors import Failure

@@ -1,8 +1,7 @@
 """A call whose `idempotency-key` the ledger knows: refused before anything is held, sent or shown."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.question import Question, Repeated

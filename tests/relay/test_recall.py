@@ -1,10 +1,10 @@
 """Dialogues of two turns: what an upstream wants back, callers lose, and the story keeps meanwhile."""
 
 import json
-from dataclasses import replace
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Identity
 from proxy.errors import Failure

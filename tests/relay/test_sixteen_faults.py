@@ -3,9 +3,8 @@
 The upstreams note when they were asked; what the methodology bounds is asserted in those times.
 """
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Failure
 from proxy.relay import answer

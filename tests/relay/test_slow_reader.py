@@ -1,8 +1,7 @@
 """A caller who reads slowly: it costs the caller's own answer at most, and no upstream its name."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.relay import answer
 from proxy.table import BreakerRules, Timeouts

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
@@ -231,16 +232,12 @@ def test_an_unknown_model_is_a_404_that_reserves_nothing():
     async def story():
         at = desk(table("a"), ScriptedUpstreams(a=[stream("x")]))
         asked = call()
-        failure = await told(at, RecordingCaller(), type(asked)(**{**_members(asked), "model": "nope"}))
+        failure = await told(at, RecordingCaller(), replace(asked, model="nope"))
         return failure, at
 
     failure, at = play(story())
     assert (failure.told.status, failure.told.code) == (404, "model_not_found")
     assert at.ledger.settled == []
-
-
-def _members(record):
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def test_the_preferred_upstream_goes_first():

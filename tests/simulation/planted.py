@@ -6,9 +6,11 @@ back when the test is over. `python -m tests.simulation SEED --plant NAME` shows
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from unittest import mock
+
+from msgspec.structs import replace
 
 from proxy.account import Account
 from proxy.call import Kind, Phase, Signal

@@ -5,9 +5,10 @@ meet does meet. Every draw comes from the dice of the world, in the order of the
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
+from msgspec.structs import replace
 
 from proxy.call import Call, Identity
 from proxy.facts.capabilities import KNOWN

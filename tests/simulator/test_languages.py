@@ -1,8 +1,7 @@
 """Who plays an upstream of a table, and what is spoken where."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.facts.capabilities import KNOWN
 from proxy.simulator.languages import language, part_for

@@ -1,6 +1,6 @@
 """Holds, claims and settlements in few words, for every test of a store."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from proxy.call import Attempt, Billed, Identity, Outcome
 from proxy.holds import Charge, Claim, Hold, Settlement

@@ -7,8 +7,9 @@ import asyncio
 import os
 import random
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from proxy.store import open_keys, open_ledger
 from tests.store.making import ACME, StillClock, hold, settlement

@@ -1,9 +1,9 @@
 """What every ledger promises, whatever database is beneath it."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse

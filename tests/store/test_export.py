@@ -4,9 +4,9 @@ import asyncio
 import json
 import random
 from contextlib import closing
-from dataclasses import asdict, replace
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from proxy.store import StoreRefused, heads, open_keys
 from proxy.store.chain import SEGMENT_ROWS, Tree, node

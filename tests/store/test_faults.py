@@ -1,10 +1,10 @@
 """The disk says no: callers are told the truth, and service comes back without a restart."""
 
 import asyncio
-from dataclasses import replace
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Granted, Progress

@@ -4,10 +4,10 @@ import asyncio
 import json
 import logging
 from contextlib import closing
-from dataclasses import replace
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Granted

@@ -1,9 +1,9 @@
 """What is looked at to explain a call: counters and persons, read beside whoever writes them."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Passed
 from proxy.errors import Refused

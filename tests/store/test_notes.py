@@ -1,10 +1,10 @@
 """How far calls had got is noted on the way, costs no flush, and is what a crash settles them to."""
 
 import asyncio
-from dataclasses import replace
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from proxy.holds import Charge, Progress
 from proxy.store.writer import Pace

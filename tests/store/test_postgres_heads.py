@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.store import StoreRefused, heads, open_ledger, verify
 from proxy.store.anchor import Cadence

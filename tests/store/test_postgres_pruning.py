@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.ports import Declined
 from proxy.store import open_keys, open_ledger, retention

@@ -1,8 +1,7 @@
 """Questions asked under an `idempotency-key`: remembered with the reservation, by every ledger."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.holds import Granted, Spent
 from proxy.question import Question, Repeated

@@ -3,10 +3,10 @@
 import asyncio
 import signal
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Granted, Progress, Spent

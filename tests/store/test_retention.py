@@ -2,10 +2,10 @@
 
 import asyncio
 from contextlib import closing
-from dataclasses import replace
 
 import apsw
 import pytest
+from msgspec.structs import replace
 
 from proxy.ports import Declined
 from proxy.store import StoreRefused, heads, replay, report, retention

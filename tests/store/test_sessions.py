@@ -1,9 +1,9 @@
 """Which conversation a call belongs to: in every row of it, under the chain, over every store."""
 
 from contextlib import closing
-from dataclasses import replace
 
 import apsw
+from msgspec.structs import replace
 
 from proxy.store import report, verify
 from tests.kit.second import address, second_verifier

@@ -2,9 +2,9 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Claim, Granted, Spent

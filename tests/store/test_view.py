@@ -1,9 +1,9 @@
 """What watchers read beside a ledger that is being written: again and again, and nothing counted twice."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.store import StoreRefused, view
 from proxy.store.view import ALERTS_MAX, Spend, View

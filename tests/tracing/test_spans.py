@@ -1,8 +1,7 @@
 """Spans of a call: one for it, one for each attempt, with their own times, and nothing of what was said."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode

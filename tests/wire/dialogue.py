@@ -1,7 +1,8 @@
 """Short dialogues with a dialect: what goes up for a call, and what a caller hears of an answer."""
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from proxy.call import Kind, Phase, Signal, UpstreamRequest
 from proxy.facts.addresses import BASE_URLS

@@ -2,9 +2,9 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
 from openai.lib.streaming.chat._completions import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 

@@ -6,11 +6,11 @@
 import copy
 import json
 import random
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsBase
+from msgspec.structs import asdict, replace
 from openai.types.chat import ChatCompletion
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from pydantic import TypeAdapter

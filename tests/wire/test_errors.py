@@ -1,9 +1,9 @@
 """What every refusal seen from an OpenAI-shaped upstream means: one row for each shape."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Kind, Phase
 from proxy.wire import DIALECTS

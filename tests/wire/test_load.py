@@ -1,8 +1,7 @@
 """What an engine tells of its load: where it is asked, which lines matter, what they mean."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Load
 from proxy.table import Secret

@@ -1,9 +1,9 @@
 """Reasoning goes out under the route's name for it, or not at all, whichever dialect it came from."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call import Signal
 from tests.wire.samples import accumulate, read_whole

@@ -1,11 +1,11 @@
 """Whatever OpenAI would take, the strict servers take as we say it, or we refuse it by name."""
 
 import json
-from dataclasses import replace
 from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from msgspec.structs import replace
 
 from proxy.call import Kind, Signal
 from proxy.facts.capabilities import KNOWN

@@ -7,7 +7,8 @@ quoted in a fault, for it may be a secret.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.config.faults import ConfigError, Fault
 from proxy.config.source import SIZE_MAX
@@ -16,8 +17,7 @@ _LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<va
 _QUOTED = re.compile(r"""(?P<quote>["'])(?P<text>.*?)(?<!\\)(?P=quote)\s*(?:#.*)?""", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Variables:
+class Variables(Struct, frozen=True):
     """What is set, and where."""
 
     source: str

@@ -5,8 +5,9 @@ together here. A value that makes no sense is told by its name alone, for it may
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.config.importing import amounts
 from proxy.config.importing.address import base_url
@@ -17,8 +18,7 @@ from proxy.facts.variables import SAYS, Says
 from proxy.facts.vendors import VENDORS, Vendor, by_model, by_word
 
 
-@dataclass(slots=True)
-class Side:
+class Side(Struct):
     """What is said of one upstream."""
 
     members: dict[str, Any] = field(default_factory=dict)
@@ -32,8 +32,7 @@ class Side:
     """Which variable said it."""
 
 
-@dataclass(slots=True)
-class House:
+class House(Struct):
     """What is said, gathered."""
 
     variables: Variables
@@ -110,8 +109,7 @@ def _whose(house: House, name: str, reading: Reading) -> Vendor | str | None:
     return "nobody says which vendor that is; write AI_PROVIDER_ORDER, with each by name"
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One variable with what it is about."""
 
     house: House

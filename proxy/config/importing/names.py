@@ -4,7 +4,7 @@ Pure spelling over the data of `proxy/facts/variables.py` and `vendors.py`; `var
 every variable there is, and most are nobody's business: of those it says None.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from proxy.facts.variables import (
     FILLERS,
@@ -23,8 +23,7 @@ from proxy.facts.variables import (
 from proxy.facts.vendors import UNSPOKEN, VENDORS, Vendor
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A variable that is understood."""
 
     says: Says
@@ -36,8 +35,7 @@ class Reading:
     """The purpose of a model, or the member that a default is for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitReading:
+class LimitReading(Struct, frozen=True):
     """A variable that is a ceiling."""
 
     unit: str
@@ -46,8 +44,7 @@ class LimitReading:
     vendor: Vendor | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(Struct, frozen=True):
     """A variable that is about AI, but nothing here."""
 
     why: str

@@ -8,9 +8,10 @@ or in a note.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.config.faults import plain
 from proxy.config.forms import NAME
@@ -29,8 +30,7 @@ class Fate(StrEnum):
     """A variable that the table reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """One thing that whoever imports has to know."""
 
     fate: Fate
@@ -42,8 +42,7 @@ class Note:
         return f"{self.place}: {self.fate}: {self.why}"
 
 
-@dataclass(slots=True)
-class UpstreamSketch:
+class UpstreamSketch(Struct):
     """An upstream: members of the grammar's `upstreams.NAME`, in the order they are written."""
 
     name: str
@@ -52,8 +51,7 @@ class UpstreamSketch:
     """Where it was read."""
 
 
-@dataclass(slots=True)
-class RouteSketch:
+class RouteSketch(Struct):
     """A route."""
 
     model: str
@@ -66,16 +64,14 @@ class RouteSketch:
         self.targets = list(dict.fromkeys((*self.targets, *targets)))
 
 
-@dataclass(slots=True)
-class RowSketch:
+class RowSketch(Struct):
     """A limit, or what one key of `prices` or `models` says."""
 
     members: dict[str, Any]
     place: str
 
 
-@dataclass(slots=True)
-class Sketch:
+class Sketch(Struct):
     """Everything so far."""
 
     source: str
@@ -143,8 +139,7 @@ def called(text: Any) -> str:
     return plain(str(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """A table that another system's configuration amounts to."""
 
     text: str

@@ -7,8 +7,9 @@ outside is written so that it stays itself: only `Sketch.reference` makes refere
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.importing.sketch import Fate, RowSketch, Sketch, shown
 from proxy.config.source import as_meant
@@ -20,8 +21,7 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-[A-Za-z0-9._:/-]*)?\}
 WIDTH = 108
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """What would be taken out of the sketch if the grammar refused it."""
 
     section: str

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.errors import unavailable
@@ -29,24 +30,21 @@ ALERTS_MAX = 50
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Overall:
+class Overall(Struct, frozen=True):
     """Everything, for the operator."""
 
     counters: tuple[Counter, ...]
     alerts: tuple[Crossed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Struct, frozen=True):
     """What was spent since a moment."""
 
     since_s: int
     spend: Spend
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """What is a caller's own."""
 
     stands: Mapping[Counted, tuple[int, int]]

@@ -5,10 +5,9 @@ others (`server/siblings.py`) and shows them as one. Everything in it is names, 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-import orjson
+from msgspec import Struct, json
 
 from proxy.ports import Clock
 from proxy.recent import Recent, Seen
@@ -16,8 +15,7 @@ from proxy.server.gate import Gate
 from proxy.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How an upstream stands with one process."""
 
     breaker: str
@@ -30,8 +28,7 @@ class Standing:
     """Those of its targets that are passed over for now, with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """One process, as it is now."""
 
     worker: int
@@ -43,23 +40,14 @@ class Sight:
     seen: Seen
 
     def dump(self) -> bytes:
-        return orjson.dumps(self)
+        return json.encode(self)
 
     @classmethod
     def load(cls, text: bytes) -> Self:
-        told: dict[str, Any] = orjson.loads(text)
-        return cls(
-            told["worker"],
-            told["in_flight"],
-            told["draining"],
-            {name: Standing(**each) for name, each in told["upstreams"].items()},
-            tuple(told["faults"]),
-            Seen.load(told["seen"]),
-        )
+        return json.decode(text, type=cls)
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """Where a process looks to see itself."""
 
     worker: int

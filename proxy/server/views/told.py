@@ -5,9 +5,10 @@ made: what they counted is added up, and an upstream is down only where it is do
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import to_builtins
 
 from proxy.holds import Claim
 from proxy.policy import scopes
@@ -78,7 +79,7 @@ def minutes(seen: Seen, now_us: int) -> list[Json]:
     by_start = {minute.at_s: minute for minute in seen.minutes}
     last_s = now_us // MICRO // MINUTE_S * MINUTE_S
     starts = range(last_s - MINUTE_S * (MINUTES - 1), last_s + 1, MINUTE_S)
-    return [asdict(by_start.get(at_s) or Minute(at_s)) for at_s in starts]
+    return [to_builtins(by_start.get(at_s) or Minute(at_s)) for at_s in starts]
 
 
 def limits_for_operator(overall: Overall) -> list[Json]:
@@ -105,7 +106,7 @@ def own_limits(claims: Iterable[Claim], own: Own) -> list[Json]:
 
 def spent(what: Spent) -> Json:
     """What was spent since a moment."""
-    return {"since": moment(what.since_s * MICRO), **asdict(what.spend)}
+    return {"since": moment(what.since_s * MICRO), **to_builtins(what.spend)}
 
 
 def alert(crossed: Crossed) -> Json:

@@ -6,7 +6,8 @@ when it runs dry (with the next question about its counter), when it lies idle, 
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from proxy.holds import Balance, Claim
 from proxy.store.tables import Counted
@@ -25,8 +26,7 @@ PART_OF_ROOM, PART_OF_CEILING, CLAIMS_AT_LEAST = 16, 100, 8
 nearer a limit is to its end the less is lent of it, and near it nothing, so that nearly all can be used."""
 
 
-@dataclass(slots=True)
-class Slice:
+class Slice(Struct):
     """So much of a counter is ours to grant."""
 
     counter: Counted

@@ -7,10 +7,10 @@ thinks is on disk may not be. A new one reads the file, and must find all that w
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
+from msgspec import Struct
 
 from proxy.ports import Clock
 from proxy.store import heads
@@ -32,8 +32,7 @@ SUSPECT = (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError
 """After one of these the connection's own picture of the file is not trusted: it is opened anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedFile:
+class OwnedFile(Struct, frozen=True):
     """The file, its heads, and the lock that makes it ours; it is given back as the last act."""
 
     path: Path

@@ -11,10 +11,10 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiosqlite
+from msgspec import Struct
 
 from proxy.store.fault import StoreRefused
 from proxy.store.seal import PublicKey, Seal, seal_of
@@ -36,16 +36,18 @@ PRAGMAS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFile:
+class KeyFile(Struct, frozen=True):
     """The open file and the secrets in it, which no `repr` shows."""
 
     path: Path
     connection: aiosqlite.Connection
-    lookup: bytes = field(repr=False)
+    lookup: bytes
     """Finds end persons: with it, and an id at hand, one can ask whether that id is known."""
-    seal: Seal = field(repr=False)
+    seal: Seal
     """What the ledger's heads are signed with."""
+
+    def __repr__(self) -> str:
+        return f"KeyFile({str(self.path)!r})"
 
 
 @asynccontextmanager

@@ -8,8 +8,9 @@ this dialect's own: that thoughts do not fit the history is no fault of a caller
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.call import Kind, Signal
 from proxy.wire.complaints import Complaint, flatten

@@ -9,10 +9,10 @@ answer or from what the caller kept itself; without their signature they are wor
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from proxy.abilities import ModelFacts
 from proxy.wire.anthropic.content import Block, joined, text_block, texts, user_blocks
@@ -30,8 +30,7 @@ _NO_RESULT = "There is no result: the tool was not run."
 """Words that stand in, with leeway, for what a history lacks."""
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(Struct):
     """One message of the wire in the making."""
 
     role: str
@@ -44,8 +43,7 @@ class Turn:
         return {"role": self.role, "content": answered + self.blocks}
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True):
     """A history that the wire takes."""
 
     system: list[Block]

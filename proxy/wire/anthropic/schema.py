@@ -6,10 +6,10 @@ meaning raises `Untightened`. The caller's schema is never changed.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 MOST_DEPTH = 32
 
@@ -33,8 +33,7 @@ class Untightened(Exception):
     """The schema asks for what no constrained answer can give; the text names the keyword."""
 
 
-@dataclass(slots=True)
-class Load:
+class Load(Struct):
     """How much grammar a request asks for; the upstream compiles only so much."""
 
     strict_tools: int = 0

@@ -7,8 +7,10 @@ earlier ones, for they are totals. An answer is whole when the upstream says so,
 reason to stop before the body ended; nothing is made up for it.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.call import Call, Kind, Memory
 from proxy.usage import Source, Usage
@@ -25,8 +27,7 @@ from proxy.wire.sse import Event
 from proxy.wire.tolerant import dumps, loads
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(Struct):
     """A block that is open."""
 
     kind: str

@@ -6,8 +6,9 @@ or a limit set, because that is what was reserved: it takes at most half of it, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 from proxy.wire.leeway import Leeway
@@ -35,8 +36,7 @@ _INSTEAD: Mapping[str, tuple[str, ...]] = {
 """OpenAI's efforts, and the nearest that a model may know, best first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(Struct, frozen=True):
     """What a request says of thinking."""
 
     config: dict[str, Any] | None = None

@@ -7,8 +7,9 @@ of strictness that cannot be kept is taken back and noted, for the tool still wo
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 from proxy.wire.anthropic.content import cache_control
@@ -96,8 +97,7 @@ def _input_schema(parameters: Any, place: str, leeway: Leeway) -> dict[str, Any]
     return {"type": "object", **schema}
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """What a request says of the choice among its tools."""
 
     member: dict[str, Any] | None = None

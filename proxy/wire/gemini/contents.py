@@ -8,8 +8,9 @@ added then, and nothing that anybody said is taken away.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.errors import CallerFault
 from proxy.wire.body import decode
@@ -37,8 +38,7 @@ def translate(
     return turns.end()
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """A call that waits for its result."""
 
     number: int

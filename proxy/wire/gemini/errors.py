@@ -9,8 +9,9 @@ error of a gateway, goes there as it is.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.call import Kind, Phase, Signal
 from proxy.wire.complaints import flatten

@@ -5,8 +5,9 @@ of it had said why it stopped (`answer.py`). The finishes therefore go out at th
 error may come as a bare JSON body under the name of a stream, alone in a list or not; so may a whole answer.
 """
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.call import Call, Kind, Memory
 from proxy.usage import Source, Usage

@@ -1,9 +1,9 @@
 """Every parameter has a fate, and what has none is told by its name or its place."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from proxy.call import Kind, Phase

@@ -9,9 +9,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from proxy.config.faults import Path
 from proxy.config.importing import amounts
@@ -40,8 +41,7 @@ class Unfit(Exception):
     """A deployment that no table can have; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """One target of a model name."""
 
     model_name: str
@@ -54,8 +54,7 @@ class Deployment:
     path: Path
 
 
-@dataclass(slots=True)
-class Deployments:
+class Deployments(Struct):
     """All of them, in the order of the file."""
 
     sheet: Sheet

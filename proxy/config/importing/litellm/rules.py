@@ -5,8 +5,9 @@ counterpart have a function in one of the registers below; why others have none 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from proxy.config.faults import Path
 from proxy.config.importing import amounts
@@ -17,8 +18,7 @@ from proxy.facts.litellm import GENERAL, LITELLM, ROUTER, SECTIONS, WINDOWS
 ATTEMPTS_MAX = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(Struct, frozen=True):
     """A model name and those that stand in for it."""
 
     model: str
@@ -27,8 +27,7 @@ class Fallback:
     path: Path
 
 
-@dataclass(slots=True)
-class Rules:
+class Rules(Struct):
     """What holds for all deployments and routes."""
 
     sheet: Sheet

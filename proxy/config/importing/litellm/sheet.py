@@ -5,8 +5,9 @@ fault. Its references are `os.environ/NAME`, so `${…}` in it is just text.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from proxy.config.expand import Expander
 from proxy.config.faults import ConfigError, Path, dotted
@@ -17,15 +18,14 @@ _REFERENCE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 UNKNOWN = "nothing here is known by this name"
 
 
-class _AsWritten(Expander):
+class _AsWritten(Expander, frozen=True):
     """Fills nothing in."""
 
     def expand(self, text: str) -> str:
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """The file, and the sketch that is made of it."""
 
     document: Document
