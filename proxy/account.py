@@ -46,7 +46,7 @@ class Account:
         """
         book = self._book
         mine = book.caller_claims()
-        first = book.candidates[0]
+        first = book.selection.candidates[0]
         book.holding, book.claims = True, mine + book.target_claims(first)
         answer = await self._ask(book.claims)
         if isinstance(answer, Spent) and answer.claim.upstream is not None:

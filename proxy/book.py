@@ -170,6 +170,7 @@ class Book(Struct):
     asker: quota.Asker
     """Who asks for what, as limits see it."""
     selection: Selection
+    """The targets that may be tried, in order, never none; and who was passed over."""
     estimate: Estimate
     """Upper bound of what the call can use."""
     started_us: int
@@ -201,7 +202,7 @@ class Book(Struct):
     """A price that no target exceeds."""
 
     def __post_init__(self) -> None:
-        self._worst = quota.dearest(self.candidates)
+        self._worst = quota.dearest(self.selection.candidates)
 
     @classmethod
     def of(cls, judged: Judgement, started_us: int) -> "Book":
@@ -272,11 +273,6 @@ class Book(Struct):
         holds = self.route.on_midstream is OnMidstream.CONTINUE
         attempt.sent = self.sent or Sent(holds_space=holds)
         return Followed(reader, attempt.sent)
-
-    @property
-    def candidates(self) -> tuple[Candidate, ...]:
-        """The targets that may be tried, in order; never empty."""
-        return self.selection.candidates
 
     def hold(self, claims: tuple[Claim, ...]) -> Hold:
         """The reservation that asks for `claims`."""
@@ -356,7 +352,7 @@ class Book(Struct):
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,
             error=ending.error,
-            fallback=self.answered is not None and self.answered is not self.candidates[0],
+            fallback=self.answered is not None and self.answered is not self.selection.candidates[0],
             added_s=self.added_s,
         )
 

@@ -267,7 +267,7 @@ class _Walk:
             self.refused = refused.told
         rules = PlanRules.of(book.call, book.route, self._sight.mono)
         health = self._sight.snapshot.health.twin()
-        plan = Plan(book.candidates, health, rules, _Even(), book.selection.passed_over)
+        plan = Plan(book.selection.candidates, health, rules, _Even(), book.selection.passed_over)
         step = plan.start(self._clock.mono())
         while True:
             match step:

@@ -116,7 +116,9 @@ class _Story:
         self._began = desk.clock.mono()
         rules = PlanRules.of(book.call, book.route, self._began)
         self._deadline = rules.deadline or NEVER
-        self._plan = Plan(book.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over)
+        self._plan = Plan(
+            book.selection.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over
+        )
         self.account = Account(book, desk.ledger, desk.clock, desk.observers)
         self._open: dict[int, OpenAttempt] = {}
         """Attempts under way, by number; two only in a race."""

@@ -111,6 +111,11 @@ class Breaker:
             self._probes.add(self._issued)
         return Pass(self._generation, self._issued)
 
+    @property
+    def probed(self) -> bool:
+        """Whether an attempt is under way that its next state hangs on."""
+        return bool(self._probes)
+
     def is_probe(self, leave: Pass) -> bool:
         """Whether the attempt is one that the breaker's next state hangs on."""
         return leave.number in self._probes

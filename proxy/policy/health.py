@@ -135,7 +135,7 @@ class Health:
     def shut(self, target: Target, now: float, *, last: bool) -> Closed | None:
         """Why and until when `target` is closed; the circle that stays shut longest names the reason."""
         upstream, account, model = self._breakers(target)
-        cooling = self._cooling.get(_key(target))
+        cooling = self._cooling.get(_key(target)) if self._cooling else None
         doors = (
             (upstream.closed_until(now, last=last), "open"),
             (None if last else upstream.recovering_until(now), RECOVERING),
@@ -166,19 +166,14 @@ class Health:
             if shut.why == RECOVERING:
                 self._upstreams[target.upstream].knocked(now, let_in=False)
             return shut
-        self._upstreams[target.upstream].knocked(now, let_in=True)
+        upstream, account, model = self._breakers(target)
+        upstream.knocked(now, let_in=True)
         self._budgets[target.upstream].tried(now, again=again)
         places.take(kept)
         self._issued += 1
         self._out.add(self._issued)
-        before = self._upstreams[target.upstream].state
-        ticket = Ticket(
-            self._issued,
-            target,
-            self._upstreams[target.upstream].enter(),
-            self._accounts[target.upstream].enter(),
-            self._model(target).enter(),
-        )
+        before = upstream.state
+        ticket = Ticket(self._issued, target, upstream.enter(), account.enter(), model.enter())
         self._told(target.upstream, before)
         return ticket
 
@@ -224,8 +219,10 @@ class Health:
 
         Returns the ticket to hand back later instead.
         """
-        before = self._upstreams[ticket.target.upstream].state
         upstream, account, model = self._breakers(ticket.target)
+        if not (upstream.probed or account.probed or model.probed):
+            return ticket
+        before = upstream.state
         renewed = replace(
             ticket,
             upstream=_proved(upstream, ticket.upstream, now),
@@ -242,7 +239,7 @@ class Health:
         upstream.success(ticket.upstream, now)
         account.success(ticket.account, now)
         model.success(ticket.model, now)
-        cooling = self._cooling.get(_key(ticket.target))
+        cooling = self._cooling.get(_key(ticket.target)) if self._cooling else None
         # An answer to a call that started before a refusal says nothing about the refusal.
         if cooling is not None and cooling.until <= now:
             del self._cooling[_key(ticket.target)]
@@ -317,8 +314,9 @@ class Health:
 
     def changes(self) -> tuple[tuple[str, str], ...]:
         """Breaker changes since last asked: (upstream, new state); each is told once."""
-        drained = tuple(self._changes)
-        self._changes.clear()
+        if not self._changes:
+            return ()
+        drained, self._changes = tuple(self._changes), []
         return drained
 
     def _cool(self, target: Target, signal: Signal, now: float, dice: Dice) -> None:
@@ -342,13 +340,12 @@ class Health:
         self._cooling[_key(target)] = _Cooling(max(now + wait, before.until), why, strikes)
 
     def _breakers(self, target: Target) -> tuple[Breaker, Breaker, Breaker]:
-        return self._upstreams[target.upstream], self._accounts[target.upstream], self._model(target)
-
-    def _model(self, target: Target) -> Breaker:
-        found = self._models.get(_key(target))
-        if found is None:
-            found = self._models[_key(target)] = Breaker(MODEL_RULES)
-        return found
+        """Of its upstream, the account there and the model."""
+        name = target.upstream
+        model = self._models.get((name, target.model))
+        if model is None:
+            model = self._models[_key(target)] = Breaker(MODEL_RULES)
+        return self._upstreams[name], self._accounts[name], model
 
     def _take_back(self, ticket: Ticket) -> State:
         if ticket.number not in self._out:

@@ -84,6 +84,8 @@ class Plan(Struct):
     _line_end: float = 0.0
     _begun: bool = False
     """Whether the caller has the beginning of an answer."""
+    _end: float | None = None
+    """When the caller's patience ends, as things stand."""
     _broken: Failure | None = None
     """The break that is being mended."""
 
@@ -91,6 +93,7 @@ class Plan(Struct):
         final = len(self.candidates) - 1
         self._courses = [Course(one, at == final) for at, one in enumerate(self.candidates)]
         self._trail = ending.Trail.of(self.passed_over)
+        self._end = self.rules.end(begun=False)
 
     def start(self, now: float) -> Instruction:
         """The first instruction."""
@@ -127,7 +130,7 @@ class Plan(Struct):
         if run is None:
             return
         if not self._begun:
-            self._begun = True
+            self._begun, self._end = True, self.rules.end(begun=True)
             self.health.pace(run.ticket.target, stream=self.rules.stream).took(now - run.started)
         run.ticket = self.health.began(run.ticket, now)
 
@@ -358,11 +361,6 @@ class Plan(Struct):
         course.over = True
         self._trail.hopeless(target)
         return True
-
-    @property
-    def _end(self) -> float | None:
-        """When the caller's patience ends, as things stand."""
-        return self.rules.end(begun=self._begun)
 
     def _late(self, when: float) -> bool:
         end = self._end

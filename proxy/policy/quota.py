@@ -181,16 +181,24 @@ def _scope(limit: Limit, asker: Asker, upstream: str | None) -> str:
     name out is no way around the limit.
     """
     who, per = asker.identity, limit.per
-    named = (
-        ("tenant", who.tenant if per in (Per.TENANT, Per.USER) else limit.tenant),
-        ("user", who.user or "" if per is Per.USER else limit.user),
-        ("key", who.key_id if per is Per.KEY else limit.key),
-        ("model", asker.listed if per is Per.MODEL else limit.model),
-        ("route", asker.listed if per is Per.ROUTE else limit.route),
-        ("upstream", upstream if per is Per.UPSTREAM else limit.upstream),
-    )
-    whose = "/".join([f"{name}={escaped(value)}" for name, value in named if value is not None]) or "all"
-    scope = f"{whose}/{limit.unit}"
+    tenant = who.tenant if per is Per.TENANT or per is Per.USER else limit.tenant
+    user = who.user or "" if per is Per.USER else limit.user
+    key = who.key_id if per is Per.KEY else limit.key
+    model = asker.listed if per is Per.MODEL else limit.model
+    route = asker.listed if per is Per.ROUTE else limit.route
+    upstream = upstream if per is Per.UPSTREAM else limit.upstream
+    whose = "" if tenant is None else f"/tenant={escaped(tenant)}"
+    if user is not None:
+        whose += f"/user={escaped(user)}"
+    if key is not None:
+        whose += f"/key={escaped(key)}"
+    if model is not None:
+        whose += f"/model={escaped(model)}"
+    if route is not None:
+        whose += f"/route={escaped(route)}"
+    if upstream is not None:
+        whose += f"/upstream={escaped(upstream)}"
+    scope = f"{whose[1:] or 'all'}/{limit.unit}"
     if limit.every is not None:
         scope += f"/{limit.every}"
     if limit.zone is not None:
