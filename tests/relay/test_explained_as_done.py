@@ -157,7 +157,8 @@ def spend(world: World, at, wall_us: int) -> None:
         return
     book = Book.of(judged, wall_us)
     mine = book.caller_claims() if "caller" in world.spent else ()
-    others = [book.target_claims(one) for one in book.selection.candidates if one.target.upstream in world.spent]
+    chosen = [one for one in book.selection.candidates if one.target.upstream in world.spent]
+    others = [book.target_claims(one) for one in chosen]
     for claim in (*mine, *(claim for claims in others for claim in claims)):
         at.ledger.used[claim.counter] = claim.ceiling
 
