@@ -112,7 +112,7 @@ def measure_flat(record: dict[str, Any], *, quick: bool) -> None:
         record["skipped"][FLAT] = str(missing)
         sys.stdout.write(f"Whether it is flat was not measured: {missing}\n")
         return
-    table = Table(f"processor, a whole call (us); {interpreter()}", *flat.COLUMNS)
+    table = Table(interpreter(), *flat.COLUMNS, title="processor, a whole call (us)")
     for line in flat.rows(record[FLAT]):
         table.add_row(*line)
     Console().print(table)

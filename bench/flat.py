@@ -8,12 +8,12 @@ and asks for the next model, so that all of them are looked up, the last ones to
 
 import resource
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench import systems
 from bench.processes import BUILD, Missing
@@ -24,6 +24,8 @@ from proxy.store.sqlite import keyfile
 
 CONNECTIONS = 64
 """Where it is not connections that there are more of."""
+BEFORE = 2000
+"""Calls before the first that is measured, at least."""
 OWN_FILES = 200
 """What a proxy has open beside a file on either side for each connection."""
 
@@ -43,12 +45,12 @@ class Loaded:
     options: tuple[str, ...] = ()
     connections: int = CONNECTIONS
     warm_s: float = 1.0
+    before: int = BEFORE
+    """So many calls are made and forgotten, so that everybody was there once."""
 
 
-class Grown(Protocol):
-    """Starts a system that has so many of something."""
-
-    def __call__(self, size: int) -> AbstractContextManager[Loaded]: ...
+Grown = Callable[[int], AbstractContextManager[Loaded]]
+"""Starts a system that has so many of something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Row:
     sizes: tuple[int, ...]
     goal: float
     """A call may cost so much more at any of the sizes than at the first, as a part of that."""
-    of: Mapping[str, Grown] = field(default_factory=dict)
+    of: Mapping[str, Grown]
     """By the name of the system."""
 
 
@@ -79,20 +81,22 @@ def _connected(system: System, size: int) -> Loaded:
     return Loaded(system, connections=size, warm_s=1 + size / 1000)
 
 
-@contextmanager
-def keyed(size: int) -> Iterator[Loaded]:
-    """So many keys of one tenant, made beside the running proxy, which takes them in by itself."""
-    with systems.served("flat", PATIENT) as system:
-        keys = make_keys(BUILD / "flat" / "keys.db", size, ["bench"] * size)
-        yield Loaded(system, ("-K", _listed("keys", keys)))
+def keyed(size: int) -> AbstractContextManager[Loaded]:
+    """So many keys of one tenant."""
+    return _keyed(["bench"] * size)
 
 
-@contextmanager
-def peopled(size: int) -> Iterator[Loaded]:
+def peopled(size: int) -> AbstractContextManager[Loaded]:
     """So many keys, each of a tenant of its own, which has a counter of its own in the ledger."""
+    return _keyed([f"tenant-{number}" for number in range(size)])
+
+
+@contextmanager
+def _keyed(tenants: Sequence[str]) -> Iterator[Loaded]:
+    """A key for each, made beside the running proxy, which takes them in by itself."""
     with systems.served("flat", PATIENT) as system:
-        keys = make_keys(BUILD / "flat" / "keys.db", size, [f"tenant-{number}" for number in range(size)])
-        yield Loaded(system, ("-K", _listed("keys", keys)))
+        keys = make_keys(BUILD / "flat" / "keys.db", tenants)
+        yield Loaded(system, ("-K", _listed("keys", keys)), before=max(len(keys), BEFORE))
 
 
 @contextmanager
@@ -107,7 +111,7 @@ def routed(size: int) -> Iterator[Loaded]:
 ROWS = (
     Row("connections", (64, 500, 2000), 0.25, {"nginx": nginx_connected, "fallthrough": connected}),
     Row("keys", (10, 10_000), 0.1, {"fallthrough": keyed}),
-    Row("keys, each of its own tenant", (10, 10_000), 0.1, {"fallthrough": peopled}),
+    Row("keys, a tenant each", (10, 10_000), 0.1, {"fallthrough": peopled}),
     Row("routes", (10, 1000), 0.1, {"fallthrough": routed}),
 )
 
@@ -136,13 +140,15 @@ def _least(bench: Bench, sizes: tuple[int, ...], grown: Grown) -> dict[str, floa
 
 
 def _cpu_us(bench: Bench, loaded: Loaded) -> float:
-    options = ("-c", str(loaded.connections), "-w", str(loaded.warm_s), "-d", str(bench.seconds))
-    return float(load(bench, loaded.system, *options, *loaded.options)["cpu_us_per_req"])
+    options = ("-c", str(loaded.connections), *loaded.options)
+    load(bench, loaded.system, *options, "-n", str(loaded.before), "-w", "0", "-d", "120")
+    timed = ("-w", str(loaded.warm_s), "-d", str(bench.seconds))
+    return float(load(bench, loaded.system, *options, *timed)["cpu_us_per_req"])
 
 
-def make_keys(path: Path, count: int, tenants: list[str]) -> list[str]:
-    """So many keys at once, as `fallthrough keys create` writes each; returns when the proxy knows them."""
-    keys = [new_key() for _ in range(count)]
+def make_keys(path: Path, tenants: Sequence[str]) -> list[str]:
+    """Keys as `fallthrough keys create` writes each, all at once; returns when the proxy knows them."""
+    keys = [new_key() for _ in tenants]
     now_us = time.time_ns() // 1000
     lines = [(key.key_id, key.digest, tenant, "", now_us) for key, tenant in zip(keys, tenants, strict=True)]
     with closing(keyfile.connect(path)) as connection:
@@ -167,7 +173,7 @@ def _until_known(key: str) -> None:
     raise SystemExit("the proxy does not take in the keys that were made")
 
 
-def _listed(name: str, lines: list[str]) -> str:
+def _listed(name: str, lines: Sequence[str]) -> str:
     """A file for the load generator, beside what the proxy has."""
     path = BUILD / "flat" / f"{name}.txt"
     path.write_text("\n".join(lines) + "\n")
@@ -187,15 +193,16 @@ COLUMNS = ("nginx", "more", "fallthrough", "more", "goal")
 
 
 def rows(found: Figures) -> Iterator[tuple[str, ...]]:
-    """The lines of the table: what there is, each system's cost and ratio, and the goal."""
+    """The lines of the table: what there is, each system's cost and how much more it is, and the goal."""
     for row in ROWS:
-        costs = found[row.what]
-        for place, size in enumerate(row.sizes):
-            cells = []
+        for size in row.sizes:
+            first = size == row.sizes[0]
+            cells: list[str] = []
             for name in ("nginx", "fallthrough"):
-                each = costs.get(name)
-                first = place == 0
-                cost, base = (each[str(size)], each[str(row.sizes[0])]) if each else (None, 1.0)
-                cells += ["-" if cost is None else f"{cost:,.0f}"]
-                cells += ["" if cost is None or first else f"{cost / base - 1:+.0%}"]
+                costs = found[row.what].get(name)
+                if costs is None:
+                    cells += ["-", ""]
+                    continue
+                cost, base = costs[str(size)], costs[str(row.sizes[0])]
+                cells += [f"{cost:,.0f}", "" if first else f"{cost / base - 1:+.0%}"]
             yield f"{size:,} {row.what}", *cells, "" if first else f"{row.goal:+.0%}"
