@@ -43,6 +43,8 @@ ALWAYS = ("nginx", "fallthrough")
 TRANSLATION, LEDGER = "translation", "ledger"
 """What needs no process beside this one."""
 GOODPUT, FLAT = "goodput", "flat"
+WIDTH = 140
+"""Columns of a table in a file."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,7 +85,7 @@ def measure_replicas(record: dict[str, Any], *, quick: bool) -> None:
     table = Table("over PostgreSQL: replicas, limit", *record["replicas"])
     for line in replicas.rows(record["replicas"]):
         table.add_row(*line)
-    Console().print(table)
+    show_table(table)
 
 
 def measure_goodput(record: dict[str, Any], *, quick: bool) -> None:
@@ -99,7 +101,7 @@ def measure_goodput(record: dict[str, Any], *, quick: bool) -> None:
     table = Table("goodput: offered, times capacity", *(f"{times:g}" for times in goodput.OFFERED))
     for line in goodput.rows(record[GOODPUT]):
         table.add_row(*line)
-    Console().print(table)
+    show_table(table)
 
 
 def measure_flat(record: dict[str, Any], *, quick: bool) -> None:
@@ -115,7 +117,7 @@ def measure_flat(record: dict[str, Any], *, quick: bool) -> None:
     table = Table(interpreter(), *flat.COLUMNS, title="processor, a whole call (us)")
     for line in flat.rows(record[FLAT]):
         table.add_row(*line)
-    Console().print(table)
+    show_table(table)
 
 
 def measure_systems(names: Sequence[str], record: dict[str, Any], *, quick: bool) -> None:
@@ -149,12 +151,17 @@ def measured(bench: Bench, system: AbstractContextManager[System]) -> Figures:
         return measure(bench, running)
 
 
+def show_table(table: Table) -> None:
+    """As wide as the terminal; where there is none, as wide as the widest of ours."""
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
 def show_ledger(found: Figures) -> None:
     """The ledger's table on standard output."""
     table = Table("ledger", "")
     for title, value in ledger.rows(found):
         table.add_row(title, f"{value:,.2f}" if value < 100 else f"{value:,.0f}")
-    Console().print(table)
+    show_table(table)
 
 
 def say(name: str) -> None:
@@ -167,7 +174,7 @@ def show(results: dict[str, Figures]) -> None:
     table = Table(interpreter(), *results)
     for title, read in rows(results):
         table.add_row(title, *(cell(read, figures) for figures in results.values()))
-    Console().print(table)
+    show_table(table)
 
 
 def show_translation(found: Figures) -> None:
@@ -183,7 +190,7 @@ def show_translation(found: Figures) -> None:
     for table, lines in tables:
         for line in lines:
             table.add_row(*line)
-        Console().print(table)
+        show_table(table)
 
 
 def cell(read: Any, figures: Figures) -> str:

@@ -182,5 +182,5 @@ def rows(found: Figures) -> Iterator[tuple[str, float]]:
         if f"grown_us_{count}" in found:
             empty_us, grown_us = found[f"empty_us_{count}"], found[f"grown_us_{count}"]
             yield f"processor, a durable call on {count:,} rows (us)", grown_us
-            yield "… and in turn with it on none (us)", empty_us
-            yield "… so on them times what it is on none", grown_us / empty_us
+            yield "… the same on none, in turn with it (us)", empty_us
+            yield "… times as much as on none", grown_us / empty_us
