@@ -132,7 +132,7 @@ def thread_s(pid: int) -> dict[int, float]:
     """Processor time of each thread of a process that lives; the first one bears the process's own number."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile, or this kernel does not count so finely
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended, or not counted so finely here
             found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
     return found
 
