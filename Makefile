@@ -13,7 +13,7 @@ export FALLTHROUGH_FIXTURES ?= $(abspath ../shared/fixtures)
 export FALLTHROUGH_VLLM_DIR ?= $(abspath .vllm)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long test-vllm deploy-tools check lint types floors tails format bench bench-peers lock facts screens
+.PHONY: help install run test test-long test-vllm deploy-tools check lint types floors tails format bench bench-long bench-peers lock facts screens
 
 help: ## list these words
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -65,6 +65,9 @@ format: $(STAMP) ## rewrite the code as ruff would have it
 
 bench: $(STAMP) ## measure against a direct call and nginx; prints a table
 	$(BIN)/python -m bench $(ARGS)
+
+bench-long: $(STAMP) ## the ledger with ten million rows: a start, its verification, a call (8 GB, half an hour)
+	$(BIN)/python -m bench ledger --long $(ARGS)
 
 bench-peers: $(STAMP) ## the same beside HAProxy, Envoy, LiteLLM and Portkey, each in a folder of its own
 	@test -x bench/build/peers/python/bin/python || { python=$$(tools/find-python) && "$$python" -m venv bench/build/peers/python; }

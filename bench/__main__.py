@@ -1,14 +1,16 @@
 """`make bench`: measure, print the tables, keep the figures in `bench/results/`.
 
 Arguments: what to measure (`nginx`, `fallthrough`, `translation`, `ledger`, `goodput`: these if none is
-named; or a peer), `--quick` for a first look, `--long` for a start on ten million rows. What is missing on
-the machine is named and skipped.
+named; or `flat`, or a peer), `--quick` for a first look, `--long` for a start and calls on ten million rows.
+What is missing on the machine is named and skipped.
 """
 
 import json
 import os
 import platform
+import re
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import goodput, ledger, peers, replicas, systems, translation
+from bench import flat, goodput, ledger, peers, replicas, systems, translation
 from bench.processes import BUILD, HERE, Missing, build, flush_us
 from bench.systems import System
 from bench.workloads import Bench, Figures, measure, rows
@@ -40,12 +42,14 @@ ALWAYS = ("nginx", "fallthrough")
 
 TRANSLATION, LEDGER = "translation", "ledger"
 """What needs no process beside this one."""
-GOODPUT = "goodput"
+GOODPUT, FLAT = "goodput", "flat"
+WIDTH = 140
+"""Columns of a table in a file."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what is asked for; 1 if any of it could not be measured."""
-    known = (*SYSTEMS, TRANSLATION, LEDGER, GOODPUT)
+    known = (*SYSTEMS, TRANSLATION, LEDGER, GOODPUT, FLAT)
     names = [name for name in arguments if name in known] or (*ALWAYS, TRANSLATION, LEDGER, GOODPUT)
     quick = "--quick" in arguments
     record: dict[str, Any] = {"load_average": os.getloadavg()[0], "skipped": {}}
@@ -61,6 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     if GOODPUT in names:
         say(GOODPUT)
         measure_goodput(record, quick=quick)
+    if FLAT in names:
+        say(FLAT)
+        measure_flat(record, quick=quick)
     if set(names) & set(SYSTEMS):
         measure_systems([name for name in names if name in SYSTEMS], record, quick=quick)
     keep(record)
@@ -78,7 +85,7 @@ def measure_replicas(record: dict[str, Any], *, quick: bool) -> None:
     table = Table("over PostgreSQL: replicas, limit", *record["replicas"])
     for line in replicas.rows(record["replicas"]):
         table.add_row(*line)
-    Console().print(table)
+    show_table(table)
 
 
 def measure_goodput(record: dict[str, Any], *, quick: bool) -> None:
@@ -94,7 +101,23 @@ def measure_goodput(record: dict[str, Any], *, quick: bool) -> None:
     table = Table("goodput: offered, times capacity", *(f"{times:g}" for times in goodput.OFFERED))
     for line in goodput.rows(record[GOODPUT]):
         table.add_row(*line)
-    Console().print(table)
+    show_table(table)
+
+
+def measure_flat(record: dict[str, Any], *, quick: bool) -> None:
+    """What a call costs where there is more of everything."""
+    try:
+        build()
+        with systems.mock() as mock:
+            record[FLAT] = flat.measure(Bench(mock.pid, 1.0, 1) if quick else Bench(mock.pid))
+    except Missing as missing:
+        record["skipped"][FLAT] = str(missing)
+        sys.stdout.write(f"Whether it is flat was not measured: {missing}\n")
+        return
+    table = Table(interpreter(), *flat.COLUMNS, title="processor, a whole call (us)")
+    for line in flat.rows(record[FLAT]):
+        table.add_row(*line)
+    show_table(table)
 
 
 def measure_systems(names: Sequence[str], record: dict[str, Any], *, quick: bool) -> None:
@@ -128,12 +151,17 @@ def measured(bench: Bench, system: AbstractContextManager[System]) -> Figures:
         return measure(bench, running)
 
 
+def show_table(table: Table) -> None:
+    """As wide as the terminal; where there is none, as wide as the widest of ours."""
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
+
+
 def show_ledger(found: Figures) -> None:
     """The ledger's table on standard output."""
     table = Table("ledger", "")
-    for title, value in ledger.rows(found).items():
+    for title, value in ledger.rows(found):
         table.add_row(title, f"{value:,.2f}" if value < 100 else f"{value:,.0f}")
-    Console().print(table)
+    show_table(table)
 
 
 def say(name: str) -> None:
@@ -143,10 +171,10 @@ def say(name: str) -> None:
 
 def show(results: dict[str, Figures]) -> None:
     """The table on standard output."""
-    table = Table("", *results)
+    table = Table(interpreter(), *results)
     for title, read in rows(results):
         table.add_row(title, *(cell(read, figures) for figures in results.values()))
-    Console().print(table)
+    show_table(table)
 
 
 def show_translation(found: Figures) -> None:
@@ -162,7 +190,7 @@ def show_translation(found: Figures) -> None:
     for table, lines in tables:
         for line in lines:
             table.add_row(*line)
-        Console().print(table)
+        show_table(table)
 
 
 def cell(read: Any, figures: Figures) -> str:
@@ -174,6 +202,21 @@ def cell(read: Any, figures: Figures) -> str:
     return "-" if value is None else f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
+def interpreter() -> str:
+    """The Python that everything of ours is measured on, and how it was configured: that is worth some 15 %.
+
+    Some who package it add PGO and LTO afterwards and leave no sign of it, so that no more can be said.
+    """
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    asked = sysconfig.get_config_var("CONFIG_ARGS")
+    if asked is None:
+        return f"{name}, configured nobody knows how"
+    flags = f"{asked} {sysconfig.get_config_var('PY_CFLAGS')} {sysconfig.get_config_var('PY_CORE_LDFLAGS')}"
+    signs = {"PGO": r"--enable-optimizations|-fprofile-use", "LTO": r"--with-lto(?!=no)|-flto"}
+    parts = [f"{'with' if re.search(sign, flags) else 'without'} {what}" for what, sign in signs.items()]
+    return f"{name}, configured {', '.join(parts)}"
+
+
 def keep(figures: dict[str, Any]) -> None:
     """The figures with what is needed to compare them later."""
     now = datetime.now(UTC)
@@ -182,7 +225,7 @@ def keep(figures: dict[str, Any]) -> None:
     path = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
     record = {
         "at": now.isoformat(timespec="seconds"),
-        "python": platform.python_version(),
+        "python": interpreter(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         **figures,
     }

@@ -18,7 +18,7 @@ from statistics import quantiles
 from time import perf_counter
 from typing import Any
 
-from bench.processes import BUILD, PROXY_CORE, on_core, running, until_answers
+from bench.processes import BUILD, PROXY_CORE, on_core, serving
 from bench.systems import PROXY, PROXY_PORT, fresh, new_key
 
 PLACES = 8
@@ -112,8 +112,8 @@ def proxy() -> Iterator[str]:
     config.write_text(LIMITED)
     program = str(Path(sys.executable).with_name("fallthrough"))
     key, log = new_key(program, config), BUILD / "goodput.log"
-    with running(on_core(PROXY_CORE, [program, "serve", "--config", str(config)]), log, room) as process:
-        until_answers(process, PROXY_PORT, "/healthz", log)
+    command = on_core(PROXY_CORE, [program, "serve", "--config", str(config)])
+    with serving(command, PROXY_PORT, "/healthz", log, cwd=room):
         yield key
 
 

@@ -1,13 +1,15 @@
-"""What the ledger costs: durable calls, and a start on a ledger that is long.
+"""What the ledger costs: durable calls, a start on a ledger that is long, and calls on one.
 
 Used by `__main__.py`. The ledger is opened in this process as the program opens it, on the disk that
 holds the repository. A call is a reservation and its settlement, both durable; 64 callers make them as
-fast as they are answered. Long ledgers are written once, without flushing, and kept in `build/`.
+fast as they are answered. Long ledgers are written once, without flushing, and kept in `build/`; calls are
+made on a copy, so that they stay as long as their name says.
 """
 
 import asyncio
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter, process_time, time_ns
 from typing import Any
@@ -26,8 +28,11 @@ from proxy.usage import Source, Usage
 
 CALLERS = 64
 CALLS = 20_000
+ROUNDS = 5
+"""How often an empty and a long ledger take turns; of each the least counts."""
 LONG, LONGEST = 100_000, 10_000_000
-"""Rows of the ledgers that are started on; the second only with `--long`: 4 GB, and ten minutes to write."""
+"""Rows of the ledgers that are started on; the second only with `--long`: 4 GB, as much again while calls are
+made on a copy, and ten minutes to write."""
 TOGETHER = 1000
 """Calls in one transaction where a long ledger is written."""
 SEAL = Seal(bytes(32))
@@ -53,10 +58,30 @@ def measure(*, long: bool, quick: bool) -> Figures:
     room = BUILD / "ledger"
     shutil.rmtree(room, ignore_errors=True)
     room.mkdir(parents=True)
-    found: Figures = asyncio.run(_calls(room / "ledger.db", CALLS // 10 if quick else CALLS))
+    calls = CALLS // 10 if quick else CALLS
+    found: Figures = asyncio.run(_calls(room / "ledger.db", calls))
     for rows in (LONG, LONGEST) if long else (LONG,):
-        found |= {f"{name}_{rows}": value for name, value in asyncio.run(_start(rows)).items()}
+        started = asyncio.run(_start(rows))
+        if long:
+            started |= _grown(rows, calls, 1 if quick else ROUNDS)
+        found |= {f"{name}_{rows}": value for name, value in started.items()}
     return found
+
+
+def _grown(rows: int, calls: int, rounds: int) -> Figures:
+    """Processor time of a durable call on an empty ledger and on one of so many rows, which take turns."""
+    room = BUILD / "ledger" / "grown"
+    room.mkdir()
+    grown = room / "long.db"
+    with long_ledger(rows).open("rb") as source, grown.open("wb") as copy:  # closed well, so it has no WAL
+        shutil.copyfileobj(source, copy, 1 << 20)
+        os.fsync(copy.fileno())
+    empty_us, cpu_us = [], []
+    for turn in range(rounds):
+        empty_us.append(asyncio.run(_calls(room / f"empty-{turn}.db", calls))["cpu_us"])
+        cpu_us.append(asyncio.run(_calls(grown, calls))["cpu_us"])
+    shutil.rmtree(room)
+    return {"empty_us": min(empty_us), "grown_us": min(cpu_us)}
 
 
 async def _calls(path: Path, calls: int) -> Figures:
@@ -65,7 +90,8 @@ async def _calls(path: Path, calls: int) -> Figures:
 
         async def caller(name: int) -> None:
             for turn in range(calls // CALLERS):
-                call_id = f"{name}-{turn}"
+                # As the program names calls: neighbours in time are so in every index.
+                call_id = f"req_{time_ns() // 1000:014x}{name:06x}{turn:08x}"
                 await ledger.reserve(hold(call_id))
                 await ledger.commit(settlement(call_id))
 
@@ -143,15 +169,18 @@ def settlement(call_id: str) -> Settlement:
     return Settlement(outcome, time_ns() // 1000, (Charge(SCOPE, WINDOW, 370),))
 
 
-def rows(found: Figures) -> Mapping[str, float]:
+def rows(found: Figures) -> Iterator[tuple[str, float]]:
     """The lines of the table."""
-    lines = {
-        "durable calls a second": found["calls_per_s"],
-        "processor, a durable call (us)": found["cpu_us"],
-    }
+    yield "durable calls a second", found["calls_per_s"]
+    yield "processor, a durable call (us)", found["cpu_us"]
     for count in (LONG, LONGEST):
-        if f"ready_s_{count}" in found:
-            lines[f"start on {count:,} rows (s)"] = found[f"ready_s_{count}"]
-            lines[f"verify {count:,} rows (s)"] = found[f"verify_s_{count}"]
-            lines[f"verify {count:,} rows, processor (s)"] = found[f"verify_cpu_s_{count}"]
-    return lines
+        if f"ready_s_{count}" not in found:
+            continue
+        yield f"start on {count:,} rows (s)", found[f"ready_s_{count}"]
+        yield f"verify {count:,} rows (s)", found[f"verify_s_{count}"]
+        yield f"verify {count:,} rows, processor (s)", found[f"verify_cpu_s_{count}"]
+        if f"grown_us_{count}" in found:
+            empty_us, grown_us = found[f"empty_us_{count}"], found[f"grown_us_{count}"]
+            yield f"processor, a durable call on {count:,} rows (us)", grown_us
+            yield "… the same on none, in turn with it (us)", empty_us
+            yield "… times as much as on none", grown_us / empty_us

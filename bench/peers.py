@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.processes import BUILD, HERE, PROXY_CORE, Missing, on_core, running, until_answers
+from bench.processes import BUILD, HERE, PROXY_CORE, Missing, on_core, serving
 from bench.systems import MOCK_PORT, System
 
 PEERS = BUILD / "peers"
@@ -106,7 +106,10 @@ def _served(
     """A peer that answers."""
     log = BUILD / f"{name}.log"
     wanted = {**os.environ, **(environment or {})}
-    with running(on_core(PROXY_CORE, command), log, environment=wanted) as process:
-        start_s = until_answers(process, port, PATHS.get(port, "/v1/models"), log)
-        headers = HEADERS.get(port, ())
-        yield System(name, port, key=MASTER, pid=process.pid, start_s=start_s, headers=headers)
+    command, path, headers = (
+        on_core(PROXY_CORE, command),
+        PATHS.get(port, "/v1/models"),
+        HEADERS.get(port, ()),
+    )
+    with serving(command, port, path, log, cwd=HERE.parent, environment=wanted) as (pid, start_s):
+        yield System(name, port, key=MASTER, pid=pid, start_s=start_s, headers=headers)

@@ -7,11 +7,12 @@ import http.client
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -76,6 +77,23 @@ def running(
             process.wait()
 
 
+@contextmanager
+def serving(
+    command: Sequence[str],
+    port: int,
+    path: str,
+    log: Path,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, float]]:
+    """The same once GET `path` is answered: the process, and after how many seconds that was."""
+    with socket.socket() as line:
+        if line.connect_ex(("127.0.0.1", port)) == 0:
+            raise SystemExit(f"something else answers on port {port} already, and would be measured instead")
+    with running(command, log, cwd, environment) as process:
+        yield process.pid, until_answers(process, port, path, log)
+
+
 def until_answers(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> float:
     """Seconds until GET `path` is answered with 200."""
     began = time.perf_counter()
@@ -108,6 +126,15 @@ def flush_us(folder: Path) -> float:
             os.fdatasync(file.fileno())
             times.append(time.perf_counter() - began)
     return round(statistics.median(times) * 1e6, 1)
+
+
+def thread_s(pid: int) -> dict[int, float]:
+    """Processor time of each thread of a process that lives; the first one bears the process's own number."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended, or not counted so finely here
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
+    return found
 
 
 def pss_kib(pid: int) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import BUILD, LOAD_CORE, PROXY_CORE, Missing, on_core, running, until_answers
+from bench.processes import BUILD, LOAD_CORE, PROXY_CORE, Missing, on_core, serving
 
 MOCK_PORT = 18080
 NGINX_PORT = 18081
@@ -29,7 +29,7 @@ http {{
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
   keepalive_requests 100000000;
   client_body_buffer_size 64k;
-  upstream mock {{ server 127.0.0.1:{MOCK_PORT}; keepalive 1024; keepalive_requests 100000000; }}
+  upstream mock {{ server 127.0.0.1:{MOCK_PORT}; keepalive 2048; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{NGINX_PORT};
     tcp_nodelay on;
@@ -84,9 +84,9 @@ class System:
 def mock() -> Iterator[System]:
     """The upstream behind all the others; measured itself, it is the direct call."""
     log = BUILD / "mock.log"
-    with running(on_core(LOAD_CORE, [str(BUILD / "mock"), str(MOCK_PORT)]), log) as process:
-        until_answers(process, MOCK_PORT, "/v1/models", log)
-        yield System("direct", MOCK_PORT, pid=process.pid)
+    command = on_core(LOAD_CORE, [str(BUILD / "mock"), str(MOCK_PORT)])
+    with serving(command, MOCK_PORT, "/v1/models", log) as (pid, _):
+        yield System("direct", MOCK_PORT, pid=pid)
 
 
 @contextmanager
@@ -99,9 +99,8 @@ def nginx() -> Iterator[System]:
     (room / "nginx.conf").write_text(NGINX)
     log = BUILD / "nginx.log"
     command = on_core(PROXY_CORE, [program, "-p", str(room), "-c", str(room / "nginx.conf")])
-    with running(command, log, room) as process:
-        start_s = until_answers(process, NGINX_PORT, "/v1/models", log)
-        yield System("nginx", NGINX_PORT, pid=process.pid, start_s=start_s)
+    with serving(command, NGINX_PORT, "/v1/models", log, cwd=room) as (pid, start_s):
+        yield System("nginx", NGINX_PORT, pid=pid, start_s=start_s)
 
 
 @contextmanager
@@ -121,9 +120,8 @@ def served(name: str, config_text: str, *options: str) -> Iterator[System]:
     log = BUILD / f"{name}.log"
     key = new_key(program, config)
     command = on_core(PROXY_CORE, [program, "serve", "--config", str(config), *options])
-    with running(command, log, room) as process:
-        start_s = until_answers(process, PROXY_PORT, "/healthz", log)
-        yield System(name, PROXY_PORT, key=key, pid=process.pid, start_s=start_s)
+    with serving(command, PROXY_PORT, "/healthz", log, cwd=room) as (pid, start_s):
+        yield System(name, PROXY_PORT, key=key, pid=pid, start_s=start_s)
 
 
 def new_key(program: str, config: Path) -> str:

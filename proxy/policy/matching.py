@@ -12,16 +12,23 @@ ANY_ONE = "?"
 
 
 def match(table: Table, model: str) -> Route | None:
-    """The first route whose pattern fits `model`, or None."""
-    for route in table.routes:
-        if route.model == model or fits(route.model, model):
-            return route
-    return None
+    """The first route whose pattern fits `model`, or None.
+
+    A name is looked up; only the globs that stand before it are tried, so that a call costs the same
+    with a thousand routes as with ten.
+    """
+    named = table.places.get(model)
+    for place in table.globs:
+        if named is not None and place >= named:
+            break
+        if fits(table.routes[place].model, model):
+            return table.routes[place]
+    return None if named is None else table.routes[named]
 
 
 def public_models(table: Table) -> tuple[str, ...]:
     """The exact names that callers may ask for, in table order, once each; patterns are not names."""
-    exact = (route.model for route in table.routes if not is_pattern(route.model))
+    exact = (route.model for route in table.routes if not route.is_glob)
     return tuple(dict.fromkeys(exact))
 
 
@@ -32,11 +39,6 @@ def upstreams_of(table: Table) -> tuple[str, ...]:
     """
     named = (target.upstream for route in table.routes for target in (*route.targets, *route.off))
     return tuple(dict.fromkeys(named))
-
-
-def is_pattern(text: str) -> bool:
-    """Whether `text` has a wildcard in it."""
-    return ANY_RUN in text or ANY_ONE in text
 
 
 def fits(pattern: str, name: str) -> bool:

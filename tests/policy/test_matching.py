@@ -42,7 +42,7 @@ def test_a_hostile_pattern_costs_no_more_than_its_size_times_the_names():
 
 
 class CountingName(str):
-    """A name that counts how often it is looked at."""
+    """A name that counts how often it is looked at or compared."""
 
     __slots__ = ("looks",)
 
@@ -50,6 +50,12 @@ class CountingName(str):
         made = super().__new__(cls, value)
         made.looks = 0
         return made
+
+    def __eq__(self, other):
+        self.looks += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
 
     def __getitem__(self, at):
         self.looks += 1
@@ -66,6 +72,28 @@ def test_the_first_matching_route_wins():
     assert match(both, "gpt-5") is both.routes[1]
     assert match(both, "other") is both.routes[2]
     assert match(table("gpt-4o"), "claude") is None
+
+
+def test_a_glob_gives_way_to_a_name_before_it_and_to_none_behind():
+    mixed = table("gpt-4o", "gpt-?o", "gpt-4*", "gpt-5o", "gpt-4o", "gpt-4-mini")
+    assert match(mixed, "gpt-4o") is mixed.routes[0]
+    assert match(mixed, "gpt-5o") is mixed.routes[1]
+    assert match(mixed, "gpt-4-mini") is mixed.routes[2]
+    assert match(mixed, "gpt-4*") is mixed.routes[2]
+    assert match(mixed, "gpt-6") is None
+
+
+@pytest.mark.parametrize("glob", ["zz*", "*"])
+def test_a_name_costs_no_more_looks_among_a_thousand_routes(glob):
+    assert looks(1000, glob) == looks(10, glob)
+
+
+def looks(size, glob):
+    """How often the last route's name is looked at until the route is found."""
+    many = table(*(f"model-{number:04}" for number in range(size - 1)), "the-last-of-all", glob)
+    asked = CountingName("the-last-of-all")
+    assert match(many, asked) is many.routes[size - 1]
+    return asked.looks
 
 
 def test_only_exact_names_are_listed_once_each():
