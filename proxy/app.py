@@ -58,6 +58,8 @@ from proxy.store.view import View
 from proxy.table import Table
 from proxy.tracing import open_traces
 from proxy.upstream.client import open_upstreams
+from proxy.upstream.posting import post
+from proxy.upstream.reaching import Reacher
 
 log = logging.getLogger("proxy.app")
 
@@ -120,7 +122,7 @@ class Orders:
     """How simulated upstreams misbehave."""
     worker: Worker | None = None
     """Which of several workers this is; None: the only one."""
-    way_out: Callable[[], AbstractAsyncContextManager[Upstreams]] = open_upstreams
+    way_out: Callable[[Reacher], AbstractAsyncContextManager[Upstreams]] = open_upstreams
     """How upstreams are called."""
     guests: Guests | None = None
 
@@ -180,7 +182,10 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     place = partial(_placed, base=simulator)
     table = place(orders.loaded.table)
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
-    webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
+    reacher = Reacher()
+    webhook = await stack.enter_async_context(
+        open_webhook(lambda: standing.table.webhook, partial(post, reacher), asyncio.sleep)
+    )
     twins = Twins(clock)
     recent = Recent(clock.wall_us)
     traces = await stack.enter_async_context(open_traces(os.environ))
@@ -190,7 +195,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
-    upstreams = await stack.enter_async_context(orders.way_out())
+    upstreams = await stack.enter_async_context(orders.way_out(reacher))
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
