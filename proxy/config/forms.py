@@ -94,7 +94,7 @@ class Part(BaseModel):
     """A mapping of the file. A known key without a value counts as not written."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
+        extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
     @model_validator(mode="before")
