@@ -65,8 +65,6 @@ log = logging.getLogger("proxy.app")
 
 CALLS_MAX = 10_000
 """At once, where the settings say nothing and there are files enough."""
-YOUNG = 20_000
-"""Objects made before garbage is looked for among them. Python looks after 700: some three calls."""
 SPARE_FILES = 64
 """For the databases, the listeners, idle connections and those who are only told to come again."""
 
@@ -157,10 +155,13 @@ async def serve(orders: Orders) -> None:
 
 
 def _keep_what_was_built() -> None:
-    """What stands at the start never dies, and calls leave few cycles: garbage is looked for seldom."""
-    gc.collect()
+    """What stands at the start never dies, so that no search for garbage need ever look at it.
+
+    The youngest are searched first. Of the others all were, as they were made, and a search of everything
+    would hold up the first answer.
+    """
+    gc.collect(0)
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 100)
 
 
 def _let_go(loop: asyncio.AbstractEventLoop, leash: int, stopped: Callable[[], None]) -> None:
