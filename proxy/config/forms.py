@@ -93,9 +93,7 @@ EFFORTS: tuple[str, ...] = get_args(Effort)
 class Part(BaseModel):
     """A mapping of the file. A known key without a value counts as not written."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod
