@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import BUILD, LOAD_CORE, PROXY_CORE, Missing, on_core, running, until_answers
+from bench.processes import BUILD, HERE, LOAD_CORE, PROXY_CORE, Missing, on_core, running, until_answers
 
 MOCK_PORT = 18080
 NGINX_PORT = 18081
@@ -117,6 +117,7 @@ def served(name: str, config_text: str, *options: str) -> Iterator[System]:
     room = fresh(name)
     config = room / "proxy.yaml"
     config.write_text(config_text)
+    compiled()
     program = str(Path(sys.executable).with_name("fallthrough"))
     log = BUILD / f"{name}.log"
     key = new_key(program, config)
@@ -124,6 +125,12 @@ def served(name: str, config_text: str, *options: str) -> Iterator[System]:
     with running(command, log, room) as process:
         start_s = until_answers(process, PROXY_PORT, "/healthz", log)
         yield System(name, PROXY_PORT, key=key, pid=process.pid, start_s=start_s)
+
+
+def compiled() -> None:
+    """Compile this proxy, as whatever installs it does: else a start may be that of a compiler."""
+    command = [sys.executable, "-m", "compileall", "-q", str(HERE.parent / "proxy")]
+    subprocess.run(command, check=True)
 
 
 def new_key(program: str, config: Path) -> str:
