@@ -33,7 +33,7 @@ from proxy.explain import Explanation, Sight, explain
 from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
-from proxy.notify.webhook import open_webhook
+from proxy.notify.webhook import WebhookAlerts, open_webhook
 from proxy.policy.lag import Lag
 from proxy.ports import Counters, Observer, Upstreams
 from proxy.recent import Recent
@@ -55,7 +55,7 @@ from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.store.view import View
-from proxy.table import Table
+from proxy.table import Secret, Table
 from proxy.tracing import open_traces
 from proxy.upstream.client import open_upstreams
 from proxy.upstream.posting import post
@@ -178,15 +178,12 @@ async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
 
 async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Running]:
     """Open every room, from the ledger to the sockets, and wire them."""
-    settings, clock, dice = orders.loaded.settings, SystemClock(), SystemDice()
+    settings, clock, dice, reacher = orders.loaded.settings, SystemClock(), SystemDice(), Reacher()
     simulator = await stack.enter_async_context(_simulator(orders))
     place = partial(_placed, base=simulator)
     table = place(orders.loaded.table)
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
-    reacher = Reacher()
-    webhook = await stack.enter_async_context(
-        open_webhook(lambda: standing.table.webhook, partial(post, reacher), asyncio.sleep)
-    )
+    webhook = await stack.enter_async_context(_webhook(lambda: standing.table.webhook, reacher))
     twins = Twins(clock)
     recent = Recent(clock.wall_us)
     traces = await stack.enter_async_context(open_traces(os.environ))
@@ -229,6 +226,13 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     duties += _reloading(orders.config, standing, metrics)
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _webhook(
+    address: Callable[[], Secret | None], reacher: Reacher
+) -> AbstractAsyncContextManager[WebhookAlerts]:
+    """Who posts alerts, over the same way out as calls."""
+    return open_webhook(address, partial(post, reacher), asyncio.sleep)
 
 
 def _alerted(observers: tuple[Observer, ...], alert: Alert) -> None:
