@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import BUILD, LOAD_CORE, PROXY_CORE, Missing, on_core, serving
+from bench.processes import BUILD, HERE, LOAD_CORE, PROXY_CORE, Missing, on_core, serving
 
 MOCK_PORT = 18080
 NGINX_PORT = 18081
@@ -116,12 +116,19 @@ def served(name: str, config_text: str, *options: str) -> Iterator[System]:
     room = fresh(name)
     config = room / "proxy.yaml"
     config.write_text(config_text)
+    compiled()
     program = str(Path(sys.executable).with_name("fallthrough"))
     log = BUILD / f"{name}.log"
     key = new_key(program, config)
     command = on_core(PROXY_CORE, [program, "serve", "--config", str(config), *options])
     with serving(command, PROXY_PORT, "/healthz", log, cwd=room) as (pid, start_s):
         yield System(name, PROXY_PORT, key=key, pid=pid, start_s=start_s)
+
+
+def compiled() -> None:
+    """Compile this proxy, as whatever installs it does: else a start may be that of a compiler."""
+    command = [sys.executable, "-m", "compileall", "-q", str(HERE.parent / "proxy")]
+    subprocess.run(command, check=True)
 
 
 def new_key(program: str, config: Path) -> str:

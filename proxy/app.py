@@ -35,7 +35,7 @@ from proxy.explain import Explanation, Sight, explain
 from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
-from proxy.notify.webhook import open_webhook
+from proxy.notify.webhook import WebhookAlerts, open_webhook
 from proxy.policy.lag import Lag
 from proxy.ports import Counters, Observer, Upstreams
 from proxy.recent import Recent
@@ -57,16 +57,16 @@ from proxy.store.ledger import DurableLedger
 from proxy.store.memories import Memories
 from proxy.store.recall import MemoryRecall
 from proxy.store.view import View
-from proxy.table import Table
+from proxy.table import Secret, Table
 from proxy.tracing import open_traces
 from proxy.upstream.client import open_upstreams
+from proxy.upstream.posting import post
+from proxy.upstream.reaching import Reacher
 
 log = logging.getLogger("proxy.app")
 
 CALLS_MAX = 10_000
 """At once, where the settings say nothing and there are files enough."""
-YOUNG = 20_000
-"""Objects made before garbage is looked for among them. Python looks after 700: some three calls."""
 SPARE_FILES = 64
 """For the databases, the listeners, idle connections and those who are only told to come again."""
 
@@ -119,7 +119,7 @@ class Orders(Struct, frozen=True):
     """How simulated upstreams misbehave."""
     worker: Worker | None = None
     """Which of several workers this is; None: the only one."""
-    way_out: Callable[[], AbstractAsyncContextManager[Upstreams]] = open_upstreams
+    way_out: Callable[[Reacher], AbstractAsyncContextManager[Upstreams]] = open_upstreams
     """How upstreams are called."""
     guests: Guests | None = None
 
@@ -154,10 +154,13 @@ async def serve(orders: Orders) -> None:
 
 
 def _keep_what_was_built() -> None:
-    """What stands at the start never dies, and calls leave few cycles: garbage is looked for seldom."""
-    gc.collect()
+    """What stands at the start never dies, so that no search for garbage need ever look at it.
+
+    The youngest are searched first. Of the others all were, as they were made, and a search of everything
+    would hold up the first answer.
+    """
+    gc.collect(0)
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 100)
 
 
 def _let_go(loop: asyncio.AbstractEventLoop, leash: int, stopped: Callable[[], None]) -> None:
@@ -174,12 +177,12 @@ async def _on(event: asyncio.Event, act: Callable[[], None]) -> None:
 
 async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Running]:
     """Open every room, from the ledger to the sockets, and wire them."""
-    settings, clock, dice = orders.loaded.settings, SystemClock(), SystemDice()
+    settings, clock, dice, reacher = orders.loaded.settings, SystemClock(), SystemDice(), Reacher()
     simulator = await stack.enter_async_context(_simulator(orders))
     place = partial(_placed, base=simulator)
     table = place(orders.loaded.table)
     metrics = Metrics(lambda model: model in standing.models, clock.wall_us)
-    webhook = await stack.enter_async_context(open_webhook(lambda: standing.table.webhook, asyncio.sleep))
+    webhook = await stack.enter_async_context(_webhook(lambda: standing.table.webhook, reacher))
     twins = Twins(clock)
     recent = Recent(clock.wall_us)
     traces = await stack.enter_async_context(open_traces(os.environ))
@@ -189,7 +192,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     ledger = await stack.enter_async_context(
         open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
     )
-    upstreams = await stack.enter_async_context(orders.way_out())
+    upstreams = await stack.enter_async_context(orders.way_out(reacher))
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
     standing = Standing(desk, settings, place)
@@ -222,6 +225,13 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     duties += _reloading(orders.config, standing, metrics)
     await stack.enter_async_context(supervised(duties, clock=clock, sleep=asyncio.sleep))
     return listeners, Running(listeners.bound, simulator)
+
+
+def _webhook(
+    address: Callable[[], Secret | None], reacher: Reacher
+) -> AbstractAsyncContextManager[WebhookAlerts]:
+    """Who posts alerts, over the same way out as calls."""
+    return open_webhook(address, partial(post, reacher), asyncio.sleep)
 
 
 def _alerted(observers: tuple[Observer, ...], alert: Alert) -> None:

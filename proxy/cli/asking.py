@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from proxy.cli.keys import ProcessClock
+from proxy.cli.clock import ProcessClock
 from proxy.duties.acts import KEPT_US, Answer, Office
 from proxy.place import Place
 from proxy.ports import Act

@@ -21,9 +21,9 @@ from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.cli.admin import admin_url, posted
+from proxy.cli.clock import ProcessClock
 from proxy.cli.explained import draw
 from proxy.cli.faults import loaded_or_exit
-from proxy.cli.keys import ProcessClock
 from proxy.cli.screen import screen
 from proxy.cli.words import person, tenant_name
 from proxy.duties.reload import fresh_snapshot

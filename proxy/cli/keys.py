@@ -5,7 +5,6 @@ standard output, so that it can be piped; everything else goes to standard error
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 from msgspec import to_builtins
 from rich.table import Table
 
+from proxy.cli.clock import ProcessClock
 from proxy.cli.place import ledger_place, with_place
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable, tenant_name
@@ -27,16 +27,6 @@ from proxy.store.keys import KeyStore
 T = TypeVar("T")
 DAYS_MAX = 36_500
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")
-
-
-class ProcessClock:
-    """The machine's clock, for a command that lives a moment."""
-
-    def mono(self) -> float:
-        return time.perf_counter()
-
-    def wall_us(self) -> int:
-        return time.time_ns() // 1000
 
 
 @click.group()

@@ -13,7 +13,7 @@ from msgspec import to_builtins
 from rich.table import Table
 
 from proxy.cli.asking import ask
-from proxy.cli.keys import ProcessClock
+from proxy.cli.clock import ProcessClock
 from proxy.cli.place import existing_ledger, with_place
 from proxy.cli.screen import cell, screen
 from proxy.cli.words import printable

@@ -20,6 +20,7 @@ from proxy.ports import Upstreams
 from proxy.rehearsal.play import Performance, Rehearsal, without_secrets
 from proxy.rehearsal.script import Script
 from proxy.relay import Desk
+from proxy.upstream.reaching import Reacher
 
 LOUD = "REHEARSAL: no upstream is called; every answer here is made up, and goes when this ends"
 
@@ -38,7 +39,7 @@ async def _serve(loaded: Loaded, script: Script, told: Callable[[Rehearsal], Non
     met: list[bool] = []
 
     @asynccontextmanager
-    async def way_out() -> AsyncIterator[Upstreams]:
+    async def way_out(_: Reacher) -> AsyncIterator[Upstreams]:
         yield performance.stage
 
     async def come(desk: Callable[[], Desk]) -> None:

@@ -13,6 +13,7 @@ from proxy.cli.place import ledger_place, with_place
 from proxy.place import Place
 from proxy.store import StoreRefused
 from proxy.store.keys import read_public_key
+from proxy.store.pem import key_in, pem_of
 from proxy.store.seal import PublicKey
 
 DIGITS = re.compile(r"[0-9a-fA-F]+")
@@ -24,7 +25,7 @@ def given(_context: click.Context, _option: click.Parameter, value: str | None) 
         return None
     try:
         digits = DIGITS.fullmatch(value)
-        return PublicKey.read(value if digits else Path(value).read_text(encoding="ascii", errors="replace"))
+        return key_in(value if digits else Path(value).read_text(encoding="ascii", errors="replace"))
     except OSError as error:
         problem = f"{value}: {error.strerror}; give 64 hexadecimal digits, or a file that holds them or a PEM"
         raise click.BadParameter(problem) from error
@@ -44,5 +45,5 @@ def public_key(as_pem: bool, path: Place | None, config: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     if key is None:
         raise click.ClickException(f"{place}: there is no key here; the proxy's first start makes one")
-    click.echo(key.pem if as_pem else key.hex, nl=not as_pem)
+    click.echo(pem_of(key) if as_pem else key.hex, nl=not as_pem)
     click.echo(f"Heads name it {key.key_id}.", err=True)

@@ -9,12 +9,12 @@ import uvloop
 
 from proxy.app import Orders
 from proxy.app import serve as run
-from proxy.cli.keys import ProcessClock
+from proxy.cli.clock import ProcessClock
 from proxy.config import ConfigError, Loaded, load
 from proxy.place import Database
 from proxy.server.logs import configure_logging
 from proxy.server.worker import VARIABLE, Worker
-from proxy.simulator.script import ScriptFault
+from proxy.simulator import ScriptFault
 from proxy.store.fault import StoreRefused
 from proxy.workers import Plan, supervise
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from proxy.simulator import serve
-from proxy.simulator.script import ScriptFault
+from proxy.simulator import ScriptFault, serve
 
 
 @click.command(epilog="Example: fallthrough simulate --port 9000 --script config/scripts/bad-day.yaml")

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import ModelSchema
 
 from proxy.config.grammar import File
+from proxy.config.meanings import meanings
 from proxy.facts.capabilities import KNOWN
 
 _SHORT: Mapping[str, dict[str, Any]] = {
@@ -29,7 +31,13 @@ def schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's schema, in which a default that no file could hold is nothing instead of a warning."""
+    """pydantic's schema with what every key means; a default that no file could hold is nothing."""
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        for key, meaning in meanings(schema["cls"]).items():
+            made["properties"][key]["description"] = meaning
+        return made
 
     def encode_default(self, dft: Any) -> Any:
         return dft if isinstance(dft, bool | int | str) else None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from proxy.config.faults import Path, plain, suggest
+from proxy.config.meanings import meanings
 from proxy.config.source import Document
 
 _FORMS: Mapping[str, tuple[str, str]] = {
@@ -74,13 +75,18 @@ def _say(kind: str, context: Mapping[str, Any], value: Any) -> tuple[str, str]:
 
 
 def _required(root: type[BaseModel], path: Path) -> str:
-    holder = _siblings(root, path).get(str(path[-1]))
-    meaning = (holder.description if holder is not None else None) or "a value"
-    return f"write `{plain(str(path[-1]))}: …` ({meaning.rstrip('.')})"
+    key = str(path[-1])
+    meaning = meanings(_around(root, path)).get(key, "a value")
+    return f"write `{plain(key)}: …` ({meaning.rstrip('.')})"
 
 
 def _siblings(root: type[BaseModel], path: Path) -> Mapping[str, Any]:
     """The keys that the grammar knows where `path` ends."""
+    return {field.alias or name: field for name, field in _around(root, path).model_fields.items()}
+
+
+def _around(root: type[BaseModel], path: Path) -> type[BaseModel]:
+    """The model of the mapping in which `path` ends."""
     model = root
     parts = iter(path[:-1])
     for part in parts:
@@ -91,7 +97,7 @@ def _siblings(root: type[BaseModel], path: Path) -> Mapping[str, Any]:
         model = inner
         if get_origin(field.annotation) in {dict, list}:
             next(parts, None)
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 
 from msgspec import Struct, field
-from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Load, UpstreamLost
 from proxy.duties.supervisor import Sleep
@@ -19,7 +18,7 @@ from proxy.policy.health import Health
 from proxy.ports import Clock, Upstreams
 from proxy.snapshot import Snapshot
 from proxy.table import LoadRules, Upstream
-from proxy.wire.load import GAUGES, Gauges, asking, lines_of, load_of
+from proxy.wire.load import GAUGES, Gauges, asking, lines_of, load_of, samples_of
 
 log = logging.getLogger("proxy.load")
 
@@ -108,10 +107,9 @@ class _Watch(Struct):
         except TimeoutError:
             raise _Untold("too slow") from None
         try:
-            families = list(text_string_to_metric_families(lines_of(gauges, text)))
-        except (ValueError, LookupError):  # the parser stumbles over garbage in either way
+            load = load_of(gauges, samples_of(lines_of(gauges, text)))
+        except ValueError:
             raise _Untold("garbage") from None
-        load = load_of(gauges, ((each.name, each.value) for one in families for each in one.samples))
         if load is None:
             raise _Untold("it has no such figures")
         return load

@@ -14,6 +14,7 @@ apart are billed more than is counted here. Models that speak, or bill by the ca
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,12 +64,11 @@ SELF_HOSTED = frozenset({"vllm"})
 _Rows = Mapping[str, Mapping[str, Any]]
 
 
-def _index(rows: list[dict[str, Any]]) -> _Rows:
-    return {plain(name): row for row in rows for name in row["names"]}
-
-
-_FILE: Mapping[str, Any] = orjson.loads((files("proxy.facts") / "models.json").read_bytes())
-_KNOWN: Mapping[str, _Rows] = {vendor: _index(rows) for vendor, rows in _FILE["vendors"].items()}
+@cache
+def _known(vendor: str) -> _Rows:
+    """A vendor's models by every name. Read when a table first has that vendor: few have more than three."""
+    file = orjson.loads((files("proxy.facts") / "models.json").read_bytes())
+    return {plain(name): row for row in file["vendors"][vendor] for name in row["names"]}
 
 
 class Packaged(Struct, frozen=True):
@@ -86,7 +86,7 @@ def find(dialect: str, base_url: str, model: str) -> Packaged:
     host = HOSTS.get((urlsplit(base_url).hostname or "").lower())
     if host is None or dialect in SELF_HOSTED:
         return NOTHING
-    row = next(_rows(_KNOWN[host.vendor], model), None)
+    row = next(_rows(_known(host.vendor), model), None)
     return NOTHING if row is None else Packaged(_price(row, host.percent), _facts(row))
 
 

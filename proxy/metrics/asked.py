@@ -1,18 +1,14 @@
 """What others know better, asked for when somebody looks: breakers, calls in flight, the ledger.
 
-`observer.py` registers one of these for each thing that `app.py` has it watch. Whoever is asked must be quick
+`observer.py` keeps one of these for each thing that `app.py` has it watch. Whoever is asked must be quick
 and must not raise.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
 from proxy.call import Load
 from proxy.holds import COMMIT_BOUNDS_S, Pulse
-from proxy.metrics.series import What, buckets
+from proxy.metrics.series import What, gauge, histogram
 
 Values = Mapping[tuple[str, ...], float]
 
@@ -34,47 +30,42 @@ COMMITS = What(
 )
 
 
-class Asked(Collector):
+class Asked:
     """A gauge whose values somebody else has."""
 
     def __init__(self, what: What, ask: Callable[[], Values]) -> None:
         self._what = what
         self._ask = ask
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        what = self._what
-        family = GaugeMetricFamily(what.name, what.help, labels=what.labels)
-        for labels, value in self._ask().items():
-            family.add_metric(labels, value)
-        yield family
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
+        return gauge(self._what, self._ask().items())
 
 
-class Busy(Collector):
+class Busy:
     """How busy upstreams say that they are. One that says nothing, or said it too long ago, has no series."""
 
     def __init__(self, ask: Callable[[], Loads]) -> None:
         self._ask = ask
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
         loads = self._ask()
         for name, about, value in LOADS:
-            family = GaugeMetricFamily(f"fallthrough_upstream_{name}", about, labels=("upstream",))
-            for upstream, (load, over) in loads.items():
-                found = value(load, over)
-                if found is not None:
-                    family.add_metric((upstream,), found)
-            yield family
+            found = {upstream: value(load, over) for upstream, (load, over) in loads.items()}
+            told = [((upstream,), each) for upstream, each in found.items() if each is not None]
+            yield from gauge(What(f"fallthrough_upstream_{name}", about, ("upstream",)), told)
 
 
-class Ledger(Collector):
+class Ledger:
     """How the ledger fares."""
 
     def __init__(self, ask: Callable[[], Pulse]) -> None:
         self._ask = ask
 
-    def collect(self) -> Iterator[Metric]:
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
         pulse = self._ask()
-        yield GaugeMetricFamily(QUEUE.name, QUEUE.help, value=pulse.waiting)
-        yield GaugeMetricFamily(UP.name, UP.help, value=int(pulse.well))
-        lines = buckets(COMMIT_BOUNDS_S, pulse.commits)
-        yield HistogramMetricFamily(COMMITS.name, COMMITS.help, buckets=lines, sum_value=pulse.commit_s)
+        yield from gauge(QUEUE, [((), pulse.waiting)])
+        yield from gauge(UP, [((), int(pulse.well))])
+        yield from histogram(COMMITS, COMMIT_BOUNDS_S, pulse.commits, pulse.commit_s)

@@ -5,12 +5,8 @@ Told by `observer.py`. Counters of end persons are left out, for they are about 
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from proxy.holds import Alert, Balance, Granted, Spent
-from proxy.metrics.series import LABEL_VALUES_MAX, Sums, What
+from proxy.metrics.series import LABEL_VALUES_MAX, Sums, What, gauge
 
 NEVER_S = 2**40
 
@@ -28,15 +24,14 @@ USED = What(
 class Limits:
     """Everything that is told of limits."""
 
-    def __init__(self, registry: CollectorRegistry, wall_us: Callable[[], int]) -> None:
+    def __init__(self, wall_us: Callable[[], int]) -> None:
         self._alerts, self._refusals = Sums(ALERTS, wall_us), Sums(REFUSALS, wall_us)
         self._counters = _Counters(wall_us)
-        registry.register(self._counters)
 
     def lines(self) -> Iterator[str]:
-        """What was counted; what is used is the registry's to tell."""
-        yield from self._alerts.lines()
-        yield from self._refusals.lines()
+        """What was counted, and what is used."""
+        for each in (self._alerts, self._refusals, self._counters):
+            yield from each.lines()
 
     def alerted(self, alert: Alert) -> None:
         self._alerts.add((alert.unit.value, str(alert.mark)))
@@ -56,7 +51,7 @@ class Limits:
         self._refusals.add((claim.unit.value, whose, str(claim.shadow).lower()))
 
 
-class _Counters(Collector):
+class _Counters:
     """How much of each limit is used, by counter, as of the last reservation in a window that still runs.
 
     Counters of end persons are left out, for they are about people and their number has no end; so is
@@ -78,14 +73,10 @@ class _Counters(Collector):
                 return
         self._seen[scope] = balance
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def lines(self) -> Iterator[str]:
+        """All of it, as scrapers read it."""
         self._drop_ended()
-        family = GaugeMetricFamily(USED.name, USED.help, labels=USED.labels)
-        for scope, balance in self._seen.items():
-            claim = balance.claim
-            amount = balance.held if claim.window_end == 0 else balance.used
-            family.add_metric((scope,), amount / claim.ceiling)
-        yield family
+        return gauge(USED, [((scope,), _part(balance)) for scope, balance in self._seen.items()])
 
     def _made_room(self) -> bool:
         """Whether some window has ended; looked for only when one can have, for every call asks."""
@@ -105,3 +96,8 @@ class _Counters(Collector):
             for scope, balance in self._seen.items()
             if balance.claim.window_end == 0 or balance.claim.window_end > now_s
         }
+
+
+def _part(balance: Balance) -> float:
+    claim = balance.claim
+    return (balance.held if claim.window_end == 0 else balance.used) / claim.ceiling

@@ -5,10 +5,9 @@ server. Towards upstreams the proxy is a client (`gen_ai_client_…`, one operat
 callers it is what the conventions call a server (`gen_ai_server_…`, one request a call).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
-
-from prometheus_client import CollectorRegistry, generate_latest
+from typing import Protocol
 
 from proxy.call import Attempt, Outcome
 from proxy.holds import Alert, Granted, Pulse, Spent
@@ -129,6 +128,14 @@ RELOADS = What("fallthrough_table_reloads", "Edited tables, taken or refused.", 
 IN_FLIGHT = What("fallthrough_calls_in_flight", "Calls being answered.")
 
 
+class Told(Protocol):
+    """Something that scrapers read of."""
+
+    def lines(self) -> Iterator[str]:
+        """All of it, in Prometheus' text format."""
+        ...
+
+
 class Metrics:
     """The `Observer` that Prometheus can read."""
 
@@ -136,9 +143,8 @@ class Metrics:
         self._known_model = known_model
         self._wall_us = wall_us
         self._models, self._upstreams, self._targets = Bounded(), Bounded(), Bounded()
-        self._registry = CollectorRegistry()
-        """Of what is asked for; what is counted here writes itself."""
-        self._counted: list[Sums | Spread] = []
+        self._told: list[Told] = []
+        """In the order of its text: what is counted here, then what is asked of others."""
         self._operation_s = self._spread(OPERATION_DURATION, OPERATION_S)
         self._first_chunk_s = self._spread(FIRST_CHUNK, OPERATION_S)
         self._per_chunk_s = self._spread(PER_CHUNK, BOUNDS_S)
@@ -153,33 +159,34 @@ class Metrics:
         for why in SHED_FOR:
             self._shed.add((why,), 0)
         self._readings = self._sums(READINGS)
-        self._limits = Limits(self._registry, wall_us)
+        self._limits = Limits(wall_us)
+        self._told.append(self._limits)
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Ask `count` for the calls in flight at each scrape."""
-        self._registry.register(Asked(IN_FLIGHT, lambda: {(): count()}))
+        self._told.append(Asked(IN_FLIGHT, lambda: {(): count()}))
 
     def watch_breakers(self, states: Callable[[], Mapping[str, str]]) -> None:
         """Ask for the state of each upstream's breaker at each scrape."""
-        self._registry.register(
+        self._told.append(
             Asked(BREAKERS, lambda: {(name,): BREAKER_STATES[state] for name, state in states().items()})
         )
 
     def watch_closed(self, troubles: Callable[[], Mapping[str, str]]) -> None:
         """Ask which targets are closed, and why, at each scrape."""
-        self._registry.register(Asked(CLOSED, lambda: dict.fromkeys(troubles().items(), 1)))
+        self._told.append(Asked(CLOSED, lambda: dict.fromkeys(troubles().items(), 1)))
 
     def watch_lag(self, seconds: Callable[[], float]) -> None:
         """Ask how late the loop is at each scrape."""
-        self._registry.register(Asked(LAG, lambda: {(): seconds()}))
+        self._told.append(Asked(LAG, lambda: {(): seconds()}))
 
     def watch_loads(self, loads: Callable[[], Loads]) -> None:
         """Ask what upstreams say of themselves at each scrape."""
-        self._registry.register(Busy(loads))
+        self._told.append(Busy(loads))
 
     def watch_ledger(self, pulse: Callable[[], Pulse]) -> None:
         """Ask the ledger how it fares at each scrape."""
-        self._registry.register(Ledger(pulse))
+        self._told.append(Ledger(pulse))
 
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
@@ -195,8 +202,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Everything, in Prometheus' text format. Ten thousand lines take some ten milliseconds."""
-        lines = chain.from_iterable(each.lines() for each in (*self._counted, self._limits))
-        return "".join(lines).encode() + generate_latest(self._registry)
+        return "".join(chain.from_iterable(each.lines() for each in self._told)).encode()
 
     def settled(self, outcome: Outcome) -> None:
         upstream = self._upstreams.keep(outcome.upstream or NOBODY)
@@ -259,10 +265,10 @@ class Metrics:
 
     def _sums(self, what: What) -> Sums:
         made = Sums(what, self._wall_us)
-        self._counted.append(made)
+        self._told.append(made)
         return made
 
     def _spread(self, what: What, bounds: tuple[float, ...]) -> Spread:
         made = Spread(what, bounds, self._wall_us)
-        self._counted.append(made)
+        self._told.append(made)
         return made

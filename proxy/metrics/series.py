@@ -2,25 +2,23 @@
 
 Every call is counted some twenty times, so counting is an addition under a tuple of label values. A scrape
 may write ten thousand lines, on the loop, while calls wait: so each combination keeps what its lines begin
-with, and a line is that and a number, in the very letters of Prometheus' own library. Whatever callers send,
-a label takes no more than `LABEL_VALUES_MAX` values, and a family no more than so many combinations of them:
-what comes later is counted under `other`.
+with, and a line is that and a number. Whatever callers send, a label takes no more than `LABEL_VALUES_MAX`
+values, and a family no more than so many combinations of them: what comes later is counted under `other`.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from math import isfinite, isnan
 
 from msgspec import Struct
-from prometheus_client.utils import floatToGoString
 
 OTHER = "other"
 LABEL_VALUES_MAX = 200
 SUMS_MAX = 1_000
 SPREADS_MAX = 500
 """Combinations of label values that a counter and a histogram take; the latter has some twenty lines each."""
-PLAIN_MAX = 1_000_000
-"""From here on a number is written with an exponent."""
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _GAP = "\0"
 """Where a bucket's bound belongs in the beginning of its line."""
 
@@ -58,7 +56,7 @@ class Sums:
         """All of it, as scrapers read it."""
         what, sums = self._what, self._sums.values()
         yield from _title(f"{what.name}_total", what.help, "counter")
-        yield from (f"{each.head}{_number(each.amount)}\n" for each in sums)
+        yield from (f"{each.head}{written(each.amount)}\n" for each in sums)
         yield from _created(what, (each.created for each in sums))
 
     def _begin(self, labels: tuple[str, ...]) -> _Sum:
@@ -67,7 +65,7 @@ class Sums:
             labels = (OTHER,) * len(labels)
         if labels not in self._sums:
             what, named = self._what, tuple(zip(self._what.labels, labels, strict=True))
-            created = f"{_head(f'{what.name}_created', named)}{_number(self._wall_us() / 1e6)}\n"
+            created = f"{_head(f'{what.name}_created', named)}{written(self._wall_us() / 1e6)}\n"
             self._sums[labels] = _Sum(_head(f"{what.name}_total", named), created)
         return self._sums[labels]
 
@@ -81,6 +79,15 @@ class _Heap(Struct):
     counts: list[int]
     """By bucket; the last is for what is beyond all bounds."""
     total: float = 0.0
+
+    def lines(self, names: Sequence[str]) -> Iterator[str]:
+        """Its buckets, which are called so, and what is told beside them."""
+        before, after, count, total = self.heads
+        sums = list(accumulate(self.counts))
+        for name, count_so_far in zip(names, sums, strict=True):
+            yield f"{before}{name}{after}{written(count_so_far)}\n"
+        yield f"{count}{written(sums[-1])}\n"
+        yield f"{total}{written(self.total)}\n"
 
 
 class Spread:
@@ -110,12 +117,7 @@ class Spread:
         what, heaps = self._what, self._heaps.values()
         yield from _title(what.name, what.help, "histogram")
         for heap in heaps:
-            before, after, count, total = heap.heads
-            sums = list(accumulate(heap.counts))
-            for name, number in zip(self._names, sums, strict=True):
-                yield f"{before}{name}{after}{_number(number)}\n"
-            yield f"{count}{_number(sums[-1])}\n"
-            yield f"{total}{_number(heap.total)}\n"
+            yield from heap.lines(self._names)
         yield from _created(what, (heap.created for heap in heaps))
 
     def _begin(self, labels: tuple[str, ...]) -> _Heap:
@@ -123,10 +125,8 @@ class Spread:
             labels = (OTHER,) * len(labels)
         if labels not in self._heaps:
             name, named = self._what.name, tuple(zip(self._what.labels, labels, strict=True))
-            before, after = _head(f"{name}_bucket", (*named, ("le", _GAP))).split(_GAP)
-            heads = (before, after, _head(f"{name}_count", named), _head(f"{name}_sum", named))
-            created = f"{_head(f'{name}_created', named)}{_number(self._wall_us() / 1e6)}\n"
-            self._heaps[labels] = _Heap(heads, created, [0] * len(self._names))
+            created = f"{_head(f'{name}_created', named)}{written(self._wall_us() / 1e6)}\n"
+            self._heaps[labels] = _Heap(_heads(name, named), created, [0] * len(self._names))
         return self._heaps[labels]
 
 
@@ -135,9 +135,17 @@ def bucket_names(bounds: Sequence[float]) -> tuple[str, ...]:
     return (*(str(float(bound)) for bound in bounds), "+Inf")
 
 
-def buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """A histogram's lines, of how many amounts there were in each bucket."""
-    return list(zip(bucket_names(bounds), accumulate(counts), strict=True))
+def gauge(what: What, values: Iterable[tuple[tuple[str, ...], float]]) -> Iterator[str]:
+    """What somebody else knows to stand under each combination of label values."""
+    yield from _title(what.name, what.help, "gauge")
+    for labels, value in values:
+        yield f"{_head(what.name, zip(what.labels, labels, strict=True))}{written(value)}\n"
+
+
+def histogram(what: What, bounds: Sequence[float], counts: Sequence[int], total: float) -> Iterator[str]:
+    """What somebody else counted by these bounds."""
+    yield from _title(what.name, what.help, "histogram")
+    yield from _Heap(_heads(what.name, ()), "", list(counts), total).lines(bucket_names(bounds))
 
 
 def _title(name: str, text: str, kind: str) -> tuple[str, str]:
@@ -146,8 +154,8 @@ def _title(name: str, text: str, kind: str) -> tuple[str, str]:
 
 def _created(what: What, lines: Iterable[str]) -> Iterator[str]:
     """When each combination began; a family of its own, and none where there is nothing."""
-    for number, line in enumerate(lines):
-        if number == 0:
+    for index, line in enumerate(lines):
+        if index == 0:
             yield from _title(f"{what.name}_created", what.help, "gauge")
         yield line
 
@@ -158,14 +166,23 @@ def _head(name: str, labels: Iterable[tuple[str, str]]) -> str:
     return f"{name}{{{inner}}} " if inner else f"{name} "
 
 
+def _heads(name: str, named: tuple[tuple[str, str], ...]) -> tuple[str, str, str, str]:
+    """What a histogram's lines begin with."""
+    before, after = _head(f"{name}_bucket", (*named, ("le", _GAP))).split(_GAP)
+    return before, after, _head(f"{name}_count", named), _head(f"{name}_sum", named)
+
+
 def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _number(value: float) -> str:
-    if isinstance(value, int) and value < PLAIN_MAX:
-        return f"{value}.0"
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]  # the library's own
+def written(value: float) -> str:
+    """A value as scrapers read it."""
+    if isinstance(value, int):
+        return f"{value:d}.0"
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 class Bounded:

@@ -16,11 +16,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import orjson
-from yarl import URL
 
-from proxy.call import Attempt, Outcome
+from proxy.call import Attempt, Outcome, UpstreamLost
 from proxy.holds import Alert, Granted, Spent
 from proxy.table import Secret, Unit
 
@@ -39,16 +37,16 @@ AGAIN = frozenset({408, 425, 429})
 _PERSON = re.compile(r"(^|/)user=[^/]+")
 
 Sleep = Callable[[float], Awaitable[object]]
+Post = Callable[[str, bytes], Awaitable[int]]
+"""Posts a document to an address; the status. Raises `UpstreamLost`, follows no redirect."""
 
 
 class WebhookAlerts:
     """An observer that cares for alerts only, and the duty that posts them."""
 
-    def __init__(
-        self, address: Callable[[], Secret | None], session: aiohttp.ClientSession, sleep: Sleep
-    ) -> None:
+    def __init__(self, address: Callable[[], Secret | None], post: Post, sleep: Sleep) -> None:
         self._address = address
-        self._session = session
+        self._send = post
         self._sleep = sleep
         self._waiting: deque[Alert] = deque()
         self._some = asyncio.Event()
@@ -111,14 +109,12 @@ class WebhookAlerts:
 
     async def _post(self, address: Secret, alert: Alert) -> tuple[str, bool]:
         """Why it failed (nothing: it did not), and whether it may go well the next time."""
-        headers = {"content-type": "application/json"}
         try:
-            url = URL(address.reveal(), encoded=True)
-            async with self._session.post(
-                url, data=document(alert), headers=headers, allow_redirects=False
-            ) as reply:
-                status = reply.status
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(TIMEOUT_S):
+                status = await self._send(address.reveal(), document(alert))
+        except UpstreamLost as lost:
+            return lost.signal.detail or str(lost.signal.kind), True
+        except (TimeoutError, ValueError) as error:
             return type(error).__name__, True  # its text may quote the address
         if 200 <= status < 300:
             return "", False
@@ -156,14 +152,13 @@ def _facts(alert: Alert) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_webhook(address: Callable[[], Secret | None], sleep: Sleep) -> AsyncIterator[WebhookAlerts]:
+async def open_webhook(
+    address: Callable[[], Secret | None], post: Post, sleep: Sleep
+) -> AsyncIterator[WebhookAlerts]:
     """The observer, for the life of the process. `address` is asked before each try, so an edit counts.
 
     Close it after the ledger, whose last settlements may raise the last alerts.
     """
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    jar = aiohttp.DummyCookieJar()
-    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, trust_env=False) as session:
-        alerts = WebhookAlerts(address, session, sleep)
-        yield alerts
-        await alerts.flush()
+    alerts = WebhookAlerts(address, post, sleep)
+    yield alerts
+    await alerts.flush()

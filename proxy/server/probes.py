@@ -4,8 +4,7 @@ Liveness depends on nothing but this loop: a proxy whose upstreams or ledger are
 killed for it. Readiness fails while draining and while a vital check has trouble.
 """
 
-from prometheus_client import CONTENT_TYPE_LATEST
-
+from proxy.metrics.series import CONTENT_TYPE
 from proxy.server.shapes import Answer, document, identified
 from proxy.server.visit import Service, Visit
 
@@ -37,5 +36,5 @@ class Probes:
     async def metrics(self, visit: Visit) -> Answer:
         """The metrics, as text."""
         headers = identified(visit.id, visit.echo)
-        headers["content-type"] = CONTENT_TYPE_LATEST
+        headers["content-type"] = CONTENT_TYPE
         return Answer(200, headers, await self._service.metrics())

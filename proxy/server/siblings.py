@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from proxy.scrape import merged
+from proxy.metrics.scrape import merged
 from proxy.server.views.sight import Sight
 from proxy.server.worker import Worker
 

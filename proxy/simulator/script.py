@@ -25,6 +25,7 @@ from proxy.config.faults import dotted
 from proxy.config.source import Document, read
 from proxy.config.units import duration
 from proxy.policy.matching import fits
+from proxy.simulator.fault import ScriptFault
 
 Seconds = Annotated[float, BeforeValidator(duration)]
 Word = Literal["rate_limit", "overload", "money", "auth", "model", "server", "context"]
@@ -32,10 +33,6 @@ Word = Literal["rate_limit", "overload", "money", "auth", "model", "server", "co
 
 SHAPED_NAMES = frozenset({"deepseek", "mistral", "ollama"})
 """Upstreams that are played as strictly as the servers whose names they have."""
-
-
-class ScriptFault(Exception):
-    """The script cannot be played; the message names every fault with its line."""
 
 
 class _Strict(BaseModel):

@@ -15,9 +15,10 @@ from pathlib import Path
 from aiohttp import web
 
 from proxy.simulator import gauges
+from proxy.simulator.fault import ScriptFault
 from proxy.simulator.languages import language
 from proxy.simulator.playing import Cast, Cut, Head, Pause, Request, Step
-from proxy.simulator.script import Script, ScriptFault
+from proxy.simulator.script import Script
 
 log = logging.getLogger("proxy.simulator")
 

@@ -5,7 +5,8 @@
 `verify.py` proves that nothing was changed and `replay.py` that rows and balances agree; `report.py`
 reads beside a running proxy, `export.py` for one person; `keys.py` is the way in for keys, persons and
 letters, `callers.py` holds who may call, `subjects.py` for whom, `acts.py` what is made of a letter.
-Beneath all of it lie `sqlite/` and `postgres/`. No driver's error, row or handle leaves this room.
+Beneath all of it lie `sqlite/` and `postgres/`, of which `databases.py` reads the one that is asked for. No
+driver's error, row or handle leaves this room.
 """
 
 from proxy.store.fault import StoreRefused

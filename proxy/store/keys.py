@@ -7,21 +7,17 @@ do the same; nothing outside asks which one it has.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 from proxy.errors import unavailable
 from proxy.place import Place
 from proxy.ports import Act, Clock, Grant, Letter
 from proxy.store.callers import KeyRecord, NewKey
+from proxy.store.databases import beneath
 from proxy.store.fault import StoreRefused
 from proxy.store.memories import Memories
-from proxy.store.postgres import keys as postgres
 from proxy.store.seal import PublicKey, Seal
-from proxy.store.sqlite import keyfile, register
-from proxy.store.sqlite.keys import open_sqlite_keys
 
-FILE = "keys.db"
 STRANGER = "nobody known"
 """Stands for whoever was never noted; pseudonyms are hexadecimal digits, so that it is nobody's."""
 
@@ -121,23 +117,20 @@ class KeyStore(Protocol):
 
 def open_keys(ledger: Place, *, clock: Clock) -> AbstractAsyncContextManager[KeyStore]:
     """The keys of a ledger, made if missing. Raises `StoreRefused`."""
-    if isinstance(ledger, Path):
-        return open_sqlite_keys(_beside(ledger), clock=clock)
-    return postgres.open_postgres_keys(ledger, clock=clock)
+    keys: AbstractAsyncContextManager[KeyStore] = beneath(ledger).open_keys(ledger, clock=clock)
+    return keys
 
 
 def read_public_key(ledger: Place) -> PublicKey | None:
     """What checks the ledger's heads, for who only checks; None: no key is here. Raises `StoreRefused`."""
-    if isinstance(ledger, Path):
-        return keyfile.read_public_key(_beside(ledger))
-    return postgres.read_public_key(ledger)
+    key: PublicKey | None = beneath(ledger).read_public_key(ledger)
+    return key
 
 
 def find_pseudonym(ledger: Place, tenant: str, user: str) -> str | None:
     """A person's pseudonym, for who only reads; None: nobody of this id is known. Raises `StoreRefused`."""
-    if isinstance(ledger, Path):
-        return register.find_pseudonym(_beside(ledger), tenant, user)
-    return postgres.find_pseudonym(ledger, tenant, user)
+    found: str | None = beneath(ledger).find_pseudonym(ledger, tenant, user)
+    return found
 
 
 async def known_person(ledger: Place, tenant: str, user: str) -> str:
@@ -150,8 +143,4 @@ async def known_person(ledger: Place, tenant: str, user: str) -> str:
 
 def exists(ledger: Place) -> bool:
     """Whether there is a ledger, for who would not make one. Raises `StoreRefused`."""
-    return ledger.exists() if isinstance(ledger, Path) else postgres.exists(ledger)
-
-
-def _beside(ledger: Path) -> Path:
-    return ledger.with_name(FILE)
+    return bool(beneath(ledger).exists(ledger))

@@ -14,16 +14,15 @@ from msgspec.structs import replace
 
 from proxy.errors import Refused, unavailable
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Pulse, Settlement, Spent
-from proxy.place import Database, Place
+from proxy.place import Place
 from proxy.ports import Act, Clock, Declined, Reset
 from proxy.question import Question, Repeated
 from proxy.store import acts, report, retention
 from proxy.store.backing import Backing, Lending
+from proxy.store.databases import beneath
 from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal, Result, Work
-from proxy.store.postgres.backing import join
 from proxy.store.seal import Seal
-from proxy.store.sqlite.backing import own
 from proxy.store.tables import Counted, Touched
 from proxy.store.writer import Pace, Writer
 
@@ -185,11 +184,7 @@ async def open_ledger(
     Leaving the context writes what is queued. `on_alert` is called on the loop. `seal` signs the heads;
     without one they still show what they show to whoever trusts the place they lie in.
     """
-    backing: Backing
-    if isinstance(place, Database):
-        backing = await asyncio.to_thread(join, place, clock, pace, seal)
-    else:
-        backing = await asyncio.to_thread(own, place, clock, pace, seal)
+    backing: Backing = await asyncio.to_thread(beneath(place).open_backing, place, clock, pace, seal)
     writer = Writer(backing, on_alert, pace, asyncio.get_running_loop())
     writer.start()
     try:

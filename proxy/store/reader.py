@@ -7,11 +7,10 @@ databases here understand: parameters are `?` or `?1`, sums are cast, nothing is
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from proxy.place import Database, Place
+from proxy.place import Place
 from proxy.store.chain import Link
+from proxy.store.databases import beneath
 from proxy.store.heads import Head, Unread
-from proxy.store.postgres.reader import open_postgres
-from proxy.store.sqlite.reader import open_sqlite
 
 
 class Reader(Protocol):
@@ -53,7 +52,8 @@ class Reader(Protocol):
 
 def open_reader(place: Place) -> Reader:
     """A reader of the ledger at a place. Raises `StoreRefused` where there is none of ours."""
-    return open_postgres(place) if isinstance(place, Database) else open_sqlite(place)
+    reader: Reader = beneath(place).open_reader(place)
+    return reader
 
 
 def only(rows: Iterable[tuple[Any, ...]]) -> Any:

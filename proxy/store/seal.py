@@ -3,16 +3,14 @@
 The private key lies in `keys.db`, and only the process that owns the ledger makes a `Seal` of it. The
 public key may be anybody's: whoever has it can tell what the house signed, and can sign nothing.
 `heads.py` and `stub.py` say which bytes are signed, `anchor.py` and `retention.py` have them signed,
-and who verifies is handed a `PublicKey`, never a `Seal`. Nothing else knows the package behind both.
+and who verifies is handed a `PublicKey`, never a `Seal`. Only `pem.py` knows the package behind both, too.
 """
 
 import re
 from hashlib import sha256
-from typing import Self
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from msgspec import Struct
 
 from proxy.place import Place
@@ -22,8 +20,6 @@ KEY_BYTES = 32
 
 SIGNATURE = re.compile(r"[0-9a-f]{128}")
 """As it is written: one signature has one text, so that none can be told twice in two ways."""
-
-DIGITS = re.compile(r"[0-9a-fA-F]+")
 
 
 class PublicKey(Struct, frozen=True):
@@ -35,26 +31,9 @@ class PublicKey(Struct, frozen=True):
         if len(self.raw) != KEY_BYTES:
             raise ValueError(f"a public key has {KEY_BYTES} bytes, this has {len(self.raw)}")
 
-    @classmethod
-    def read(cls, text: str) -> Self:
-        """From hexadecimal digits or a PEM. Raises `ValueError`, which never repeats what was given."""
-        if "-----BEGIN" in text:
-            return cls(_unwrapped(text))
-        digits = "".join(text.split())
-        if not DIGITS.fullmatch(digits):
-            raise ValueError(f"this is no public key: neither {2 * KEY_BYTES} hexadecimal digits nor a PEM")
-        if len(digits) != 2 * KEY_BYTES:
-            raise ValueError(f"a public key has {2 * KEY_BYTES} hexadecimal digits, this has {len(digits)}")
-        return cls(bytes.fromhex(digits))
-
     @property
     def hex(self) -> str:
         return self.raw.hex()
-
-    @property
-    def pem(self) -> str:
-        key = Ed25519PublicKey.from_public_bytes(self.raw)
-        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
     def key_id(self) -> str:
@@ -81,16 +60,6 @@ class Seal:
 
     def sign(self, data: bytes) -> str:
         return self._key.sign(data).hex()
-
-
-def _unwrapped(pem: str) -> bytes:
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("this PEM holds no public key that can be read") from None
-    if isinstance(key, Ed25519PublicKey):
-        return key.public_bytes_raw()
-    raise ValueError("this PEM holds a public key of another kind than Ed25519")
 
 
 def seal_of(place: Place, secret: bytes) -> Seal:

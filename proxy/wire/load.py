@@ -1,12 +1,13 @@
 """How busy an upstream is, by its own account: where that stands, and what it means.
 
 Engines that people run themselves tell monitoring systems how many requests they work on and how many
-wait. `duties/load.py` fetches that text, has its lines parsed and the samples turned into a `Load` here.
-Each engine is one row of `GAUGES`; a dialect without one is never asked. Nothing here fetches or parses.
+wait. `duties/load.py` fetches that text; the few lines of it that matter are turned into a `Load` here.
+Each engine is one row of `GAUGES`; a dialect without one is never asked.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -49,6 +50,15 @@ GAUGES: Mapping[str, Gauges] = {
 """By dialect."""
 
 
+SAMPLE = re.compile(
+    r"""([a-zA-Z_:][a-zA-Z0-9_:]*)       # the metric
+        (?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?  # its labels, whose values may hold anything
+        \s+(\S+)(?:\s+-?[0-9]+)?\s*      # the value, and perhaps a time
+    """,
+    re.VERBOSE,
+)
+"""A line of Prometheus' text format."""
+
 TOLD_MAX = 64 * 1024
 """Bytes of such lines; an engine has a handful for each of its models."""
 
@@ -72,6 +82,15 @@ def lines_of(gauges: Gauges, text: bytes) -> str:
     if sum(map(len, wanted)) > TOLD_MAX:
         return ""
     return "".join(f"{line.decode('utf-8', 'replace')}\n" for line in wanted)
+
+
+def samples_of(lines: str) -> Iterator[Sample]:
+    """What each line says. Raises `ValueError` where one says nothing."""
+    for line in lines.removesuffix("\n").split("\n") if lines else ():
+        found = SAMPLE.fullmatch(line)
+        if found is None:
+            raise ValueError("this is no sample")
+        yield found[1], float(found[2])
 
 
 def load_of(gauges: Gauges, samples: Iterable[Sample]) -> Load | None:

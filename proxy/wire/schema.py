@@ -6,18 +6,20 @@ it is shown to: nothing is ever fetched for it, patterns take linear time, and w
 not begun (`effort.py`). Neither schema nor answer is in anything that it says.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 from urllib.parse import unquote
 
 import orjson
-from jsonschema_rs import Draft202012Validator, ReferencingError, RegexOptions, ValidationError
 from msgspec import Struct
 
 from proxy.errors import CallerFault, bad_request
 from proxy.wire.effort import Effort, TooMuch
 from proxy.wire.tolerant import loads
 
+VALIDATING = "proxy.wire.validating"
+"""Read when first asked for: most proxies never are, and its package is large."""
 PLACE = "response_format.json_schema.schema"
 SCHEMA_BYTES = 64 * 1024
 PATTERNS = 100
@@ -46,7 +48,7 @@ class Schema(Struct, frozen=True):
 
     _root: dict[str, Any]
     _references: Mapping[int, Any]
-    _validator: Draft202012Validator
+    _is_valid: Callable[[Any], bool]
 
     def fault(self, body: bytes) -> str | None:
         """What is wrong with a whole answer, in words without any of it; None: it keeps to the schema.
@@ -73,7 +75,7 @@ class Schema(Struct, frozen=True):
             return "not JSON"
         try:
             Effort(self._references, STEPS_MAX).of(self._root, value)
-            valid = self._validator.is_valid(value)
+            valid = self._is_valid(value)
         except (TooMuch, ValueError):  # the latter where it is nested too deeply
             return "too much to validate"
         return None if valid else "not as the schema has it"
@@ -92,15 +94,10 @@ def schema_of(body: Mapping[str, Any]) -> Schema | None:
         raise _unusable(f"is larger than {SCHEMA_BYTES} bytes")
     references = _surveyed(root)
     try:
-        validator = Draft202012Validator(
-            root,
-            offline=True,
-            validate_formats=False,
-            pattern_options=RegexOptions(size_limit=PATTERN_BYTES),
-        )
-    except (ValidationError, ReferencingError, ValueError):
+        is_valid: Callable[[Any], bool] = import_module(VALIDATING).validator_of(root, PATTERN_BYTES)
+    except ValueError:
         raise _unusable("is not a JSON Schema of draft 2020-12, or has a pattern that is not taken") from None
-    return Schema(root, references, validator)
+    return Schema(root, references, is_valid)
 
 
 def _surveyed(root: dict[str, Any]) -> dict[int, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 
 from proxy.cli import asking
-from proxy.cli.keys import ProcessClock
+from proxy.cli.clock import ProcessClock
 from proxy.duties.acts import answer_letters, heed_letters
 from proxy.ports import Act, Letter
 from proxy.store import open_keys

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from proxy.cli import cli
 from proxy.store import heads, open_keys
-from proxy.store.seal import PublicKey, Seal
+from proxy.store.pem import key_in
+from proxy.store.seal import Seal
 from tests.store import attacker
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -149,7 +150,7 @@ def key_files(path, tmp_path):
 async def test_the_public_key_alone_checks_the_signatures(alone, key_files):
     for given in key_files:
         told = json.loads(run("verify", "--ledger", alone, "--public-key", given, "--json").stdout)
-        expected = (True, True, PublicKey.read(key_files[2]).key_id)
+        expected = (True, True, key_in(key_files[2]).key_id)
         assert (told["whole"], told["signed"], told["key_id"]) == expected
         other = second(alone, "--public-key", given)
         assert (other.returncode, other.stdout) == (0, "whole\n")
@@ -163,7 +164,7 @@ async def test_a_head_signed_anew_with_another_key_is_seen_by_both(alone, key_fi
     forged = replace(forged, signature=thief.sign(forged.signed_bytes()))
     heads.heads_path(alone).write_bytes(heads.dump(forged))
     told = run("verify", "--ledger", alone, "--public-key", key_files[0])
-    expected = f"heads file, line 1: not signed by key {PublicKey.read(key_files[2]).key_id}"
+    expected = f"heads file, line 1: not signed by key {key_in(key_files[2]).key_id}"
     assert (told.exit_code, told.stdout.splitlines()[0]) == (1, expected)
     assert second(alone, "--public-key", key_files[0]).stdout == "head 1: not signed by this key\nNOT whole\n"
     told = run("verify", "--ledger", alone, "--public-key", thief.public_key.hex)

@@ -5,14 +5,13 @@ import re
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.utils import floatToGoString
 
 from proxy.call import Attempt, Billed, Identity, Load, Outcome
 from proxy.errors import ErrorType
 from proxy.holds import COMMIT_BOUNDS_S, Alert, Balance, Claim, Granted, Pulse, Spent
 from proxy.metrics import Metrics
 from proxy.metrics.observer import ATTEMPT_ERRORS, FIRST_S
-from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX, _number
+from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX, written
 from proxy.pauses import Metronome
 from proxy.policy.classify import Class
 from proxy.server.gate import Why
@@ -349,9 +348,16 @@ def test_the_text_is_what_the_library_itself_would_write():
         assert lines_about(metric, metrics.render()) == lines_about(metric, generate_latest(registry))
 
 
-@pytest.mark.parametrize("number", [0, 7, 999_999, 1_000_000, 1_234_567, 2.5, 1e-9, 123_456_789.5])
-def test_a_number_is_written_as_the_library_writes_it(number):
-    assert _number(number) == floatToGoString(number)
+@pytest.mark.parametrize(
+    "value", [0, 7, 10**15, True, 1_234_567.0, 2.5, 1e-9, 1e22, 123_456_789.5, float("inf"), float("-inf")]
+)
+def test_a_number_is_written_as_the_library_reads_it(value):
+    [family] = text_string_to_metric_families(f"one {written(value)}\n")
+    assert family.samples[0].value == value
+
+
+def test_what_is_no_number_is_written_as_such():
+    assert written(float("nan")) == "NaN"
 
 
 def test_a_series_says_when_it_began():

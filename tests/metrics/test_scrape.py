@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.call import Load
 from proxy.holds import COMMIT_BOUNDS_S, Pulse
 from proxy.metrics import Metrics
-from proxy.scrape import merged
+from proxy.metrics.scrape import merged
 from tests.store.making import settlement
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 import pytest
@@ -13,6 +14,8 @@ from proxy.holds import Alert
 from proxy.notify import webhook
 from proxy.notify.webhook import open_webhook
 from proxy.table import Secret, Unit
+from proxy.upstream.posting import post
+from proxy.upstream.reaching import Reacher
 
 DAY = 1_767_225_600
 ALERT = Alert("tenant=acme/tokens/day", DAY, 75, 38_000, 50_000, Unit.TOKENS)
@@ -61,7 +64,7 @@ async def receiving(*answers):
 
 @asynccontextmanager
 async def posting(receiver, address=None):
-    async with open_webhook(address or receiver.address, receiver.sleep) as alerts:
+    async with open_webhook(address or receiver.address, partial(post, Reacher()), receiver.sleep) as alerts:
         yield alerts
 
 
@@ -137,7 +140,7 @@ async def test_a_server_that_is_not_there_costs_a_few_tries_and_no_secret(caplog
         await quiet(alerts)
     assert receiver.pauses == [1.0, 2.0, 4.0, 8.0]
     (record,) = [record for record in caplog.records if "did not take" in record.message]
-    assert record.why == "ClientConnectorError"
+    assert record.why == "ConnectionRefusedError"
     assert TOKEN not in "".join(str(vars(record)) for record in caplog.records)
 
 
@@ -158,7 +161,7 @@ async def test_without_an_address_alerts_go_nowhere():
 
 
 async def test_a_slow_server_fills_a_bounded_queue_and_holds_up_nobody(caplog):
-    async with receiving(200) as receiver, open_webhook(lambda: None, receiver.sleep) as alerts:
+    async with receiving(200) as receiver, posting(receiver, lambda: None) as alerts:
         for _ in range(webhook.QUEUE_MAX + 2):
             alerts.alerted(ALERT)  # returns at once: nobody delivers
         assert len(alerts._waiting) == webhook.QUEUE_MAX
@@ -178,6 +181,6 @@ async def test_the_duty_posts_whatever_comes_whenever_it_comes():
 
 async def test_a_stop_still_posts_what_waits():
     async with receiving(200) as receiver:
-        async with open_webhook(receiver.address, receiver.sleep) as alerts:
+        async with posting(receiver) as alerts:
             alerts.alerted(ALERT)
         assert len(receiver.got) == 1

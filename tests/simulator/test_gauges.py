@@ -3,10 +3,9 @@
 import asyncio
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Load
-from proxy.wire.load import GAUGES, lines_of, load_of
+from proxy.wire.load import GAUGES, lines_of, load_of, samples_of
 from tests.simulator.playing import playing, write
 
 
@@ -21,9 +20,7 @@ async def told(post, name):
         text = await response.read()
         if response.status != 200:
             return response.status, None
-    families = text_string_to_metric_families(lines_of(GAUGES["vllm"], text))
-    samples = ((each.name, each.value) for family in families for each in family.samples)
-    return 200, load_of(GAUGES["vllm"], samples)
+    return 200, load_of(GAUGES["vllm"], samples_of(lines_of(GAUGES["vllm"], text)))
 
 
 @pytest.mark.parametrize(

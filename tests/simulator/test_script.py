@@ -2,7 +2,8 @@
 
 import pytest
 
-from proxy.simulator.script import Scene, Script, ScriptFault
+from proxy.simulator import ScriptFault
+from proxy.simulator.script import Scene, Script
 
 
 def hit(when, calls=10, elapsed_s=0.0, model="m", stream=False):

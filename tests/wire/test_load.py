@@ -2,11 +2,12 @@
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Load
 from proxy.table import Secret
 from proxy.wire import DIALECTS
-from proxy.wire.load import GAUGES, asking, lines_of, load_of
+from proxy.wire.load import GAUGES, asking, lines_of, load_of, samples_of
 from tests.wire.samples import make_upstream
 
 VLLM = GAUGES["vllm"]
@@ -88,6 +89,29 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_what_the_samples_say(samples, load):
     assert load_of(VLLM, samples) == load
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a:b_c 1.5",
+        "a 1e3 1700000000000",
+        "a +Inf",
+        "a{} 1",
+        'a{x="1",y="2"} -3',
+        'a{x="} 7 \\" {",y="\\\\"} 4.0',
+        'a{ x="1" , }   5',
+    ],
+)
+def test_a_line_says_what_the_library_reads_in_it(line):
+    samples = [each for one in text_string_to_metric_families(line + "\n") for each in one.samples]
+    assert list(samples_of(line)) == [(each.name, each.value) for each in samples]
+
+
+@pytest.mark.parametrize("line", ["", "a", "a b", "a{ 1", 'a{x="1 2', "1 2", 'a{x="1"}', "a 1 2 3", "<html>"])
+def test_a_line_that_says_nothing_is_refused(line):
+    with pytest.raises(ValueError, match=r"no sample|could not convert"):
+        list(samples_of(f"{line}\n"))
 
 
 def test_figures_whose_sum_is_beyond_all_numbers_are_none():
