@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         """The answer is out, and the rest of what comes is thrown away."""
         self._due = float("inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport
         self.writing_paused = False
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
             return
         watch = StallWatch(self.transport, self._site.limits.stall_s)
         watch.start()
-        self._room = asyncio.get_running_loop().create_future()
+        self._room = self._loop.create_future()
         try:
             await self._room
         finally:
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._due = float("inf")
             work = self._site.answer(self, self._waiting[0])
-            self._task = asyncio.get_running_loop().create_task(work, name="a caller's request")
+            self._task = self._loop.create_task(work, name="a caller's request")
             self._task.add_done_callback(self._answered)
         elif self._spoilt:
             self._refuse()
@@ -306,20 +307,18 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, within_s: float) -> None:
         """Close, unless something else happens within so many seconds."""
-        loop = asyncio.get_running_loop()
-        self._due = loop.time() + within_s
+        self._due = self._loop.time() + within_s
         if self._timer is None or self._timer.when() > self._due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._due:
+        if self._loop.time() >= self._due:
             self.abort()
         elif self._due != float("inf"):
-            self._timer = loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     # ── from the parser ───────────────────────────────────────────────────────────────────────────
 
@@ -340,14 +339,20 @@ class Connection(asyncio.Protocol):
         self._untold = 0
         if self._arriving is not None:
             self._arriving.target += url
-            self._measure(len(self._arriving.target), len(url))
+            self._head_bytes += len(url)
+            if self._head_bytes > FIELD_BYTES:
+                raise _TooMuch
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._untold = 0
         self._fields += 1
-        self._measure(len(name) + len(value), len(name) + len(value))
-        if self._arriving is not None and not self._arriving.version:  # trailers are nobody's headers
-            self._arriving.headers.add(name, value)
+        size = len(name) + len(value)
+        self._head_bytes += size
+        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
+            raise _TooMuch
+        arriving = self._arriving
+        if arriving is not None and not arriving.version:  # trailers are nobody's headers
+            arriving.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         request = self._arriving
@@ -366,8 +371,3 @@ class Connection(asyncio.Protocol):
         if self._arriving is not None and (self._over or not self._parser.should_upgrade()):
             self._arriving.end()
             self._arriving = None
-
-    def _measure(self, size: int, more: int) -> None:
-        self._head_bytes += more
-        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
-            raise _TooMuch
