@@ -19,7 +19,9 @@ from proxy.wire.failure import error_body
 JSON = "application/json"
 SERVER = "fallthrough"
 
-_REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: Mapping[int, str] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
 
     Raises `ValueError` where a value would split the head.
     """
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    text = "\r\n".join(lines)
-    if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
+    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    text = "".join(lines)
+    if text.count("\r") != len(lines) or text.count("\n") != len(lines) or "\0" in text:
         raise ValueError("a header would split the answer's head")
-    return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
+    return f"{text}\r\n".encode("utf-8", "surrogateescape")
