@@ -1,8 +1,9 @@
-"""One timer for all the deadlines of an attempt.
+"""One timer for all the deadlines of an attempt, or for one of something else.
 
 An attempt has a first-token, an idle and a total deadline, and a stream moves the idle one with
 every event. Arming a timer per event would cost more than relaying it, so the watch keeps one timer
-and a due time that may move: a timer that fires early just sleeps again. Used by `relay.py` only.
+and a due time that may move: a timer that fires early just sleeps again. `relay.py` watches attempts with it, `server/calls.py` bodies
+that arrive.
 """
 
 import asyncio

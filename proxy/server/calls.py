@@ -23,6 +23,7 @@ from proxy.server.preference import MODEL, UPSTREAM, preferred
 from proxy.server.request import Request
 from proxy.server.shapes import identified
 from proxy.server.visit import Limits, Service, Visit
+from proxy.watch import Watch
 from proxy.wire import body as wire_body
 
 MICRO = 1_000_000
@@ -194,7 +195,7 @@ async def _arrival(request: Request, limits: Limits) -> None:
     if "expect" in request.headers and request.version == "1.1":
         request.ask_for_body()
     try:
-        async with asyncio.timeout(limits.body_s):
+        with Watch(asyncio.get_running_loop().time() + limits.body_s):
             await request.arrival()
     except TimeoutError:
         message = "The request body did not arrive in time."

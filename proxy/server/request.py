@@ -33,12 +33,12 @@ class Headers:
     def get(self, name: str) -> str | None:
         """The first value, or None."""
         values = self._values.get(name)
-        return None if values is None else _text(values[0])
+        return None if values is None else values[0].decode("utf-8", "surrogateescape").strip(" \t")
 
     def all(self, name: str) -> list[str]:
         """Every value."""
-        values = self._values.get(name)
-        return [] if values is None else [_text(value) for value in values]
+        values = self._values.get(name, ())
+        return [value.decode("utf-8", "surrogateescape").strip(" \t") for value in values]
 
     def count(self, name: str) -> int:
         """How often it came."""
@@ -50,10 +50,6 @@ class Headers:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape").strip(" \t")
 
 
 class Request:
@@ -131,7 +127,8 @@ class Request:
     def end(self) -> None:
         """All of it has come."""
         self.whole = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def spoil(self, failure: Failure) -> None:
         """What should have been its body is none."""
