@@ -2,8 +2,8 @@
 
 An attempt has a first-token, an idle and a total deadline, and a stream moves the idle one with
 every event. Arming a timer per event would cost more than relaying it, so the watch keeps one timer
-and a due time that may move: a timer that fires early just sleeps again. `relay.py` watches attempts with it, `server/calls.py` bodies
-that arrive.
+and a due time that may move: a timer that fires early just sleeps again. `relay.py` watches attempts with
+it, `server/calls.py` bodies that arrive.
 """
 
 import asyncio
