@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[bool] | None = None
         self._fields = self._head_bytes = 0
         self._untold = 0
         """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
@@ -245,39 +245,52 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Answer who is first, if nobody is being answered."""
+        if self._waiting:
+            self._due = float("inf")  # whoever is here was in time, even if the task's turn comes too late
         if self._task is not None or self.lost:
             return
         if self._waiting:
-            self._due = float("inf")
-            work = self._site.answer(self, self._waiting[0])
-            self._task = self._loop.create_task(work, name="a caller's request")
-            self._task.add_done_callback(self._answered)
+            self._task = self._loop.create_task(self._serve(), name="a caller's requests")
+            self._task.add_done_callback(self._served)
         elif self._spoilt:
             self._refuse()
         elif self._over:
             self.close()
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        """The first is done with, however it ended."""
+    async def _serve(self) -> bool:
+        """Answer who is there, one after the other, in one task; whether more may follow when it is done."""
+        while self._waiting and not self.lost:
+            self._due = float("inf")
+            try:
+                await self._site.answer(self, self._waiting[0])
+            finally:
+                request = self._waiting.popleft()
+                self.transport.resume_reading()
+            if not self._go_on(request):
+                return False
+        return True
+
+    def _go_on(self, request: Request) -> bool:
+        """The first is answered: whether another may follow. What came of it meanwhile is read now."""
+        if not request.whole and not self.transport.is_closing():
+            self._linger()
+            return False
+        if not request.keep:
+            self.close()
+            return False
+        self._expect(self._site.limits.idle_s)
+        if self._later and self._wanted:
+            later, self._later = self._later, bytearray()
+            self._feed(later)
+        return True
+
+    def _served(self, task: asyncio.Task[bool]) -> None:
+        """Nobody is being answered any more, however it ended."""
         self._task = None
-        self.transport.resume_reading()
-        request = self._waiting.popleft()
         if task.cancelled() or task.exception() is not None:
             if not self.transport.is_closing():
                 self.transport.abort()
-            return
-        if not request.whole and not self.transport.is_closing():
-            self._linger()
-            return
-        if not request.keep:
-            self.close()
-            return
-        self._expect(self._site.limits.idle_s)
-        later, self._later = self._later, bytearray()
-        if later and self._wanted:
-            self._feed(later)
-        else:
-            self._later = later
+        elif task.result():
             self._next()
 
     def _refuse(self) -> None:
