@@ -88,7 +88,7 @@ class SystemDice:
         return secrets.randbits(53) / (1 << 53)
 
     def token(self) -> str:
-        return secrets.token_hex(12)
+        return os.urandom(12).hex()
 
 
 class Running(Struct, frozen=True):

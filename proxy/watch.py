@@ -1,8 +1,9 @@
-"""One timer for all the deadlines of an attempt.
+"""One timer for all the deadlines of an attempt, or for one of something else.
 
 An attempt has a first-token, an idle and a total deadline, and a stream moves the idle one with
 every event. Arming a timer per event would cost more than relaying it, so the watch keeps one timer
-and a due time that may move: a timer that fires early just sleeps again. Used by `relay.py` only.
+and a due time that may move: a timer that fires early just sleeps again. `relay.py` watches attempts with
+it, `server/calls.py` bodies that arrive.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class Watch:
         self._handle: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("a watch needs a task to watch")
         self._task = task
@@ -43,7 +44,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._disarm()
+        if self._handle is not None:
+            self._handle.cancel()
         if self.late and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

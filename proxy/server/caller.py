@@ -93,13 +93,9 @@ class Stream(Socket):
 class Whole(Socket):
     """A whole answer: kept until it is finished, then sent in one piece with its length."""
 
-    def __init__(self, line: Line, request: Request, headers: dict[str, str]) -> None:
-        super().__init__(line, request, headers)
-        self._status = 200
-        self._body: list[bytes] = []
-
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         self._status = status
+        self._body: list[bytes] = []
         self._headers["content-type"] = JSON
         self._headers |= headers
 
@@ -112,7 +108,8 @@ class Whole(Socket):
             raise asyncio.CancelledError
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._line.send(self._request, Answer(self._status, self._headers, body))
-        await self._line.drained()
+        if self._line.writing_paused:
+            await self._line.drained()
 
 
 class _Room:

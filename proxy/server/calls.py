@@ -24,6 +24,7 @@ from proxy.server.preference import MODEL, UPSTREAM, preferred
 from proxy.server.request import Request
 from proxy.server.shapes import identified
 from proxy.server.visit import Limits, Service, Visit
+from proxy.watch import Watch
 from proxy.wire import body as wire_body
 
 MICRO = 1_000_000
@@ -78,8 +79,8 @@ class ChatCompletions:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def __call__(self, visit: Visit) -> None:
-        await self.serve(visit, self._read, _way)
+    def __call__(self, visit: Visit) -> Awaitable[None]:
+        return self.serve(visit, self._read, _way)
 
     async def serve(self, visit: Visit, read: Read, way_of: WayOf) -> None:
         """Make a call of a visit, whose body comes by `read`, and answer it by what `way_of` gives."""
@@ -90,27 +91,24 @@ class ChatCompletions:
             key = key_of(visit.request)
             call = await read_call(visit, read, self._named, self._service.clock.wall_us() // MICRO)
             way = way_of(visit, call, key is not None)
-            if key is None:
-                await self._alone(way, call)
-            else:
+            if key is not None:
                 await self._among_twins(way, call, key)
+                return
+            await self._service.answer(way, call)
+            if not way.begun:
+                raise RuntimeError("the story ended without an answer")
+            if not way.finished:
+                way.abort()
         finally:
             gate.leave(task)
-
-    async def _alone(self, caller: Way, call: Call) -> None:
-        await self._service.answer(caller, call)
-        if not caller.begun:
-            raise RuntimeError("the story ended without an answer")
-        if not caller.finished:
-            caller.abort()
 
     async def _among_twins(self, way: Way, call: Call, key: str) -> None:
         asked = await _question(call, key)
         call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
 
-    async def _read(self, visit: Visit) -> Body:
-        return await read_body(visit, self._service.limits)
+    def _read(self, visit: Visit) -> Awaitable[Body]:
+        return read_body(visit, self._service.limits)
 
     async def _named(self, identity: Identity, user: str | None, session: str | None) -> Identity:
         keys = self._service.keys
@@ -123,8 +121,15 @@ class ChatCompletions:
 
 
 async def read_body(visit: Visit, limits: Limits) -> Body:
-    """The body of a request, parsed."""
-    data = await _read(visit.request, limits)
+    """The body of a request, parsed; within its size and its deadline."""
+    request = visit.request
+    if not request.whole:
+        await _arrival(request, limits)
+    if request.too_large:
+        raise _too_large(limits)
+    data = request.body
+    if len(data) <= INLINE_PARSE_BYTES:
+        return wire_body.parse(data), len(data)
     return await parsed(data, wire_body.parse), len(data)
 
 
@@ -132,13 +137,18 @@ async def read_call(visit: Visit, read: Read, named: Named, created: int) -> Cal
     """The call that a visit brings; its end person is known from here on only by pseudonym."""
     said, session = said_by(visit.request), _session(visit.request)
     body, size = await read(visit)
-    user = body.get("safety_identifier") or body.get("user")
-    identity = await named(visit.identity, user if isinstance(user, str) and user else None, session)
+    given = body.get("safety_identifier") or body.get("user")
+    user = given if isinstance(given, str) and given else None
+    identity = visit.identity
+    if user is not None or session is not None:
+        identity = await named(identity, user, session)
     return call_of(body, size, id=visit.id, created=created, identity=identity, **said)
 
 
 def said_by(request: Request) -> dict[str, Any]:
-    """What the headers say of a call, by the fields of `Call`. Raises `CallerFault`."""
+    """What the headers say of a call, by the fields of `Call`; nothing of most. Raises `CallerFault`."""
+    if not request.headers.any_of(HEARD):
+        return {}
     return {
         "preferred": preferred(request),
         "patience_s": _patience(request),
@@ -179,23 +189,15 @@ async def _question(call: Call, key: str) -> Question:
     return await asyncio.to_thread(question, call, key)
 
 
-async def _read(request: Request, limits: Limits) -> bytes:
-    """The whole body, within its size and its deadline."""
+async def _arrival(request: Request, limits: Limits) -> None:
+    """Wait for the rest of a body, unless it is too large by its own word."""
     if int(request.headers.get("content-length") or 0) > limits.body_bytes:
         raise _too_large(limits)
-    if not request.whole:
-        if "expect" in request.headers and request.version == "1.1":
-            request.ask_for_body()
-        await _arrival(request, limits)
-    if request.too_large:
-        raise _too_large(limits)
-    return await request.body()
-
-
-async def _arrival(request: Request, limits: Limits) -> None:
+    if "expect" in request.headers and request.version == "1.1":
+        request.ask_for_body()
     try:
-        async with asyncio.timeout(limits.body_s):
-            await request.body()
+        with Watch(asyncio.get_running_loop().time() + limits.body_s):
+            await request.arrival()
     except TimeoutError:
         message = "The request body did not arrive in time."
         raise _refused(HTTPStatus.REQUEST_TIMEOUT, message, "request_timeout") from None

@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[bool] | None = None
         self._fields = self._head_bytes = 0
         self._untold = 0
         """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         """The answer is out, and the rest of what comes is thrown away."""
         self._due = float("inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport
         self.writing_paused = False
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
             return
         watch = StallWatch(self.transport, self._site.limits.stall_s)
         watch.start()
-        self._room = asyncio.get_running_loop().create_future()
+        self._room = self._loop.create_future()
         try:
             await self._room
         finally:
@@ -244,39 +245,52 @@ class Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Answer who is first, if nobody is being answered."""
+        if self._waiting:
+            self._due = float("inf")  # whoever is here was in time, even if the task's turn comes too late
         if self._task is not None or self.lost:
             return
         if self._waiting:
-            self._due = float("inf")
-            work = self._site.answer(self, self._waiting[0])
-            self._task = asyncio.get_running_loop().create_task(work, name="a caller's request")
-            self._task.add_done_callback(self._answered)
+            self._task = self._loop.create_task(self._serve(), name="a caller's requests")
+            self._task.add_done_callback(self._served)
         elif self._spoilt:
             self._refuse()
         elif self._over:
             self.close()
 
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        """The first is done with, however it ended."""
+    async def _serve(self) -> bool:
+        """Answer who is there, one after the other, in one task; whether more may follow when it is done."""
+        while self._waiting and not self.lost:
+            self._due = float("inf")
+            try:
+                await self._site.answer(self, self._waiting[0])
+            finally:
+                request = self._waiting.popleft()
+                self.transport.resume_reading()
+            if not self._go_on(request):
+                return False
+        return True
+
+    def _go_on(self, request: Request) -> bool:
+        """The first is answered: whether another may follow. What came of it meanwhile is read now."""
+        if not request.whole and not self.transport.is_closing():
+            self._linger()
+            return False
+        if not request.keep:
+            self.close()
+            return False
+        self._expect(self._site.limits.idle_s)
+        if self._later and self._wanted:
+            later, self._later = self._later, bytearray()
+            self._feed(later)
+        return True
+
+    def _served(self, task: asyncio.Task[bool]) -> None:
+        """Nobody is being answered any more, however it ended."""
         self._task = None
-        self.transport.resume_reading()
-        request = self._waiting.popleft()
         if task.cancelled() or task.exception() is not None:
             if not self.transport.is_closing():
                 self.transport.abort()
-            return
-        if not request.whole and not self.transport.is_closing():
-            self._linger()
-            return
-        if not request.keep:
-            self.close()
-            return
-        self._expect(self._site.limits.idle_s)
-        later, self._later = self._later, bytearray()
-        if later and self._wanted:
-            self._feed(later)
-        else:
-            self._later = later
+        elif task.result():
             self._next()
 
     def _refuse(self) -> None:
@@ -306,20 +320,18 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, within_s: float) -> None:
         """Close, unless something else happens within so many seconds."""
-        loop = asyncio.get_running_loop()
-        self._due = loop.time() + within_s
+        self._due = self._loop.time() + within_s
         if self._timer is None or self._timer.when() > self._due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
-        if loop.time() >= self._due:
+        if self._loop.time() >= self._due:
             self.abort()
         elif self._due != float("inf"):
-            self._timer = loop.call_at(self._due, self._look)
+            self._timer = self._loop.call_at(self._due, self._look)
 
     # ── from the parser ───────────────────────────────────────────────────────────────────────────
 
@@ -340,14 +352,20 @@ class Connection(asyncio.Protocol):
         self._untold = 0
         if self._arriving is not None:
             self._arriving.target += url
-            self._measure(len(self._arriving.target), len(url))
+            self._head_bytes += len(url)
+            if self._head_bytes > FIELD_BYTES:
+                raise _TooMuch
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._untold = 0
         self._fields += 1
-        self._measure(len(name) + len(value), len(name) + len(value))
-        if self._arriving is not None and not self._arriving.version:  # trailers are nobody's headers
-            self._arriving.headers.add(name, value)
+        size = len(name) + len(value)
+        self._head_bytes += size
+        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
+            raise _TooMuch
+        arriving = self._arriving
+        if arriving is not None and not arriving.version:  # trailers are nobody's headers
+            arriving.headers.add(name, value)
 
     def on_headers_complete(self) -> None:
         request = self._arriving
@@ -366,8 +384,3 @@ class Connection(asyncio.Protocol):
         if self._arriving is not None and (self._over or not self._parser.should_upgrade()):
             self._arriving.end()
             self._arriving = None
-
-    def _measure(self, size: int, more: int) -> None:
-        self._head_bytes += more
-        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
-            raise _TooMuch

@@ -33,6 +33,8 @@ CLIENT_ID = re.compile(r"[!-~]{1,512}")
 """Printable ASCII without spaces: safe in a header and in a log line."""
 
 SPOKEN = frozenset({"1.0", "1.1"})
+SELDOM = frozenset({"transfer-encoding", "content-encoding", "expect"})
+"""Headers of the framing that few requests have; what they may say is looked at where one has come."""
 
 
 class Door:
@@ -49,10 +51,16 @@ class Door:
         request_id = new_request_id(self._service.clock, self._service.dice)
         echo = _echo(request)
         visit = Visit(request, line, request_id, echo)
-        if self._service.gate.draining or "upgrade" in request.headers:
+        gate = self._service.gate
+        if gate.draining or "upgrade" in request.headers:
             request.keep = False
         try:
-            await self._admit(visit)
+            _check_head(request)
+            entry, tail = self._row(request)
+            identity = self._identify(visit) if entry.authenticated else NOBODY
+            answer = await entry.handler(Visit(request, line, request_id, echo, identity, tail))
+            if answer is not None:
+                line.send(request, answer)
         except Failure as failure:
             self._refuse(visit, failure)
         except asyncio.CancelledError:
@@ -60,16 +68,8 @@ class Door:
         except Exception:  # the outermost door: a defect becomes a 500 and a log line with its id
             log.exception("request failed", extra={"request_id": request_id, "client_request_id": echo})
             self._refuse(visit, our_fault(request_id))
-        if self._service.gate.draining:
+        if gate.draining:
             request.keep = False
-
-    async def _admit(self, visit: Visit) -> None:
-        _check_head(visit.request)
-        entry, tail = self._row(visit.request)
-        identity = self._identify(visit) if entry.authenticated else NOBODY
-        answer = await entry.handler(Visit(visit.request, visit.line, visit.id, visit.echo, identity, tail))
-        if answer is not None:
-            visit.line.send(visit.request, answer)
 
     def _row(self, request: Request) -> tuple[Entry, str]:
         """The row for this method and path; 404 or 405 if there is none."""
@@ -131,9 +131,15 @@ def _check_head(request: Request) -> None:
     headers = request.headers
     if request.version not in SPOKEN:
         raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="bad_request_head")
-    hosts = len(headers.all("host"))
+    hosts = headers.count("host")
     if hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, 3.2
         raise bad_request("The request needs exactly one Host header.", code="bad_request_head")
+    if headers.any_of(SELDOM):
+        _check_seldom(request)
+
+
+def _check_seldom(request: Request) -> None:
+    headers = request.headers
     if any(coding.lower() != "chunked" for coding in headers.all("transfer-encoding")):
         raise bad_request("Only 'Transfer-Encoding: chunked' is understood.", code="bad_request_head")
     encoding = headers.get("content-encoding")

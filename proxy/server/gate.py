@@ -8,7 +8,7 @@ and a place at an upstream.
 """
 
 import asyncio
-from collections import Counter
+import math
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -51,25 +51,18 @@ class Gate:
         shed: Callable[[Why], None] = _unheard,
         late: Callable[[], bool] = _in_time,
     ) -> None:
-        self._most = most
+        self._most = math.inf if most is None else most
+        self._crowded = self._most * CROWDED
         self._shed = shed
         self._late = late
         self._inside: dict[asyncio.Task[object], str] = {}
-        self._tenants: Counter[str] = Counter()
-        self._closed = False
-        self._cut = False
+        self._tenants: dict[str, int] = {}
+        self.draining = False
+        """Whether new calls are turned away."""
+        self.cut = False
+        """Whether the calls still inside have been told to stop."""
         self._quiet = asyncio.Event()
         self._listeners: set[Callable[[], None]] = set()
-
-    @property
-    def draining(self) -> bool:
-        """Whether new calls are turned away."""
-        return self._closed
-
-    @property
-    def cut(self) -> bool:
-        """Whether the calls still inside have been told to stop."""
-        return self._cut
 
     @property
     def live(self) -> int:
@@ -81,8 +74,9 @@ class Gate:
 
         Late, it still lets in who finds nobody inside: it may be late for another reason than its calls.
         """
-        self.demand_open()
-        if self._most is not None and not self._has_room(tenant, self._most):
+        if self.draining:
+            self.demand_open()
+        if len(self._inside) >= self._crowded and not self._has_room(tenant):
             self._shed(Why.CALLS)
             raise unavailable("The proxy has too many calls just now.", "overloaded", retry_after_s=BACK_S)
         if self._inside and self._late():
@@ -92,12 +86,12 @@ class Gate:
         if task is None:
             raise RuntimeError("the gate counts tasks")
         self._inside[task] = tenant
-        self._tenants[tenant] += 1
+        self._tenants[tenant] = self._tenants.get(tenant, 0) + 1
         return task
 
     def demand_open(self) -> None:
         """Raises `Refused` where the gate is closed."""
-        if self._closed:
+        if self.draining:
             raise unavailable("The proxy is shutting down.", "draining", retry_after_s=1)
 
     def tell(self, listener: Callable[[], None]) -> None:
@@ -111,16 +105,16 @@ class Gate:
     def leave(self, task: asyncio.Task[object]) -> None:
         """The task that was let in is done."""
         tenant = self._inside.pop(task)
-        self._tenants[tenant] -= 1
-        if not self._tenants[tenant]:
+        own = self._tenants[tenant] = self._tenants[tenant] - 1
+        if not own:
             del self._tenants[tenant]
-        if self._closed:
+        if self.draining:
             self._hush()
 
     def close(self) -> None:
         """Let nobody in any more; from here on `/readyz` fails."""
-        if not self._closed:
-            self._closed = True
+        if not self.draining:
+            self.draining = True
             for listener in tuple(self._listeners):
                 listener()
         self._hush()
@@ -137,22 +131,19 @@ class Gate:
                 await self._quiet.wait()
         except TimeoutError:
             pass
-        self._cut = True
+        self.cut = True
         left = tuple(self._inside)
         for task in left:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=LAST_WORDS_S)
 
-    def _has_room(self, tenant: str, most: int) -> bool:
+    def _has_room(self, tenant: str) -> bool:
         """Whether one more call of `tenant` may come in. Crowded, nobody gets more than an equal share."""
-        live = len(self._inside)
-        if live >= most:
+        if len(self._inside) >= self._most:
             return False
-        if live < most * CROWDED:
-            return True
         own = self._tenants.get(tenant, 0)
-        return own * (len(self._tenants) + (own == 0)) < most
+        return own * (len(self._tenants) + (own == 0)) < self._most
 
     def _hush(self) -> None:
         if not self._inside:

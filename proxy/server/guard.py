@@ -17,6 +17,8 @@ from proxy.server.upgrade import FOREIGN_ORIGIN, keys_among
 Guard = Callable[[Headers], Identity]
 
 KEY_CHARS_MAX = 512
+_OTHER_WAYS = frozenset({"api-key", "sec-websocket-protocol"})
+"""Headers that may carry a key beside the usual one."""
 
 MISSING = "No key was given. Send it as 'Authorization: Bearer KEY'."
 MALFORMED = "The key could not be read. Send one key, as 'Authorization: Bearer KEY'."
@@ -60,8 +62,16 @@ def by_key(keys: Keys) -> Guard:
 def presented(headers: Headers) -> bytes:
     """The one key that the headers carry, as the bytes that came. Raises 401 if there is not one."""
     bearers = headers.all("authorization")
-    plain = headers.all("api-key")
-    spoken = keys_among(headers)
+    alone = len(bearers) == 1 and not headers.any_of(_OTHER_WAYS)
+    key = _bearer(bearers[0]) if alone else _the_same(bearers, headers.all("api-key"), keys_among(headers))
+    if not key or len(key) > KEY_CHARS_MAX:
+        raise unauthorized(MALFORMED)
+    # The parser decodes header bytes with surrogateescape; this gives the very same bytes back.
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _the_same(bearers: list[str], plain: list[str], spoken: list[str]) -> str:
+    """The one key that is given in several ways, each of them used once."""
     if not bearers and not plain and not spoken:
         raise unauthorized(MISSING)
     if len(bearers) > 1 or len(plain) > 1 or len(spoken) > 1:
@@ -69,11 +79,7 @@ def presented(headers: Headers) -> bytes:
     found = {_bearer(value) for value in bearers} | {value.strip() for value in plain} | set(spoken)
     if len(found) != 1:
         raise unauthorized(MALFORMED)
-    key = found.pop()
-    if not key or len(key) > KEY_CHARS_MAX:
-        raise unauthorized(MALFORMED)
-    # The parser decodes header bytes with surrogateescape; this gives the very same bytes back.
-    return key.encode("utf-8", "surrogateescape")
+    return found.pop()
 
 
 def _bearer(value: str) -> str:

@@ -119,6 +119,8 @@ class Kept:
 
     def expire(self) -> None:
         """Forget what is too old."""
+        if not self._used:
+            return
         now = self._clock.mono()
         while self._used:
             name, oldest = next(iter(self._used.items()))

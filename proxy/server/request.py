@@ -11,26 +11,42 @@ from proxy.errors import Failure
 
 
 class Headers:
-    """The headers of a request by lower-case name; a name may come more than once."""
+    """The headers of a request by lower-case name; a name may come more than once.
+
+    A value is made a text when somebody asks for it, since most are never asked for; bytes that are not
+    UTF-8 survive as surrogates.
+    """
 
     __slots__ = ("_values",)
 
     def __init__(self) -> None:
-        self._values: dict[str, list[str]] = {}
+        self._values: dict[str, list[bytes]] = {}
 
     def add(self, name: bytes, value: bytes) -> None:
-        """One line of the head; bytes that are not UTF-8 survive as surrogates."""
-        text = value.decode("utf-8", "surrogateescape").strip(" \t")
-        self._values.setdefault(name.decode("latin-1").lower(), []).append(text)
+        """One line of the head."""
+        known = name.decode("latin-1").lower()
+        if known in self._values:
+            self._values[known].append(value)
+        else:
+            self._values[known] = [value]
 
     def get(self, name: str) -> str | None:
         """The first value, or None."""
         values = self._values.get(name)
-        return None if values is None else values[0]
+        return None if values is None else values[0].decode("utf-8", "surrogateescape").strip(" \t")
 
     def all(self, name: str) -> list[str]:
         """Every value."""
-        return self._values.get(name, [])
+        values = self._values.get(name, ())
+        return [value.decode("utf-8", "surrogateescape").strip(" \t") for value in values]
+
+    def count(self, name: str) -> int:
+        """How often it came."""
+        return len(self._values.get(name, ()))
+
+    def any_of(self, names: frozenset[str]) -> bool:
+        """Whether one of `names` came: a single look where a call has none of them, as most calls."""
+        return not names.isdisjoint(self._values)
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
@@ -111,7 +127,8 @@ class Request:
     def end(self) -> None:
         """All of it has come."""
         self.whole = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def spoil(self, failure: Failure) -> None:
         """What should have been its body is none."""
@@ -120,15 +137,19 @@ class Request:
 
     # ── read by the handlers ──────────────────────────────────────────────────────────────────────
 
-    async def body(self) -> bytes:
-        """The body, when it is whole; what there is of it once it is `too_large`. Raises what spoilt it."""
+    @property
+    def body(self) -> bytes:
+        """What has come of the body: all of it once it is `whole`, nothing if it is `too_large`."""
+        pieces = self._pieces
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def arrival(self) -> None:
+        """Wait until the body is whole, or `too_large`. Raises what spoilt it."""
         while not self.whole and not self._dropped:
             if self._failure is not None:
                 raise self._failure
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        pieces = self._pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

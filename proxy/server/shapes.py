@@ -18,8 +18,12 @@ from proxy.wire.failure import error_body
 
 JSON = "application/json"
 SERVER = "fallthrough"
+SPLITTERS = b"\r\n\0"
+"""What must not be in a head, but for its line ends."""
 
-_REASONS: Mapping[int, str] = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES: Mapping[int, str] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
 
 
 class Answer(Struct, frozen=True):
@@ -64,9 +68,9 @@ def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
 
     Raises `ValueError` where a value would split the head.
     """
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    text = "\r\n".join(lines)
-    if text.count("\r") != len(lines) - 1 or text.count("\n") != len(lines) - 1 or "\0" in text:
+    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    data = "".join(lines).encode("utf-8", "surrogateescape")
+    if len(data) - len(data.translate(None, SPLITTERS)) != 2 * len(lines):
         raise ValueError("a header would split the answer's head")
-    return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape")
+    return data + b"\r\n"

@@ -32,7 +32,8 @@ class Site:
     """One listener's connections."""
 
     def __init__(self, door: Work, limits: Limits, clock: Clock, dice: Dice) -> None:
-        self._door = door
+        self.answer = door
+        """Answers one request."""
         self._clock = clock
         self._dice = dice
         self._here: set[Guest] = set()
@@ -40,10 +41,6 @@ class Site:
         self._second = -1
         self._date = ""
         self.limits = limits
-
-    def answer(self, line: Line, request: Request) -> Coroutine[Any, Any, None]:
-        """Answer one request."""
-        return self._door(line, request)
 
     def new_id(self) -> str:
         """An id for a request that never reached the door."""

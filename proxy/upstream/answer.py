@@ -128,7 +128,7 @@ class Answer:
         return None if self.status else self._lost
 
     async def whole(self, limit: int) -> bytes:
-        body = await self._read(limit + 1)
+        body = self._take() if self._ended and self._unread <= limit else await self._read(limit + 1)
         if len(body) > limit:
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
         return body
@@ -184,7 +184,7 @@ class Answer:
             self._line.go_on()
         return taken
 
-    async def _news(self) -> Awaitable[None] | None:
-        """Wait for more; in the end perhaps with what a sink that got more must be waited for."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        return await self._waiter
+    def _news(self) -> asyncio.Future[Awaitable[None] | None]:
+        """Done when there is more; in the end perhaps with what a sink that got more must be waited for."""
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        return waiter

@@ -15,6 +15,8 @@ from proxy.upstream.answer import Answer
 from proxy.upstream.pool import Pool
 from proxy.upstream.reaching import Place, Reacher, place_of
 
+SPLITTERS = b"\r\n\0"
+"""What must not be in a head, but for its line ends."""
 _OWN_ENDS = 4
 """Line ends of a request's head beside those of its own fields."""
 
@@ -30,28 +32,8 @@ class HttpUpstreams:
         """Send the request; the context is the answer whose head has come."""
         return Sending(self, upstream, request)
 
-    async def begin(self, upstream: Upstream, request: UpstreamRequest) -> Answer:
-        """The answer to `request`, its head read. Raises `UpstreamLost`."""
-        pool = self.pool(upstream)
-        head = head_of(pool.place, request)
-        pooled = pool.take()
-        if pooled is None:
-            return await self._afresh(pool, upstream, head, request.body)
-        answer = pooled.ask(head, request.body)
-        lost = await answer.head()
-        if lost is None:
-            return answer
-        if not pooled.stale:
-            raise UpstreamLost(lost)
-        # The upstream closed a pooled connection as we took it. One more try, over a new connection, so
-        # that it cannot meet another stale one. Where none can be made, the loss stays what it was: the
-        # request did leave once, and may be billed.
-        try:
-            return await self._afresh(pool, upstream, head, request.body)
-        except UpstreamLost as again:
-            raise UpstreamLost(lost if again.signal.phase is Phase.CONNECT else again.signal) from again
-
-    async def _afresh(self, pool: Pool, upstream: Upstream, head: bytes, body: bytes) -> Answer:
+    async def afresh(self, pool: Pool, upstream: Upstream, head: bytes, body: bytes) -> Answer:
+        """The answer to a request that goes over a new connection, its head read. Raises `UpstreamLost`."""
         pool.making += 1
         try:
             connection = await self._reacher.open(pool.place, upstream.timeouts.connect_s, pool.make)
@@ -98,13 +80,36 @@ class Sending:
         self._answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
-        answer = await self._out.begin(self._upstream, self._request)
+        """The answer, its head read. Raises `UpstreamLost`."""
+        body, pool = self._request.body, self._out.pool(self._upstream)
+        head = head_of(pool.place, self._request)
+        pooled = pool.take()
+        if pooled is None:
+            answer = await self._out.afresh(pool, self._upstream, head, body)
+        else:
+            answer = pooled.ask(head, body)
+            lost = await answer.head()
+            if lost is not None:
+                if not pooled.stale:
+                    raise UpstreamLost(lost)
+                answer = await self._again(pool, head, lost)
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             answer.leave()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, answer.status, detail=detail))
         self._answer = answer
         return answer
+
+    async def _again(self, pool: Pool, head: bytes, lost: Signal) -> Answer:
+        """The upstream closed a pooled connection as we took it: one more try, over a new connection.
+
+        So it cannot meet another stale one. Where none can be made, the loss stays what it was: the request
+        did leave once, and may be billed.
+        """
+        try:
+            return await self._out.afresh(pool, self._upstream, head, self._request.body)
+        except UpstreamLost as again:
+            raise UpstreamLost(lost if again.signal.phase is Phase.CONNECT else again.signal) from again
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -124,8 +129,7 @@ def head_of(place: Place, request: UpstreamRequest) -> bytes:
         "".join(fields).encode(),
         len(request.body),
     )
-    ends = len(fields) + _OWN_ENDS
-    if head.count(b"\r") != ends or head.count(b"\n") != ends or b"\0" in head:
+    if len(head) - len(head.translate(None, SPLITTERS)) != 2 * (len(fields) + _OWN_ENDS):
         raise ValueError("a header would split the request's head")
     return head
 

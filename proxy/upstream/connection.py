@@ -6,7 +6,7 @@ for ends the connection. Nothing is buffered here; what arrives is the answer's 
 """
 
 import asyncio
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 import httptools
 
@@ -15,6 +15,7 @@ from proxy.upstream.answer import Answer
 
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 256
+BEYOND_MEASURE = "a head beyond all measure"
 _INTERIM = 200
 """Statuses below it announce another answer."""
 _BODILESS = frozenset({204, 304})
@@ -23,6 +24,10 @@ _FRAMED = frozenset({"content-length", "transfer-encoding"})
 
 class _Garbage(Exception):
     """What came is no answer that we accept."""
+
+
+def _refuse(why: str) -> NoReturn:
+    raise _Garbage(why)
 
 
 class Keeper(Protocol):
@@ -112,7 +117,8 @@ class Connection(asyncio.Protocol):
         self._untold += len(data)
         try:
             self._parser.feed_data(data)
-            self._heed()
+            if self._untold > HEAD_BYTES:
+                _refuse("much framing around nothing")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
             self._broken(answer, error)
         answer.wake()
@@ -145,14 +151,18 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self._answer is not None and self._answer.status:
-            raise _Garbage("an answer that nobody asked for")
+            _refuse("an answer that nobody asked for")
 
     def on_status(self, status: bytes) -> None:
-        self._measure(len(status))
+        self._head_bytes += len(status)
+        if self._head_bytes > HEAD_BYTES:
+            _refuse(BEYOND_MEASURE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields += 1
-        self._measure(len(name) + len(value))
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
+            _refuse(BEYOND_MEASURE)
         if self._answer is not None and not self._answer.status:  # trailers are nobody's headers
             self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
 
@@ -165,15 +175,6 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive() and not self._till_eof
         if self._answer is not None:
             self._answer.begin(status, self._headers)
-
-    def _measure(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
-            raise _Garbage("a head beyond all measure")
-
-    def _heed(self) -> None:
-        if self._untold > HEAD_BYTES:
-            raise _Garbage("much framing around nothing")
 
     def on_body(self, body: bytes) -> None:
         self._untold = 0
