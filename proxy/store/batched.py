@@ -94,7 +94,7 @@ class BatchedTables:
         return link
 
     def _admit(self, row: Row, values: Values) -> None:
-        """Raises `Misuse` for a row that the database could not keep, unless it says so itself in `keep`."""
+        """Raises `Misuse` for a row that the database would not keep, as far as that is known here."""
 
     def _segment_root(self, seq: int) -> bytes:
         start = seq - SEGMENT_ROWS

@@ -53,7 +53,6 @@ class Journal:
         self.tables.savepoint()
         try:
             answer = work(self)
-            self.tables.keep()
         except Exception as error:
             if self.tables.fatal(error):
                 raise

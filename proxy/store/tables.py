@@ -63,12 +63,8 @@ class Tables(Protocol):
         """Begin a request."""
         ...
 
-    def keep(self) -> None:
-        """The request went well. Raises `Misuse` where its rows cannot be: then it is to be undone."""
-        ...
-
     def undo(self) -> None:
-        """The request did not: nothing of it stays."""
+        """The request did not go well: nothing of it stays."""
         ...
 
     def fatal(self, error: Exception) -> bool:
@@ -82,7 +78,7 @@ class Tables(Protocol):
     def append(self, row: Row) -> Link:
         """Chain a row to the last; the root too where it is the last of a segment.
 
-        Raises `Misuse` for a call that was reserved before.
+        Raises `Misuse` for a call that was reserved before, or its transaction ends with `Contested`.
         """
         ...
 

@@ -66,9 +66,6 @@ class PostgresTables(BatchedTables):
 
     # -- one request ---------------------------------------------------------------------------------
 
-    def keep(self) -> None:
-        pass
-
     def fatal(self, error: Exception) -> bool:
         return isinstance(error, (*FAILURES, Fenced, Spoilt))
 
