@@ -127,9 +127,10 @@ class BatchedTables:
         found = self._counter(counter)
         if found is None or found.held < freed:
             raise Misuse(f"{counter} does not hold {freed}")
-        found = found._replace(used=min(found.used + used, INTEGER_MAX), held=found.held - freed)
-        self._counters.put(counter, found)
-        return Stand(found.used, found.ceiling, found.marks)
+        end, unit, before, held, ceiling, marks = found
+        after = min(before + used, INTEGER_MAX)
+        self._counters.put(counter, Counter(end, unit, after, held - freed, ceiling, marks))
+        return Stand(after, ceiling, marks)
 
     def renew(self, counter: Counted) -> None:
         found = self._counter(counter)

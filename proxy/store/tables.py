@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from proxy.holds import Claim
+from proxy.question import Question
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
 from proxy.store.reservation import Reservation
@@ -48,10 +49,10 @@ class Asked(NamedTuple):
 class Touched:
     """What a request will ask the tables for, so that a distant store can read it for a whole batch."""
 
-    calls: tuple[str, ...] = ()
-    counters: tuple[Counted, ...] = ()
-    questions: tuple[bytes, ...] = ()
-    """By name."""
+    call_id: str | None = None
+    claims: tuple[Claim, ...] = ()
+    """Whose counters."""
+    question: Question | None = None
 
 
 class Tables(Protocol):
