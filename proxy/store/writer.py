@@ -48,7 +48,7 @@ class Pace:
     idle_s: float = 1.0
     """Quiet time after which the database does what can wait, such as copying its WAL into the file."""
     wal_pages: int = 16_384
-    """SQLite: the WAL is cut short above this (64 MiB)."""
+    """SQLite: the WAL begins anew above this (64 MiB)."""
     dead_s: float = 10.0
     """PostgreSQL: a replica that was silent for so long, by the server's clock, is dead to the others."""
     last_s: float = 8.0
