@@ -34,7 +34,7 @@ class Pace:
     """Requests in one transaction at most."""
     crowd: int = 4
     """So many requests in one batch are a rush: more are on their way."""
-    gather_s: float = 0.002
+    gather_s: float = 0.004
     """How long the next batch of a rush waits for company, so that it costs fewer flushes."""
     queue: int = 10_000
     """Reservations that may wait; more are refused. Settlements are always accepted: there can be
