@@ -1,8 +1,8 @@
 """Many rows in one statement: SQLite opens its trees once for all of them, and Python is let go once.
 
-A driver gives Python's lock away for each step of a statement. On a machine whose loop is busy every row
-that goes in by itself is so a change of threads, which costs more than the row. `tables.py` writes with
-these; a number of rows is cut into powers of two, so that the statements are few and stay prepared.
+The driver gives Python's lock away for each step of a statement, so that on a busy machine a row that goes in
+by itself may cost a change of threads besides. `tables.py` writes with these; a number of rows is cut into
+powers of two, so that the statements are few and stay prepared.
 """
 
 from collections.abc import Sequence

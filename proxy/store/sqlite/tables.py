@@ -101,9 +101,8 @@ class SqliteTables(BatchedTables):
         self._questions: Cells[bytes, Asked | None] = Cells(self._log)
 
     def fatal(self, error: Exception) -> bool:
-        if isinstance(error, apsw.ConstraintError):
-            return False
-        return isinstance(error, (apsw.Error, Spoilt, Contested))
+        own = isinstance(error, (apsw.Error, Spoilt, Contested))
+        return own and not isinstance(error, apsw.ConstraintError)
 
     def noted(self, act_id: str) -> bool:
         return bool(self.select(NOTED, act_id))
