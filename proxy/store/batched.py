@@ -94,7 +94,7 @@ class BatchedTables:
         return link
 
     def _admit(self, row: Row, values: Values) -> None:
-        """Raises `Misuse` for a row that the database could not keep, unless it says so itself in `keep`."""
+        """Raises `Misuse` for a row that the database would not keep, as far as that is known here."""
 
     def _segment_root(self, seq: int) -> bytes:
         start = seq - SEGMENT_ROWS
@@ -127,9 +127,10 @@ class BatchedTables:
         found = self._counter(counter)
         if found is None or found.held < freed:
             raise Misuse(f"{counter} does not hold {freed}")
-        found = found._replace(used=min(found.used + used, INTEGER_MAX), held=found.held - freed)
-        self._counters.put(counter, found)
-        return Stand(found.used, found.ceiling, found.marks)
+        end, unit, before, held, ceiling, marks = found
+        after = min(before + used, INTEGER_MAX)
+        self._counters.put(counter, Counter(end, unit, after, held - freed, ceiling, marks))
+        return Stand(after, ceiling, marks)
 
     def renew(self, counter: Counted) -> None:
         found = self._counter(counter)

@@ -3,21 +3,14 @@
 `batched.py` keeps one for each table that a batch reads and changes. Nothing here asks a database.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-
-class Before(NamedTuple):
-    """How a cell was before a change."""
-
-    cells: "Cells[Any, Any]"
-    key: Any
-    known: bool
-    value: Any
-    changed: bool
-
+Before = tuple["Cells[Any, Any]", Any, bool, Any, bool]
+"""How a cell was before a change: of which table, its key, whether it was known, its value, whether it
+was changed. A plain tuple, for there is one for every change and hardly one is ever read."""
 
 Log = list[Before]
 """What was there before each change, the oldest first."""
@@ -33,7 +26,7 @@ class Cells(dict[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Change a value, whether or not it was read."""
-        self._log.append(Before(self, key, key in self, self.get(key), key in self._changed))
+        self._log.append((self, key, key in self, self.get(key), key in self._changed))
         self[key] = value
         self._changed.add(key)
 
@@ -44,18 +37,18 @@ class Cells(dict[K, V]):
         changed, self._changed = self._changed, set()
         return {key: self[key] for key in changed}
 
-    def restore(self, before: Before) -> None:
+    def restore(self, key: K, known: bool, value: V, changed: bool) -> None:
         """Take back one change."""
-        if before.known:
-            self[before.key] = before.value
+        if known:
+            self[key] = value
         else:
-            del self[before.key]
-        if not before.changed:
-            self._changed.discard(before.key)
+            del self[key]
+        if not changed:
+            self._changed.discard(key)
 
 
 def roll_back(log: Log, length: int) -> None:
     """Take back all changes but the first ones."""
     while len(log) > length:
-        before = log.pop()
-        before.cells.restore(before)
+        cells, *before = log.pop()
+        cells.restore(*before)

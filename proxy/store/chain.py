@@ -6,9 +6,12 @@ can pass for the other. Used by the writer, by heads and by `verify.py`; pure, a
 format: what is changed here makes every ledger written before invalid.
 """
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
-from struct import pack
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -42,6 +45,40 @@ _KINDS: Mapping[type, str] = {type(None): "-", int: "i", str: "t"}
 GENESIS = Link(0, bytes(32))
 """Before the first row."""
 
+LAYOUTS = 64
+"""Shapes of rows whose layout is remembered; a ledger has a dozen or two."""
+
+
+class _Layout(NamedTuple):
+    """How values are written whose types are known, in a few calls into C instead of a loop over columns."""
+
+    head: bytes
+    pack: Callable[..., bytes]
+    texts: Callable[[Sequence[Value]], Sequence[str]]
+    numbers: Callable[[Sequence[Value]], Sequence[int]]
+    """Of the values with the lengths of their texts behind them."""
+
+
+@lru_cache(maxsize=LAYOUTS)
+def _layout(*types: type) -> _Layout:
+    """Raises `TypeError` where one of these cannot be in a row."""
+    try:
+        kinds = "".join([_KINDS[each] for each in types])
+    except KeyError:
+        raise TypeError("neither a whole number nor text") from None
+    texts = [at for at, kind in enumerate(kinds) if kind == "t"]
+    lengths = iter(range(len(kinds), len(kinds) + len(texts)))
+    numbers = [at if kind == "i" else next(lengths) for at, kind in enumerate(kinds) if kind != "-"]
+    head = kinds.rstrip("-").encode() + b"\n"
+    return _Layout(head, struct.Struct(f">{len(numbers)}q").pack, _picker(texts), _picker(numbers))
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes the values at these places, as a tuple however few they are."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda values: tuple(values[at] for at in places)
+
 
 def canonical(values: Sequence[Value]) -> bytes:
     """Values as bytes, in one way only: what they are, all numbers and lengths, then all texts.
@@ -50,14 +87,13 @@ def canonical(values: Sequence[Value]) -> bytes:
     then for each that is not NULL 64 signed bits, big-endian: the integer, or the text's length in
     bytes of UTF-8; then the texts. Lengths first, so that no text can imitate its neighbour.
     """
-    try:
-        kinds = "".join([_KINDS[value.__class__] for value in values])
-    except KeyError:
-        raise TypeError("neither a whole number nor text") from None
-    texts = [value.encode() for value in values if value.__class__ is str]
-    lengths = map(len, texts)
-    numbers = [value if value.__class__ is int else next(lengths) for value in values if value is not None]
-    return b"%b\n%b%b" % (kinds.rstrip("-").encode(), pack(f">{len(numbers)}q", *numbers), b"".join(texts))
+    layout = _layout(*map(type, values))
+    texts = layout.texts(values)
+    whole = "".join(texts)
+    told = whole.encode()
+    plain = len(told) == len(whole)  # then a character is a byte
+    lengths = map(len, texts) if plain else (len(text.encode()) for text in texts)
+    return layout.head + layout.pack(*layout.numbers((*values, *lengths))) + told
 
 
 def leaf(before: bytes, values: Sequence[Value]) -> bytes:

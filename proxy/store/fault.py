@@ -34,6 +34,10 @@ class Misuse(Exception):
     """A call was reserved twice, or moved when it was not open."""
 
 
+class Contested(Misuse):
+    """The database refuses a row of a transaction that has some, and does not say whose it is."""
+
+
 def cannot_write() -> Refused:
     """503: nothing was reserved, so nothing was spent and the caller may come again."""
     return unavailable(

@@ -4,8 +4,9 @@ Runs on the writer's thread inside the writer's transaction; knows no queue, no 
 A reservation is never modified: everything that happens to it is a new row, and it is resolved once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -36,6 +37,14 @@ Work = Callable[["Journal"], Result]
 """One request, to be carried out on the writer's thread."""
 
 
+class _Paid(NamedTuple):
+    """What became of the claims of a reservation that ended."""
+
+    text: str
+    """As its row says it."""
+    crossed: Sequence[Alert]
+
+
 class Journal:
     """The rules over one store's tables."""
 
@@ -53,7 +62,6 @@ class Journal:
         self.tables.savepoint()
         try:
             answer = work(self)
-            self.tables.keep()
         except Exception as error:
             if self.tables.fatal(error):
                 raise
@@ -93,8 +101,8 @@ class Journal:
         row = Row("reserve", at_us, name, nobody, "-", text, Usage(), 0)
         self.tables.open(row, lost)
         held = Reservation(name, lost, nobody, "-", 0, 0, 0)
-        ended = Row("expire", at_us, name, nobody, "-", "[]", Usage(), 0, CRASH_RESULT)
-        self._resolve(held, ended, {each.counter: each.amount for each in lost})
+        paid = self._pay(held, {each.counter: each.amount for each in lost})
+        self._resolve(Row("expire", at_us, name, nobody, "-", paid.text, Usage(), 0, CRASH_RESULT), paid)
 
     def move(self, call_id: str, claims: tuple[Claim, ...], at_us: int) -> Granted | Spent:
         """Add claims to an open reservation, all or none; a row of its own, so that a replay agrees."""
@@ -123,14 +131,16 @@ class Journal:
         held = self.tables.find(outcome.call_id)
         if held is None:
             return
-        charged = {(charge.scope, charge.window): charge.amount for charge in settlement.charges}
+        paid = self._pay(
+            held, {(charge.scope, charge.window): charge.amount for charge in settlement.charges}
+        )
         row = Row(
             kind=kind,
             at_us=settlement.ended_us,
             call_id=outcome.call_id,
             identity=held.identity,
             model=held.model,
-            entries="[]",
+            entries=paid.text,
             usage=outcome.usage,
             nano_usd=outcome.nano_usd,
             result=outcome.result,
@@ -142,7 +152,7 @@ class Journal:
             total_ms=outcome.total_ms,
             attempts=entries.dump_attempts(outcome.attempts),
         )
-        self._resolve(held, row, charged)
+        self._resolve(row, paid)
         if kind == "release":
             self._free(settlement.question, outcome.call_id)
 
@@ -150,8 +160,9 @@ class Journal:
         """Free a reservation whose caller was told 503, should it have reached the disk after all."""
         held = self.tables.find(hold.call_id)
         if held is not None:
-            row = Row("release", hold.at_us, hold.call_id, held.identity, held.model, "[]", Usage(), 0)
-            self._resolve(held, row._replace(result=DENIED_RESULT), {})
+            paid, who, model = self._pay(held, {}), held.identity, held.model
+            row = Row("release", hold.at_us, hold.call_id, who, model, paid.text, Usage(), 0, DENIED_RESULT)
+            self._resolve(row, paid)
             self._free(hold.question, hold.call_id)
 
     def expire(self, at_us: int) -> int:
@@ -163,21 +174,21 @@ class Journal:
         left = self.tables.left()
         for held in left:
             seen = held.progress()
-            charged = {(charge.scope, charge.window): charge.amount for charge in seen.charges}
+            paid = self._pay(held, {(charge.scope, charge.window): charge.amount for charge in seen.charges})
             row = Row(
                 kind="expire",
                 at_us=at_us,
                 call_id=held.call_id,
                 identity=held.identity,
                 model=held.model,
-                entries="[]",
+                entries=paid.text,
                 usage=seen.usage,
                 nano_usd=max(0, seen.nano_usd),
                 result=CRASH_RESULT,
                 upstream=seen.upstream or None,
                 upstream_model=seen.upstream_model or None,
             )
-            self._resolve(held, row, charged)
+            self._resolve(row, paid)
         return len(left)
 
     def progressed(self, progress: Progress) -> None:
@@ -223,25 +234,30 @@ class Journal:
             balances.append(Balance(claim, *found))
         return Granted(tuple(balances))
 
-    def _resolve(self, held: Reservation, row: Row, charged: dict[tuple[str, int], int]) -> None:
-        """Turn what is held into what was used, and append the one row that says so.
+    def _pay(self, held: Reservation, charged: Mapping[Counted, int]) -> _Paid:
+        """Turn what is held into what was used.
 
         More than was held is an overdraft: recorded, never refused. What has no charge is freed.
         """
         entered: list[Entry] = []
         crossed: list[Alert] = []
         for claim in held.summed():
-            amount = min(max(charged.get(claim.counter, 0), 0), AMOUNT_MAX)
-            used, ceiling, marks = self.tables.give(claim.counter, amount, claim.amount)
-            entered.append(Entry(claim.scope, claim.window, claim.unit, amount))
-            crossed += [
-                Alert(claim.scope, claim.window, mark, used, ceiling, claim.unit)
-                for mark in (_rising(marks) if amount else ())
-                if used * 100 >= mark * ceiling
-            ]
-        self.tables.append(row._replace(entries=entries.dump(entered)))
+            scope, window, unit, freed = claim
+            counter = (scope, window)
+            amount = min(max(charged.get(counter, 0), 0), AMOUNT_MAX)
+            used, ceiling, marks = self.tables.give(counter, amount, freed)
+            entered.append(Entry(scope, window, unit, amount))
+            for mark in _rising(marks) if amount else ():
+                if used * 100 < mark * ceiling:
+                    break
+                crossed.append(Alert(scope, window, mark, used, ceiling, unit))
+        return _Paid(entries.dump(entered), crossed)
+
+    def _resolve(self, row: Row, paid: _Paid) -> None:
+        """Append the one row that says what came of a reservation, and tell the marks that this crossed."""
+        self.tables.append(row)
         self.tables.close(row.call_id)
-        for alert in crossed:
+        for alert in paid.crossed:
             self._tell(alert, row)
 
     def _tell_refusal(self, spent: Spent, row: Row) -> None:

@@ -16,7 +16,7 @@ from proxy.errors import Refused, unavailable
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Pulse, Settlement, Spent
 from proxy.place import Place
 from proxy.ports import Act, Clock, Declined, Reset
-from proxy.question import Question, Repeated
+from proxy.question import Repeated
 from proxy.store import acts, report, retention
 from proxy.store.backing import Backing, Lending
 from proxy.store.databases import beneath
@@ -71,7 +71,7 @@ class DurableLedger:
         answer = self._writer.submit(
             lambda journal: journal.move(call_id, claims, at_us),
             void=lambda journal: journal.touch(),
-            touched=_touched(call_id, claims),
+            touched=Touched(call_id, claims),
         )
         return await cast(Awaitable[Granted | Spent], answer)
 
@@ -139,7 +139,7 @@ class DurableLedger:
             self._writer.submit(idle, None)
         granted = lending.spend(hold) if self.trouble is None and hold.question is None else None
         if granted is not None:
-            recorded = self._writer.submit(lending.recording(hold), None, _touched(hold.call_id, hold.claims))
+            recorded = self._writer.submit(lending.recording(hold), None, Touched(hold.call_id, hold.claims))
             return replace(granted, durable=cast(Awaitable[None], recorded))
         asking = lending.asking(hold)
         try:
@@ -155,18 +155,13 @@ class DurableLedger:
         return self._writer.submit(
             work,
             void=lambda journal: journal.void(hold),
-            touched=_touched(hold.call_id, hold.claims, hold.question),
+            touched=Touched(hold.call_id, hold.claims, hold.question),
         )
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
-        touched = _touched(settlement.outcome.call_id, (), settlement.question)
+        touched = Touched(settlement.outcome.call_id, (), settlement.question)
         settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), None, touched)
         return cast(Awaitable[None], settled)
-
-
-def _touched(call_id: str, claims: tuple[Claim, ...], question: Question | None = None) -> Touched:
-    names = () if question is None else (question.name,)
-    return Touched((call_id,), tuple(claim.counter for claim in claims), names)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from typing import cast
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.ports import Clock
 from proxy.question import Repeated
+from proxy.store.fault import Contested
 from proxy.store.journal import Journal, Result, Work
 from proxy.store.sqlite.database import in_memory
 from proxy.store.sqlite.tables import SqliteTables
@@ -52,9 +53,17 @@ class PassingLedger:
         return settled
 
     def _do(self, work: Work) -> Result:
-        self._tables.begin()
-        answer = self._journal.attempt(work)
-        self._tables.connection.execute("COMMIT")
+        tables = self._tables
+        tables.begin()
+        try:
+            answer = self._journal.attempt(work)
+            tables.flush()
+        except Contested:
+            tables.connection.execute("ROLLBACK")
+            tables.forget()
+            self._journal.forget()
+            raise
+        tables.connection.execute("COMMIT")
         alerts = tuple(self._journal.alerts)
         self._journal.alerts.clear()
         for alert in alerts:

@@ -65,5 +65,5 @@ def _counts(usage: Usage | None) -> tuple[Value, ...]:
         usage.cached,
         usage.cache_write,
         usage.reasoning,
-        usage.source.value,
+        str(usage.source),
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from msgspec import Struct
 
 from proxy.holds import Claim
+from proxy.question import Question
 from proxy.store.chain import Link
 from proxy.store.entries import Entry
 from proxy.store.reservation import Reservation
@@ -48,10 +49,10 @@ class Asked(NamedTuple):
 class Touched(Struct, frozen=True):
     """What a request will ask the tables for, so that a distant store can read it for a whole batch."""
 
-    calls: tuple[str, ...] = ()
-    counters: tuple[Counted, ...] = ()
-    questions: tuple[bytes, ...] = ()
-    """By name."""
+    call_id: str | None = None
+    claims: tuple[Claim, ...] = ()
+    """Whose counters."""
+    question: Question | None = None
 
 
 class Tables(Protocol):
@@ -63,12 +64,8 @@ class Tables(Protocol):
         """Begin a request."""
         ...
 
-    def keep(self) -> None:
-        """The request went well. Raises `Misuse` where its rows cannot be: then it is to be undone."""
-        ...
-
     def undo(self) -> None:
-        """The request did not: nothing of it stays."""
+        """The request did not go well: nothing of it stays."""
         ...
 
     def fatal(self, error: Exception) -> bool:
@@ -82,7 +79,7 @@ class Tables(Protocol):
     def append(self, row: Row) -> Link:
         """Chain a row to the last; the root too where it is the last of a segment.
 
-        Raises `Misuse` for a call that was reserved before.
+        Raises `Misuse` for a call that was reserved before, or its transaction ends with `Contested`.
         """
         ...
 

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from proxy.holds import Alert, Pulse
 from proxy.store.anchor import Cadence
 from proxy.store.backing import Backing, Lending, Note
-from proxy.store.fault import StoreRefused, cannot_write, too_busy
+from proxy.store.fault import Contested, Misuse, StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
 from proxy.store.pulse import Commits
 from proxy.store.tables import Touched
@@ -34,7 +34,7 @@ class Pace(Struct, frozen=True):
     """Requests in one transaction at most."""
     crowd: int = 4
     """So many requests in one batch are a rush: more are on their way."""
-    gather_s: float = 0.002
+    gather_s: float = 0.004
     """How long the next batch of a rush waits for company, so that it costs fewer flushes."""
     queue: int = 10_000
     """Reservations that may wait; more are refused. Settlements are always accepted: there can be
@@ -48,7 +48,7 @@ class Pace(Struct, frozen=True):
     idle_s: float = 1.0
     """Quiet time after which the database does what can wait, such as copying its WAL into the file."""
     wal_pages: int = 16_384
-    """SQLite: the WAL is cut short above this (64 MiB)."""
+    """SQLite: the WAL begins anew above this (64 MiB)."""
     dead_s: float = 10.0
     """PostgreSQL: a replica that was silent for so long, by the server's clock, is dead to the others."""
     last_s: float = 8.0
@@ -91,6 +91,8 @@ class Writer:
         self._loop = loop
         self._queue: deque[Job] = deque()
         self._wake = threading.Condition()
+        self._alone = 0
+        """So many of the next requests have a batch of their own each: one of them cannot be written."""
         self._batch: list[Job] = []
         """Taken from the queue and not yet answered or put back."""
         self._notes: dict[str, Note] = {}
@@ -184,8 +186,15 @@ class Writer:
                     return None
                 if not self._wake.wait(self._patience()):
                     return []
-            self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._pace.batch))]
+            self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._room()))]
             return self._batch
+
+    def _room(self) -> int:
+        """How many requests the next batch may have."""
+        if self._alone == 0:
+            return self._pace.batch
+        self._alone -= 1
+        return 1
 
     def _write(self, batch: list[Job]) -> None:
         committing = False
@@ -197,6 +206,9 @@ class Writer:
             committing, began_s = True, self._pace.stopwatch()
             self._backing.commit()
             self._commits.add(self._pace.stopwatch() - began_s)
+        except Contested as error:
+            self._part(batch, error)
+            return
         except self._failures as error:
             self._fail(batch, error, unsure=committing)
             return
@@ -216,6 +228,18 @@ class Writer:
             if job.void is None and isinstance(answer, Exception):
                 log.error("a settlement could not be written and stays open: %r", answer)
         self._tell(pairs, alerts)
+
+    def _part(self, batch: list[Job], error: Contested) -> None:
+        """Try each request alone, so that only the one whose row cannot be is refused, and no neighbour."""
+        self._journal.forget()
+        self._backing.undo(error, unsure=False)
+        if len(batch) == 1:
+            [job] = batch
+            batch = [Job(_refusal(error), job.future, job.void, job.touched)]
+        with self._wake:
+            self._queue.extendleft(reversed(batch))
+            self._alone += len(batch)
+            self._batch = []
 
     def _fail(self, batch: list[Job], error: Exception, *, unsure: bool) -> None:
         told = f"{type(error).__name__}: {error}"
@@ -322,3 +346,12 @@ class Writer:
 
 def _probe(journal: Journal) -> None:
     journal.touch()
+
+
+def _refusal(error: Contested) -> Work:
+    """A request that is refused as the database refused it."""
+
+    def refuse(_journal: Journal) -> Result:
+        raise Misuse(str(error)) from error
+
+    return refuse

@@ -53,10 +53,10 @@ class PostgresTables(BatchedTables):
         """Open the writer's transaction, stand in line, and read what it is about."""
         self.session.execute("BEGIN")
         self.lock()
-        self._read_calls([call for each in touched for call in each.calls])
+        self._read_calls([each.call_id for each in touched if each.call_id is not None])
         claimed = [claim.counter for call in self._calls.values() if call for claim in call.of.claims]
-        self._read_counters([*claimed, *(counter for each in touched for counter in each.counters)])
-        self._questions.read(name for each in touched for name in each.questions)
+        self._read_counters([*claimed, *(claim.counter for each in touched for claim in each.claims)])
+        self._questions.read(each.question.name for each in touched if each.question is not None)
 
     def lock(self) -> None:
         """Wait until nobody else appends, in a transaction that is open."""
@@ -65,9 +65,6 @@ class PostgresTables(BatchedTables):
         self.forget()
 
     # -- one request ---------------------------------------------------------------------------------
-
-    def keep(self) -> None:
-        pass
 
     def fatal(self, error: Exception) -> bool:
         return isinstance(error, (*FAILURES, Fenced, Spoilt))

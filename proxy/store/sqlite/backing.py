@@ -58,6 +58,8 @@ class SqliteBacking:
         """Whether the file ends where we left it; not after a COMMIT of which nobody knows."""
         self.wal_pages = 0
         self._cut_at = pace.wal_pages
+        self._folding = False
+        """Whether the WAL is to be emptied, and not only begun anew."""
         self._watch_wal()
 
     def begin(self, touched: Sequence[Touched]) -> None:
@@ -78,7 +80,8 @@ class SqliteBacking:
         if self._file.anchor.due(self._tail):
             self.tell_head()
         if self.wal_pages >= self._cut_at:
-            self._checkpoint("TRUNCATE")
+            # A WAL that is written over in place flushes in less than one that grows again from nothing.
+            self._checkpoint("TRUNCATE" if self._folding else "RESTART")
 
     def whisper(self, notes: Sequence[Note]) -> None:
         """A killed process loses none of it, a power failure may.
@@ -119,7 +122,7 @@ class SqliteBacking:
             self.tell_head()
 
     def fold(self) -> None:
-        self._cut_at = 0
+        self._folding, self._cut_at = True, 0
 
     def close(self, *, well: bool) -> None:
         if well:
@@ -188,6 +191,8 @@ class SqliteBacking:
             busy = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0][0]
             if busy:
                 self._cut_at = pages + self._pace.wal_pages
+            elif mode == "TRUNCATE":
+                self._folding = False
             connection.set_busy_timeout(self._pace.busy_ms)
         except apsw.Error as error:
             log.warning("the ledger's WAL could not be checkpointed: %s", error)

@@ -1,8 +1,9 @@
-"""The ledger's tables in SQLite: rows written request by request, everything else once a batch.
+"""The ledger's tables in SQLite: all that a batch changed is written when it ends, many rows in a statement.
 
 This process owns the file, so that what it has read or written stays true from one transaction to the
-next, until one is undone: a call is read back from memory, and a counter from the file only once. A row
-goes in at the end of its request, where the file's own rules may still refuse it without hurting another.
+next, until one is undone: a call is read back from memory, and a counter from the file only once. The
+file's own rules may still refuse a row (reserved once, resolved once). It does not say which one of a batch
+that is: `Contested`, and the writer asks again for each request alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,18 +11,20 @@ from typing import Any
 
 import apsw
 
-from proxy.store.batched import BatchedTables
+from proxy.store.batched import BatchedTables, Values
 from proxy.store.cells import Cells
 from proxy.store.chain import COLUMNS, GENESIS, Link
-from proxy.store.fault import Misuse
+from proxy.store.fault import Contested, Misuse
 from proxy.store.records import Counter, Opened, Spoilt
 from proxy.store.reservation import OPEN, Reservation, read
+from proxy.store.rows import Row
+from proxy.store.sqlite.lots import Lots
 from proxy.store.tables import ASKED_US, TIDIED, Asked, Counted
 from proxy.table import Unit
 
-_NAMES = ", ".join((*COLUMNS, "prev", "hash"))
+_NAMES = (*COLUMNS, "prev", "hash")
 
-APPEND = f"INSERT INTO rows ({_NAMES}) VALUES ({', '.join('?' * (len(COLUMNS) + 2))})"  # noqa: S608 - our own names
+APPEND = Lots(f"INSERT INTO rows ({', '.join(_NAMES)}) VALUES", len(_NAMES))
 
 CALL_ID = COLUMNS.index("call_id")
 
@@ -35,12 +38,12 @@ SELECT window_end, unit, used, held, ceiling, marks FROM balances WHERE scope = 
 
 MARKS = "SELECT mark FROM alerts WHERE scope = ? AND window_start = ?"
 
-COUNT = """
-INSERT INTO balances (scope, window_start, window_end, unit, used, held, ceiling, marks)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (scope, window_start) DO UPDATE
-SET used = excluded.used, held = excluded.held, ceiling = excluded.ceiling, marks = excluded.marks
-"""
+COUNT = Lots(
+    "INSERT INTO balances (scope, window_start, window_end, unit, used, held, ceiling, marks) VALUES",
+    8,
+    """ON CONFLICT (scope, window_start) DO UPDATE
+    SET used = excluded.used, held = excluded.held, ceiling = excluded.ceiling, marks = excluded.marks""",
+)
 
 TELL = "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?)"
 
@@ -52,12 +55,13 @@ SELECT window_start, unit, used FROM balances WHERE scope = ? AND window_end > ?
 
 NOTED = "SELECT 1 FROM rows WHERE call_id = ? AND kind IN ('erase', 'reset', 'prune')"
 
-OPENED = """
-INSERT INTO open_calls (call_id, epoch, seq, claims, seen) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (call_id) DO UPDATE SET claims = excluded.claims, seen = excluded.seen
-"""
+OPENED = Lots(
+    "INSERT INTO open_calls (call_id, epoch, seq, claims, seen) VALUES",
+    5,
+    "ON CONFLICT (call_id) DO UPDATE SET claims = excluded.claims, seen = excluded.seen",
+)
 
-CLOSED = "DELETE FROM open_calls WHERE call_id = ?"
+CLOSED = Lots("DELETE FROM open_calls WHERE call_id IN (VALUES", 1, ")")
 
 ASKED = "SELECT digest, call_id, at_us FROM questions WHERE name = ?"
 
@@ -96,30 +100,16 @@ class SqliteTables(BatchedTables):
         """Whether only the file knows where the chain ends."""
         self._questions: Cells[bytes, Asked | None] = Cells(self._log)
 
-    def keep(self) -> None:
-        """The request went well: its rows go into the file."""
-        rows = self._rows
-        if not rows:
-            return
-        try:
-            if len(rows) == 1:
-                self.connection.execute(APPEND, rows[0])
-            else:
-                with self.connection:  # all of them or none
-                    self.connection.executemany(APPEND, rows)
-        except apsw.ConstraintError as error:
-            calls = ", ".join({row[CALL_ID] for row in rows})
-            raise Misuse(f"{calls} was reserved or resolved before, or its row cannot be") from error
-        self._rows = []
-        if self._roots:
-            self.connection.executemany("INSERT INTO segments VALUES (?, ?)", self._roots)
-            self._roots = []
-
     def fatal(self, error: Exception) -> bool:
-        return isinstance(error, (apsw.Error, Spoilt)) and not isinstance(error, apsw.ConstraintError)
+        own = isinstance(error, (apsw.Error, Spoilt, Contested))
+        return own and not isinstance(error, apsw.ConstraintError)
 
     def noted(self, act_id: str) -> bool:
-        return self.connection.execute(NOTED, (act_id,)).fetchone() is not None
+        return bool(self.select(NOTED, act_id))
+
+    def _admit(self, row: Row, values: Values) -> None:
+        if row.kind == "reserve" and self._calls.get(row.call_id) is not None:
+            raise Misuse(f"{row.call_id} is open")
 
     def in_force(self, scope: str, now_s: int) -> Sequence[tuple[int, Unit, int]]:
         found = self.select(IN_FORCE, scope, now_s)
@@ -163,26 +153,32 @@ class SqliteTables(BatchedTables):
 
     def flush(self) -> None:
         self._notes_what_it_wrote()
-        self.keep()
-        execute_many = self.connection.executemany
+        self._flush_rows()
         calls = self._calls.take_changes()
         opened = [(key, *each[:4]) for key, each in calls.items() if each is not None]
         closed = [(key,) for key, each in calls.items() if each is None]
-        if opened:
-            execute_many(OPENED, opened)
-        if closed:
-            execute_many(CLOSED, closed)
-            for (key,) in closed:
-                del self._calls[key]
+        OPENED.write(self.connection, opened)
+        CLOSED.write(self.connection, closed)
+        for (key,) in closed:
+            del self._calls[key]
         counters = self._counters.take_changes()
-        if counters:
-            execute_many(COUNT, [(*key, *each) for key, each in counters.items() if each is not None])
+        counted = [(*key, *each) for key, each in counters.items() if each is not None]
+        COUNT.write(self.connection, counted)
         self._flush_marks()
         self._flush_questions()
         self._begins_anew()
         if len(self._counters) > REMEMBERED:
             self._counters.clear()
             self._marks.clear()
+
+    def _flush_rows(self) -> None:
+        try:
+            APPEND.write(self.connection, self._rows)
+        except apsw.ConstraintError as error:
+            calls = ", ".join({row[CALL_ID] for row in self._rows})
+            raise Contested(f"{calls}: reserved or resolved before, or a row cannot be") from error
+        if self._roots:
+            self.connection.executemany("INSERT INTO segments VALUES (?, ?)", self._roots)
 
     def _flush_marks(self) -> None:
         renewed = [key for key, each in self._renewed.take_changes().items() if each]
