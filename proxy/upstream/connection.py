@@ -42,6 +42,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._body: list[bytes] = []
+        """What the parser found of a body in the bytes that have just come."""
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._headers: dict[str, str] = {}
@@ -109,13 +112,21 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self._heard = True
-        self._untold += len(data)
+        body = self._body
         try:
             self._parser.feed_data(data)
-            self._heed()
+            if body:
+                self._untold = 0
+            else:
+                self._without_body(len(data))
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
             self._broken(answer, error)
-        answer.wake()
+        if not body:
+            answer.came(b"")
+            return
+        piece = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        answer.came(piece)
 
     def eof_received(self) -> None:
         answer = self._answer
@@ -129,7 +140,7 @@ class Connection(asyncio.Protocol):
             phase = Phase.HEADERS if answer.status else Phase.SENT
             detail = type(exc).__name__ if exc is not None else "closed"
             answer.lose(Signal(Kind.RESET, phase, answer.status or None, detail=detail))
-            answer.wake()
+            answer.came(b"")
         self._keeper.closed(self)
 
     def _broken(self, answer: Answer, error: Exception) -> None:
@@ -171,14 +182,10 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
             raise _Garbage("a head beyond all measure")
 
-    def _heed(self) -> None:
+    def _without_body(self, size: int) -> None:
+        self._untold += size
         if self._untold > HEAD_BYTES:
             raise _Garbage("much framing around nothing")
-
-    def on_body(self, body: bytes) -> None:
-        self._untold = 0
-        if self._answer is not None:
-            self._answer.add(body)
 
     def on_message_complete(self) -> None:
         if self._answer is not None and self._answer.status:
