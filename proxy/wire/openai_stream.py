@@ -175,8 +175,8 @@ class StreamReader(Following):
         return data.replace(_NULL_USAGE, b"") if self._shortens else data
 
     def _guess(self, chunk: dict[str, Any], raw: bytes, out: bytes) -> None:
-        """Make a template of an event, if it was one that went out as it came."""
-        if out == raw or out == raw.replace(_NULL_USAGE, b""):
+        """Make a template of an event, if it is one that goes out as it came, now and later."""
+        if self._first and (out == raw or out == raw.replace(_NULL_USAGE, b"")):
             self._guesses -= 1
             self._template = template_of(raw, chunk)
             self._shortens = out != raw

@@ -26,6 +26,7 @@ SHAPES = (
     PADDED,
     BOTH,
     BEGIN,
+    b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n',
     LATE.replace(b'"content":"%b"},"content"', b'},"content"'),
     PADDED.replace(b"aZ3", b'a\\"'),
     PADDED.replace(b'"aZ3"', b"null"),
@@ -186,6 +187,15 @@ def test_what_goes_on_where_something_was_left_is_no_event_of_its_own(left):
     plainly.feed(BEGIN + PLAIN % b"one")
     assert reader.feed(PLAIN % b"two") == plainly.feed(left + PLAIN % b"two")
     assert seen_of(reader) == seen_of(plainly)
+
+
+def test_a_piece_that_does_not_say_of_which_answer_it_is_is_told_so_once_that_is_known():
+    reader = made_reader()
+    nameless = b'data: {"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+    reader.feed(b'data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\n')
+    assert reader.feed(nameless) == reader.feed(nameless) == nameless
+    reader.feed(BEGIN)
+    assert orjson.loads(reader.feed(nameless)[6:])["id"] == "c1"
 
 
 def test_an_upstream_that_never_says_the_same_twice_costs_a_few_templates_and_no_more(monkeypatch):
