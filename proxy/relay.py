@@ -297,12 +297,28 @@ class _Story:
 
     def _piece(self, flow: Flow, out: bytes) -> Awaitable[None] | None:
         """What a reader made of a piece. After C2 it goes out here and now, whatever task this is."""
-        attempt, reader = flow.attempt, flow.reader
-        if reader.ended:
-            self._remember(attempt, reader.memories)
+        attempt, watch = flow.attempt, flow.watch
+        if flow.reader.ended:
+            self._remember(attempt, flow.reader.memories)
             self._concluded = True
-        if self.begun:
-            return self._pass(attempt, out, flow.watch)
+        if not self.begun:
+            return self._hold_back(flow, out)
+        if not out:
+            if self._book.sent is not None and self._book.sent.skipping:
+                self._rest(attempt, watch)
+            return None
+        if attempt.first is None:
+            self._spoke(attempt)
+        pending = self._caller.write(out)
+        if pending is None:
+            self._rest(attempt, watch)
+            return None
+        watch.move(NEVER)  # a slow caller stops the clock of the upstream
+        return Later(partial(self._until_room, attempt, watch, pending, self._desk.clock.mono()))
+
+    def _hold_back(self, flow: Flow, out: bytes) -> Awaitable[None] | None:
+        """Before C2 nothing goes out, until there is content."""
+        attempt, reader = flow.attempt, flow.reader
         attempt.held += out
         if reader.failure is not None or not (reader.content or reader.ended):
             return None
@@ -343,21 +359,6 @@ class _Story:
         attempt.first = self._desk.clock.mono()
         self._plan.began(attempt.first, attempt.number)
         return attempt.first
-
-    def _pass(self, attempt: OpenAttempt, data: bytes, watch: Watch) -> Awaitable[None] | None:
-        """Hand on what came; a slow caller stops the clock of the upstream."""
-        if not data:
-            if self._book.sent is not None and self._book.sent.skipping:
-                self._rest(attempt, watch)
-            return None
-        if attempt.first is None:
-            self._spoke(attempt)
-        pending = self._caller.write(data)
-        if pending is None:
-            self._rest(attempt, watch)
-            return None
-        watch.move(NEVER)
-        return Later(partial(self._until_room, attempt, watch, pending, self._desk.clock.mono()))
 
     async def _until_room(
         self, attempt: OpenAttempt, watch: Watch, pending: Awaitable[None], since: float

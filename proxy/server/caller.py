@@ -45,12 +45,14 @@ class Socket:
         self._line.close()
 
     def _write(self, data: bytes) -> None:
-        if self.gone:
+        line = self._line
+        transport = line.transport
+        if line.lost or transport.is_closing():
             # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
             # The story knows a hang-up as a cancellation, whoever notices it first.
             raise asyncio.CancelledError
         self._request.begun = True
-        self._line.transport.write(data)
+        transport.write(data)
 
 
 class Stream(Socket):
@@ -73,21 +75,21 @@ class Stream(Socket):
 
     def write(self, data: bytes) -> Awaitable[None] | None:
         if data:
-            self._push(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+            if self._chunked:
+                data = b"%x\r\n%b\r\n" % (len(data), data)
+            if self._head:
+                data, self._head = self._head + data, b""
+            self._write(data)
         return _Room(self._line) if self._line.writing_paused else None
 
     async def finish(self) -> None:
         if not self.begun and not self._head:
             raise RuntimeError("finished before it was started")
         self.finished = True
-        self._push(LAST_CHUNK if self._chunked else b"")
+        last, self._head = self._head + (LAST_CHUNK if self._chunked else b""), b""
+        self._write(last)
         self._request.answered = True
         await self._line.drained()
-
-    def _push(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        self._write(data)
 
 
 class Whole(Socket):

@@ -73,14 +73,6 @@ class Answer:
         """The head has come."""
         self.status, self.headers = status, headers
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body has come."""
-        self._pieces.append(piece)
-        self._unread += len(piece)
-        if self._unread > BUFFER_BYTES and not self._held:
-            self._held = True
-            self._line.hold()
-
     def end(self) -> None:
         """The body is whole."""
         self._ended = True
@@ -90,23 +82,28 @@ class Answer:
         if not self._ended and self._lost is None:
             self._lost = signal
 
-    def wake(self) -> None:
-        """Something of the above has happened."""
-        waiter = self._waiter
+    def came(self, piece: bytes) -> None:
+        """A piece of the body has come (empty: none), or something of the above has happened."""
+        waiter, sink = self._waiter, self._sink
         if waiter is None or waiter.done():
+            if piece:
+                self._keep(piece)
             return
-        sink = self._sink
-        if sink is not None and self._pieces:
-            self._push(sink, waiter)
-            if waiter.done() or not (self._ended or self._lost is not None or sink.full):
+        if sink is None:
+            if piece:
+                self._keep(piece)
+        else:
+            if piece:
+                self._push(piece, sink, waiter)
+            if waiter.done() or not (sink.full or self._ended or self._lost is not None):
                 return
         self._waiter = None
         waiter.set_result(None)
 
-    def _push(self, sink: Sink, waiter: asyncio.Future[Awaitable[None] | None]) -> None:
+    def _push(self, piece: bytes, sink: Sink, waiter: asyncio.Future[Awaitable[None] | None]) -> None:
         """Give what came to the sink here and now; who pours learns only what it must wait for or bear."""
         try:
-            pending = sink.take(self._take())
+            pending = sink.take(piece)
         except asyncio.CancelledError:
             waiter.cancel()
         except Exception as error:  # noqa: BLE001 - handed to whoever waits: it is the story's defect, not the connection's
@@ -114,6 +111,13 @@ class Answer:
         else:
             if pending is not None:
                 waiter.set_result(pending)
+
+    def _keep(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._unread += len(piece)
+        if self._unread > BUFFER_BYTES and not self._held:
+            self._held = True
+            self._line.hold()
 
     # ── read by the story ─────────────────────────────────────────────────────────────────────────
 

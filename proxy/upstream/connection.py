@@ -47,6 +47,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._body: list[bytes] = []
+        """What the parser found of a body in the bytes that have just come."""
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
         self._headers: dict[str, str] = {}
@@ -114,14 +117,23 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self._heard = True
-        self._untold += len(data)
+        body = self._body
         try:
             self._parser.feed_data(data)
-            if self._untold > HEAD_BYTES:
-                _refuse("much framing around nothing")
+            if body:
+                self._untold = 0
+            else:
+                self._untold += len(data)
+                if self._untold > HEAD_BYTES:
+                    _refuse("much framing around nothing")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
             self._broken(answer, error)
-        answer.wake()
+        if not body:
+            answer.came(b"")
+            return
+        piece = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        answer.came(piece)
 
     def eof_received(self) -> None:
         answer = self._answer
@@ -135,7 +147,7 @@ class Connection(asyncio.Protocol):
             phase = Phase.HEADERS if answer.status else Phase.SENT
             detail = type(exc).__name__ if exc is not None else "closed"
             answer.lose(Signal(Kind.RESET, phase, answer.status or None, detail=detail))
-            answer.wake()
+            answer.came(b"")
         self._keeper.closed(self)
 
     def _broken(self, answer: Answer, error: Exception) -> None:
@@ -175,11 +187,6 @@ class Connection(asyncio.Protocol):
         self._keep = self._parser.should_keep_alive() and not self._till_eof
         if self._answer is not None:
             self._answer.begin(status, self._headers)
-
-    def on_body(self, body: bytes) -> None:
-        self._untold = 0
-        if self._answer is not None:
-            self._answer.add(body)
 
     def on_message_complete(self) -> None:
         if self._answer is not None and self._answer.status:

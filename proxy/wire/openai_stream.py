@@ -24,6 +24,7 @@ from proxy.wire.following import Following
 from proxy.wire.openai_choice import Choice, Malformed, Tally
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
+from proxy.wire.template import Template, template_of
 from proxy.wire.tolerant import dumps, loads
 
 _DONE = b"data: [DONE]\n\n"
@@ -31,6 +32,8 @@ _NULL_USAGE = b',"usage":null'
 _HEAD = ("id", "object", "created", "model", "system_fingerprint")
 _CONSTANT = ("id", "created", "model")
 """Members that say the same in every chunk of one answer."""
+_GUESSES = 8
+"""Templates tried in one answer: where each event differs from the last in more than its text, none fits."""
 
 
 class Expected(Struct, frozen=True):
@@ -59,8 +62,11 @@ class StreamReader(Following):
         "_choices",
         "_expected",
         "_first",
+        "_guesses",
         "_report",
+        "_shortens",
         "_tally",
+        "_template",
         "_thoughts",
         "_usage_event",
     )
@@ -77,6 +83,11 @@ class StreamReader(Following):
         self._tally = Tally()
         self._report: Usage | None = None
         self._usage_event = b""
+        self._template: Template | None = None
+        """All but the text of a plain piece, once one has been read."""
+        self._shortens = False
+        """Whether such a piece has an empty count that its caller does not get."""
+        self._guesses = _GUESSES
 
     @property
     def content(self) -> bool:
@@ -97,6 +108,14 @@ class StreamReader(Following):
             return ()
         return self._thoughts.memories(self._choices[0].calls)
 
+    def feed(self, data: bytes) -> bytes:
+        """Bytes for the caller out of the next piece of the body: mostly whole plain events, and no more."""
+        if self._template is not None and self._events.between and not self.ended and self.failure is None:
+            out = self._fitting(self._template, data)
+            if out:
+                return out
+        return super().feed(data)
+
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
         if self._over():
@@ -110,6 +129,10 @@ class StreamReader(Following):
         data = event.data
         if data.startswith(b"[DONE]"):
             return self._done()
+        if self._template is not None and not event.name:
+            out = self._fitting(self._template, event.raw)
+            if out:
+                return out
         if not data.strip() and event.name != b"error":
             return b""
         try:
@@ -137,7 +160,26 @@ class StreamReader(Following):
             return b""
         if self._expected.extras and drop(chunk, self._expected.extras):
             changed = True
-        return self._outgoing(chunk, raw, changed=changed)
+        out = self._outgoing(chunk, raw, changed=changed)
+        if not changed and self._guesses and choices[0]["delta"].get("content"):
+            self._guess(chunk, raw, out)
+        return out
+
+    def _fitting(self, template: Template, data: bytes) -> bytes:
+        """What goes out if `data` is nothing but plain events; nothing if it must be read in full."""
+        said = template.texts(data)
+        if said is None:
+            return b""
+        self._tally.output_bytes += said[0]
+        self._tally.pieces += said[1]
+        return data.replace(_NULL_USAGE, b"") if self._shortens else data
+
+    def _guess(self, chunk: dict[str, Any], raw: bytes, out: bytes) -> None:
+        """Make a template of an event, if it is one that goes out as it came, now and later."""
+        if self._first and (out == raw or out == raw.replace(_NULL_USAGE, b"")):
+            self._guesses -= 1
+            self._template = template_of(raw, chunk)
+            self._shortens = out != raw
 
     def _pieces(self, choices: Any) -> bool:
         """Each choice's piece, noted and put right; whether any changed."""

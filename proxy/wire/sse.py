@@ -36,19 +36,22 @@ class Event(NamedTuple):
 class Splitter:
     """Turns bytes into events. `overflow` is set, for good, when an event grows over the cap."""
 
-    __slots__ = ("_after_cr", "_held", "_held_size", "_opening", "overflow")
+    __slots__ = ("_after_cr", "_held", "_held_size", "_opening", "between", "overflow")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
         self._held_size = 0
         self._opening: bytes | None = b""
         self._after_cr = False
+        self.between = False
+        """Whether the next byte surely begins an event, and nothing that came before has a say in it."""
         self.overflow = False
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
         if not data:
             return []
+        self.between = False
         if self._opening is not None:
             data = self._open(data)
         if self._after_cr or b"\r" in data:
@@ -69,6 +72,7 @@ class Splitter:
         events = [event for block in blocks if (event := self._event(block)) is not None]
         if rest and not self.overflow:
             self._hold(rest)
+        self.between = not rest and not self._after_cr and not self.overflow
         return events
 
     def rest(self) -> list[Event]:

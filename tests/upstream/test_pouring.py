@@ -68,9 +68,7 @@ def answer(line):
 
 def comes(answer, *pieces):
     """So much arrives together."""
-    for piece in pieces:
-        answer.add(piece)
-    answer.wake()
+    answer.came(b"".join(pieces))
 
 
 async def pouring(answer, sink):
@@ -87,7 +85,7 @@ async def test_a_piece_is_there_before_the_loop_turns(answer):
     comes(answer, b"two", b"three")
     assert sink.taken == [b"one", b"twothree"]
     answer.end()
-    answer.wake()
+    answer.came(b"")
     await task
 
 
@@ -117,7 +115,7 @@ async def test_nothing_is_pushed_while_a_piece_is_waited_for(answer):
     assert sink.taken == [b"one"]
     sink.room.set()
     answer.end()
-    answer.wake()
+    answer.came(b"")
     await task
     assert b"".join(sink.taken) == b"onetwothree"
 
@@ -137,9 +135,8 @@ async def test_much_that_is_waited_for_holds_the_upstream_back(answer, line):
 async def test_an_end_behind_the_last_piece_ends_the_pouring(answer):
     sink = Glass()
     task = await pouring(answer, sink)
-    answer.add(b"all")
     answer.end()
-    answer.wake()
+    answer.came(b"all")
     await task
     assert sink.taken == [b"all"]
 
@@ -147,9 +144,8 @@ async def test_an_end_behind_the_last_piece_ends_the_pouring(answer):
 async def test_a_loss_is_raised_behind_what_came(answer):
     sink = Glass()
     task = await pouring(answer, sink)
-    answer.add(b"some")
     answer.lose(Signal(Kind.RESET, Phase.HEADERS))
-    answer.wake()
+    answer.came(b"some")
     with pytest.raises(UpstreamLost):
         await task
     assert sink.taken == [b"some"]
