@@ -136,15 +136,18 @@ class Health:
         """Why and until when `target` is closed; the circle that stays shut longest names the reason."""
         upstream, account, model = self._breakers(target)
         cooling = self._cooling.get(_key(target)) if self._cooling else None
-        doors = (
-            (upstream.closed_until(now, last=last), "open"),
-            (None if last else upstream.recovering_until(now), RECOVERING),
-            (account.closed_until(now), self._account_why.get(target.upstream, Class.AUTH).value),
-            (model.closed_until(now), Class.MODEL.value),
-            (cooling.until, cooling.why.value) if cooling and now < cooling.until else (None, ""),
-        )
-        shut = [Closed(until, why) for until, why in doors if until is not None]
-        return max(shut, key=lambda closed: closed.until, default=None)
+        shut: list[Closed] = []
+        if (until := upstream.closed_until(now, last=last)) is not None:
+            shut.append(Closed(until, "open"))
+        if not last and (until := upstream.recovering_until(now)) is not None:
+            shut.append(Closed(until, RECOVERING))
+        if (until := account.closed_until(now)) is not None:
+            shut.append(Closed(until, self._account_why.get(target.upstream, Class.AUTH).value))
+        if (until := model.closed_until(now)) is not None:
+            shut.append(Closed(until, Class.MODEL.value))
+        if cooling is not None and now < cooling.until:
+            shut.append(Closed(cooling.until, cooling.why.value))
+        return max(shut, key=lambda closed: closed.until) if shut else None
 
     def admit(
         self, target: Target, now: float, *, last: bool, again: bool = False, turn: Turn | None = None
