@@ -1,7 +1,8 @@
 """What the keys of a grammar mean, as its models say it: the text below each field.
 
 `schema.py` and `telling.py` ask. It is read off the models' source when somebody wants to know, so that a
-start, which hardly ever does, need not read the source of its own grammar.
+start, which hardly ever does, need not read the source of its own grammar. Where there is no source, or
+another version's, whoever asks goes without the texts: a fault in a table has to be told all the same.
 """
 
 import ast
@@ -24,9 +25,12 @@ def meanings(model: type[BaseModel]) -> Mapping[str, str]:
 
 
 def _written(model: type[BaseModel]) -> dict[str, str]:
-    """Field → its text, of one class."""
-    tree = ast.parse(dedent(inspect.getsource(model)))
-    [body] = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
+    """Field → its text, of one class; nothing if its source is not to be had."""
+    try:
+        tree = ast.parse(dedent(inspect.getsource(model)))
+    except (OSError, SyntaxError):
+        return {}
+    body = [line for node in tree.body if isinstance(node, ast.ClassDef) for line in node.body]
     return {
         field.target.id: inspect.cleandoc(text.value.value)
         for field, text in pairwise(body)

@@ -243,11 +243,16 @@ class Connection(asyncio.Protocol):
             arriving.keep = self._spoilt = False
             arriving.spoil(CallerFault(MALFORMED))
 
+    @property
+    def _gone(self) -> bool:
+        """Whether nobody who still waits here would get an answer."""
+        return self.lost or self.transport.is_closing()
+
     def _next(self) -> None:
         """Answer who is first, if nobody is being answered."""
         if self._waiting:
             self._due = float("inf")  # whoever is here was in time, even if the task's turn comes too late
-        if self._task is not None or self.lost:
+        if self._task is not None or self._gone:
             return
         if self._waiting:
             self._task = self._loop.create_task(self._serve(), name="a caller's requests")
@@ -259,7 +264,7 @@ class Connection(asyncio.Protocol):
 
     async def _serve(self) -> bool:
         """Answer who is there, one after the other, in one task; whether more may follow when it is done."""
-        while self._waiting and not self.lost:
+        while self._waiting and not self._gone:
             self._due = float("inf")
             try:
                 await self._site.answer(self, self._waiting[0])

@@ -1,5 +1,6 @@
 """One bad file per mistake: `bad/NAME.yaml`, and every fault it must give in `bad/NAME.expected`."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,16 @@ def test_bytes_that_are_not_utf8_are_a_fault(tmp_path):
     path.write_bytes(b"settings: {listen: \xff}\n")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load(path, {})
+
+
+@pytest.mark.parametrize("source", [None, "class Cut(", "x = 1\n"], ids=["gone", "cut", "another's"])
+def test_a_missing_key_is_told_where_the_program_has_no_source_to_read_its_meaning_in(source, monkeypatch):
+    def getsource(_):
+        if source is None:
+            raise OSError("could not get source code")
+        return source
+
+    monkeypatch.setattr(inspect, "getsource", getsource)
+    monkeypatch.chdir(BAD)
+    with pytest.raises(ConfigError, match=r"this key is missing; write `routes: …` \(a value\)"):
+        load(Path("missing-routes.yaml"), ENVIRON)

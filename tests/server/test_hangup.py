@@ -7,7 +7,8 @@ import struct
 
 import pytest
 
-from tests.server.running import CHAT, chat, http
+from proxy.server.connection import LATER_REQUESTS
+from tests.server.running import CHAT, chat, http, whole
 
 PHASES = ("before the first write", "between head and content", "while streaming", "waiting for room")
 WAYS = ("reset", "close", "half-close")
@@ -176,3 +177,25 @@ async def test_a_caller_who_floods_the_line_behind_a_call_is_cut_off(house, floo
         assert await line.reader.read() == b""
     assert house.gate.live == 0
     assert (await house.send(http("GET", "/healthz"))).status == 200
+
+
+async def test_no_call_begins_on_a_line_that_is_cut_off_as_the_one_before_it_ends(house):
+    """So many requests lay behind the first that their line is cut; the next of them is not begun."""
+    there, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(caller, call):
+        there.set()
+        await go_on.wait()
+        await whole(caller, call)
+
+    house.answer = answer
+    line = await house.connect()
+    line.send(chat())
+    await there.wait()
+    line.send(chat() + http("GET", "/healthz", key=None) * LATER_REQUESTS)
+    await line.writer.drain()
+    assert (await house.send(http("GET", "/healthz"))).status == 200  # by now those have come, too
+    go_on.set()
+    with contextlib.suppress(ConnectionError):
+        await line.reader.read()
+    assert len(house.calls) == 1
