@@ -81,16 +81,18 @@ class Account:
             self._noted = progress.usage.total
             self._ledger.note(progress)
 
-    def close(self, ending: Ending) -> Awaitable[None] | None:
-        """Queue the settlement (no await may come first), then tell the observers."""
+    def close(self, ending: Ending) -> None:
+        """Queue the settlement (no await may come first), then tell the observers.
+
+        Nobody waits for it to be on the disk: the caller has its answer, and the ledger writes in the order
+        of its queue, so that the next reservation finds this call settled.
+        """
         settlement = self._book.settle(ending, self._clock.wall_us())
-        settled = None
         if self._book.holding:
             resolve = self._ledger.commit if self._book.spent else self._ledger.release
-            settled = resolve(settlement)
+            resolve(settlement)
         for observer in self._observers:
             observer.settled(settlement.outcome)
-        return settled
 
     def _mono_of(self, wall_s: int) -> float:
         """A wall time (Unix seconds) on the clock that the plan reads."""

@@ -95,9 +95,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
         ending = story.interrupted()
         raise
     finally:
-        settled = story.settle(ending)
-    if settled is not None:
-        await settled
+        story.settle(ending)
     if failure is not None and not story.begun:
         raise failure
 
@@ -132,13 +130,13 @@ class _Story:
 
     # ── the one exit ──────────────────────────────────────────────────────────────────────────────
 
-    def settle(self, ending: Ending) -> Awaitable[None] | None:
+    def settle(self, ending: Ending) -> None:
         """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         for attempt in self._open.values():  # cut short: note how far it had got
             self._note(attempt, "outrun" if attempt.outrun else ending.result)
         self._plan.on(CallerGone(), self._desk.clock.mono())
         self._announce()
-        return self.account.close(ending)
+        self.account.close(ending)
 
     def interrupted(self) -> Ending:
         """The task was cancelled: because the caller left, or else the caller is told why."""

@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
         elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
         elif self._waiting[0].answered:
-            # A prompt behind an answer that is out: its sender only waits until our accounts are settled.
+            # A prompt behind an answer that is out: its sender only waits until we have ended ours.
             self._later += data
             self.transport.pause_reading()
         else:

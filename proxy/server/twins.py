@@ -58,7 +58,7 @@ class _Shared(Struct):
 
     @property
     def over(self) -> bool:
-        """Whether it is only being settled: too late to listen, too early to know what it came to."""
+        """Whether it is only being ended: too late to listen, too early to know what it came to."""
         return self.replay.end is not None or self.replay.gone
 
     async def stop(self) -> None:
@@ -160,7 +160,7 @@ async def _listen(reader: Reader, way: Way, shared: _Shared | None, *, stream: b
     try:
         await (_pass_stream if stream else _pass_whole)(reader, way, replayed=shared is None)
         if shared is not None and reader.replay.end is not None:
-            # Like any other connection, this one goes on when its call is settled.
+            # Like any other connection, this one goes on when its call has ended, and is kept to be told again.
             await asyncio.wait((shared.task,))
     except FellBehind:
         way.abort()

@@ -338,6 +338,7 @@ class Writer:
                 continue  # the awaiter was cancelled; what was written stays written
             if isinstance(answer, Exception):
                 future.set_exception(answer)
+                future.exception()  # heard: who waits for none, as for a settlement, has it in the log
             else:
                 future.set_result(answer)
         for alert in alerts:

@@ -47,6 +47,27 @@ def test_an_answer_waits_for_its_row(script, streamed):
     assert "hello" in play(story()).body.decode()
 
 
+class SlowLedger(MemoryLedger):
+    """Takes settlements, and never gets to write them."""
+
+    def commit(self, settlement):
+        super().commit(settlement)
+        return asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(("script", "streamed"), [(stream("hello"), True), (whole("hello"), False)])
+def test_a_call_ends_with_its_answer_and_does_not_wait_for_its_settlement_on_disk(script, streamed):
+    async def story():
+        at = replace(desk(table("a"), ScriptedUpstreams(a=[script])), ledger=SlowLedger())
+        caller = RecordingCaller()
+        await asyncio.wait_for(answer(at, caller, call(stream=streamed)), timeout=60)
+        return caller, at
+
+    caller, at = play(story())
+    assert caller.finished
+    assert [kind for kind, _ in at.ledger.settled] == ["commit"]
+
+
 def test_a_row_that_cannot_be_written_is_a_503_and_nothing_else_is_shown():
     async def story():
         at = replace(desk(table("a"), ScriptedUpstreams(a=[stream("hello")])), ledger=LateLedger())

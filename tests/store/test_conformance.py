@@ -38,6 +38,16 @@ async def test_a_grant_tells_each_counter_as_it_left_it(store):
             await ledger.release(settlement(name))
 
 
+async def test_a_reservation_behind_a_settlement_finds_it_settled_though_nobody_waited(store):
+    async with store.open() as ledger:
+        for number in range(40):
+            granted = await ledger.reserve(hold(f"c{number}", claim(60, 100)))
+            assert isinstance(granted, Granted), number
+            last = ledger.commit(settlement(f"c{number}", charge(1)))
+        await last
+        assert store.balance() == (40, 0)
+
+
 async def test_a_release_frees_all(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10)))
