@@ -136,7 +136,7 @@ class Ledger(Protocol):
         ...
 
     def commit(self, settlement: Settlement) -> Awaitable[None]:
-        """Settle to what was used. Queued before it returns, so that a cancelled await loses nothing."""
+        """Settle to what was used. Queued before it returns: nobody has to await that it is on the disk."""
         ...
 
     def release(self, settlement: Settlement) -> Awaitable[None]:

@@ -160,7 +160,7 @@ async def _listen(reader: Reader, way: Way, shared: _Shared | None, *, stream: b
     try:
         await (_pass_stream if stream else _pass_whole)(reader, way, replayed=shared is None)
         if shared is not None and reader.replay.end is not None:
-            # Like any other connection, this one goes on when its call has ended, and is kept to be told again.
+            # Like any other connection, this one goes on when its call has ended; then its answer is kept.
             await asyncio.wait((shared.task,))
     except FellBehind:
         way.abort()

@@ -67,7 +67,7 @@ class QuietLedger:
         return Granted(tuple(Balance(claim, 0, claim.amount) for claim in claims))
 
     def commit(self, settlement):
-        return asyncio.sleep(0)
+        return None
 
     release = commit
 
