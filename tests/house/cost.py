@@ -5,7 +5,6 @@ figures, and the machine does not matter. A resumed coroutine or generator count
 it costs like one. `python -m tests.house.cost` prints a budget with headroom over what it measures.
 """
 
-import asyncio
 import gc
 import json
 import sys
