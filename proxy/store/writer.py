@@ -197,17 +197,17 @@ class Writer:
         return 1
 
     def _write(self, batch: list[Job]) -> None:
-        committing = False
+        committing, notes = False, self._take_notes()
         try:
             self._backing.begin([job.touched for job in batch])
             answers = [self._journal.attempt(job.work) for job in batch]
-            for note in self._take_notes():
+            for note in notes.values():
                 note(self._journal)
             committing, began_s = True, self._pace.stopwatch()
             self._backing.commit()
             self._commits.add(self._pace.stopwatch() - began_s)
         except Contested as error:
-            self._part(batch, error)
+            self._part(batch, notes, error)
             return
         except self._failures as error:
             self._fail(batch, error, unsure=committing)
@@ -229,8 +229,11 @@ class Writer:
                 log.error("a settlement could not be written and stays open: %r", answer)
         self._tell(pairs, alerts)
 
-    def _part(self, batch: list[Job], error: Contested) -> None:
-        """Try each request alone, so that only the one whose row cannot be is refused, and no neighbour."""
+    def _part(self, batch: list[Job], notes: dict[str, Note], error: Contested) -> None:
+        """Try each request alone, so that only the one whose row cannot be is refused, and no neighbour.
+
+        The notes that rode with the batch ride with the next.
+        """
         self._journal.forget()
         self._backing.undo(error, unsure=False)
         if len(batch) == 1:
@@ -240,6 +243,7 @@ class Writer:
             self._queue.extendleft(reversed(batch))
             self._alone += len(batch)
             self._batch = []
+            self._notes = notes | self._notes
 
     def _fail(self, batch: list[Job], error: Exception, *, unsure: bool) -> None:
         told = f"{type(error).__name__}: {error}"
@@ -270,14 +274,14 @@ class Writer:
             return self._pace.note_s
         return self._pace.idle_s if self._backing.restless() else None
 
-    def _take_notes(self) -> tuple[Note, ...]:
+    def _take_notes(self) -> dict[str, Note]:
         with self._wake:
             notes, self._notes = self._notes, {}
-        return tuple(notes.values())
+        return notes
 
     def _rest(self) -> None:
         if self._notes and self.trouble is None:
-            self._backing.whisper(self._take_notes())
+            self._backing.whisper(tuple(self._take_notes().values()))
             return
         try:
             self._backing.rest()

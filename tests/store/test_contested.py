@@ -8,6 +8,7 @@ from proxy.holds import Granted
 from proxy.store.fault import Misuse
 from tests.store.making import charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
+from tests.store.test_notes import SEEN, progress
 
 
 @pytest.fixture
@@ -56,6 +57,20 @@ async def test_neighbours_in_the_batch_are_granted_and_settled(file, refused):
     assert file.kinds("c1") == ["reserve", "commit"]
     assert file.kinds("old") == ["reserve", "commit"]
     assert file.kinds("odd") == []
+
+
+async def test_how_far_a_neighbour_had_got_is_noted_all_the_same(file, refused):
+    async with file.open() as ledger:
+        await ledger.reserve(hold("old", claim(10)))
+        await ledger.commit(settlement("old", charge(8)))
+        await ledger.reserve(hold("c1", claim(100)))
+
+        async def note():
+            ledger.note(progress("c1", 40))
+
+        await together(ledger, note, lambda: ledger.reserve(refused))
+        assert file.query(SEEN, "c1")[0][0] is not None
+        await ledger.release(settlement("c1"))
 
 
 async def test_the_batch_after_it_is_whole_again(file, refused):
