@@ -13,6 +13,7 @@ from proxy.call import Call
 from proxy.config.settings import Address
 from proxy.explain import Explanation
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.ports import Caller, Grant
 from proxy.recent import Recent
 from proxy.server.gate import Gate
@@ -199,7 +200,7 @@ class House:
         """Of a house whose upstream has never been asked, and whose ledger is scripted."""
         watched = Watched(
             1,
-            lambda: Snapshot(self.table, self.health),
+            lambda: Snapshot(Terms.of(self.table), self.health),
             self.recent,
             self.gate,
             lambda: tuple(self.faults),
