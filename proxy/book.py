@@ -204,7 +204,7 @@ class Book(Struct):
         return cls(
             judged.call,
             judged.called,
-            judged.terms.meters,
+            judged.meters,
             judged.route,
             judged.asker,
             judged.selection,

@@ -328,7 +328,7 @@ class _Walk:
                 why = unable.get(name, NOT_REACHED) if passed is None else passed.why
                 yield Finding(name, None, why, self._until(passed), nano_usd=self._cost(target))
         for target in judged.route.off:
-            yield Finding(str(target), None, f"off ({judged.terms.table.off[target.upstream]})")
+            yield Finding(str(target), None, f"off ({self._sight.snapshot.table.off[target.upstream]})")
 
     def _until(self, passed: Passed | None) -> int | None:
         """Unix microseconds; None: nobody knows when, such as for calls at once."""

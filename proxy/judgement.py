@@ -15,7 +15,7 @@ from proxy.errors import CallerFault, Failure, Refused, no_such_model
 from proxy.policy import fit, matching, privacy, selection
 from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
-from proxy.policy.meters import Asker
+from proxy.policy.meters import Asker, Meters
 from proxy.policy.selection import Candidate, PassedOver, Selection
 from proxy.policy.terms import Terms
 from proxy.ports import Recall
@@ -32,7 +32,8 @@ class Judgement(Struct, frozen=True):
     """Completed by what its route and its limits demand."""
     called: tuple[str, ...]
     """Ids of the tool calls in its history."""
-    terms: Terms
+    meters: Meters
+    """The limits that may have to hold it."""
     route: Route
     asker: Asker
     """Who asks for what, as limits see it."""
@@ -53,17 +54,16 @@ class Judgement(Struct, frozen=True):
 
 def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
     """Match `call` to a route, and judge the route's targets for it. Raises `CallerFault` if none matches."""
-    table = terms.table
-    route = matching.match(table, call.model)
+    route = matching.match(terms.table, call.model)
     if route is None:
         raise no_such_model(call.model)
-    asker = Asker(call.identity, call.model, route.model)
-    call = _completed(call, route, capped=terms.meters.caps_output(asker))
+    meters, asker = terms.limits.upon(call.identity), Asker(call.identity, call.model, route.model)
+    call = _completed(call, route, capped=meters.caps_output(asker))
     chosen = selection.order(terms.lineups[route.model], call.preferred, fit.needs_of(call))
     refused: Failure | None = None if chosen.candidates else nobody_able(chosen.passed_over)
     if refused is None:
         try:
-            permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
+            permitted = privacy.permitted(terms.table.privacy.consent, chosen.candidates, given=call.consent)
         except Refused as failure:
             permitted, refused = (), failure
         if permitted is not chosen.candidates:
@@ -88,7 +88,7 @@ def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
         parts = 1 + spares
         most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
     worst = chosen.dearest.worst(most.input_tokens, most.output_tokens)
-    return Judgement(call, told, terms, route, asker, chosen, most, worst, spares, schema, refused)
+    return Judgement(call, told, meters, route, asker, chosen, most, worst, spares, schema, refused)
 
 
 def _barred(chosen: Selection, permitted: tuple[Candidate, ...]) -> Selection:

@@ -1,13 +1,14 @@
 """The limits of a table, made ready to hold calls.
 
-What hangs on the table alone is settled once, when its `Terms` are made: which limit comes first, whose it
-is, and all of its counters' names but what a call fills in. `quota.py` asks for a call's claims. A meter
-remembers one thing between calls, the window that it is in, and that only until it ends.
+What hangs on the table alone is settled once, when its `Terms` are made: which limit comes first, and all of
+its counters' names but what a call fills in. `judgement.py` asks which meters are upon a caller, `quota.py`
+has each claim its part. Two things are remembered between calls: which limits are upon whom, as far as the
+table names anybody, and the window that a limit is in, until it ends. Both are what would be found again.
 """
 
 from collections.abc import Iterator, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from proxy.call import Identity
 from proxy.holds import Claim
@@ -51,23 +52,25 @@ class Meter(Struct):
     upstream: str | None
     """Whose it is; None: it can refuse the caller."""
     narrow: bool
-    """Whether it concerns only some calls, wherever they are answered."""
+    """Whether it concerns only some calls of a caller, wherever they are answered."""
     name: Pattern
     span: tuple[int, int] = (0, 0)
     """The latest window, Unix seconds."""
 
     @classmethod
     def of(cls, limit: Limit, upstream: str | None) -> "Meter":
-        filters = (limit.tenant, limit.user, limit.key, limit.route, limit.model)
+        filters = (limit.user, limit.route, limit.model)
         return cls(limit, upstream, any(one is not None for one in filters), pattern(limit, upstream))
 
+    def upon(self, tenant: str | None, key: str | None) -> bool:
+        """Whether it is upon that tenant's calls with that key."""
+        return self.limit.tenant in (None, tenant) and self.limit.key in (None, key)
+
     def concerns(self, asker: Asker) -> bool:
-        """Whether the limit's filters let this call in, wherever it is answered."""
-        limit, who = self.limit, asker.identity
+        """Whether the limit's other filters let this call in, wherever it is answered."""
+        limit = self.limit
         return (
-            limit.tenant in (None, who.tenant)
-            and limit.user in (None, who.user)
-            and limit.key in (None, who.key_id)
+            limit.user in (None, asker.identity.user)
             and limit.route in (None, asker.listed)
             and (limit.model is None or fits(limit.model, asker.model))
         )
@@ -95,32 +98,63 @@ class Meter(Struct):
 
 
 class Meters(Struct, frozen=True):
-    """Those of one table, the lowest ceiling first."""
+    """Those that are upon one caller, the lowest ceiling first."""
 
     callers: tuple[Meter, ...]
-    """Those that can refuse a caller."""
+    """Those that can refuse it."""
     upstreams: Mapping[str, tuple[Meter, ...]]
     """Those of each upstream that has any: spent, they make a target be skipped."""
     caps: bool
-    """Whether a limit that concerns every call counts output."""
+    """Whether one that concerns all its calls counts output."""
     capping: tuple[Meter, ...]
-    """Where there is none: those that count the output of some calls."""
+    """Where none does: those that count the output of some."""
 
     @classmethod
-    def of(cls, table: Table) -> "Meters":
-        """The limits of `table`, sorted."""
-        made = tuple(_made(table))
+    def of(cls, found: tuple[Meter, ...]) -> "Meters":
+        """All these, sorted by whose they are."""
         upstreams: dict[str, tuple[Meter, ...]] = {}
-        for one in made:
+        for one in found:
             if one.upstream is not None:
                 upstreams[one.upstream] = (*upstreams.get(one.upstream, ()), one)
-        sized = tuple(one for one in made if one.limit.unit in OF_TOKENS)
+        sized = tuple(one for one in found if one.limit.unit in OF_TOKENS)
         caps = not all(one.narrow for one in sized)
-        return cls(tuple(one for one in made if one.upstream is None), upstreams, caps, () if caps else sized)
+        return cls(
+            tuple(one for one in found if one.upstream is None), upstreams, caps, () if caps else sized
+        )
 
     def caps_output(self, asker: Asker) -> bool:
         """Whether a limit counts output, so that a maximum must go upstream where the caller names none."""
         return self.caps or any(meter.concerns(asker) for meter in self.capping)
+
+
+class Limits(Struct, frozen=True):
+    """All limits of a table, by whom they are upon."""
+
+    every: tuple[Meter, ...]
+    """The lowest ceiling first."""
+    tenants: frozenset[str]
+    """Those that a limit names. All others, and all other keys, have the same limits."""
+    keys: frozenset[str]
+    known: dict[tuple[str | None, str | None], Meters] = field(default_factory=dict)
+    """By tenant and key where limits name them, so that no caller makes it grow: a call costs the same with
+    a thousand tenants' limits as with ten."""
+
+    @classmethod
+    def of(cls, table: Table) -> "Limits":
+        """Those of `table`."""
+        tenants = frozenset(limit.tenant for limit in table.limits if limit.tenant is not None)
+        keys = frozenset(limit.key for limit in table.limits if limit.key is not None)
+        return cls(tuple(_made(table)), tenants, keys)
+
+    def upon(self, identity: Identity) -> Meters:
+        """The meters that may have to hold a call of this caller."""
+        tenant = identity.tenant if identity.tenant in self.tenants else None
+        key = identity.key_id if identity.key_id in self.keys else None
+        found = self.known.get((tenant, key))
+        if found is None:
+            found = Meters.of(tuple(one for one in self.every if one.upon(tenant, key)))
+            self.known[tenant, key] = found
+        return found
 
 
 def _made(table: Table) -> Iterator[Meter]:

@@ -11,7 +11,7 @@ from proxy.call import Identity
 from proxy.holds import Charge, Claim
 from proxy.policy.estimate import Estimate
 from proxy.policy.matching import fits
-from proxy.policy.meters import Asker, Meter, Meters
+from proxy.policy.meters import Asker, Limits, Meter
 from proxy.policy.periods import MICRO
 from proxy.table import Limit, Per, Table, Unit
 from proxy.usage import Usage
@@ -53,8 +53,8 @@ def own_claims(table: Table, identity: Identity, wall_us: int) -> tuple[Claim, .
     refuses nobody: none of them is a caller's to see.
     """
     found: dict[str, Claim] = {}
-    for meter in Meters.of(table).callers:
-        if not _is_own(meter.limit, identity):
+    for meter in Limits.of(table).upon(identity).callers:
+        if not _is_own(meter.limit):
             continue
         for listed in _listed(table, meter.limit):
             claim = meter.claim(Asker(identity, listed, listed).names, 0, wall_us // MICRO)
@@ -62,11 +62,11 @@ def own_claims(table: Table, identity: Identity, wall_us: int) -> tuple[Claim, .
     return tuple(found.values())
 
 
-def _is_own(limit: Limit, identity: Identity) -> bool:
+def _is_own(limit: Limit) -> bool:
+    """Of a limit that is upon a caller: whether nobody else is counted by it."""
     if limit.shadow or limit.user is not None or limit.per is Per.USER:
         return False
-    named = limit.tenant is not None or limit.key is not None or limit.per in (Per.TENANT, Per.KEY)
-    return named and limit.tenant in (None, identity.tenant) and limit.key in (None, identity.key_id)
+    return limit.tenant is not None or limit.key is not None or limit.per in (Per.TENANT, Per.KEY)
 
 
 def _listed(table: Table, limit: Limit) -> Iterable[str]:

@@ -12,7 +12,7 @@ from proxy.call import Identity
 from proxy.holds import Claim
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
-from proxy.policy.meters import Asker, Meters
+from proxy.policy.meters import Asker, Limits
 from proxy.policy.periods import window
 from proxy.policy.selection import Candidate, Selection
 from proxy.table import Every, Limit, Per, Route, Table, Target, Timeouts, Unit, Upstream
@@ -45,7 +45,7 @@ def table(*limits):
 def held(limits, asker=CHAT, price=FREE, most=ESTIMATE):
     """What the caller's limits must hold, at that price."""
     worst = price.worst(most.input_tokens, most.output_tokens)
-    return quota.claims(Meters.of(limits).callers, asker, most, worst, AT)
+    return quota.claims(Limits.of(limits).upon(asker.identity).callers, asker, most, worst, AT)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_calls_at_once_hold_one_each_in_no_window():
     ],
 )
 def test_scopes_of_an_upstreams_limits(one, scope):
-    meters = Meters.of(table(one)).upstreams.get("openai", ())
+    meters = Limits.of(table(one)).upon(ACME).upstreams.get("openai", ())
     claims = quota.claims(meters, CHAT, ESTIMATE, 0, AT)
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream == "openai" for claim in claims)
@@ -223,8 +223,8 @@ def test_no_candidate_costs_more_than_the_dearest_whatever_the_usage(found, inpu
     ],
 )
 def test_the_cap_is_sent_where_a_limit_counts_output(one, expected):
-    assert Meters.of(table(one)).caps_output(CHAT) is expected
-    assert Meters.of(table()).caps_output(CHAT) is False
+    assert Limits.of(table(one)).upon(ACME).caps_output(CHAT) is expected
+    assert Limits.of(table()).upon(ACME).caps_output(CHAT) is False
 
 
 def claim(scope, unit, upstream=None):
@@ -334,3 +334,35 @@ def test_a_caller_s_own_counters_are_those_that_its_calls_are_held_in():
     made = Table({}, (Route("chat", ()),), limits)
     seen = quota.own_claims(made, ACME, AT)
     assert seen == tuple(replace(claim, amount=0) for claim in held(made))
+
+
+def test_a_limit_is_in_the_window_of_the_moment_wherever_the_clock_was_before():
+    """A clock may be set back: what a limit remembers of its window is never older or newer than the call."""
+    meters = Limits.of(table(limit(per=Per.TENANT), limit(Unit.STREAMS, 4, None))).upon(ACME).callers
+    noons = [micros(f"2026-11-{day}T12:00") for day in (21, 21, 22, 21, 30, 22)]
+    ends = [micros("2026-11-22T00:00") - 1, micros("2026-11-22T00:00")]
+    for moment in noons + ends:
+        at_once, day = quota.claims(meters, CHAT, ESTIMATE, 0, moment)
+        assert (day.window, day.window_end) == window(Every.DAY, moment)
+        assert (at_once.window, at_once.window_end) == (0, 0)
+
+
+def test_the_limits_of_other_tenants_and_keys_are_not_looked_through():
+    own = limit(tenant="acme", per=Per.KEY), limit(key="key_1", every=Every.MONTH), limit(Unit.REQUESTS, 9)
+    others = [limit(tenant=f"t{at}") for at in range(9)] + [limit(key=f"k{at}") for at in range(9)]
+    limits = Limits.of(table(*own, *others))
+
+    def upon(tenant, key):
+        return {meter.limit for meter in limits.upon(Identity(tenant, key)).callers}
+
+    assert upon("acme", "key_1") == set(own)
+    assert upon("acme", "k0") == {own[0], own[2], others[9]}
+    assert upon("globex", "key_2") == {own[2]}
+
+
+def test_nobody_but_the_table_makes_its_memory_grow():
+    limits = Limits.of(table(limit(tenant="acme"), limit(per=Per.USER), limit(model="ch*")))
+    known = [limits.upon(Identity(f"t{at}", f"k{at}", f"p{at}")) for at in range(99)]
+    assert all(one is known[0] for one in known)
+    limits.upon(ACME)
+    assert len(limits.known) == 2

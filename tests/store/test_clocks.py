@@ -18,7 +18,7 @@ from proxy.call import Identity
 from proxy.holds import Granted, Hold, Settlement
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
-from proxy.policy.meters import Asker, Meters
+from proxy.policy.meters import Asker, Limits
 from proxy.store.journal import Journal
 from proxy.store.sqlite.database import migrations
 from proxy.store.sqlite.tables import SqliteTables
@@ -117,8 +117,8 @@ class Script:
         self.ledger, self.every, self.zone = ledger, every, zone
         self.tenant = f"t{next(ledger.tenants)}"
         limit = Limit(Unit.TOKENS, CEILING, every, Per.TENANT, zone=None if zone == "UTC" else ZoneInfo(zone))
-        self.meters = Meters.of(Table({}, (), (limit,))).callers
         self.asker = Asker(Identity(self.tenant, "k"), "m", "m")
+        self.meters = Limits.of(Table({}, (), (limit,))).upon(self.asker.identity).callers
         self.used, self.held, self.open = Counter(), Counter(), []
 
     def reserve(self, now, amount):
