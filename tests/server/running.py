@@ -24,12 +24,12 @@ from proxy.server.views.sight import Watched
 from proxy.server.visit import Check, Glass, Limits, Listener, Service, Views
 from proxy.snapshot import Snapshot
 from proxy.store.view import Spend
-from proxy.table import Route, Table, Target
+from proxy.table import Route, Table, Target, Upstream
 
 KEY = "ft-" + "0123456789abcdef" * 3
 LOOPBACK = Address(host="127.0.0.1", port=0, path=None)
 TABLE = Table(
-    upstreams={},
+    upstreams={"openai": Upstream("openai", "openai", "http://openai/v1")},
     routes=(
         Route("gpt-4o", (Target("openai", "gpt-4o"),)),
         Route("acme/chat:v1", (Target("openai", "gpt-4o"),)),
