@@ -8,7 +8,7 @@ nothing: that a target's own limit is spent is told to the plan, which passes th
 from collections.abc import Awaitable
 
 from proxy.book import Book, Ending, OpenAttempt
-from proxy.holds import Claim, Granted, Spent
+from proxy.holds import Granted, Spent
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
 from proxy.policy.steps import Skipped
@@ -47,12 +47,12 @@ class Account:
         book = self._book
         mine = book.caller_claims()
         first = book.selection.candidates[0]
-        book.holding, book.claims = True, mine + book.target_claims(first)
-        answer = await self._ask(book.claims)
+        book.holding, book.claims = True, mine + book.target_claims(first.target)
+        answer = self._told(await self._ledger.reserve(book.hold(book.claims)))
         if isinstance(answer, Spent) and answer.claim.upstream is not None:
             # The first target's own limit is spent: it will be skipped, the caller is not refused.
             book.claims = mine
-            answer = await self._ask(mine)
+            answer = self._told(await self._ledger.reserve(book.hold(mine)))
         else:
             self._held_for = first
         if isinstance(answer, Spent):
@@ -62,7 +62,7 @@ class Account:
 
     async def add(self, candidate: Candidate) -> Skipped | None:
         """Hold what this target's own limits demand and do not hold yet; if one is spent, it is skipped."""
-        claims = () if candidate is self._held_for else self._book.target_claims(candidate)
+        claims = () if candidate is self._held_for else self._book.target_claims(candidate.target)
         if not claims:
             return None
         answer = self._told(await self._ledger.move(self._book.call.id, claims))
@@ -99,14 +99,11 @@ class Account:
         clock = self._clock
         return clock.mono() + wall_s - clock.wall_us() / 1e6
 
-    async def _ask(self, claims: tuple[Claim, ...]) -> Granted | Spent:
-        answer = await self._ledger.reserve(self._book.hold(claims))
+    def _told(self, answer: Granted | Spent | Repeated) -> Granted | Spent:
+        """Observers are told of it; a call that was made before ends here."""
         if isinstance(answer, Repeated):
             self._book.holding, self._book.claims = False, ()
             raise answer.refusal()
-        return self._told(answer)
-
-    def _told(self, answer: Granted | Spent) -> Granted | Spent:
         for observer in self._observers:
             observer.reserved(answer)
         return answer

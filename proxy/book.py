@@ -14,13 +14,14 @@ from proxy.judgement import Judgement
 from proxy.pauses import Metronome
 from proxy.policy import quota, ratelimit
 from proxy.policy.classify import classify
-from proxy.policy.degrade import Degraded, degrade
+from proxy.policy.degrade import degrade
 from proxy.policy.estimate import Estimate
+from proxy.policy.meters import Asker, Meters
 from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Recall
-from proxy.table import OnMidstream, Route, Table, Target
-from proxy.usage import FREE, NOTHING, Price, Usage
+from proxy.table import OnMidstream, Route, Target
+from proxy.usage import FREE, NOTHING, Usage
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
@@ -56,8 +57,10 @@ class OpenAttempt(Struct):
     """Among the attempts of its call."""
     candidate: Candidate
     dialect: Dialect
-    degraded: Degraded
-    """The call as this target gets it."""
+    call: Call
+    """As this target gets it."""
+    dropped: tuple[str, ...]
+    """Members that it does not get, or gets weakened."""
     request: UpstreamRequest
     passed: tuple[Passed, ...] = ()
     """Who was passed over for it."""
@@ -87,14 +90,9 @@ class OpenAttempt(Struct):
     """What went wrong; None while nothing has, and when the caller left in the middle."""
 
     @property
-    def call(self) -> Call:
-        """What this target was asked."""
-        return self.degraded.call
-
-    @property
     def losses(self) -> tuple[str, ...]:
         """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""
-        return tuple(dict.fromkeys((*self.degraded.dropped, *self.request.degraded)))
+        return tuple(dict.fromkeys((*self.dropped, *self.request.degraded)))
 
     def wait(self, seconds: float, deadline: float) -> None:
         """Its caller was waited for: that is no time of the upstream's, who may have as much again in all."""
@@ -118,8 +116,8 @@ class OpenAttempt(Struct):
             "x-fallthrough-model": target.model,
             "x-fallthrough-attempts": str(number),
         }
-        if losses := self.losses:
-            headers["x-fallthrough-degraded"] = named(losses)
+        if self.dropped or self.request.degraded:
+            headers["x-fallthrough-degraded"] = named(self.losses)
         return headers
 
     def close(self, result: str, call_began: float, now: float) -> Attempt:
@@ -134,23 +132,19 @@ class OpenAttempt(Struct):
             started_ms=round((self.began - call_began) * 1000),
             first_ms=first_ms,
             ended_ms=round((now - call_began) * 1000),
-            billed=self._billed(),
-            usage=self._observed(),
+            billed=self._billed() if self.first is None else Billed.YES,
+            usage=self._observed() if self.usage is None else self.usage,
             detail=self.signal.detail if self.signal else "",
             passed=self.passed,
             pauses=self.metronome.told() if self.call.stream else None,
         )
 
     def _billed(self) -> Billed:
-        """Whether the upstream will charge for it, as far as can be known."""
-        if self.first is not None:
-            return Billed.YES
+        """Whether the upstream will charge for what the caller has nothing of, as far as can be known."""
         return Billed.UNKNOWN if self.signal is None else classify(self.signal).billed
 
     def _observed(self) -> Usage | None:
-        """What was used: reported, observed, or the prompt alone if it was left early; None: nothing."""
-        if self.usage is not None:
-            return self.usage
+        """What a stream told or showed, or the prompt alone if it was left early; None: nothing was used."""
         if self.signal is not None and self.first is None:
             return None
         if self.reader is not None:
@@ -165,14 +159,17 @@ class Book(Struct):
     call: Call
     called: tuple[str, ...]
     """Ids of the tool calls in its history."""
-    table: Table
+    meters: Meters
+    """The limits that may have to hold it."""
     route: Route
-    asker: quota.Asker
+    asker: Asker
     """Who asks for what, as limits see it."""
     selection: Selection
     """The targets that may be tried, in order, never none; and who was passed over."""
     estimate: Estimate
     """Upper bound of what the call can use."""
+    worst: int
+    """What that costs at most, nano-dollars."""
     started_us: int
     claims: tuple[Claim, ...] = ()
     """All claims held so far."""
@@ -198,11 +195,6 @@ class Book(Struct):
     spares: int = 0
     """Answers that may be needed beside the one: to mend a broken stream, to overtake a late one, or in place
     of one that is off the caller's schema. As many times as much again is held for them."""
-    _worst: Price = FREE
-    """A price that no target exceeds."""
-
-    def __post_init__(self) -> None:
-        self._worst = quota.dearest(self.selection.candidates)
 
     @classmethod
     def of(cls, judged: Judgement, started_us: int) -> "Book":
@@ -212,11 +204,12 @@ class Book(Struct):
         return cls(
             judged.call,
             judged.called,
-            judged.table,
+            judged.meters,
             judged.route,
             judged.asker,
             judged.selection,
             judged.estimate,
+            judged.nano_usd,
             started_us,
             schema=judged.schema,
             spares=judged.spares,
@@ -231,9 +224,8 @@ class Book(Struct):
     def covers_another(self) -> bool:
         """Whether what is held pays for one more answer, after what was spent on those before it."""
         estimate, parts = self.estimate, 1 + self.spares
-        worst = self._worst.worst(estimate.input_tokens, estimate.output_tokens)
         tokens, money = parts * self.paid.total, parts * self.nano_usd
-        return tokens <= self.spares * estimate.total and money <= self.spares * worst
+        return tokens <= self.spares * estimate.total and money <= self.spares * self.worst
 
     def attempt(self, step: Order, recall: Recall) -> OpenAttempt | Signal:
         """The attempt that `step` orders, ready to be made; a `Signal` if its target cannot be asked that.
@@ -242,28 +234,22 @@ class Book(Struct):
         """
         candidate = step.candidate
         dialect = DIALECTS[candidate.upstream.dialect]
-        recalled = recall.find(self.call.identity, candidate.origin, self.called)
-        degraded = self.asked(step)
-        if isinstance(degraded, Signal):
-            return degraded
-        request = dialect.request(degraded.call, candidate.target, candidate.upstream, recalled)
+        recalled = recall.find(self.call.identity, candidate.origin, self.called) if self.called else {}
+        degraded = degrade(self.call, candidate.lacks)
+        call = degraded.call if self.sent is None else self._going_on(self.sent, degraded.call, step)
+        if isinstance(call, Signal):
+            return call
+        request = dialect.request(call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return request
-        return OpenAttempt(step.number, candidate, dialect, degraded, request, step.passed)
+        return OpenAttempt(step.number, candidate, dialect, call, degraded.dropped, request, step.passed)
 
-    def asked(self, step: Order) -> Degraded | Signal:
-        """The call as a target gets it: without what it lacks, and to go on from where another broke off.
-
-        A `Signal` if it cannot go on from there.
-        """
-        degraded = degrade(self.call, step.candidate.lacks)
-        if self.sent is None:
-            return degraded
-        self.sent.resume(self.paid, anew=isinstance(step, Restart))
+    def _going_on(self, sent: Sent, call: Call, step: Order) -> Call | Signal:
+        """`call` as it goes on from where another broke off; a `Signal` if it cannot from there."""
+        sent.resume(self.paid, anew=isinstance(step, Restart))
         if not isinstance(step, Continue):
-            return degraded
-        call = resumed(degraded.call, step.candidate.upstream.dialect, self.sent.text, self.paid.output)
-        return call if isinstance(call, Signal) else replace(degraded, call=call)
+            return call
+        return resumed(call, step.candidate.upstream.dialect, sent.text, self.paid.output)
 
     def reader(self, attempt: OpenAttempt) -> Reader:
         """The reader of an attempt; what it lets through is kept where another may have to go on with it."""
@@ -284,7 +270,7 @@ class Book(Struct):
             self.call.model,
             estimate.input_tokens,
             estimate.output_tokens,
-            self._worst.worst(estimate.input_tokens, estimate.output_tokens),
+            self.worst,
             claims,
             self.call.consent,
             self.call.question,
@@ -292,11 +278,17 @@ class Book(Struct):
 
     def caller_claims(self) -> tuple[Claim, ...]:
         """What the caller's own limits must hold, at the dearest target's price."""
-        return quota.caller_claims(self.table, self.asker, self._worst, self.estimate, self.started_us)
+        meters = self.meters.callers
+        return quota.claims(meters, self.asker, self.estimate, self.worst, self.started_us) if meters else ()
 
-    def target_claims(self, candidate: Candidate) -> tuple[Claim, ...]:
+    def target_claims(self, target: Target) -> tuple[Claim, ...]:
         """What the limits of this target's upstream must hold and do not hold yet."""
-        wanted = quota.target_claims(self.table, self.asker, candidate.target, self.estimate, self.started_us)
+        meters, estimate = self.meters.upstreams.get(target.upstream), self.estimate
+        if meters is None:
+            return ()
+        price = target.price or FREE
+        worst = price.worst(estimate.input_tokens, estimate.output_tokens)
+        wanted = quota.claims(meters, self.asker, estimate, worst, self.started_us)
         if not wanted or not self.claims:
             return wanted
         held = {claim.scope for claim in self.claims}
@@ -323,38 +315,40 @@ class Book(Struct):
 
     def charge(self, target: Target, usage: Usage) -> None:
         """Add what `target` used to what the call has come to."""
-        cost = (target.price or FREE).cost(usage)
-        before, spent = self.by_upstream.get(target.upstream, (NOTHING, 0))
-        self.by_upstream[target.upstream] = (before.plus(usage), spent + cost)
-        self.paid = self.paid.plus(usage)
+        cost = 0 if target.price is None else target.price.cost(usage)
+        before = self.by_upstream.get(target.upstream)
+        self.by_upstream[target.upstream] = (
+            (usage, cost) if before is None else (before[0].plus(usage), before[1] + cost)
+        )
+        self.paid = usage if self.paid is NOTHING else self.paid.plus(usage)
         self.nano_usd += cost
 
     def settle(self, ending: Ending, ended_us: int) -> Settlement:
-        """The one resolution of this call."""
-        return Settlement(self.outcome(ending, ended_us), ended_us, self.charges(), self.call.question)
-
-    def outcome(self, ending: Ending, ended_us: int) -> Outcome:
-        """What observers and the ledger may know."""
-        answered = self.answered.target if self.answered else None
-        return Outcome(
-            call_id=self.call.id,
-            identity=self.call.identity,
-            model=self.call.model,
-            stream=self.call.stream,
+        """The one resolution of this call, with what observers and the ledger may know of it."""
+        call, answered = self.call, self.answered
+        target = None if answered is None else answered.target
+        if len(self.attempts) > 1:
+            self.attempts.sort(key=lambda attempt: attempt.started_ms)
+        outcome = Outcome(
+            call_id=call.id,
+            identity=call.identity,
+            model=call.model,
+            stream=call.stream,
             status=ending.status,
             result=ending.result,
-            upstream=answered.upstream if answered else None,
-            upstream_model=answered.model if answered else None,
+            upstream=None if target is None else target.upstream,
+            upstream_model=None if target is None else target.model,
             usage=self.paid,
             nano_usd=self.nano_usd,
-            attempts=tuple(sorted(self.attempts, key=lambda attempt: attempt.started_ms)),
+            attempts=tuple(self.attempts),
             started_us=self.started_us,
             first_ms=self.first_ms,
             total_ms=max(0, ended_us - self.started_us) // 1000,
             error=ending.error,
-            fallback=self.answered is not None and self.answered is not self.selection.candidates[0],
+            fallback=answered is not None and answered is not self.selection.candidates[0],
             added_s=self.added_s,
         )
+        return Settlement(outcome, ended_us, self.charges(), call.question)
 
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""

@@ -17,7 +17,6 @@ from proxy.call import Call, Passed, Signal
 from proxy.errors import Failure, Told
 from proxy.holds import Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.judgement import Judgement, judge
-from proxy.policy import quota
 from proxy.policy.patience import PlanRules
 from proxy.policy.plan import Plan
 from proxy.policy.steps import Event, Failed, Queue, Skipped, Stop, Try, Wait, Woke
@@ -139,7 +138,7 @@ async def explain(sight: Sight, call: Call) -> Explanation:
     """What would be done about `call` now. Raises `Refused` where the counters cannot be read."""
     who, live = call.identity.tenant, sight.counters is not None
     try:
-        judged = judge(sight.snapshot.table, call, sight.recall)
+        judged = judge(sight.snapshot.terms, call, sight.recall)
     except Failure as fault:
         refused = Refusal.of(fault.told)
         return Explanation(call.model, who, live, sight.wall_us, None, None, refused, None)
@@ -329,7 +328,7 @@ class _Walk:
                 why = unable.get(name, NOT_REACHED) if passed is None else passed.why
                 yield Finding(name, None, why, self._until(passed), nano_usd=self._cost(target))
         for target in judged.route.off:
-            yield Finding(str(target), None, f"off ({judged.table.off[target.upstream]})")
+            yield Finding(str(target), None, f"off ({self._sight.snapshot.table.off[target.upstream]})")
 
     def _until(self, passed: Passed | None) -> int | None:
         """Unix microseconds; None: nobody knows when, such as for calls at once."""
@@ -346,8 +345,7 @@ class _Walk:
 
 def _bounds(judged: Judgement) -> Bounds:
     most, parts = judged.estimate, 1 + judged.spares
-    worst = quota.dearest(judged.selection.candidates).worst(most.input_tokens, most.output_tokens)
-    return Bounds(most.input_tokens // parts, most.output_tokens // parts, parts, worst)
+    return Bounds(most.input_tokens // parts, most.output_tokens // parts, parts, judged.nano_usd)
 
 
 def _standings(sight: Sight, route: Route) -> tuple[Standing, ...]:

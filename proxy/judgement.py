@@ -1,8 +1,8 @@
 """What is decided about a call before anything is held or sent: its route, who may answer, what it may use.
 
-`judge` is one pure function over the table. `book.py` begins each call's account with its answer, and
-`explain.py` tells it to people, so that what is told is what is done. Whom of those who may answer the
-plan then asks, and when, hangs on the health of the moment: that is `policy/plan.py`'s to say.
+`judge` is one pure function over the terms of a table. `book.py` begins each call's account with its
+answer, and `explain.py` tells it to people, so that what is told is what is done. Whom of those who may
+answer the plan then asks, and when, hangs on the health of the moment: that is `policy/plan.py`'s to say.
 """
 
 from typing import Any
@@ -12,32 +12,37 @@ from msgspec.structs import replace
 
 from proxy.call import Call
 from proxy.errors import CallerFault, Failure, Refused, no_such_model
-from proxy.policy import fit, matching, privacy, quota, selection
+from proxy.policy import fit, matching, privacy, selection
 from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
+from proxy.policy.meters import Asker, Meters
 from proxy.policy.selection import Candidate, PassedOver, Selection
+from proxy.policy.terms import Terms
 from proxy.ports import Recall
-from proxy.table import OnMidstream, Route, Table
+from proxy.table import OnMidstream, Route
 from proxy.wire.body import called
 from proxy.wire.resuming import mendable
 from proxy.wire.schema import Schema, schema_of
 
 
 class Judgement(Struct, frozen=True):
-    """One call, judged by one table."""
+    """One call, judged by the terms of one table."""
 
     call: Call
     """Completed by what its route and its limits demand."""
     called: tuple[str, ...]
     """Ids of the tool calls in its history."""
-    table: Table
+    meters: Meters
+    """The limits that may have to hold it."""
     route: Route
-    asker: quota.Asker
+    asker: Asker
     """Who asks for what, as limits see it."""
     selection: Selection
     """Who may be tried, in order; nobody, where it is `refused`."""
     estimate: Estimate
     """Upper bound of what the call can use, those who may have to answer beside the first included."""
+    nano_usd: int
+    """What that costs at most, at the dearest candidate's price."""
     spares: int = 0
     """Answers that may be needed beside the one, to mend a broken stream, to overtake a late one or instead
     of one that is off the caller's schema. As many times as much again is held for them."""
@@ -47,18 +52,18 @@ class Judgement(Struct, frozen=True):
     """Why nobody may answer it; None: somebody may."""
 
 
-def judge(table: Table, call: Call, recall: Recall) -> Judgement:
+def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
     """Match `call` to a route, and judge the route's targets for it. Raises `CallerFault` if none matches."""
-    route = matching.match(table, call.model)
+    route = matching.match(terms.table, call.model)
     if route is None:
         raise no_such_model(call.model)
-    asker = quota.Asker(call.identity, call.model, route.model)
-    call = _completed(call, route, capped=quota.caps_output(table, asker))
-    chosen = selection.order(table, route, call.preferred, fit.needs_of(call))
+    meters, asker = terms.limits.upon(call.identity), Asker(call.identity, call.model, route.model)
+    call = _completed(call, route, capped=meters.caps_output(asker))
+    chosen = selection.order(terms.lineups[route.model], call.preferred, fit.needs_of(call))
     refused: Failure | None = None if chosen.candidates else nobody_able(chosen.passed_over)
     if refused is None:
         try:
-            permitted = privacy.permitted(table.privacy.consent, chosen.candidates, given=call.consent)
+            permitted = privacy.permitted(terms.table.privacy.consent, chosen.candidates, given=call.consent)
         except Refused as failure:
             permitted, refused = (), failure
         if permitted is not chosen.candidates:
@@ -82,7 +87,8 @@ def judge(table: Table, call: Call, recall: Recall) -> Judgement:
     if spares:
         parts = 1 + spares
         most = Estimate(parts * most.input_tokens, parts * most.output_tokens)
-    return Judgement(call, told, table, route, asker, chosen, most, spares, schema, refused)
+    worst = chosen.dearest.worst(most.input_tokens, most.output_tokens)
+    return Judgement(call, told, meters, route, asker, chosen, most, worst, spares, schema, refused)
 
 
 def _barred(chosen: Selection, permitted: tuple[Candidate, ...]) -> Selection:

@@ -81,7 +81,7 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
     Raises only while nothing has been sent; later trouble is told in-band. If the task is cancelled
     (the caller hung up, or the drain deadline passed) the call is settled and the cancellation goes on.
     """
-    judged = judge(desk.snapshot.table, call, desk.recall)
+    judged = judge(desk.snapshot.terms, call, desk.recall)
     story = _Story(desk, caller, Book.of(judged, desk.clock.wall_us()))
     ending = Ending(500, "internal_error", ErrorType.INTERNAL)
     try:

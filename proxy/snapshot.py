@@ -7,12 +7,18 @@ later calls. Nothing here does I/O; `app.py` builds the first one.
 from msgspec import Struct
 
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.table import Table
 
 
 class Snapshot(Struct, frozen=True):
-    """One table with the health that belongs to it."""
+    """The terms of one table with the health that belongs to it."""
 
-    table: Table
+    terms: Terms
     health: Health
     """Shared by all calls of this snapshot; breakers and cool-downs change inside it."""
+
+    @property
+    def table(self) -> Table:
+        """What the terms are made of."""
+        return self.terms.table

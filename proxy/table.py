@@ -277,20 +277,12 @@ class Table(Struct, frozen=True):
     """Upstreams that are off, by name, with the reason."""
     webhook: Secret | None = None
     """Where alerts are posted; its path or query often is a credential."""
-    caller_limits: tuple[Limit, ...] = ()
-    """Those of `limits` that can refuse a caller, the lowest ceiling first: in order once for all calls."""
-    upstream_limits: tuple[Limit, ...] = ()
-    """The others, in the same order: spent, they make a target be skipped."""
     places: Mapping[str, int] = field(default_factory=dict)
     """Where in `routes` each `model` first stands: a name is looked up, however many routes there are."""
     globs: tuple[int, ...] = ()
     """Where in `routes` the globs stand, which have to be tried one after the other."""
 
     def __post_init__(self) -> None:
-        rising = sorted(self.limits, key=lambda limit: limit.ceiling)
-        mine = tuple(limit for limit in rising if not limit.of_upstream)
-        force_setattr(self, "caller_limits", mine)
-        force_setattr(self, "upstream_limits", tuple(limit for limit in rising if limit.of_upstream))
         places: dict[str, int] = {}
         for place, route in enumerate(self.routes):
             places.setdefault(route.model, place)

@@ -75,11 +75,6 @@ class Price(Struct, frozen=True):
     above: tuple[tuple[int, "Price"], ...] = ()
     """Tiers, rising: (tokens, what every token of an attempt costs whose input is more than that)."""
 
-    @property
-    def dearest_input(self) -> int:
-        """The most that a token of input costs below the first tier, whichever kind it is."""
-        return max(self.input, self.cached or 0, self.cache_write or 0)
-
     def at(self, input_tokens: int) -> "Price":
         """The tier that an attempt with so much input is in."""
         found = self
@@ -107,11 +102,12 @@ class Price(Struct, frozen=True):
 
         A higher tier may be the cheaper one, so every tier that can be reached is looked at.
         """
-        total = input_tokens * self.dearest_input + output_tokens * self.output
+        dearest = max(self.input, self.cached or 0, self.cache_write or 0)
+        most = -(-(input_tokens * dearest + output_tokens * self.output) // TOKENS_PER_PRICE)
         for tokens, tier in self.above:
             if input_tokens > tokens:
-                total = max(total, input_tokens * tier.dearest_input + output_tokens * tier.output)
-        return -(-total // TOKENS_PER_PRICE)
+                most = max(most, tier.worst(input_tokens, output_tokens))
+        return most
 
     @classmethod
     def dearest(cls, prices: Iterable["Price"]) -> "Price":

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from proxy.cli.screen import cell
-from proxy.policy import matching, selection
-from proxy.policy.fit import Needs
+from proxy.policy import matching
+from proxy.policy.terms import Terms
 from proxy.store.report import PastCall
 from proxy.table import Table
 
@@ -64,9 +64,9 @@ class Found(Struct):
 
 def replayed(table: Table, calls: Iterable[PastCall]) -> Found:
     """Every call over `table`."""
-    found = Found()
+    found, terms = Found(), Terms.of(table)
     for call in calls:
-        change = _change(table, call)
+        change = _change(terms, call)
         if isinstance(change, Change):
             found.changes.setdefault(change, []).append(call.call_id)
         else:
@@ -74,15 +74,15 @@ def replayed(table: Table, calls: Iterable[PastCall]) -> Found:
     return found
 
 
-def _change(table: Table, call: PastCall) -> Change | Same:
+def _change(terms: Terms, call: PastCall) -> Change | Same:
     asked = [_name(attempt) for attempt in call.attempts]
-    route = matching.match(table, call.model)
+    route = matching.match(terms.table, call.model)
     if route is None:
         return Change(call.tenant, call.model, "no route", asked[0] if asked else None, None)
     if not asked:
         return Same.UNASKED
     was = asked[0]
-    targets = [str(one.target) for one in selection.order(table, route, None, Needs()).candidates]
+    targets = [str(one.target) for one in terms.lineups[route.model].plain.candidates]
     passed = {_name(one) for one in call.attempts[0].get("passed", ())}
     left = [target for target in targets if target not in passed]
     if not left:

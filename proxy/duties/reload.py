@@ -19,6 +19,7 @@ from proxy.config.settings import Settings
 from proxy.duties.supervisor import Sleep
 from proxy.policy.health import Health
 from proxy.policy.matching import public_models
+from proxy.policy.terms import Terms
 from proxy.ports import Caller
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
@@ -43,7 +44,7 @@ def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
     health = Health({name: one.breaker for name, one in upstreams.items()}, streams, loads)
     if old is not None:
         health.adopt(old.health)
-    return Snapshot(table, health)
+    return Snapshot(Terms.of(table), health)
 
 
 class Standing:

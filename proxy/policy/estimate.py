@@ -24,6 +24,8 @@ _BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text
 """Kinds of content part that are text, or sound, which makes fewer tokens than bytes however dense it is."""
 _ANSWERS = ("n", "best_of")
 _MAXIMA = ("max_completion_tokens", "max_tokens")
+_SIZING = frozenset({*_ANSWERS, *_MAXIMA, "prediction"})
+"""Members that say how much is to be answered; of a call without any the route says it."""
 _PICTURE = frozenset({"image_url", "detail", "uuid"})
 """Members of a part that does not say its kind but is a picture and nothing else."""
 _ANYONE = Target("", "")
@@ -51,12 +53,22 @@ def estimate(call: Call, route: Route) -> Estimate:
     anew, tokens that were predicted and then thrown away) is added.
     """
     body, defaults = call.body, route.defaults
-    added = _printed(dict(defaults)) if defaults else 0
-    tally = _Tally(BASE_TOKENS)
-    for message in _list(body.get("messages")):
-        _count_message(message, tally)
-    prompt = call.prompt_bytes + added + tally.around + _tool_tokens(body) + _media_tokens(tally, route)
-    output = _choices(body, defaults) * (_cap(body, route) + _printed(body.get("prediction")))
+    messages = _list(body.get("messages"))
+    tally = _Tally(BASE_TOKENS + MESSAGE_TOKENS * len(messages))
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        if "audio" in message or not isinstance(message.get("content"), str):
+            _count_message(message, tally)
+    prompt = call.prompt_bytes + tally.around
+    if defaults:
+        prompt += _printed(dict(defaults))
+    if "tools" in body or "functions" in body:
+        prompt += _tool_tokens(body)
+    if tally.pictures or tally.documents:
+        prompt += _media_tokens(tally, route)
+    silent = not defaults and _SIZING.isdisjoint(body)
+    output = route.max_output_tokens if silent else _output(body, route)
     return Estimate(prompt, min(output, TOKENS_MAX))
 
 
@@ -70,10 +82,7 @@ class _Tally(Struct):
     """And all else that is no text."""
 
 
-def _count_message(message: Any, tally: _Tally) -> None:
-    tally.around += MESSAGE_TOKENS
-    if not isinstance(message, dict):
-        return
+def _count_message(message: Mapping[str, Any], tally: _Tally) -> None:
     if message.get("audio"):  # an earlier answer that was spoken, named here and kept elsewhere
         tally.documents += 1
     content = message.get("content")
@@ -108,8 +117,6 @@ def _media_tokens(tally: _Tally, route: Route) -> int:
 
     However many there are, they cannot be more than a model reads; of documents nothing else is known.
     """
-    if not tally.pictures and not tally.documents:
-        return 0
     most = 0
     for target in route.targets or (_ANYONE,):
         context = target.facts.context or target.media.context
@@ -119,8 +126,6 @@ def _media_tokens(tally: _Tally, route: Route) -> int:
 
 def _tool_tokens(body: Mapping[str, Any]) -> int:
     """Templates print tools anew, indented: more tokens than the caller's compact bytes."""
-    if not body.get("tools") and not body.get("functions"):
-        return 0
     tools = _list(body.get("tools")) + _list(body.get("functions"))
     return _printed(tools) + MESSAGE_TOKENS * len(tools) if tools else 0
 
@@ -130,17 +135,15 @@ def _printed(value: Any) -> int:
     return len(repr(value).encode(errors="replace")) if value else 0
 
 
-def _choices(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
-    """Answers that are made; of some only the best are shown, but all are counted."""
-    return max(1, _largest({**defaults, **body} if defaults else body, _ANSWERS))
+def _output(body: Mapping[str, Any], route: Route) -> int:
+    """Of some answers only the best are shown, but all are counted.
 
-
-def _cap(body: Mapping[str, Any], route: Route) -> int:
-    """The larger one if both spellings are given: which of them is sent depends on the upstream."""
-    for members in (body, route.defaults):
-        if named := _largest(members, _MAXIMA):
-            return named
-    return route.max_output_tokens
+    Of two maxima the larger one counts: which of them is sent depends on the upstream.
+    """
+    defaults = route.defaults
+    answers = _largest({**defaults, **body} if defaults else body, _ANSWERS)
+    most = _largest(body, _MAXIMA) or _largest(defaults, _MAXIMA) or route.max_output_tokens
+    return max(1, answers) * (most + _printed(body.get("prediction")))
 
 
 def _largest(members: Mapping[str, Any], names: tuple[str, ...]) -> int:

@@ -4,7 +4,7 @@
 not granted. Numbers only: a counter's name may hold a pseudonym, never a person's id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from proxy.errors import Refused, Told
@@ -14,8 +14,11 @@ from proxy.policy.retry import RETRY_AFTER_MAX_S
 from proxy.table import Unit
 
 NANO = 1_000_000_000
-SHOWN = frozenset({Unit.TOKENS, Unit.REQUESTS})
-"""Units that have headers."""
+SHOWN: Mapping[Unit, tuple[str, str, str]] = {
+    unit: (f"x-ratelimit-limit-{unit}", f"x-ratelimit-remaining-{unit}", f"x-ratelimit-reset-{unit}")
+    for unit in (Unit.TOKENS, Unit.REQUESTS)
+}
+"""Units that have headers, and which."""
 AT_ONCE_S = 1.0
 """Whoever has too many calls under way may ask again after so long: nobody knows when one ends."""
 
@@ -30,17 +33,18 @@ def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
     Of several limits that count requests (or tokens) the one with the least left is told. Limits of
     upstreams and shadows are the operator's affair, and money has no header.
     """
-    tightest: dict[Unit, Balance] = {}
+    tightest: dict[Unit, tuple[int, Claim]] = {}
     for balance in balances:
         claim = balance.claim
         if claim.unit not in SHOWN or claim.upstream is not None or claim.shadow:
             continue
+        left = claim.ceiling - balance.used - balance.held
         known = tightest.get(claim.unit)
-        if known is None or _left(balance) < _left(known):
-            tightest[claim.unit] = balance
+        if known is None or left < known[0]:
+            tightest[claim.unit] = left, claim
     headers: dict[str, str] = {}
-    for balance in tightest.values():
-        headers.update(_headers(balance.claim, _left(balance), _wait_s(balance.claim, now_us)))
+    for left, claim in tightest.values():
+        headers.update(_headers(claim, max(0, left), _wait_s(claim, now_us)))
     return headers
 
 
@@ -136,10 +140,8 @@ def _shown(unit: Unit, amount: int) -> str:
 
 def _headers(claim: Claim, remaining: int, wait_s: float) -> tuple[tuple[str, str], ...]:
     """OpenAI has these for requests and tokens only."""
-    if claim.unit not in SHOWN:
+    names = SHOWN.get(claim.unit)
+    if names is None:
         return ()
-    return (
-        (f"x-ratelimit-limit-{claim.unit}", str(claim.ceiling)),
-        (f"x-ratelimit-remaining-{claim.unit}", str(remaining)),
-        (f"x-ratelimit-reset-{claim.unit}", duration(wait_s)),
-    )
+    limit, left, reset = names
+    return (limit, str(claim.ceiling)), (left, str(remaining)), (reset, duration(wait_s))

@@ -1,19 +1,22 @@
 """Which targets may answer a call, in what order, and why not the others.
 
-`judgement.py` calls `order` once for each call, before anything is held: what is held is the first
-able target's, at the price of the dearest able one. Health is not looked at here: `plan.py` skips
-what is closed.
+A `Lineup` is what a route says of that by itself; `judgement.py` calls `order` once for each call, before
+anything is held: what is held is the first able target's, at the price of the dearest able one. Most calls
+need nothing that any target lacks and wish for nobody: for them it was settled with the lineup. Health is
+not looked at here: `plan.py` skips what is closed.
 """
 
+import math
 from collections.abc import Iterable
 
 from msgspec import Struct
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, force_setattr, replace
 
 from proxy.policy.degrade import can_drop
 from proxy.policy.fit import Lack, Needs, lacks
 from proxy.ports import Origin
 from proxy.table import Route, Table, Target, Timeouts, Upstream
+from proxy.usage import FREE, Price
 
 
 class Candidate(Struct, frozen=True):
@@ -63,25 +66,55 @@ class Selection(Struct, frozen=True):
     candidates: tuple[Candidate, ...]
     """Those that may be tried, in order."""
     passed_over: tuple[PassedOver, ...] = ()
+    dearest: Price = FREE
+    """A price that no candidate exceeds for any kind of token; one without a price counts as free."""
+
+    def __post_init__(self) -> None:
+        prices = [one.target.price or FREE for one in self.candidates]
+        force_setattr(self, "dearest", Price.dearest(prices))
 
 
-def order(table: Table, route: Route, preferred: str | None, needs: Needs) -> Selection:
-    """The route's targets as listed, but first the `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
-    candidates, passed_over = [], []
-    targets: Iterable[Target] = route.targets
-    if preferred is not None:
-        host, _, model = preferred.partition("/")
-        targets = sorted(targets, key=lambda it: (_misses(host, it.upstream), _misses(model, it.model)))
-    for target in targets:
-        missing = lacks(needs, target.facts)
-        fatal = tuple(lack for lack in missing if not can_drop(lack)) if route.drop_params else missing
-        if fatal:
-            passed_over.append(PassedOver(target, fatal))
-        else:
+class Lineup(Struct, frozen=True):
+    """A route with all that it has to say of who answers its calls, made ready once."""
+
+    route: Route
+    plain: Selection
+    """For a call that needs nothing which any target lacks, and wishes for none before the others."""
+    context: float
+    """The smallest context, in tokens, that is known of any target."""
+
+    @classmethod
+    def of(cls, table: Table, route: Route) -> "Lineup":
+        """The targets of `route` as it lists them."""
+        found = []
+        for target in route.targets:
             upstream = table.upstreams[target.upstream]
             timeouts = _narrowed(upstream.timeouts, route) if route.timeouts else upstream.timeouts
-            candidates.append(Candidate(target, upstream, timeouts, missing))
-    return Selection(tuple(candidates), tuple(passed_over))
+            found.append(Candidate(target, upstream, timeouts))
+        contexts = [target.facts.context for target in route.targets if target.facts.context is not None]
+        return cls(route, Selection(tuple(found)), min(contexts, default=math.inf))
+
+
+def order(lineup: Lineup, preferred: str | None, needs: Needs) -> Selection:
+    """The route's targets as listed, but first the `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
+    if preferred is None and not needs.abilities and needs.tokens <= lineup.context:
+        return lineup.plain
+    able, passed_over = [], []
+    candidates: Iterable[Candidate] = lineup.plain.candidates
+    if preferred is not None:
+        host, _, model = preferred.partition("/")
+        candidates = sorted(
+            candidates, key=lambda it: (_misses(host, it.target.upstream), _misses(model, it.target.model))
+        )
+    for candidate in candidates:
+        missing = lacks(needs, candidate.target.facts)
+        dropping = lineup.route.drop_params
+        fatal = tuple(lack for lack in missing if not can_drop(lack)) if dropping else missing
+        if fatal:
+            passed_over.append(PassedOver(candidate.target, fatal))
+        else:
+            able.append(replace(candidate, lacks=missing) if missing else candidate)
+    return Selection(tuple(able), tuple(passed_over))
 
 
 def _misses(wanted: str, name: str) -> bool:

@@ -18,6 +18,7 @@ from proxy.facts.capabilities import KNOWN
 from proxy.flow import poured
 from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.ports import Sink
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
@@ -328,7 +329,7 @@ def table(*names: str, limits: tuple = (), timeouts: Timeouts | None = None, **r
 def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     """A desk with scripted rooms around `book`."""
     rules = {name: upstream.breaker for name, upstream in book.upstreams.items()}
-    snapshot = Snapshot(book, Health(rules))
+    snapshot = Snapshot(Terms.of(book), Health(rules))
     clock = VirtualClock()
     return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), (Notes(),))
 

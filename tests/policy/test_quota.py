@@ -12,13 +12,14 @@ from proxy.call import Identity
 from proxy.holds import Claim
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
+from proxy.policy.meters import Asker, Limits
 from proxy.policy.periods import window
-from proxy.policy.selection import Candidate
+from proxy.policy.selection import Candidate, Selection
 from proxy.table import Every, Limit, Per, Route, Table, Target, Timeouts, Unit, Upstream
-from proxy.usage import Price, Usage
+from proxy.usage import FREE, Price, Usage
 
 ACME = Identity("acme", "key_1", "p1")
-CHAT = quota.Asker(ACME, "chat", "chat")
+CHAT = Asker(ACME, "chat", "chat")
 USD = 1_000_000_000
 
 
@@ -34,8 +35,17 @@ def limit(unit=Unit.TOKENS, ceiling=50_000, every=Every.DAY, **filters):
     return Limit(unit, ceiling, every, **filters)
 
 
+UPSTREAMS = {name: Upstream(name, "openai", f"http://{name}") for name in ("openai", "vllm")}
+
+
 def table(*limits):
-    return Table({}, (), limits)
+    return Table(UPSTREAMS, (), limits)
+
+
+def held(limits, asker=CHAT, price=FREE, most=ESTIMATE):
+    """What the caller's limits must hold, at that price."""
+    worst = price.worst(most.input_tokens, most.output_tokens)
+    return quota.claims(Limits.of(limits).upon(asker.identity).callers, asker, most, worst, AT)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +76,7 @@ def table(*limits):
     ],
 )
 def test_scopes_of_the_callers_limits(one, scope):
-    claims = quota.caller_claims(table(one), CHAT, Price(0, 0), ESTIMATE, AT)
+    claims = held(table(one))
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream is None for claim in claims)
 
@@ -75,8 +85,8 @@ def test_calls_that_name_nobody_share_their_tenants_counter():
     """To leave the user out is no way around a limit, and no way into another tenant's counter."""
 
     def scope(tenant, user):
-        asker = quota.Asker(Identity(tenant, "k", user), "chat", "chat")
-        (found,) = quota.caller_claims(table(limit(per=Per.USER)), asker, None, ESTIMATE, AT)
+        asker = Asker(Identity(tenant, "k", user), "chat", "chat")
+        (found,) = held(table(limit(per=Per.USER)), asker)
         return found.scope
 
     assert scope("acme", None) == "tenant=acme/user=/tokens/day"
@@ -84,19 +94,19 @@ def test_calls_that_name_nobody_share_their_tenants_counter():
 
 
 def test_a_call_that_names_nobody_is_none_of_a_named_users():
-    asker = quota.Asker(Identity("acme", "k"), "chat", "chat")
-    assert quota.caller_claims(table(limit(user="p1")), asker, None, ESTIMATE, AT) == ()
+    asker = Asker(Identity("acme", "k"), "chat", "chat")
+    assert held(table(limit(user="p1")), asker) == ()
 
 
 def test_a_route_is_counted_by_its_own_name_whatever_was_asked_for():
-    asker = quota.Asker(ACME, "gpt-9", "gpt-*")
+    asker = Asker(ACME, "gpt-9", "gpt-*")
     limits = table(limit(per=Per.ROUTE), limit(route="gpt-*"), limit(route="gpt-9"))
-    scopes = {claim.scope for claim in quota.caller_claims(limits, asker, None, ESTIMATE, AT)}
+    scopes = {claim.scope for claim in held(limits, asker)}
     assert scopes == {"route=gpt-*/tokens/day"}
 
 
 def test_calls_at_once_hold_one_each_in_no_window():
-    (claim,) = quota.caller_claims(table(limit(Unit.STREAMS, 4, None)), CHAT, None, ESTIMATE, AT)
+    (claim,) = held(table(limit(Unit.STREAMS, 4, None)))
     assert (claim.amount, claim.ceiling, claim.window, claim.window_end) == (1, 4, 0, 0)
 
 
@@ -112,8 +122,8 @@ def test_calls_at_once_hold_one_each_in_no_window():
     ],
 )
 def test_scopes_of_an_upstreams_limits(one, scope):
-    target = Target("openai", "gpt-4o")
-    claims = quota.target_claims(table(one), CHAT, target, ESTIMATE, AT)
+    meters = Limits.of(table(one)).upon(ACME).upstreams.get("openai", ())
+    claims = quota.claims(meters, CHAT, ESTIMATE, 0, AT)
     assert [claim.scope for claim in claims] == ([scope] if scope else [])
     assert all(claim.upstream == "openai" for claim in claims)
 
@@ -121,10 +131,7 @@ def test_scopes_of_an_upstreams_limits(one, scope):
 def test_names_with_our_separators_share_no_counter():
     def scopes(tenant, model):
         limits = table(limit(tenant=tenant, model=model))
-        found = quota.caller_claims(
-            limits, quota.Asker(Identity(tenant, "k"), model, model), None, ESTIMATE, AT
-        )
-        return found[0].scope
+        return held(limits, Asker(Identity(tenant, "k"), model, model))[0].scope
 
     assert scopes("a/model=b", "c") != scopes("a", "b/model=c")
     assert scopes("a%2Fb", "c") != scopes("a/b", "c")
@@ -137,7 +144,7 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
         limit(Unit.NANO_USD, 20 * USD, Every.MONTH),
     )
     price = Price(2_500_000_000, 10_000_000_000)
-    claims = quota.caller_claims(limits, CHAT, price, ESTIMATE, AT)
+    claims = held(limits, CHAT, price, ESTIMATE)
     assert {claim.scope: claim.amount for claim in claims} == {
         "tenant=acme/tokens/day": 1500,
         "key=key_1/requests/minute": 1,
@@ -150,7 +157,7 @@ def test_claims_hold_the_worst_case_in_the_window_of_arrival():
 
 def test_a_shadow_has_a_counter_of_its_own_and_cannot_overflow_a_ledger():
     limits = table(limit(Unit.NANO_USD), limit(Unit.NANO_USD, 5, shadow=True))
-    claims = quota.caller_claims(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0), AT)
+    claims = held(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0))
     assert [(claim.scope, claim.shadow) for claim in claims] == [
         ("all/nano_usd/day/shadow", True),
         ("all/nano_usd/day", False),
@@ -160,25 +167,25 @@ def test_a_shadow_has_a_counter_of_its_own_and_cannot_overflow_a_ledger():
 
 def test_a_limits_zone_decides_where_its_day_begins():
     limits = table(limit(zone=ZoneInfo("Asia/Tokyo")))
-    (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)
+    (claim,) = held(limits)
     assert claim.window == micros("2026-11-20T15:00") // 1_000_000
 
 
 def test_two_limits_on_one_counter_are_held_once_at_the_lower_ceiling():
     limits = table(limit(per=Per.TENANT, ceiling=9), limit(tenant="acme", ceiling=5))
-    (claim,) = quota.caller_claims(limits, CHAT, None, ESTIMATE, AT)
+    (claim,) = held(limits)
     assert claim.ceiling == 5
 
 
 def test_money_is_rounded_up():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, CHAT, Price(1, 0), Estimate(1, 0), AT)
+    (claim,) = held(limits, CHAT, Price(1, 0), Estimate(1, 0))
     assert claim.amount == 1
 
 
 def test_absurd_amounts_stay_inside_64_bits():
     limits = table(limit(Unit.NANO_USD, USD))
-    (claim,) = quota.caller_claims(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0), AT)
+    (claim,) = held(limits, CHAT, Price(10**15, 0), Estimate(10**12, 0))
     assert claim.amount == 2**60
 
 
@@ -197,7 +204,7 @@ prices = st.none() | st.builds(Price, *rates, tiers)
 @settings(deadline=None, derandomize=True)
 @given(st.lists(prices, max_size=4), st.integers(0, 10**6), st.integers(0, 10**6), st.data())
 def test_no_candidate_costs_more_than_the_dearest_whatever_the_usage(found, inputs, outputs, data):
-    bound = quota.dearest(tuple(candidate(price) for price in found)).worst(inputs, outputs)
+    bound = Selection(tuple(candidate(price) for price in found)).dearest.worst(inputs, outputs)
     used = data.draw(st.integers(0, inputs))
     cached = data.draw(st.integers(0, used))
     usage = Usage(used, data.draw(st.integers(0, outputs)), cached, data.draw(st.integers(0, used - cached)))
@@ -216,8 +223,8 @@ def test_no_candidate_costs_more_than_the_dearest_whatever_the_usage(found, inpu
     ],
 )
 def test_the_cap_is_sent_where_a_limit_counts_output(one, expected):
-    assert quota.caps_output(table(one), CHAT) is expected
-    assert quota.caps_output(table(), CHAT) is False
+    assert Limits.of(table(one)).upon(ACME).caps_output(CHAT) is expected
+    assert Limits.of(table()).upon(ACME).caps_output(CHAT) is False
 
 
 def claim(scope, unit, upstream=None):
@@ -268,8 +275,7 @@ def test_names_made_up_under_a_glob_share_one_counter():
     """`per: model` counts what the table lists: a caller cannot invent allowances."""
     limits = table(Limit(Unit.REQUESTS, 5, Every.DAY, per=Per.MODEL))
     scopes = {
-        quota.caller_claims(limits, quota.Asker(ACME, name, "gpt-*"), None, ESTIMATE, AT)[0].scope
-        for name in ("gpt-a", "gpt-b", "gpt-anything")
+        held(limits, Asker(ACME, name, "gpt-*"))[0].scope for name in ("gpt-a", "gpt-b", "gpt-anything")
     }
     assert scopes == {"model=gpt-*/requests/day"}
 
@@ -326,6 +332,37 @@ def test_a_counter_for_each_model_is_named_by_the_routes_there_are():
 def test_a_caller_s_own_counters_are_those_that_its_calls_are_held_in():
     limits = (limit(per=Per.TENANT), limit(per=Per.TENANT, ceiling=9), limit(per=Per.MODEL, tenant="acme"))
     made = Table({}, (Route("chat", ()),), limits)
-    held = quota.caller_claims(made, CHAT, None, ESTIMATE, AT)
     seen = quota.own_claims(made, ACME, AT)
-    assert seen == tuple(replace(claim, amount=0) for claim in held)
+    assert seen == tuple(replace(claim, amount=0) for claim in held(made))
+
+
+def test_a_limit_is_in_the_window_of_the_moment_wherever_the_clock_was_before():
+    """A clock may be set back: what a limit remembers of its window is never older or newer than the call."""
+    meters = Limits.of(table(limit(per=Per.TENANT), limit(Unit.STREAMS, 4, None))).upon(ACME).callers
+    noons = [micros(f"2026-11-{day}T12:00") for day in (21, 21, 22, 21, 30, 22)]
+    ends = [micros("2026-11-22T00:00") - 1, micros("2026-11-22T00:00")]
+    for moment in noons + ends:
+        at_once, day = quota.claims(meters, CHAT, ESTIMATE, 0, moment)
+        assert (day.window, day.window_end) == window(Every.DAY, moment)
+        assert (at_once.window, at_once.window_end) == (0, 0)
+
+
+def test_the_limits_of_other_tenants_and_keys_are_not_looked_through():
+    own = limit(tenant="acme", per=Per.KEY), limit(key="key_1", every=Every.MONTH), limit(Unit.REQUESTS, 9)
+    others = [limit(tenant=f"t{at}") for at in range(9)] + [limit(key=f"k{at}") for at in range(9)]
+    limits = Limits.of(table(*own, *others))
+
+    def upon(tenant, key):
+        return {meter.limit for meter in limits.upon(Identity(tenant, key)).callers}
+
+    assert upon("acme", "key_1") == set(own)
+    assert upon("acme", "k0") == {own[0], own[2], others[9]}
+    assert upon("globex", "key_2") == {own[2]}
+
+
+def test_nobody_but_the_table_makes_its_memory_grow():
+    limits = Limits.of(table(limit(tenant="acme"), limit(per=Per.USER), limit(model="ch*")))
+    known = [limits.upon(Identity(f"t{at}", f"k{at}", f"p{at}")) for at in range(99)]
+    assert all(one is known[0] for one in known)
+    limits.upon(ACME)
+    assert len(limits.known) == 2

@@ -5,6 +5,7 @@ import pytest
 from proxy.call import Identity
 from proxy.policy import quota, scopes
 from proxy.policy.estimate import Estimate
+from proxy.policy.meters import Asker, Limits
 from proxy.table import Every, Limit, Per, Table, Unit
 
 
@@ -29,8 +30,10 @@ def test_a_name_says_whose_and_when(scope, whose, every, zone, shadow):
 @pytest.mark.parametrize("name", ["acme", "a/b", "a=b", "50%", "@home", "käse", "all", "tenant=x/user=y"])
 def test_every_name_that_quotas_make_is_read_back(name):
     limit = Limit(Unit.TOKENS, 9, Every.DAY, Per.TENANT, model=name)
-    asker = quota.Asker(Identity(name, "key"), name, name)
-    (claim,) = quota.caller_claims(Table({}, (), (limit,)), asker, None, Estimate(1, 1), 0)
+    asker = Asker(Identity(name, "key"), name, name)
+    (claim,) = quota.claims(
+        Limits.of(Table({}, (), (limit,))).upon(asker.identity).callers, asker, Estimate(1, 1), 0, 0
+    )
     assert scopes.read(claim.scope) == scopes.Named({"tenant": name, "model": name}, "day", None, False)
     assert scopes.is_own(claim.scope, name, "other")
 

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.abilities import ModelFacts
 from proxy.policy.fit import Ability, Need, Needs
-from proxy.policy.selection import order
+from proxy.policy.selection import Lineup, order
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 
 TABLE = Table(
@@ -29,14 +29,14 @@ TARGETS = (Target("openai", "gpt-4o"), Target("openai", "gpt-4o-mini"), Target("
     ],
 )
 def test_listed_order_but_the_preferred_upstream_first(preferred, expected):
-    found = order(TABLE, Route("chat", TARGETS), preferred, Needs()).candidates
+    found = order(Lineup.of(TABLE, Route("chat", TARGETS)), preferred, Needs()).candidates
     assert [str(one.target) for one in found] == expected
     assert [one.upstream.name for one in found] == [one.target.upstream for one in found]
 
 
 def test_a_route_narrows_timeouts_and_never_widens_them():
     route = Route("chat", TARGETS[:1], timeouts={"first_token_s": 5.0, "total_s": 9999.0})
-    (found,) = order(TABLE, route, None, Needs()).candidates
+    (found,) = order(Lineup.of(TABLE, route), None, Needs()).candidates
     assert found.timeouts == Timeouts(first_token_s=5.0)
 
 
@@ -51,7 +51,7 @@ ANY = Target("vllm", "any")
 def chosen(needs, *, drop_params=False, preferred=None):
     """Who is tried, with what is dropped there; who is passed over, and why."""
     route = Route("chat", (BLIND, SINGLE, NEITHER, ANY), drop_params=drop_params)
-    found = order(TABLE, route, preferred, needs)
+    found = order(Lineup.of(TABLE, route), preferred, needs)
     tried = {one.target.model: [lack.param for lack in one.lacks] for one in found.candidates}
     return tried, [str(one) for one in found.passed_over]
 

@@ -152,13 +152,13 @@ def trouble(health: Health, target: Target, signal: Signal, now: float, times: i
 
 def spend(world: World, at, wall_us: int) -> None:
     """Fill the counters that are to be full."""
-    judged = judge(world.table, world.call, at.recall)
+    judged = judge(at.snapshot.terms, world.call, at.recall)
     if judged.refused is not None:
         return
     book = Book.of(judged, wall_us)
     mine = book.caller_claims() if "caller" in world.spent else ()
     chosen = [one for one in book.selection.candidates if one.target.upstream in world.spent]
-    others = [book.target_claims(one) for one in chosen]
+    others = [book.target_claims(one.target) for one in chosen]
     for claim in (*mine, *(claim for claims in others for claim in claims)):
         at.ledger.used[claim.counter] = claim.ceiling
 

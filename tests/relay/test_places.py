@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from proxy.call import Identity
 from proxy.errors import Failure
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.relay import answer
 from proxy.snapshot import Snapshot
 from proxy.table import Timeouts
@@ -42,7 +43,7 @@ def limited(book, upstreams, **streams):
     """A desk where those upstreams have so many places."""
     at = desk(book, upstreams)
     rules = {name: one.breaker for name, one in book.upstreams.items()}
-    return replace(at, snapshot=Snapshot(book, Health(rules, streams)))
+    return replace(at, snapshot=Snapshot(Terms.of(book), Health(rules, streams)))
 
 
 async def told(at, asked, caller=None):

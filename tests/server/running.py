@@ -13,6 +13,7 @@ from proxy.call import Call
 from proxy.config.settings import Address
 from proxy.explain import Explanation
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.ports import Caller, Grant
 from proxy.recent import Recent
 from proxy.server.gate import Gate
@@ -23,12 +24,12 @@ from proxy.server.views.sight import Watched
 from proxy.server.visit import Check, Glass, Limits, Listener, Service, Views
 from proxy.snapshot import Snapshot
 from proxy.store.view import Spend
-from proxy.table import Route, Table, Target
+from proxy.table import Route, Table, Target, Upstream
 
 KEY = "ft-" + "0123456789abcdef" * 3
 LOOPBACK = Address(host="127.0.0.1", port=0, path=None)
 TABLE = Table(
-    upstreams={},
+    upstreams={"openai": Upstream("openai", "openai", "http://openai/v1")},
     routes=(
         Route("gpt-4o", (Target("openai", "gpt-4o"),)),
         Route("acme/chat:v1", (Target("openai", "gpt-4o"),)),
@@ -199,7 +200,7 @@ class House:
         """Of a house whose upstream has never been asked, and whose ledger is scripted."""
         watched = Watched(
             1,
-            lambda: Snapshot(self.table, self.health),
+            lambda: Snapshot(Terms.of(self.table), self.health),
             self.recent,
             self.gate,
             lambda: tuple(self.faults),

@@ -8,6 +8,7 @@ from proxy.errors import unavailable
 from proxy.explain import Sight, explain
 from proxy.holds import Claim
 from proxy.policy.health import Health
+from proxy.policy.terms import Terms
 from proxy.server.visit import Listener
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall
@@ -53,7 +54,9 @@ async def explaining(house, counters):
     talk.start(now=100.0)
     talk.say(OVERLOAD, now=100.0)
     clock = house.clock
-    sight = Sight(Snapshot(TABLE, health), MemoryRecall(clock), counters, clock.mono(), clock.wall_us())
+    sight = Sight(
+        Snapshot(Terms.of(TABLE), health), MemoryRecall(clock), counters, clock.mono(), clock.wall_us()
+    )
     house.explained = []
 
     async def told(call):

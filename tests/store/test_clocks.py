@@ -18,6 +18,7 @@ from proxy.call import Identity
 from proxy.holds import Granted, Hold, Settlement
 from proxy.policy import quota
 from proxy.policy.estimate import Estimate
+from proxy.policy.meters import Asker, Limits
 from proxy.store.journal import Journal
 from proxy.store.sqlite.database import migrations
 from proxy.store.sqlite.tables import SqliteTables
@@ -116,13 +117,13 @@ class Script:
         self.ledger, self.every, self.zone = ledger, every, zone
         self.tenant = f"t{next(ledger.tenants)}"
         limit = Limit(Unit.TOKENS, CEILING, every, Per.TENANT, zone=None if zone == "UTC" else ZoneInfo(zone))
-        self.table = Table({}, (), (limit,))
-        self.asker = quota.Asker(Identity(self.tenant, "k"), "m", "m")
+        self.asker = Asker(Identity(self.tenant, "k"), "m", "m")
+        self.meters = Limits.of(Table({}, (), (limit,))).upon(self.asker.identity).callers
         self.used, self.held, self.open = Counter(), Counter(), []
 
     def reserve(self, now, amount):
         estimate = Estimate(amount // 2, amount - amount // 2)
-        claims = quota.caller_claims(self.table, self.asker, None, estimate, now)
+        claims = quota.claims(self.meters, self.asker, estimate, 0, now)
         call_id, name = f"c{next(self.ledger.calls)}", named(self.every, self.zone, now)
         hold = Hold(call_id, now, self.asker.identity, "m", amount // 2, amount - amount // 2, 0, claims)
         granted = isinstance(self.ledger.do(lambda journal: journal.reserve(hold)), Granted)

@@ -17,7 +17,7 @@ from proxy.call import Identity
 from proxy.errors import unavailable
 from proxy.holds import Claim
 from proxy.policy.periods import MICRO, window
-from proxy.policy.quota import escaped
+from proxy.policy.scopes import escaped
 from proxy.ports import Clock
 from proxy.server.views.fresh import EVERY_S, SHARE, Fresh
 from proxy.store import StoreRefused
