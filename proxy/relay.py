@@ -182,7 +182,7 @@ class _Story:
             step = self._plan.on(event, clock.mono())
 
     def _announce(self) -> None:
-        for upstream, state in self._plan.changes():
+        for upstream, state in self._desk.snapshot.health.changes():
             for observer in self._desk.observers:
                 observer.breaker(upstream, state)
 
