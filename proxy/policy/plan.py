@@ -135,8 +135,7 @@ class Plan(Struct):
         if not self._begun:
             self._begun, self._end = True, inf if self.rules.deadline is None else self.rules.deadline
             run.ticket.target.paces[self.rules.stream].took(now - run.started)
-        if not run.ticket.calm:
-            self.health.began(run.ticket, now)
+        self.health.began(run.ticket, now)
 
     def hedge(self, now: float) -> Order | None:
         """A target to ask beside the one that is late: the first that is free and was not asked yet.
