@@ -51,6 +51,7 @@ from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamA
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
+from proxy.wire.dialect import Reply
 from proxy.wire.failure import error_event
 
 ERROR_MAX = 64 * 1024
@@ -131,7 +132,8 @@ class _Story:
         """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         for attempt in self._open.values():  # cut short: note how far it had got
             self._note(attempt, "outrun" if attempt.outrun else ending.result)
-        self._plan.on(CallerGone(), self._mono())
+        if self._plan.holds:
+            self._plan.on(CallerGone(), self._mono())
         if self._health.news:
             self._announce()
         self.account.close(ending)
@@ -156,13 +158,13 @@ class _Story:
             if self._health.news:
                 self._announce()
             match step:
+                case Done():
+                    return None
                 case Try() if self._hedge_s is not None:
                     step = await self._hedged(step, self._hedge_s)
                     continue
                 case Order():
                     event = await self._attempt(step)
-                case Done():
-                    return None
                 case Wait(until):
                     await moment_comes(until)
                     event = Woke()
@@ -194,7 +196,7 @@ class _Story:
     async def _attempt(self, step: Order) -> Event:
         """Try one target: hold its limits, speak its dialect, relay what it says before its deadlines."""
         attempt = self._book.attempt(step, self._desk.recall)
-        if isinstance(attempt, Signal):
+        if not isinstance(attempt, OpenAttempt):
             return Failed(attempt)
         skipped = await self.account.add(step.candidate)
         if skipped is not None:
@@ -266,7 +268,7 @@ class _Story:
         judged = attempt.dialect.reply(
             attempt.call, attempt.candidate.upstream, reply.status, reply.headers, body
         )
-        if isinstance(judged, Signal):
+        if not isinstance(judged, Reply):
             return judged
         attempt.usage = judged.usage
         schema = self._book.schema
@@ -306,7 +308,7 @@ class _Story:
             return self._hold_back(flow, out)
         if not out:
             if self._book.sent is not None and self._book.sent.skipping:
-                self._rest(flow)
+                self._rest(flow, self._mono())
             return None
         if attempt.first is None:
             first = self._spoke(attempt)
@@ -337,8 +339,7 @@ class _Story:
         attempt, since = flow.attempt, self._mono()
         held, attempt.held = attempt.held, b""
         await self._begin(attempt, "text/event-stream; charset=utf-8", held)
-        attempt.wait(self._mono() - since, self._deadline)
-        self._rest(flow)
+        self._rest(flow, since)
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
@@ -373,12 +374,12 @@ class _Story:
 
     async def _until_room(self, flow: Flow, pending: Awaitable[None], since: float) -> None:
         await pending
-        flow.attempt.wait(self._mono() - since, self._deadline)
-        self._rest(flow)
+        self._rest(flow, since)
 
-    def _rest(self, flow: Flow) -> None:
-        """The upstream is waited for again: its idle time starts anew."""
+    def _rest(self, flow: Flow, since: float) -> None:
+        """The caller, waited for since then, has what there was: its upstream's idle time starts anew."""
         attempt, now = flow.attempt, self._mono()
+        attempt.wait(now - since, self._deadline)
         flow.watch.idle(attempt.candidate.timeouts.idle_s, now, attempt.last)
         attempt.metronome.passed(now)
         if now >= self.account.note_due:

@@ -156,6 +156,11 @@ class Plan(Struct):
         return None
 
     @property
+    def holds(self) -> bool:
+        """Whether a ticket or a stand in line is to be handed back, should the call end here."""
+        return bool(self._runs) or self._turn is not None
+
+    @property
     def passed(self) -> tuple[Passed, ...]:
         """Who was passed over since the last order."""
         return tuple(self._trail.passed)
@@ -192,12 +197,13 @@ class Plan(Struct):
         """Ask whether this one may be tried, and note what stands against it."""
         again, target = course.tries > 0 or self.rules.repeated, course.candidate.target
         door = self.health.admit(target, now, last=last, again=again, turn=self._turn)
-        if isinstance(door, Closed):
-            course.full = course.last and door.why == FULL
-            # One that is only saturated is asked anew each time: it is what is left when the others fail.
-            anew = course.full or (door.why == SATURATED and not last)
-            course.ready, course.brief = now if anew else door.until, False
-            self._trail.shut(target, door)
+        if isinstance(door, Ticket):
+            return door
+        course.full = course.last and door.why == FULL
+        # One that is only saturated is asked anew each time: it is what is left when the others fail.
+        anew = course.full or (door.why == SATURATED and not last)
+        course.ready, course.brief = now if anew else door.until, False
+        self._trail.shut(target, door)
         return door
 
     def _try(self, course: Course, ticket: Ticket, now: float) -> Order:
