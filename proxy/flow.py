@@ -33,26 +33,23 @@ class Later:
 class Flow:
     """The `Sink` of one attempt."""
 
-    __slots__ = ("_hand", "attempt", "full", "reader", "watch")
+    __slots__ = ("_hand", "attempt", "choked", "full", "reader", "watch")
 
     def __init__(self, attempt: OpenAttempt, reader: Reader, watch: Watch, hand: "Hand") -> None:
         self.attempt = attempt
         self.reader = reader
         self.watch = watch
+        self.choked = False
+        """Whether more than `HOLD_MAX` came without any content; whoever holds it back says so."""
         self.full = False
         """Whether the answer is whole, has failed, or says nothing at length."""
         self._hand = hand
-
-    @property
-    def choked(self) -> bool:
-        """Whether so much came without any content."""
-        return len(self.attempt.held) > HOLD_MAX
 
     def take(self, data: bytes) -> Awaitable[None] | None:
         """The next piece of the upstream's answer."""
         reader = self.reader
         pending = self._hand(self, reader.feed(data))
-        self.full = reader.ended or reader.failure is not None or len(self.attempt.held) > HOLD_MAX
+        self.full = reader.ended or reader.failure is not None or self.choked
         return pending
 
     async def end(self) -> None:

@@ -4,6 +4,7 @@ The story tells of each piece; what is kept does not grow with their number. Pur
 """
 
 from bisect import bisect_left
+from functools import partial
 
 from msgspec import Struct, field
 
@@ -24,7 +25,7 @@ class Metronome(Struct):
 
     last: float | None = None
     """When a piece was last passed on, had its caller not been waited for since."""
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
+    counts: list[int] = field(default_factory=partial(list, (0,) * (len(BOUNDS_S) + 1)))
     total_s: float = 0.0
 
     def passed(self, now: float) -> None:

@@ -15,7 +15,7 @@ route has another target go on with exactly what was sent (`wire/sent.py`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 
 from msgspec import Struct
@@ -25,7 +25,7 @@ from proxy.account import Account
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import ErrorType, Failure, Told
-from proxy.flow import Flow, Later
+from proxy.flow import HOLD_MAX, Flow, Later
 from proxy.judgement import judge
 from proxy.policy.classify import classify
 from proxy.policy.patience import PlanRules
@@ -35,7 +35,6 @@ from proxy.policy.steps import (
     Broke,
     CalledOff,
     CallerGone,
-    Continue,
     Done,
     Event,
     Failed,
@@ -43,7 +42,6 @@ from proxy.policy.steps import (
     Order,
     Queue,
     Rely,
-    Restart,
     Stop,
     Try,
     Wait,
@@ -53,6 +51,7 @@ from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamA
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
+from proxy.wire.dialect import Reply
 from proxy.wire.failure import error_event
 
 ERROR_MAX = 64 * 1024
@@ -100,9 +99,6 @@ async def answer(desk: Desk, caller: Caller, call: Call) -> None:
         raise failure
 
 
-_Tell = Callable[[OpenAttempt, UpstreamAnswer, Watch], Awaitable[Signal | None]]
-
-
 class _Story:
     """One call on its way. Lives as long as the call; all its state is here and in the book."""
 
@@ -111,12 +107,14 @@ class _Story:
         self._caller = caller
         self._book = book
         self._call = book.call
-        self._began = desk.clock.mono()
+        self._mono = desk.clock.mono
+        self._began = self._mono()
         rules = PlanRules.of(book.call, book.route, self._began)
         self._deadline = rules.deadline or NEVER
-        self._plan = Plan(
-            book.selection.candidates, desk.snapshot.health, rules, desk.dice, book.selection.passed_over
-        )
+        self._hedge_s = book.route.hedge_s if book.call.stream else None
+        self._health = desk.snapshot.health
+        selection = book.selection
+        self._plan = Plan(selection.candidates, self._health, rules, desk.dice, selection.passed_over)
         self.account = Account(book, desk.ledger, desk.clock, desk.observers)
         self._open: dict[int, OpenAttempt] = {}
         """Attempts under way, by number; two only in a race."""
@@ -134,8 +132,10 @@ class _Story:
         """Note what was cut short, hand back what the plan holds, close the account. Awaits nothing."""
         for attempt in self._open.values():  # cut short: note how far it had got
             self._note(attempt, "outrun" if attempt.outrun else ending.result)
-        self._plan.on(CallerGone(), self._desk.clock.mono())
-        self._announce()
+        if self._plan.holds:
+            self._plan.on(CallerGone(), self._mono())
+        if self._health.news:
+            self._announce()
         self.account.close(ending)
 
     def interrupted(self) -> Ending:
@@ -153,15 +153,17 @@ class _Story:
 
     async def drive(self) -> Failure | None:
         """Do what the plan says until the call is answered (None) or has failed."""
-        clock = self._desk.clock
-        step = self._plan.start(clock.mono())
+        step = self._plan.start(self._mono())
         while True:
-            self._announce()
+            if self._health.news:
+                self._announce()
             match step:
-                case Try() if self._call.stream and self._book.route.hedge_s is not None:
-                    step = await self._hedged(step, self._book.route.hedge_s)
+                case Done():
+                    return None
+                case Try() if self._hedge_s is not None:
+                    step = await self._hedged(step, self._hedge_s)
                     continue
-                case Try() | Continue() | Restart():
+                case Order():
                     event = await self._attempt(step)
                 case Wait(until):
                     await moment_comes(until)
@@ -170,40 +172,58 @@ class _Story:
                     await turn_comes(turn, until)
                     event = Woke()
                 case Stop(failure):
-                    if self.begun:
-                        self._concluded = True
-                        await self._write(error_event(failure.told))
-                        await self._caller.finish()
-                    return failure
-                case Done():
-                    return None
+                    return await self._gave_up(failure)
                 case Rely():
                     raise RuntimeError("nobody is left to rely on")
-            step = self._plan.on(event, clock.mono())
+            step = self._plan.on(event, self._mono())
+
+    async def _gave_up(self, failure: Failure) -> Failure:
+        """A caller who has the beginning of a stream is told in it; `answer` raises it for any other."""
+        if self.begun:
+            self._concluded = True
+            if (pending := self._caller.write(error_event(failure.told))) is not None:
+                await pending
+            await self._caller.finish()
+        return failure
 
     def _announce(self) -> None:
-        for upstream, state in self._plan.changes():
+        for upstream, state in self._health.changes():
             for observer in self._desk.observers:
                 observer.breaker(upstream, state)
 
     # ── one attempt ───────────────────────────────────────────────────────────────────────────────
 
     async def _attempt(self, step: Order) -> Event:
-        """Try one target: hold its limits, speak its dialect, relay what it says."""
+        """Try one target: hold its limits, speak its dialect, relay what it says before its deadlines."""
         attempt = self._book.attempt(step, self._desk.recall)
-        if isinstance(attempt, Signal):
+        if not isinstance(attempt, OpenAttempt):
             return Failed(attempt)
         skipped = await self.account.add(step.candidate)
         if skipped is not None:
             return skipped
-        attempt.began, attempt.due = self._desk.clock.mono(), step.until or NEVER
         self._open[step.number] = attempt
-        tell = self._stream if self._call.stream else self._whole
-        signal = await self._guarded(attempt, tell)
+        attempt.began = self._mono()
+        times, stream = attempt.candidate.timeouts, self._call.stream
+        attempt.last = min(attempt.began + times.total_s, self._deadline)
+        first_s = times.first_token_s if stream else times.whole_s
+        tell = self._stream if stream else self._whole
+        try:
+            with Watch(min(attempt.began + first_s, step.until or NEVER, attempt.last)) as watch:
+                async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
+                    attempt.status, attempt.phase = reply.status, Phase.HEADERS
+                    signal = await tell(attempt, reply, watch)
+        except UpstreamLost as lost:
+            signal = lost.signal if attempt.first is None else replace(lost.signal, phase=Phase.CONTENT)
+        except TimeoutError:
+            signal = Signal(attempt.late(self._mono()), attempt.phase, attempt.status, detail="too slow")
         del self._open[step.number]
-        if signal is None:
-            self._note(attempt, "ok")
-            return Answered()
+        if signal is not None:
+            return self._failed(attempt, signal)
+        self._note(attempt, "ok")
+        return Answered()
+
+    def _failed(self, attempt: OpenAttempt, signal: Signal) -> Event:
+        """Note an attempt that came to nothing, or broke in the caller's hands."""
         if attempt.first is None and signal.phase is Phase.CONTENT:
             # The caller saw none of that content, so the call is still free to go elsewhere.
             signal = replace(signal, phase=Phase.HEADERS)
@@ -231,30 +251,14 @@ class _Story:
         """Who is asked beside the first, once that has been sent what it was to be sent."""
         if self.begun or not self._open or not self._book.covers_another:
             return None
-        return self._plan.hedge(self._desk.clock.mono())
+        return self._plan.hedge(self._mono())
 
     def _ended(self, result: Result, number: int) -> Instruction:
         if isinstance(result, Failure):
             return Stop(result)
         if isinstance(result, CalledOff) and (attempt := self._open.pop(number, None)) is not None:
             self._note(attempt, "outrun")
-        return self._plan.on(result, self._desk.clock.mono(), number)
-
-    async def _guarded(self, attempt: OpenAttempt, tell: _Tell) -> Signal | None:
-        """Run one attempt under its deadlines; None: the caller has a whole answer."""
-        times = attempt.candidate.timeouts
-        first_s = times.first_token_s if self._call.stream else times.whole_s
-        attempt.last = min(attempt.began + times.total_s, self._deadline)
-        try:
-            with Watch(min(attempt.began + first_s, attempt.due, attempt.last)) as watch:
-                async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
-                    attempt.status, attempt.phase = reply.status, Phase.HEADERS
-                    return await tell(attempt, reply, watch)
-        except UpstreamLost as lost:
-            return replace(lost.signal, phase=Phase.CONTENT) if attempt.first is not None else lost.signal
-        except TimeoutError:
-            kind = attempt.late(self._desk.clock.mono())
-            return Signal(kind, attempt.phase, attempt.status, detail="too slow")
+        return self._plan.on(result, self._mono(), number)
 
     async def _whole(self, attempt: OpenAttempt, reply: UpstreamAnswer, watch: Watch) -> Signal | None:
         """An answer that is not streamed: judged as a whole before any of it goes out."""
@@ -264,13 +268,14 @@ class _Story:
         judged = attempt.dialect.reply(
             attempt.call, attempt.candidate.upstream, reply.status, reply.headers, body
         )
-        if isinstance(judged, Signal):
+        if not isinstance(judged, Reply):
             return judged
         attempt.usage = judged.usage
         schema = self._book.schema
         if schema is not None and (fault := schema.fault(judged.body)) is not None:
             return Signal(Kind.OFF_SCHEMA, attempt.phase, reply.status, detail=fault)
-        self._remember(attempt, judged.memories)
+        if judged.memories:
+            self._remember(attempt, judged.memories)
         self._concluded = True
         watch.move(NEVER)  # from here on only the caller can be slow
         await self._begin(attempt, "application/json", judged.body)
@@ -303,31 +308,38 @@ class _Story:
             return self._hold_back(flow, out)
         if not out:
             if self._book.sent is not None and self._book.sent.skipping:
-                self._rest(attempt, watch)
+                self._rest(flow, self._mono())
             return None
         if attempt.first is None:
-            self._spoke(attempt)
+            first = self._spoke(attempt)
+            watch.idle(attempt.candidate.timeouts.idle_s, first, attempt.last)
         pending = self._caller.write(out)
-        if pending is None:
-            self._rest(attempt, watch)
-            return None
-        watch.move(NEVER)  # a slow caller stops the clock of the upstream
-        return Later(partial(self._until_room, attempt, watch, pending, self._desk.clock.mono()))
+        now = self._mono()
+        if pending is not None:
+            watch.move(NEVER)  # a slow caller stops the clock of the upstream
+            return Later(partial(self._until_room, flow, pending, now))
+        watch.stirred = now
+        attempt.metronome.passed(now)
+        if now >= self.account.note_due:
+            self.account.note(attempt, now)
+        return None
 
     def _hold_back(self, flow: Flow, out: bytes) -> Awaitable[None] | None:
         """Before C2 nothing goes out, until there is content."""
         attempt, reader = flow.attempt, flow.reader
         attempt.held += out
         if reader.failure is not None or not (reader.content or reader.ended):
+            flow.choked = len(attempt.held) > HOLD_MAX
             return None
         flow.watch.move(NEVER)
-        return Later(partial(self._let_go, attempt, flow.watch))
+        return Later(partial(self._let_go, flow))
 
-    async def _let_go(self, attempt: OpenAttempt, watch: Watch) -> None:
+    async def _let_go(self, flow: Flow) -> None:
         """There is content: what was held back goes out."""
+        attempt, since = flow.attempt, self._mono()
         held, attempt.held = attempt.held, b""
         await self._begin(attempt, "text/event-stream; charset=utf-8", held)
-        self._rest(attempt, watch)
+        self._rest(flow, since)
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
@@ -343,40 +355,35 @@ class _Story:
         self._book.answered = attempt.candidate
         self._book.first_ms = round((first - self._began) * 1000)
         headers = attempt.headers(attempt.number, content_type) | self._book.standing()
+        shown = first
         if self.account.durable is not None:
             await self.account.durable  # nothing of a call is shown that a crash could make unheard of
+            shown = self._mono()
         self._shown = True
-        self._book.added_s = self._desk.clock.mono() - self._began - (first - attempt.began)
+        self._book.added_s = shown - self._began - (first - attempt.began)
         await self._caller.start(200, headers)
-        await self._write(data)
-        attempt.wait(self._desk.clock.mono() - first, self._deadline)
+        if (pending := self._caller.write(data)) is not None:
+            await pending
 
     def _spoke(self, attempt: OpenAttempt) -> float:
         """The first content of this attempt is for the caller: from now on it cannot be taken back."""
         attempt.phase = Phase.CONTENT
-        attempt.first = self._desk.clock.mono()
-        self._plan.began(attempt.first, attempt.number)
-        return attempt.first
+        attempt.first = now = self._mono()
+        self._plan.began(now, attempt.number)
+        return now
 
-    async def _until_room(
-        self, attempt: OpenAttempt, watch: Watch, pending: Awaitable[None], since: float
-    ) -> None:
+    async def _until_room(self, flow: Flow, pending: Awaitable[None], since: float) -> None:
         await pending
-        attempt.wait(self._desk.clock.mono() - since, self._deadline)
-        self._rest(attempt, watch)
+        self._rest(flow, since)
 
-    def _rest(self, attempt: OpenAttempt, watch: Watch) -> None:
-        """Something came: the idle time starts anew, and now and then it is noted how much."""
-        now = self._desk.clock.mono()
+    def _rest(self, flow: Flow, since: float) -> None:
+        """The caller, waited for since then, has what there was: its upstream's idle time starts anew."""
+        attempt, now = flow.attempt, self._mono()
+        attempt.wait(now - since, self._deadline)
+        flow.watch.idle(attempt.candidate.timeouts.idle_s, now, attempt.last)
         attempt.metronome.passed(now)
-        watch.move(min(now + attempt.candidate.timeouts.idle_s, attempt.last))
         if now >= self.account.note_due:
             self.account.note(attempt, now)
-
-    async def _write(self, data: bytes) -> None:
-        pending = self._caller.write(data)
-        if pending is not None:
-            await pending
 
     # ── into memory and the book ────────────────────────────────────────────────────────────────────────
 
@@ -387,7 +394,7 @@ class _Story:
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
-        entry = attempt.close(result, self._began, self._desk.clock.mono())
+        entry = attempt.close(result, self._began, self._mono())
         self._book.tried(entry, attempt.candidate)
         for observer in self._desk.observers:
             observer.attempted(entry)

@@ -22,12 +22,15 @@ class Watch:
     both happen at once.
     """
 
-    __slots__ = ("_before", "_due", "_handle", "_loop", "_task", "_when", "late")
+    __slots__ = ("_before", "_due", "_handle", "_idle_s", "_loop", "_task", "_when", "late", "stirred")
 
     def __init__(self, due: float) -> None:
         self.late = False
         """Whether the deadline has passed and the task was told so."""
+        self.stirred = 0.0
+        """When something last came, for `idle`: whoever sees it come writes it here, and that is all."""
         self._due = due
+        self._idle_s = NEVER
         self._when = NEVER
         self._loop = asyncio.get_running_loop()
         self._handle: asyncio.TimerHandle | None = None
@@ -38,7 +41,7 @@ class Watch:
             raise RuntimeError("a watch needs a task to watch")
         self._task = task
         self._before = task.cancelling()
-        self._arm()
+        self._arm(self._due)
         return self
 
     def __exit__(
@@ -51,26 +54,30 @@ class Watch:
 
     def move(self, due: float) -> None:
         """Set a new due time (loop time, seconds; `NEVER` while a slow caller is waited for)."""
-        self._due = due
+        self._due, self._idle_s = due, NEVER
         if due < self._when:
-            self._disarm()
-            self._arm()
+            self._arm(due)
 
-    def _arm(self) -> None:
-        if self._due != NEVER:
-            self._when = self._due
-            self._handle = self._loop.call_at(self._due, self._look)
+    def idle(self, idle_s: float, now: float, last: float) -> None:
+        """From now on it is due once nothing `stirred` for so long, and at `last` in any case."""
+        self._due, self._idle_s, self.stirred = last, idle_s, now
+        due = min(now + idle_s, last)
+        if due < self._when:
+            self._arm(due)
 
-    def _disarm(self) -> None:
-        self._when = NEVER
+    def _arm(self, due: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+        self._when = due
+        if due != NEVER:
+            self._handle = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
-        self._when, self._handle = NEVER, None
-        if self._loop.time() < self._due:
-            self._arm()
+        self._handle = None
+        due = min(self.stirred + self._idle_s, self._due)
+        if self._loop.time() < due:
+            self._arm(due)
             return
         self.late = True
         self._task.cancel()

@@ -44,7 +44,8 @@ class Pass(Struct, frozen=True):
     """Leave to make one attempt; handed back with its outcome."""
 
     generation: int
-    number: int
+    probe: int = 0
+    """Which of the breaker's probes the attempt is; 0: none, for traffic flowed."""
 
 
 class Breaker:
@@ -52,14 +53,19 @@ class Breaker:
 
     __slots__ = (
         "_calm_since", "_failures", "_generation", "_issued", "_level", "_opened", "_probes", "_recovered",
-        "_room", "_until", "rules", "state",
+        "_room", "_until", "calm", "flow", "rules", "state",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules) -> None:
         self.rules = rules
         self.state = State.CLOSED
+        self.calm = True
+        """Closed, with no failure and no opening to forget: all may go, and a success tells it nothing."""
+        self.flow = Pass(0)
+        """The leave of everybody who goes while it is closed."""
         self._generation = 0
         self._issued = 0
+        """How many probes there were."""
         self._failures = 0
         self._level = 0
         """How many times the next open time is doubled."""
@@ -104,21 +110,17 @@ class Breaker:
 
     def enter(self) -> Pass:
         """Take leave for one attempt; only after `closed_until` said None at the same `now`."""
+        if self.state is State.CLOSED:
+            return self.flow
         if self.state is State.OPEN:
             self._turn(State.HALF_OPEN)
         self._issued += 1
-        if self.state is State.HALF_OPEN:
-            self._probes.add(self._issued)
+        self._probes.add(self._issued)
         return Pass(self._generation, self._issued)
-
-    @property
-    def probed(self) -> bool:
-        """Whether an attempt is under way that its next state hangs on."""
-        return bool(self._probes)
 
     def is_probe(self, leave: Pass) -> bool:
         """Whether the attempt is one that the breaker's next state hangs on."""
-        return leave.number in self._probes
+        return leave.probe in self._probes
 
     def success(self, leave: Pass, now: float) -> None:
         """The attempt was answered."""
@@ -134,18 +136,20 @@ class Breaker:
         while self._level and now - self._calm_since >= self.rules.open_s:
             self._level -= 1
             self._calm_since += self.rules.open_s
+        self.calm = self._level == 0 and self._share(now) >= 1.0
 
     def failure(self, leave: Pass, now: float, roll: float) -> None:
         """The attempt failed by this breaker's fault."""
         if leave.generation != self._generation:
             return
+        self.calm = False
         self._failures += 1
         if self.state is State.HALF_OPEN or self._failures >= self.rules.failures:
             self._open(now, roll)
 
     def neutral(self, leave: Pass) -> None:
         """The attempt says nothing (the caller left, or something else was at fault): free its slot."""
-        self._probes.discard(leave.number)
+        self._probes.discard(leave.probe)
 
     def _open(self, now: float, roll: float) -> None:
         grown = self.rules.open_s * 2.0 ** min(self._level, 32) * (1.0 + JITTER * roll)
@@ -158,4 +162,5 @@ class Breaker:
     def _turn(self, state: State) -> None:
         self.state = state
         self._generation += 1
+        self.flow = Pass(self._generation)
         self._probes.clear()

@@ -10,6 +10,8 @@ LEAST = 3
 """Second tries that are there even where nobody has called."""
 HALF_S = 30.0
 """After so long a call or a retry counts half. More than most answers take: slow ones are not forgotten."""
+STEP_S = 0.1
+"""They fade in steps of so long: what is less changes nothing that could be told from chance."""
 
 
 class RetryBudget:
@@ -27,20 +29,21 @@ class RetryBudget:
 
     def allows(self, now: float) -> bool:
         """Whether a second try may be made now."""
-        self._fade(now)
+        if now >= self._at + STEP_S:
+            self._fade(now)
         return self._retries + 1 <= max(LEAST, SHARE * self._calls)
 
     def tried(self, now: float, *, again: bool) -> None:
         """A try is made; `again`: it is not the first for its caller."""
-        self._fade(now)
+        if now >= self._at + STEP_S:
+            self._fade(now)
         if again:
             self._retries += 1
         else:
             self._calls += 1
 
     def _fade(self, now: float) -> None:
-        if now > self._at:
-            left = 0.5 ** ((now - self._at) / HALF_S)
-            self._calls *= left
-            self._retries *= left
-            self._at = now
+        left = 0.5 ** ((now - self._at) / HALF_S)
+        self._calls *= left
+        self._retries *= left
+        self._at = now

@@ -11,7 +11,7 @@ class Course(Struct):
     """What has happened with one candidate."""
 
     candidate: Candidate
-    last: bool
+    last: bool = False
     """Whether it is the route's last resort."""
     tries: int = 0
     ready: float = 0.0

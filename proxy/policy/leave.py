@@ -3,8 +3,8 @@
 from msgspec import Struct
 
 from proxy.policy.breaker import Pass
+from proxy.policy.circles import TargetHealth
 from proxy.policy.classify import Class
-from proxy.table import Target
 
 RECOVERING = "recovering"
 
@@ -16,14 +16,17 @@ SATURATED = Class.SATURATED.value
 """Also said of one that answers, and has told that too many wait."""
 
 
-class Ticket(Struct, frozen=True):
-    """Leave to make one attempt at a target; to be handed back exactly once."""
+class Ticket(Struct, eq=False):
+    """Leave to make one attempt at a target; to be handed back exactly once. `health.py` writes in it."""
 
-    number: int
-    target: Target
+    target: TargetHealth
     upstream: Pass
     account: Pass
     model: Pass
+    calm: bool
+    """Whether nothing was against its target, so that it is nobody's probe."""
+    back: bool = False
+    """Whether it was handed back."""
 
 
 class Closed(Struct, frozen=True):

@@ -5,6 +5,8 @@ of each target. A caller's programs say how long they wait; what is left of it m
 yet be asked, so that no target is given so much that the next one has nothing.
 """
 
+from math import inf
+
 from msgspec import Struct
 
 from proxy.call import Call
@@ -57,11 +59,10 @@ class PlanRules(Struct, frozen=True):
             in_place_s=route.in_place_s,
         )
 
-    def end(self, *, begun: bool) -> float | None:
-        """When the caller's patience ends; `begun`: it has the beginning of an answer."""
-        if begun or self.silence is None:
-            return self.deadline
-        return self.silence if self.deadline is None else min(self.deadline, self.silence)
+    def first_word(self) -> float:
+        """When the patience of a caller ends who has got nothing yet; endless if nothing bounds it."""
+        deadline = inf if self.deadline is None else self.deadline
+        return deadline if self.silence is None else min(deadline, self.silence)
 
 
 class Pace:

@@ -74,7 +74,8 @@ class Places:
     def give_back(self) -> None:
         """One attempt has ended."""
         self._used -= 1
-        self.grant()
+        if self._lines:
+            self.grant()
 
     def join(self, turn: Turn) -> None:
         """Stand in line."""

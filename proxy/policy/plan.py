@@ -14,7 +14,8 @@ from then on only `Continue` or `Restart` is told, and whatever comes to nothing
 One attempt is under way at a time, but for the one that `hedge` orders beside another that is late.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import inf
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -84,16 +85,18 @@ class Plan(Struct):
     _line_end: float = 0.0
     _begun: bool = False
     """Whether the caller has the beginning of an answer."""
-    _end: float | None = None
+    _end: float = inf
     """When the caller's patience ends, as things stand."""
     _broken: Failure | None = None
     """The break that is being mended."""
 
     def __post_init__(self) -> None:
-        final = len(self.candidates) - 1
-        self._courses = [Course(one, at == final) for at, one in enumerate(self.candidates)]
-        self._trail = ending.Trail.of(self.passed_over)
-        self._end = self.rules.end(begun=False)
+        self._courses = [*map(Course, self.candidates)]
+        if self._courses:
+            self._courses[-1].last = True
+        if self.passed_over:
+            self._trail = ending.Trail.of(self.passed_over)
+        self._end = self.rules.first_word()
 
     def start(self, now: float) -> Instruction:
         """The first instruction."""
@@ -102,27 +105,27 @@ class Plan(Struct):
     def on(self, event: Event, now: float, number: int | None = None) -> Instruction:
         """The next instruction after `event`, of the attempt of that number or else of the latest."""
         match event:
-            case Failed(signal, last):
-                return self._failed(self._ended(number), signal, now, last=last)
-            case Skipped():
-                return self._skipped(self._ended(number), event, now)
-            case Broke():
-                return self._broke(self._ended(number), event, now)
             case Answered():
                 self.health.answered(self._ended(number).ticket, now)
                 return Done()
-            case CalledOff():
-                run = self._ended(number)
-                run.course.over = self._tired(run.course)
-                self.health.left(run.ticket)
-                return Rely()
             case CallerGone():
                 self._leave()
                 for one in tuple(self._runs):
                     self.health.left(self._ended(one).ticket)
                 return Done()
+            case Failed(signal, last):
+                return self._failed(self._ended(number), signal, now, last=last)
             case Woke():
                 return self._next(now)
+            case Skipped():
+                return self._skipped(self._ended(number), event, now)
+            case Broke():
+                return self._broke(self._ended(number), event, now)
+            case CalledOff():
+                run = self._ended(number)
+                run.course.over = self._tired(run.course)
+                self.health.left(run.ticket)
+                return Rely()
 
     def began(self, now: float, number: int | None = None) -> None:
         """The first content has come; a half-open breaker may close before the answer ends."""
@@ -130,16 +133,16 @@ class Plan(Struct):
         if run is None:
             return
         if not self._begun:
-            self._begun, self._end = True, self.rules.end(begun=True)
-            self.health.pace(run.ticket.target, stream=self.rules.stream).took(now - run.started)
-        run.ticket = self.health.began(run.ticket, now)
+            self._begun, self._end = True, inf if self.rules.deadline is None else self.rules.deadline
+            run.ticket.target.paces[self.rules.stream].took(now - run.started)
+        self.health.began(run.ticket, now)
 
     def hedge(self, now: float) -> Order | None:
         """A target to ask beside the one that is late: the first that is free and was not asked yet.
 
         It is paid for like a second try, so that a slow hour does not double what everybody is asked.
         """
-        if self._begun or len(self._runs) != 1 or self._late(now):
+        if self._begun or len(self._runs) != 1 or now >= self._end:
             return None
         for course in self._courses:
             target = course.candidate.target
@@ -153,24 +156,26 @@ class Plan(Struct):
         return None
 
     @property
+    def holds(self) -> bool:
+        """Whether a ticket or a stand in line is to be handed back, should the call end here."""
+        return bool(self._runs) or self._turn is not None
+
+    @property
     def passed(self) -> tuple[Passed, ...]:
         """Who was passed over since the last order."""
         return tuple(self._trail.passed)
-
-    def changes(self) -> tuple[tuple[str, str], ...]:
-        """Breaker changes to tell observers: (upstream, new state); each is told once."""
-        return self.health.changes()
 
     def _next(self, now: float) -> Instruction:
         """Try whoever is free, those tried least first; else one that is saturated; else wait or stop."""
         if self._runs:
             return Rely()
-        if self._late(now):
+        if now >= self._end:
             return self._give_up(self._trail.too_late())
-        pinned, self._pinned = self._pinned, None
         saturated = []
-        for course in sorted(self._courses, key=lambda one: (one is not pinned, one.tries)):
-            if course.over or now < course.ready or self._dear(course, now) or self._hopeless(course, now):
+        for course in self._in_order() if self._number else self._courses:
+            if course.over or now < course.ready or (course.tries and self._dear(course, now)):
+                continue
+            if self._end != inf and self._hopeless(course, now):
                 continue
             door = self._knock(course, now, last=course.last)
             if isinstance(door, Ticket):
@@ -183,28 +188,35 @@ class Plan(Struct):
                 return self._try(course, door, now)
         return self._rest(now)
 
+    def _in_order(self) -> Sequence[Course]:
+        """All of them, those tried least first; but whoever is waited for in place goes before the others."""
+        pinned, self._pinned = self._pinned, None
+        return sorted(self._courses, key=lambda one: (one is not pinned, one.tries))
+
     def _knock(self, course: Course, now: float, *, last: bool) -> Ticket | Closed:
         """Ask whether this one may be tried, and note what stands against it."""
         again, target = course.tries > 0 or self.rules.repeated, course.candidate.target
         door = self.health.admit(target, now, last=last, again=again, turn=self._turn)
-        if isinstance(door, Closed):
-            course.full = course.last and door.why == FULL
-            # One that is only saturated is asked anew each time: it is what is left when the others fail.
-            anew = course.full or (door.why == SATURATED and not last)
-            course.ready, course.brief = now if anew else door.until, False
-            self._trail.shut(target, door)
+        if isinstance(door, Ticket):
+            return door
+        course.full = course.last and door.why == FULL
+        # One that is only saturated is asked anew each time: it is what is left when the others fail.
+        anew = course.full or (door.why == SATURATED and not last)
+        course.ready, course.brief = now if anew else door.until, False
+        self._trail.shut(target, door)
         return door
 
     def _try(self, course: Course, ticket: Ticket, now: float) -> Order:
-        self._leave()
+        if self._turn is not None:
+            self._leave()
         course.full = False
         course.tries += 1
         self._number += 1
         until = None
-        if (end := self._end) is not None:
+        if self._end != inf:
             others = any(not one.over and one.tries == 0 for one in self._courses)
-            pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
-            until = now + pace.share(end - now, others=others)
+            pace = ticket.target.paces[self.rules.stream]
+            until = now + pace.share(self._end - now, others=others)
         passed: tuple[Passed, ...] = ()
         if self._trail.passed:
             passed, self._trail.passed = tuple(self._trail.passed), []
@@ -223,7 +235,7 @@ class Plan(Struct):
             return line
         waiting = [course for course in self._courses if not course.over]
         soonest = min(waiting, key=lambda course: course.ready, default=None)
-        if soonest is None or self._late(soonest.ready):
+        if soonest is None or soonest.ready >= self._end:
             return self._give_up(self._trail.failure(now))
         wait = soonest.ready - now
         if not soonest.brief:
@@ -240,11 +252,9 @@ class Plan(Struct):
             return None
         if self._turn is None:
             self._turn = self.health.join(course.candidate.target, self.rules.tenant)
-            line_end = now + course.candidate.timeouts.first_token_s
-            if (end := self._end) is not None:
-                pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
-                line_end = min(line_end, pace.latest(end))
-            self._line_end = line_end
+            pace = self.health.pace(course.candidate.target, stream=self.rules.stream)
+            first_token_s = course.candidate.timeouts.first_token_s
+            self._line_end = min(now + first_token_s, pace.latest(self._end))
         if now >= self._line_end:
             self._leave()
             course.over = True
@@ -335,7 +345,7 @@ class Plan(Struct):
     def _report(self, run: Run, verdict: Verdict, signal: Signal, now: float) -> None:
         """Hand the ticket back. An attempt cut short by the caller's own impatience blames nobody."""
         hurried = run.until is not None and now >= run.until and signal.phase is not Phase.CONTENT
-        if signal.kind is Kind.TIMEOUT and (hurried or self._late(now)):
+        if signal.kind is Kind.TIMEOUT and (hurried or now >= self._end):
             self.health.left(run.ticket)
         else:
             self.health.failed(run.ticket, verdict, signal, now, self.dice)
@@ -355,16 +365,12 @@ class Plan(Struct):
 
     def _hopeless(self, course: Course, now: float) -> bool:
         """Whether it has never been as quick as it would have to be now; then it is not asked."""
-        end, target = self._end, course.candidate.target
-        if end is None or self.health.pace(target, stream=self.rules.stream).least <= end - now:
+        target = course.candidate.target
+        if self.health.pace(target, stream=self.rules.stream).least <= self._end - now:
             return False
         course.over = True
         self._trail.hopeless(target)
         return True
-
-    def _late(self, when: float) -> bool:
-        end = self._end
-        return end is not None and when >= end
 
     def _ended(self, number: int | None) -> Run:
         """The attempt that just ended; from now on nobody holds its ticket."""

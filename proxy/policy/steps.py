@@ -56,8 +56,8 @@ class CalledOff(Struct, frozen=True):
 Event = Failed | Broke | Skipped | Answered | CallerGone | CalledOff | Woke
 
 
-class Try(Struct, frozen=True):
-    """Make an attempt at this candidate."""
+class Order(Struct, frozen=True):
+    """To make an attempt at a candidate."""
 
     candidate: Candidate
     number: int
@@ -68,22 +68,16 @@ class Try(Struct, frozen=True):
     """Who was passed over since the order before."""
 
 
-class Continue(Struct, frozen=True):
+class Try(Order, frozen=True):
+    """Have this candidate answer."""
+
+
+class Continue(Order, frozen=True):
     """Have this candidate go on with the answer that broke."""
 
-    candidate: Candidate
-    number: int
-    until: float | None = None
-    passed: tuple[Passed, ...] = ()
 
-
-class Restart(Struct, frozen=True):
+class Restart(Order, frozen=True):
     """Have this candidate answer anew, and keep what the caller has not got yet."""
-
-    candidate: Candidate
-    number: int
-    until: float | None = None
-    passed: tuple[Passed, ...] = ()
 
 
 class Wait(Struct, frozen=True):
@@ -115,6 +109,4 @@ class Rely(Struct, frozen=True):
     """Nothing new: another attempt is still under way, and is all there is for now."""
 
 
-Order = Try | Continue | Restart
-"""To make an attempt."""
 Instruction = Order | Wait | Queue | Rely | Stop | Done

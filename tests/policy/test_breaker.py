@@ -197,3 +197,19 @@ def test_a_relapse_while_recovering_opens_again_for_longer():
         breaker.failure(breaker.enter(), 61.0, 0.0)
     assert breaker.closed_until(61.0) == 181.0
     assert breaker.recovering_until(61.0) is None, "open is what it is, not recovering"
+
+
+def test_it_is_calm_again_once_its_failures_and_openings_are_forgotten_and_all_may_go():
+    breaker = Breaker(RULES)
+    assert breaker.calm
+    breaker.failure(breaker.enter(), 0.0, 0.0)
+    assert not breaker.calm
+    breaker.success(breaker.enter(), 0.0)
+    assert breaker.calm
+    quick = opened(rules=BreakerRules(failures=1, open_s=5.0))
+    quick.success(probe(quick, 5.0), 5.0)
+    assert not quick.calm, "an opening is not forgotten yet"
+    quick.success(quick.enter(), 10.0)
+    assert not quick.calm, "it is, but not all may go yet"
+    quick.success(quick.enter(), 15.0)
+    assert quick.calm

@@ -1,5 +1,7 @@
 """Who may be tried, and what each outcome changes."""
 
+import random
+
 import pytest
 
 from proxy.call import Kind, Phase, Signal
@@ -151,7 +153,8 @@ def test_an_overload_with_a_time_cools_its_model_and_counts_against_its_upstream
 )
 def test_trouble_after_content_is_blamed_like_trouble_before_it(kind, why):
     house = health()
-    ticket = house.began(house.admit(GPT, 0.0, last=False), 0.0)
+    ticket = house.admit(GPT, 0.0, last=False)
+    house.began(ticket, 0.0)
     signal = Signal(kind, Phase.CONTENT, retry_after_s=9.0)
     house.failed(ticket, classify(signal), signal, 0.0, FixedDice())
     assert closed(house, GPT).why == why
@@ -222,7 +225,8 @@ def test_first_content_of_a_probe_closes_the_breaker_and_a_later_break_still_cou
     house = health()
     fail(house, GPT, Kind.OVERLOADED)
     fail(house, GPT, Kind.OVERLOADED)
-    ticket = house.began(house.admit(GPT, 60.0, last=False), 61.0)
+    ticket = house.admit(GPT, 60.0, last=False)
+    house.began(ticket, 61.0)
     assert house.state("openai", 61.0) == "closed"
     signal = Signal(Kind.RESET, Phase.CONTENT)
     house.failed(ticket, classify(signal), signal, 72.0, FixedDice())
@@ -234,7 +238,8 @@ def test_first_content_of_a_probe_closes_the_breaker_and_a_later_break_still_cou
 def test_first_content_outside_half_open_forgives_nothing():
     house = health()
     fail(house, GPT, Kind.OVERLOADED)
-    ticket = house.began(house.admit(GPT, 0.0, last=False), 1.0)
+    ticket = house.admit(GPT, 0.0, last=False)
+    house.began(ticket, 1.0)
     fail(house, GPT, Kind.OVERLOADED)
     assert closed(house, GPT) == Closed(60.0, "open")
     house.left(ticket)
@@ -259,11 +264,14 @@ def test_a_reload_keeps_breakers_and_rate_limits_by_name_and_forgets_refused_acc
 def test_a_reload_forgets_the_pace_of_upstreams_that_are_gone():
     """Tables are edited for years: what no table names any more must not pile up."""
     old = health()
-    old.pace(GPT, stream=True)
-    kept = old.pace(VLLM, stream=True)
-    new = Health({"vllm": RULES})
-    new.adopt(old)
-    assert new.lasting.paces == {(VLLM.upstream, VLLM.model, True): kept}
+    old.pace(GPT, stream=True).took(2.0)
+    old.pace(VLLM, stream=True).took(3.0)
+    without = Health({"vllm": RULES})
+    without.adopt(old)
+    again = health()
+    again.adopt(without)
+    assert again.pace(GPT, stream=True).least == 0.0
+    assert again.pace(VLLM, stream=True) is old.pace(VLLM, stream=True)
 
 
 def test_a_pause_outlives_an_upstream_that_is_gone_and_not_itself():
@@ -346,3 +354,44 @@ def test_a_twin_knows_the_same_and_what_happens_to_it_happens_to_nobody():
     assert house.under_way("vllm") == 1
     house.left(under_way)
     assert (house.under_way("vllm"), twin.under_way("vllm")) == (0, 1)
+
+
+def restless(house):
+    """Health in which nothing is ever calm, so that every rule is asked every time."""
+    for ours in house.lasting.upstreams.values():
+        for breaker in (ours.breaker, ours.account, *ours.models.values()):
+            breaker.calm = False
+    return house
+
+
+def test_what_is_not_asked_while_all_is_calm_would_have_changed_nothing():
+    """The same hours over two houses, one of which never takes the short way."""
+    often, seldom = (
+        [Kind.OVERLOADED, Kind.RESET, Kind.RATE_LIMITED, Kind.BAD_REQUEST],
+        [Kind.NO_CREDIT, Kind.NO_MODEL],
+    )
+    rules = {"openai": BreakerRules(failures=2, open_s=3.0), "vllm": RULES}
+    for seed in range(20):
+        dice, now, under_way = random.Random(seed), 0.0, []
+        calm, other = Health(rules, {"vllm": 3}), Health(rules, {"vllm": 3})
+        for _ in range(400):
+            now += dice.expovariate(1.0)
+            target, last, again = dice.choice([GPT, MINI, VLLM]), dice.random() < 0.3, dice.random() < 0.2
+            doors = [each.admit(target, now, last=last, again=again) for each in (calm, restless(other))]
+            assert isinstance(doors[0], Ticket) or doors[0] == doors[1]
+            assert isinstance(doors[1], Ticket) is isinstance(doors[0], Ticket)
+            if isinstance(doors[0], Ticket):
+                under_way.append(doors)
+            fails = dice.random() < 0.4 and int(now / 40.0) % 2 == 0
+            while len(under_way) > 3:
+                tickets = under_way.pop(dice.randrange(len(under_way)))
+                signal = Signal(dice.choice(often * 10 + seldom), Phase.HEADERS)
+                for house, ticket in zip((calm, restless(other)), tickets, strict=True):
+                    house.began(ticket, now)
+                    if fails:
+                        house.failed(ticket, classify(signal), signal, now, FixedDice(0.5))
+                    else:
+                        house.answered(ticket, now)
+            assert calm.changes() == other.changes()
+            assert calm.troubles(now) == other.troubles(now)
+            assert calm.may_retry(target, now) is other.may_retry(target, now)

@@ -1,5 +1,7 @@
 """How a caller's patience is read, shared out, and not spent on what cannot be done in time."""
 
+from math import inf
+
 import pytest
 
 from proxy.call import Kind, Phase, Signal
@@ -28,20 +30,18 @@ def told(step):
 
 
 @pytest.mark.parametrize(
-    ("patience", "silence", "begun", "end"),
+    ("patience", "silence", "first_word", "deadline"),
     [
-        (None, None, False, None),
-        (30.0, None, False, 130.0),
-        (None, 100.0, False, 195.0),
-        (30.0, 100.0, False, 130.0),
-        (120.0, 100.0, False, 195.0),
-        (120.0, 100.0, True, 220.0),
-        (None, 100.0, True, None),
+        (None, None, inf, None),
+        (30.0, None, 130.0, 130.0),
+        (None, 100.0, 195.0, None),
+        (30.0, 100.0, 130.0, 130.0),
+        (120.0, 100.0, 195.0, 220.0),
     ],
 )
-def test_silence_ends_with_the_first_word_and_patience_with_the_last(patience, silence, begun, end):
-    asked = call(patience_s=patience, silence_s=silence)
-    assert PlanRules.of(asked, Route("m", ()), 100.0).end(begun=begun) == end
+def test_silence_ends_with_the_first_word_and_patience_with_the_last(patience, silence, first_word, deadline):
+    rules = PlanRules.of(call(patience_s=patience, silence_s=silence), Route("m", ()), 100.0)
+    assert (rules.first_word(), rules.deadline) == (first_word, deadline)
 
 
 def test_each_target_gets_half_of_what_is_left_and_the_last_one_all():

@@ -124,9 +124,9 @@ def test_the_last_resort_is_probed_a_second_after_it_opened():
     assert Dialogue(health=health).start(0.5) == "stop 503 upstream_unavailable"
     talk = Dialogue(health=health)
     assert talk.start(1.0) == "try c #1"
-    assert talk.plan.changes() == (("c", "half_open"),)
+    assert talk.health.changes() == (("c", "half_open"),)
     assert talk.say(Answered(), 2.0) == "done"
-    assert talk.plan.changes() == (("c", "closed"),)
+    assert talk.health.changes() == (("c", "closed"),)
 
 
 def test_when_all_are_closed_the_call_waits_within_its_patience():
@@ -324,7 +324,7 @@ def test_five_failures_open_the_breaker_and_observers_hear_of_it_once():
         talk = Dialogue("ab", attempts=1, health=health)
         talk.start()
         talk.say(OVERLOAD)
-        heard += talk.plan.changes()
+        heard += talk.health.changes()
         talk.say(CallerGone())
     assert heard == [("a", "open")]
 

@@ -28,7 +28,7 @@ class WatchedHealth(Health):
         self._life = life
         self._referee = referee
         self._stations = referee.stations_of(rules, streams)
-        self._tries: dict[int, Try] = {}
+        self._tries: dict[Ticket, Try] = {}
 
     @classmethod
     def maker(cls, life: Life, referee: Referee):
@@ -52,47 +52,46 @@ class WatchedHealth(Health):
         door = super().admit(target, now, last=last, again=again, turn=turn)
         if isinstance(door, Ticket) and not self._life.dead:
             attempt = self._referee.admitted(VISIT.get(), target, station, last=last)
-            self._tries[door.number] = attempt
+            self._tries[door] = attempt
             self._compare(attempt, "let in")
             attempt.turn = station.turns
             attempt.probe = station.state == "half_open"
         return door
 
-    def began(self, ticket: Ticket, now: float) -> Ticket:
-        renewed = super().began(ticket, now)
+    def began(self, ticket: Ticket, now: float) -> None:
+        super().began(ticket, now)
         if not self._life.dead:
-            attempt = self._tries[ticket.number]
+            attempt = self._tries[ticket]
             self._referee.began(attempt)
             probed = attempt.probe
             self._compare(attempt, "began")
             if probed:
                 attempt.turn = attempt.station.turns
-        return renewed
 
     def answered(self, ticket: Ticket, now: float) -> None:
         super().answered(ticket, now)
         if not self._life.dead:
-            attempt = self._tries[ticket.number]
+            attempt = self._tries[ticket]
             self._referee.answered(attempt)
             self._compare(attempt, "answered")
 
     def left(self, ticket: Ticket) -> None:
         super().left(ticket)
         if not self._life.dead:
-            attempt = self._tries[ticket.number]
+            attempt = self._tries[ticket]
             self._referee.left(attempt)
             self._compare(attempt, "left")
 
     def failed(self, ticket: Ticket, verdict: Verdict, signal: Signal, now: float, dice: Dice) -> None:
         super().failed(ticket, verdict, signal, now, dice)
         if not self._life.dead:
-            attempt = self._tries[ticket.number]
+            attempt = self._tries[ticket]
             counts = self._referee.failed(attempt, verdict, signal)
             self._compare(attempt, "failed" if counts else "failed for another reason")
 
     def _compare(self, attempt: Try, why: str) -> None:
         """What the breaker of that upstream has become."""
-        state = self._upstreams[attempt.station.name].state.value
+        state = self._upstreams[attempt.station.name].breaker.state.value
         if state != attempt.station.state:
             self._referee.turned(attempt.station, state, why)
         elif why == "failed":

@@ -263,8 +263,8 @@ class House:
         for snapshot in self.snapshots:
             health = snapshot.health
             demand(health.outstanding == 0, "every ticket has come back:", health.outstanding)
-            for name, places in health._places.items():
-                free = not places._used and not places.waiting
-                demand(free, "every place is free and nobody stands in line:", name, places)
+            for name, ours in health.lasting.upstreams.items():
+                free = not ours.places.used and not ours.places.waiting
+                demand(free, "every place is free and nobody stands in line:", name, ours.places)
         lost = [one.call.id for one in self.visits if one.started and one.outcome is None]
         demand(not lost, "every call has an outcome:", *lost)

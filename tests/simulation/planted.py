@@ -7,6 +7,7 @@ back when the test is over. `python -m tests.simulation SEED --plant NAME` shows
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from unittest import mock
 
@@ -19,8 +20,8 @@ from proxy.policy.breaker import Breaker, State
 from proxy.policy.budget import RetryBudget
 from proxy.policy.classify import classify
 from proxy.policy.health import Health
+from proxy.policy.patience import PlanRules
 from proxy.policy.places import Places, Turn
-from proxy.policy.plan import Plan
 from proxy.race import Race
 from proxy.relay import _Story
 from proxy.wire.openai_stream import _DONE, StreamReader
@@ -53,8 +54,8 @@ def _always(right: Callable[..., Any]) -> Callable[..., Any]:
     return mock.Mock(return_value=True)
 
 
-def _never(right: Callable[..., Any]) -> Callable[..., Any]:
-    return mock.Mock(return_value=False)
+def _endless(right: Callable[..., Any]) -> Callable[..., Any]:
+    return mock.Mock(return_value=inf)
 
 
 def _not_on_hang_up(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,7 +124,7 @@ def _any_number_of_probes(right: Callable[..., Any]) -> Callable[..., Any]:
 
 def _old_news_counts(right: Callable[..., Any]) -> Callable[..., Any]:
     def success(self: Breaker, leave: Any, now: float) -> None:
-        right(self, type(leave)(self._generation, leave.number), now)
+        right(self, type(leave)(self._generation, leave.probe), now)
 
     return success
 
@@ -158,7 +159,7 @@ PLANTS = (
     Plant("a place in line is lost with whoever leaves", Places, "leave", _nothing),
     Plant("nobody in line is woken", Places, "grant", _nobody_is_woken),
     Plant("the last target is asked first", selection, "order", _last_first),
-    Plant("nobody looks at how patient the caller is", Plan, "_late", _never),
+    Plant("nobody looks at how patient the caller is", PlanRules, "first_word", _endless),
     Plant("who has lost a race goes on", Race, "_call_off", _nothing),
     Plant("a hang-up is not settled", Account, "close", _not_on_hang_up),
     Plant("an answer is shown before its row is written", Account, "open", _shown_before_it_is_written),

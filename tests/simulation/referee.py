@@ -13,8 +13,8 @@ from proxy.call import Attempt, Outcome, Signal
 from proxy.holds import Claim
 from proxy.policy.breaker import LAST_OPEN_S, LAST_PROBES, RAMP_FROM, RAMP_S
 from proxy.policy.budget import HALF_S, LEAST, SHARE
+from proxy.policy.circles import UpstreamHealth
 from proxy.policy.classify import Blame, Verdict
-from proxy.policy.places import Places
 from proxy.policy.retry import RETRY_AFTER_MAX_S
 from proxy.table import BreakerRules, Target, Upstream
 from tests.simulation.trace import Trace
@@ -299,14 +299,14 @@ class Referee:
 
     # ── time moves, a call ends ───────────────────────────────────────────────────────────────────
 
-    def look(self, places: Mapping[str, Places]) -> None:
+    def look(self, upstreams: Mapping[str, UpstreamHealth]) -> None:
         """Time has moved: who lost a race was let go, and no free place is kept from those in line."""
         now = self.trace.now()
         if now == self._last_now:
             return
         self._last_now = now
         for name, station in self.stations.items():
-            room = places[name]
+            room = upstreams[name].places
             if station.limit is not None and (
                 room._used != len(station.out) or (room.waiting and not room.full)
             ):

@@ -125,7 +125,7 @@ class World:
             return
         if self._loop.steps > STEPS_MAX:
             self.trace.note("a world comes to an end")
-        referee.look(house.standing.desk.snapshot.health._places)
+        referee.look(house.standing.desk.snapshot.health.lasting.upstreams)
         house.look()
 
 
