@@ -1,6 +1,7 @@
 """What an upstream's server and a model can do: the words, not the knowledge.
 
 `facts/` knows them of the well-known ones, the table corrects them, `wire/` and `policy/fit` act on them.
+What follows from a record is worked out once and looked up by it, so that its hash is kept.
 """
 
 from typing import Literal
@@ -8,7 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 
-class Capabilities(Struct, frozen=True):
+class Capabilities(Struct, frozen=True, cache_hash=True):
     """How an OpenAI-shaped upstream differs from OpenAI (`facts/capabilities.py` has the known ones)."""
 
     accept: frozenset[str] | None = None
@@ -80,7 +81,7 @@ class Capabilities(Struct, frozen=True):
     """Members of its answers that are its own affair (padding, service data) and never go on."""
 
 
-class ModelFacts(Struct, frozen=True):
+class ModelFacts(Struct, frozen=True, cache_hash=True):
     """What one model takes and can do, as far as anybody knows. None: nobody does, so it is tried.
 
     `proxy/facts` has what is known of the well-known models; the table's `models` corrects it.

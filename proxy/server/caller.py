@@ -58,13 +58,12 @@ class Socket:
 class Stream(Socket):
     """A stream of server-sent events."""
 
-    def __init__(self, line: Line, request: Request, headers: dict[str, str]) -> None:
-        super().__init__(line, request, headers)
-        self._chunked = request.version == "1.1"
-        self._head = b""
-        """Waits for the first bytes behind it, to go out with them."""
+    _chunked = False
+    _head = b""
+    """Waits for the first bytes behind it, to go out with them."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        self._chunked = self._request.version == "1.1"
         self._headers |= EVENT_STREAM
         self._headers |= headers
         if self._chunked:

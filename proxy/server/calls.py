@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from proxy.call import Call, Identity
 from proxy.errors import CallerFault, Told, bad_request
+from proxy.question import HEADER as IDEMPOTENCY_KEY
 from proxy.question import Question
 from proxy.server import twins
 from proxy.server.caller import Stream, Whole
@@ -51,7 +52,8 @@ HEARD = frozenset(
     }
 )
 """Headers that say something of a call (`said_by`)."""
-
+SESSION_HEADER = "x-session-id"
+_TELLING = HEARD | {SESSION_HEADER}
 
 Body = tuple[dict[str, Any], int]
 """A parsed body, and its size in bytes."""
@@ -88,7 +90,7 @@ class ChatCompletions:
         task = gate.enter(visit.identity.tenant)
         try:
             self._service.twins.tidy()
-            key = key_of(visit.request)
+            key = key_of(visit.request) if IDEMPOTENCY_KEY in visit.request.headers else None
             call = await read_call(visit, read, self._named, self._service.clock.wall_us() // MICRO)
             way = way_of(visit, call, key is not None)
             if key is not None:
@@ -135,7 +137,10 @@ async def read_body(visit: Visit, limits: Limits) -> Body:
 
 async def read_call(visit: Visit, read: Read, named: Named, created: int) -> Call:
     """The call that a visit brings; its end person is known from here on only by pseudonym."""
-    said, session = said_by(visit.request), _session(visit.request)
+    said: dict[str, Any] = {}
+    session = None
+    if visit.request.headers.any_of(_TELLING):  # of most calls nothing is said
+        said, session = said_by(visit.request), _session(visit.request)
     body, size = await read(visit)
     given = body.get("safety_identifier") or body.get("user")
     user = given if isinstance(given, str) and given else None
@@ -146,9 +151,7 @@ async def read_call(visit: Visit, read: Read, named: Named, created: int) -> Cal
 
 
 def said_by(request: Request) -> dict[str, Any]:
-    """What the headers say of a call, by the fields of `Call`; nothing of most. Raises `CallerFault`."""
-    if not request.headers.any_of(HEARD):
-        return {}
+    """What the headers say of a call, by the fields of `Call`. Raises `CallerFault`."""
     return {
         "preferred": preferred(request),
         "patience_s": _patience(request),
@@ -224,7 +227,7 @@ def _consent(request: Request) -> bool | None:
 
 def _session(request: Request) -> str | None:
     """The conversation that a call belongs to, said in one way only."""
-    given = request.headers.all("x-session-id")
+    given = request.headers.all(SESSION_HEADER)
     if not given:
         return None
     if len(given) > 1 or SESSION.fullmatch(given[0]) is None:

@@ -15,7 +15,6 @@ class Measured(Stream):
     """The bare bytes of a body whose `content-length` is among the headers."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        self._chunked = False
         self._headers["content-type"] = JSON
         self._headers |= headers
         self._head = self._line.head(self._request, status, self._headers)

@@ -84,6 +84,8 @@ class Twins:
         self.kept = Kept(clock, self._bounds)
         self.bills = Bills()
         """To be put among the observers of the story."""
+        self.tidy = self.kept.expire
+        """Lets go of what is too old; every call does."""
 
     async def answer(self, story: Story, call: Call, question: Question, way: Way) -> None:
         """Answer `call` over `way`: by `story`, together with a twin, or from memory. Raises `Failure`."""
@@ -103,10 +105,6 @@ class Twins:
         elif not shared.replay.from_start:
             raise conflict()
         await _listen(shared.replay.attend(), way, shared, stream=call.stream)
-
-    def tidy(self) -> None:
-        """Let go of what is too old."""
-        self.kept.expire()
 
     def forget(self, tenant: str, user: str) -> None:
         """Give no answer to an end person, known by pseudonym, a second time."""

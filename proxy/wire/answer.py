@@ -12,7 +12,7 @@ FAILED = frozenset({"error", "abort", "insufficient_system_resource"})
 
 NOT_SHOWN = "none"
 """Instead of a name: the route's callers get no reasoning."""
-_REASONING = "reasoning_content"
+REASONING = "reasoning_content"
 
 _FINISHES: Mapping[str, str] = {
     "stop": "stop",
@@ -64,9 +64,9 @@ def settle_text(part: dict[str, Any]) -> bool:
 
 def name_reasoning(part: dict[str, Any], field: str) -> bool:
     """Reasoning under the name that the route has for it, or not at all; whether it was there."""
-    if field == _REASONING or _REASONING not in part:
+    if field == REASONING or REASONING not in part:
         return False
-    thought = part.pop(_REASONING)
+    thought = part.pop(REASONING)
     if field != NOT_SHOWN:
         part[field] = thought
     return True

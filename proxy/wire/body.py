@@ -6,7 +6,7 @@ can send may raise anything else, and no message repeats what the caller wrote.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -36,7 +36,7 @@ def parse(data: bytes) -> dict[str, Any]:
 
 def decode(data: bytes) -> dict[str, Any]:
     """Any JSON object in UTF-8, within the limits of depth, size of numbers and count of members."""
-    if data.count(b"[") + data.count(b"{") > MAX_MEMBERS:
+    if len(data) > MAX_MEMBERS and data.count(b"[") + data.count(b"{") > MAX_MEMBERS:
         raise _too_many()
     try:
         body = orjson.loads(data)
@@ -66,21 +66,24 @@ def _too_many() -> CallerFault:
 def _has_vast_number(body: dict[str, Any]) -> bool:
     """Walk everything once, level by level; whether a float may have been too big an integer."""
     vast = False
-    members = 0
-    level: list[Any] = [body]
+    members = len(body)
+    level: Iterable[Any] = body.values()
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
-        for container in level:
-            members += len(container)
-            if members > MAX_MEMBERS:
-                raise _too_many()
-            for value in container.values() if type(container) is dict else container:
-                kind = type(value)
-                if kind is dict or kind is list:
-                    below.append(value)
-                elif kind is float and not -_TWO_POW_63 < value < _TWO_POW_63:
-                    vast = True
-        if not below:
+        deeper = False
+        for value in level:
+            kind = type(value)
+            if kind is str:
+                continue
+            if kind is dict or kind is list:
+                deeper = True
+                members += len(value)
+                if members > MAX_MEMBERS:
+                    raise _too_many()
+                below += value.values() if kind is dict else value
+            elif kind is float and not -_TWO_POW_63 < value < _TWO_POW_63:
+                vast = True
+        if not deeper:
             return vast
         level = below
     raise bad_request(f"The request body is nested deeper than {MAX_DEPTH} levels.", code="body_too_deep")
@@ -103,9 +106,8 @@ def check(body: dict[str, Any]) -> None:
     _check_model(body)
     _check_messages(body)
     for name, rule in _RULES:
-        value = body.get(name)
-        if value is not None:
-            rule(name, value)
+        if name in body and body[name] is not None:
+            rule(name, body[name])
     options = body.get("stream_options")
     if options:
         _boolean("stream_options.include_usage", options.get("include_usage", False))
@@ -117,7 +119,8 @@ def _check_model(body: dict[str, Any]) -> None:
         raise bad_request(
             "you must provide a model parameter", param="model", code="missing_required_parameter"
         )
-    _wrong_unless(isinstance(model, str), "model", "a string")
+    if not isinstance(model, str):
+        raise _wrong_type("model", "a string")
     if not 0 < len(model) <= MAX_MODEL_CHARS:
         raise _out_of_range("model", f"a name of 1 to {MAX_MODEL_CHARS} characters")
 
@@ -128,19 +131,15 @@ def _check_messages(body: dict[str, Any]) -> None:
         raise bad_request(
             "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter"
         )
-    _wrong_unless(isinstance(messages, list), "messages", "a list of objects")
+    if not isinstance(messages, list):
+        raise _wrong_type("messages", "a list of objects")
     if not messages:
         raise bad_request("'messages' must not be empty.", param="messages", code="empty_array")
     for number, message in enumerate(messages):
-        if not isinstance(message, dict):
+        if type(message) is not dict:
             raise _wrong_type(f"messages[{number}]", "an object")
-        if not isinstance(message.get("role"), str):
+        if type(message.get("role")) is not str:
             raise _wrong_type(f"messages[{number}].role", "a string")
-
-
-def _wrong_unless(right: bool, param: str, wanted: str) -> None:
-    if not right:
-        raise _wrong_type(param, wanted)
 
 
 def _wrong_type(param: str, wanted: str) -> CallerFault:
@@ -152,27 +151,31 @@ def _out_of_range(param: str, wanted: str) -> CallerFault:
 
 
 def _boolean(name: str, value: Any) -> None:
-    _wrong_unless(value is None or isinstance(value, bool), name, "a boolean")
+    if value is not None and not isinstance(value, bool):
+        raise _wrong_type(name, "a boolean")
 
 
 def _mapping(name: str, value: Any) -> None:
-    _wrong_unless(isinstance(value, dict), name, "an object")
+    if not isinstance(value, dict):
+        raise _wrong_type(name, "an object")
 
 
 def _objects(name: str, value: Any) -> None:
-    right = isinstance(value, list) and all(isinstance(item, dict) for item in value)
-    _wrong_unless(right, name, "a list of objects")
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise _wrong_type(name, "a list of objects")
 
 
 def _identifier(name: str, value: Any) -> None:
-    _wrong_unless(isinstance(value, str), name, "a string")
+    if not isinstance(value, str):
+        raise _wrong_type(name, "a string")
     if len(value) > MAX_ID_CHARS:
         raise _out_of_range(name, f"at most {MAX_ID_CHARS} characters")
 
 
 def _between(low: int, high: int) -> Callable[[str, Any], None]:
     def rule(name: str, value: Any) -> None:
-        _wrong_unless(type(value) is int, name, "an integer")
+        if type(value) is not int:
+            raise _wrong_type(name, "an integer")
         if not low <= value <= high:
             raise _out_of_range(name, f"an integer from {low} to {high}")
 
@@ -195,10 +198,8 @@ _RULES: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
 
 def called(body: Mapping[str, Any]) -> tuple[str, ...]:
     """Ids of the tool calls in the history of a parsed call."""
-    return tuple(
-        call["id"]
-        for message in body["messages"]
-        if isinstance(calls := message.get("tool_calls"), list)
-        for call in calls
-        if isinstance(call, dict) and isinstance(call.get("id"), str)
-    )
+    ids: list[str] = []
+    for message in body["messages"]:
+        if "tool_calls" in message and type(calls := message["tool_calls"]) is list:
+            ids += [call["id"] for call in calls if type(call) is dict and type(call.get("id")) is str]
+    return tuple(ids)

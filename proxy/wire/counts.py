@@ -11,36 +11,43 @@ from proxy.usage import Source, Usage
 BYTES_PER_TOKEN = 4
 MOST = 1_000_000_000
 """More tokens than any one answer can have."""
+_PARTS = frozenset(
+    {
+        "prompt_tokens_details",
+        "completion_tokens_details",
+        "prompt_cache_hit_tokens",
+        "num_cached_tokens",
+    }
+)
+"""Members of a report that say more than how many tokens there were."""
 
 
 def reported(usage: Any) -> Usage | None:
     """The upstream's own count, or None if there is none that can be believed."""
-    if not isinstance(usage, dict):
+    if type(usage) is not dict:
         return None
-    prompt_details = _object(usage, "prompt_tokens_details")
-    completion_details = _object(usage, "completion_tokens_details")
     prompt = count(usage, "prompt_tokens")
     output = count(usage, "completion_tokens")
     total = count(usage, "total_tokens")
-    if "cached_tokens" in prompt_details:
-        cached = count(prompt_details, "cached_tokens")
-    else:
-        cached = max(count(usage, "prompt_cache_hit_tokens"), count(usage, "num_cached_tokens"))
-    written = count(prompt_details, "cache_write_tokens")
-    reasoning = count(completion_details, "reasoning_tokens")
-    if prompt == 0 or min(prompt, output, total, cached, written, reasoning) < 0:
+    cached = written = reasoning = 0
+    if not _PARTS.isdisjoint(usage):
+        of_prompt, of_output = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+        if type(of_prompt) is dict and "cached_tokens" in of_prompt:
+            cached = count(of_prompt, "cached_tokens")
+        else:
+            cached = max(count(usage, "prompt_cache_hit_tokens"), count(usage, "num_cached_tokens"))
+        if type(of_prompt) is dict and "cache_write_tokens" in of_prompt:
+            written = count(of_prompt, "cache_write_tokens")
+        if type(of_output) is dict:
+            reasoning = count(of_output, "reasoning_tokens")
+    if prompt <= 0 or output < 0 or total < 0 or cached < 0 or written < 0 or reasoning < 0:
         return None
     if reasoning and total == prompt + output + reasoning:
         output += reasoning  # some count reasoning beside the answer; here it is part of it
-    cached = min(cached, prompt)
-    return Usage(
-        input=prompt,
-        output=output,
-        cached=cached,
-        cache_write=min(written, prompt - cached),
-        reasoning=min(reasoning, output),
-        source=Source.REPORTED,
-    )
+    if cached or written or reasoning:
+        cached = min(cached, prompt)
+        written, reasoning = min(written, prompt - cached), min(reasoning, output)
+    return Usage(prompt, output, cached, written, reasoning, Source.REPORTED)
 
 
 def shown(usage: Usage) -> dict[str, Any]:
@@ -71,11 +78,6 @@ def size(text: str) -> int:
 
 def _tokens(size_in_bytes: int) -> int:
     return -(-size_in_bytes // BYTES_PER_TOKEN)
-
-
-def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
-    value = parent.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def count(parent: dict[str, Any], name: str) -> int:

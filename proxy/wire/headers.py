@@ -20,21 +20,30 @@ OTHERS = "*"
 
 Header = tuple[str, str]
 
+_TYPE: Header = ("content-type", "application/json")
+_STREAMED: Header = ("accept", "text/event-stream")
+_WHOLE: Header = ("accept", "application/json")
+_PLAINLY: Header = ("accept-encoding", "identity")
+_WE: Header = ("user-agent", USER_AGENT)
+
 
 def outgoing(call: Call, upstream: Upstream, own: tuple[Header, ...]) -> tuple[Header, ...]:
     """All end-to-end headers: what every request has, the dialect's `own`, the operator's."""
-    headers = {
-        "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "accept-encoding": "identity",
-        "user-agent": USER_AGENT,
-        "x-request-id": call.id,
-        "x-client-request-id": call.id,
-        **dict(own),
-    }
+    headers = (
+        _TYPE,
+        _STREAMED if call.stream else _WHOLE,
+        _PLAINLY,
+        _WE,
+        ("x-request-id", call.id),
+        ("x-client-request-id", call.id),
+        *own,
+    )
+    if not upstream.headers:
+        return headers
+    chosen = dict(headers)
     for name, value in upstream.headers:
-        headers[name.lower()] = value
-    return tuple(headers.items())
+        chosen[name.lower()] = value
+    return tuple(chosen.items())
 
 
 def bearer(upstream: Upstream) -> tuple[Header, ...]:

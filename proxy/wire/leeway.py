@@ -10,6 +10,8 @@ what is simply wrong.
 
 import re
 
+from msgspec import Struct
+
 from proxy.wire.unable import Unable
 
 _NUMBER = re.compile(r"\[\d+\]")
@@ -19,27 +21,21 @@ SAFEGUARDS = frozenset({"moderation"})
 """Members that are never left out: who asked for protection must get it, or no answer."""
 
 
-class Leeway:
+class Leeway(Struct):
     """What one request has lost so far, and whether it may lose more."""
 
-    __slots__ = ("_lenient", "_lost")
-
-    def __init__(self, *, lenient: bool) -> None:
-        self._lenient = lenient
-        self._lost: dict[str, None] = {}
-
-    @property
-    def lost(self) -> tuple[str, ...]:
-        """What the caller must be told of, each once, in the order in which they came up."""
-        return tuple(self._lost)
+    lenient: bool
+    lost: tuple[str, ...] = ()
+    """What the caller must be told of, each once, in the order in which they came up."""
 
     def note(self, member: str) -> None:
         """`member`, or something within one, is left out or weakened, which any route allows."""
-        self._lost[member] = None
+        if member not in self.lost:
+            self.lost += (member,)
 
     def without(self, reason: Unable) -> None:
         """Go on without what `reason` names, if the route allows, else raise it."""
-        if not self._lenient or reason.param in SAFEGUARDS:
+        if not self.lenient or reason.param in SAFEGUARDS:
             raise reason
         self.note(_NUMBER.sub("", reason.param))
 

@@ -14,8 +14,16 @@ def settle_legacy(body: dict[str, Any]) -> None:
         _modernise(body)
     for name in ("functions", "function_call"):
         body.pop(name, None)
-    if any(message.get("role") == "function" or "function_call" in message for message in body["messages"]):
+    if in_old_form(body["messages"]):
         body["messages"] = _modern_history(body["messages"])
+
+
+def in_old_form(messages: list[dict[str, Any]]) -> bool:
+    """Whether the history holds calls of `functions`, or their results."""
+    for message in messages:  # noqa: SIM110  # half the time of a generator, and asked of every call
+        if "function_call" in message or message["role"] == "function":
+            return True
+    return False
 
 
 def _modernise(body: dict[str, Any]) -> None:

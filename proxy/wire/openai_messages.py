@@ -31,41 +31,21 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 def translate(messages: list[dict[str, Any]], fit: Fit) -> list[dict[str, Any]]:
     """The messages as the upstream wants them; most go as they are."""
-    able = fit.able
-    plain = _is_plain(able)
-    out = [
-        message
-        if _is_text(message, able) or (plain and _passes(message, able))
-        else _Message(message, fit, f"messages[{number}]").translated()
-        for number, message in enumerate(messages)
-    ]
+    able, plain = fit.able, fit.manners.plain
+    out = list(messages)
+    for place, message in enumerate(messages):
+        if len(message) == 2 and type(message.get("content")) is str:
+            # A role and a text, as most are: every server takes that as it is.
+            passes = message["role"] != "developer" or able.developer_role
+        else:
+            passes = plain and _passes(message, able)
+        if not passes:
+            out[place] = _Message(message, fit, f"messages[{place}]").translated()
     if able.merge_users:
         out = _merged(out)
     if able.prefix and out[-1].get("role") == "assistant" and not out[-1].get("tool_calls"):
         out[-1] = {**out[-1], "prefix": True}
     return out
-
-
-def _is_text(message: Mapping[str, Any], able: Capabilities) -> bool:
-    """A role and a text, as most are: every server takes that as it is."""
-    return (
-        len(message) == 2
-        and isinstance(message.get("content"), str)
-        and (able.developer_role or message["role"] != "developer")
-    )
-
-
-def _is_plain(able: Capabilities) -> bool:
-    """Whether it takes all that OpenAI takes, in the same form."""
-    return (
-        able.nulls
-        and able.answer_members
-        and able.extra_message_members
-        and not able.flatten_content
-        and able.tools == "any"
-        and able.images == able.files == "any"
-        and able.audio == "object"
-    )
 
 
 def _passes(message: Mapping[str, Any], able: Capabilities) -> bool:

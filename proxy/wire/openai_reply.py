@@ -7,7 +7,7 @@ inside; what an upstream says besides reaches the caller as it came, but for the
 from typing import Any
 
 from proxy.call import Kind, Memory, Phase, Signal
-from proxy.wire.answer import FAILED, drop, finish_reason, name_reasoning, settle_text
+from proxy.wire.answer import FAILED, REASONING, drop, finish_reason, name_reasoning, settle_text
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported, size
 from proxy.wire.dialect import Reply
@@ -17,46 +17,68 @@ from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
 _TEXTS = ("content", "reasoning_content", "refusal")
+_SELDOM = frozenset({"tool_calls", "function_call", "reasoning", "reasoning_content"})
+"""Members of a message that mean more than a text."""
+_ENDS = ("stop", "length", "content_filter")
 
 
 def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
     """The caller's bytes, or why this is no answer."""
     try:
-        return _judge(expected, status, body)
+        answer = loads(body)
+        if type(answer) is not dict:
+            return _no_answer(status, "not an object")
+        if answer.get("error") or answer.get("object") == "error":
+            return inband(flatten(answer), Phase.HEADERS)
+        return _judge(expected, status, body, answer)
     except ValueError:
         return _no_answer(status, "not JSON that can be passed on")
 
 
-def _judge(expected: Expected, status: int, body: bytes) -> Reply | Signal:
-    answer = loads(body)
-    if not isinstance(answer, dict):
-        return _no_answer(status, "not an object")
-    if answer.get("error") or answer.get("object") == "error":
-        return inband(flatten(answer), Phase.HEADERS)
+def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any]) -> Reply | Signal:
     choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices:
+    if type(choices) is not list or not choices:
         return _no_answer(status, "no choices")
-    changed = drop(answer, expected.extras)
-    output_bytes = 0
+    changed = not expected.extras.isdisjoint(answer) and drop(answer, expected.extras)
     for number, choice in enumerate(choices):
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
+        message = choice.get("message") if type(choice) is dict else None
+        if type(message) is not dict:
             return _no_answer(status, "a choice without a message")
-        if not _has_sound_calls(message):
-            return _no_answer(status, "malformed tool calls")
-        if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"] in FAILED:
-            return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
-        if "index" not in choice:
-            choice["index"] = number
-            changed = True
-        changed = drop(choice, expected.extras) or changed
-        changed = _settle(choice, message, legacy=expected.legacy) or changed
-        output_bytes += _size(message)
-    usage = reported(answer.get("usage")) or estimated(expected.prompt_bytes, output_bytes, 0)
+        if _is_text(choice, message, expected.extras):
+            continue
+        fault = _fault(choice, message, status)
+        if fault is not None:
+            return fault
+        changed = _settle(number, choice, message, expected) or changed
+    usage = reported(answer.get("usage"))
+    if usage is None:
+        usage = estimated(expected.prompt_bytes, sum(_size(choice["message"]) for choice in choices), 0)
     memories = _memories(choices[0]["message"]) if expected.recalls else ()
-    for choice in choices:
-        changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
+    if expected.reasoning_field != REASONING:
+        for choice in choices:
+            changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
     return Reply(dumps(answer) if changed else body, usage, memories)
+
+
+def _is_text(choice: dict[str, Any], message: dict[str, Any], extras: frozenset[str]) -> bool:
+    """Whether it is a text and no more, just as OpenAI says it: nothing else of it need be looked at."""
+    return (
+        _SELDOM.isdisjoint(message)
+        and message.get("role") == "assistant"
+        and type(message.get("content")) is str
+        and choice.get("finish_reason") in _ENDS
+        and "index" in choice
+        and extras.isdisjoint(choice)
+    )
+
+
+def _fault(choice: dict[str, Any], message: dict[str, Any], status: int) -> Signal | None:
+    """Why a choice is none that a client can read."""
+    if not _has_sound_calls(message):
+        return _no_answer(status, "malformed tool calls")
+    if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"] in FAILED:
+        return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
+    return None
 
 
 def _memories(message: dict[str, Any]) -> tuple[Memory, ...]:
@@ -74,9 +96,13 @@ def _no_answer(status: int, detail: str) -> Signal:
     return Signal(Kind.BAD_ANSWER, Phase.HEADERS, status, detail=detail)
 
 
-def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) -> bool:
+def _settle(number: int, choice: dict[str, Any], message: dict[str, Any], expected: Expected) -> bool:
     """Repairs of one choice; whether any was needed."""
-    changed = settle_text(message)
+    changed = "index" not in choice
+    if changed:
+        choice["index"] = number
+    changed = drop(choice, expected.extras) or changed
+    changed = settle_text(message) or changed
     if message.get("role") != "assistant":
         message["role"] = "assistant"
         changed = True
@@ -89,12 +115,13 @@ def _settle(choice: dict[str, Any], message: dict[str, Any], *, legacy: bool) ->
         changed = True
     for call in calls or ():
         changed = _settle_call(call) or changed
-    if calls and legacy:
+    if calls and expected.legacy:
         del message["tool_calls"]
         message["function_call"] = calls[0].get("function")
         changed = True
     reason = choice.get("finish_reason")
-    word = finish_reason(reason if isinstance(reason, str) else "stop", called=bool(calls), legacy=legacy)
+    said = reason if isinstance(reason, str) else "stop"
+    word = finish_reason(said, called=bool(calls), legacy=expected.legacy)
     if word != reason:
         choice["finish_reason"] = word
         changed = True

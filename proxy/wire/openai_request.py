@@ -18,7 +18,8 @@ from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
 from proxy.wire.in_words import by_schema
 from proxy.wire.leeway import Leeway
-from proxy.wire.openai_fit import Fit
+from proxy.wire.legacy import in_old_form
+from proxy.wire.openai_fit import MAXIMA, SAMPLING, Fit, manners_of
 from proxy.wire.openai_messages import translate
 from proxy.wire.openai_tools import fit_tools
 from proxy.wire.person import pseudonym
@@ -26,8 +27,6 @@ from proxy.wire.unable import Unable
 
 PATH = "/chat/completions"
 
-_ALWAYS = frozenset({"model", "messages", "stream", "stream_options"})
-"""Members that no allow-list needs to name."""
 _HINTS = frozenset(
     {
         "metadata",
@@ -63,20 +62,35 @@ _IDLE: tuple[tuple[str, Any], ...] = (
     ("parallel_tool_calls", True),
 )
 """Values that ask for nothing: such a member may be left out silently."""
-_SAMPLING = ("temperature", "top_p", "top_k")
 _NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
-_MAXIMA = ("max_completion_tokens", "max_tokens")
 
 
 def build(
     call: Call, target: Target, upstream: Upstream, able: Capabilities, recalled: Recalled = NOTHING_RECALLED
 ) -> UpstreamRequest | Signal:
     """The request, or a `Signal` that this upstream cannot express the call."""
-    fit = Fit(able, Leeway(lenient=call.drop_params), target.facts, recalled)
+    facts = target.facts
+    manners = manners_of(able, facts)
+    fit = Fit(able, Leeway(call.drop_params), facts, recalled, manners)
+    body = dict(call.body)
     try:
-        body = _fitted(call, target, fit)
+        if (
+            not manners.minds.isdisjoint(body)
+            or (manners.passes is not None and not body.keys() <= manners.passes)
+            or (not able.nulls and None in body.values())
+            or (able.tools == "functions" and in_old_form(body["messages"]))
+        ):
+            _fit_members(body, call, fit)
+        elif able.rename:
+            _rename(body, able)
+        body["messages"] = translate(body["messages"], fit)
+        if not able.schemas:
+            _loosen_schema(body, fit)
     except Unable as unable:
         return unable.signal()
+    body["model"] = target.model
+    _cap_output(call, body, fit)
+    _ask_usage(call, body, fit)
     return UpstreamRequest(
         PATH, outgoing(call, upstream, bearer(upstream)), orjson.dumps(body), fit.leeway.lost
     )
@@ -87,9 +101,9 @@ def is_used(name: str, value: Any) -> bool:
     return value is not None and (name, value) not in _IDLE
 
 
-def _fitted(call: Call, target: Target, fit: Fit) -> dict[str, Any]:
+def _fit_members(body: dict[str, Any], call: Call, fit: Fit) -> None:
+    """All that some upstreams want otherwise (`Manners.minds`): what most calls do not hold."""
     able = fit.able
-    body = dict(call.body)
     _refuse(body, fit)
     fit_tools(body, fit)
     if able.person is not None:
@@ -97,15 +111,8 @@ def _fitted(call: Call, target: Target, fit: Fit) -> dict[str, Any]:
     if able.efforts or able.thinking_switch:
         _set_effort(body, able)
     _rename(body, able)
-    _sample(body, fit, samples=target.facts.sampling is not False)
+    _sample(body, fit)
     _leave_out(body, fit, call.body)
-    body["messages"] = translate(body["messages"], fit)
-    if not able.schemas:
-        _loosen_schema(body, fit)
-    body["model"] = target.model
-    _cap_output(call, body, fit, target.facts.output)
-    _ask_usage(call, body, able)
-    return body
 
 
 def _refuse(body: dict[str, Any], fit: Fit) -> None:
@@ -174,9 +181,9 @@ def _rename(body: dict[str, Any], able: Capabilities) -> None:
                 body[new] = value
 
 
-def _sample(body: dict[str, Any], fit: Fit, *, samples: bool) -> None:
+def _sample(body: dict[str, Any], fit: Fit) -> None:
     """Within the range that the upstream takes, and not at all where its model takes none."""
-    for name in () if samples else _SAMPLING:
+    for name in SAMPLING if fit.facts.sampling is False else ():
         if is_used(name, body.pop(name, None)):
             fit.leeway.note(name)
     warmth, most = body.get("temperature"), fit.able.temperature_max
@@ -190,10 +197,9 @@ def _sample(body: dict[str, Any], fit: Fit, *, samples: bool) -> None:
 
 
 def _leave_out(body: dict[str, Any], fit: Fit, given: Mapping[str, Any]) -> None:
-    able = fit.able
+    able, passes = fit.able, fit.manners.passes
     for name in tuple(body):
-        allowed = able.accept is None or name in able.accept or name in _ALWAYS or name == able.person
-        if name in able.strip or not allowed:
+        if name in able.strip or (passes is not None and name not in passes):
             if name not in _HINTS and name in given and is_used(name, body[name]):
                 fit.leeway.note(name)
             del body[name]
@@ -201,38 +207,37 @@ def _leave_out(body: dict[str, Any], fit: Fit, given: Mapping[str, Any]) -> None
             del body[name]
 
 
-def _cap_output(call: Call, body: dict[str, Any], fit: Fit, most: int | None) -> None:
+def _cap_output(call: Call, body: dict[str, Any], fit: Fit) -> None:
     """The maximum that was held against limits, where the caller names none; never over the model's."""
-    usual = dict(fit.able.rename).get("max_completion_tokens", "max_completion_tokens")
-    given = [name for name in dict.fromkeys((usual, *_MAXIMA)) if body.get(name) is not None]
-    if not given and call.output_cap is not None:
-        body[usual] = call.output_cap if most is None else min(call.output_cap, most)
-    if most is None:
-        return
-    for name in given:
-        if type(body[name]) is int and body[name] > most:
-            body[name] = most
-            fit.leeway.note(_said(call, name))
+    maxima, most, cap = fit.manners.maxima, fit.facts.output, call.output_cap
+    named = False
+    for name in maxima:
+        value = body.get(name)
+        if value is not None:
+            named = True
+            if most is not None and type(value) is int and value > most:
+                body[name] = most
+                fit.leeway.note(_said(call, name))
+    if cap is not None and not named:
+        body[maxima[0]] = cap if most is None or cap < most else most
 
 
 def _said(call: Call, name: str) -> str:
     """The name under which the caller wrote a maximum that goes up as `name`."""
-    return next((said for said in _MAXIMA if call.body.get(said) is not None), name)
+    return next((said for said in MAXIMA if call.body.get(said) is not None), name)
 
 
-def _ask_usage(call: Call, body: dict[str, Any], able: Capabilities) -> None:
+def _ask_usage(call: Call, body: dict[str, Any], fit: Fit) -> None:
     """Usage is always asked for: the ledger needs it, whoever else does."""
-    anything = able.usage_option and "stream_options" not in able.strip
+    able, tells = fit.able, fit.manners.tells_usage
+    if not tells or not (call.stream or able.accept is None):
+        body.pop("stream_options", None)
     if not call.stream:
-        if able.accept is not None or not anything:
-            body.pop("stream_options", None)
         return
     body["stream"] = True
-    if anything:
+    if tells:
         asked = call.body.get("stream_options") or {}
         options = {**(asked if able.accept is None else {}), "include_usage": True}
         if call.mends and able.running_usage:
             options["continuous_usage_stats"] = True
         body["stream_options"] = options
-    else:
-        body.pop("stream_options", None)
