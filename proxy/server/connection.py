@@ -9,14 +9,14 @@ it waits unparsed, and too much of it is cut off. This file never looks at a pat
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import cast
 
 import httptools
 
 from proxy.errors import CallerFault, Told
-from proxy.server.request import Request
+from proxy.server.request import Headers, Request
 from proxy.server.shapes import Answer, head, identified, refusal
 from proxy.server.site import Site
 from proxy.server.stall import StallWatch
@@ -29,6 +29,8 @@ FIELDS = 128
 LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
+UNTOLD_BYTES = 2 * HEAD_BYTES
+"""Since the parser last came to the end of a head or told of a body: it keeps what it has not told of."""
 
 MALFORMED = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
@@ -54,16 +56,28 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._loop = asyncio.get_running_loop()
+        self._target: list[bytes] = []
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
+        self._body: list[bytes] = []
+        """What the parser found in the bytes that have just come, or of a head that is not whole yet."""
+        self.on_url = self._target.append
+        self.on_body = self._body.append
         self._parser = httptools.HttpRequestParser(self)
         self._arriving: Request | None = None
-        """Whose bytes are coming in."""
+        """Whose body is coming in."""
         self._waiting: deque[Request] = deque()
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
-        self._task: asyncio.Task[bool] | None = None
-        self._fields = self._head_bytes = 0
+        self._task: asyncio.Task[None] | None = None
+        """Answers them all, one after the other; there from the first one on."""
+        self._turn: asyncio.Future[None] | None = None
+        """What it waits for while there is none."""
         self._untold = 0
-        """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
+        """Bytes since the parser last told of anything."""
+        self._fed = 0
+        """The same before what is being read now was looked at: no head that ends in it is longer."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
         self._taker: Callable[[bytes], None] | None = None
@@ -74,7 +88,6 @@ class Connection(asyncio.Protocol):
         """The answer is out, and the rest of what comes is thrown away."""
         self._due = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport
         self.writing_paused = False
@@ -84,7 +97,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is being answered."""
-        return self._task is None
+        return not self._waiting
 
     # ── from the loop ─────────────────────────────────────────────────────────────────────────────
 
@@ -103,18 +116,26 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # Half a hang-up is one: who sends no more does not wait for an answer. The transport closes now.
-        if self._task is not None:
+        if self._waiting:
             StallWatch(self.transport, self._site.limits.stall_s).start()
         self._hang_up()
 
     def data_received(self, data: bytes) -> None:
+        if self._over or self._waiting:
+            self._behind(data)
+        else:
+            self._feed(data)
+            self._next()
+
+    def _behind(self, data: bytes) -> None:
+        """What comes while somebody is being answered, or when no further request is taken."""
         if self._taker is not None:
             self._taker(data)
+        elif self._lingering or (self._over and self._arriving is None):
             return
-        if self._lingering or (self._over and self._arriving is None):
-            return
-        if self._wanted:
+        elif self._wanted:
             self._feed(data)
+            self._next()
         elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
         elif self._waiting[0].answered:
@@ -133,14 +154,14 @@ class Connection(asyncio.Protocol):
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
-    def head(self, request: Request, status: int, headers: dict[str, str]) -> bytes:
+    def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
         """The head of an answer, with what the connection adds to it."""
-        headers["date"] = self._site.date()
+        own = self._site.own()
         if not request.keep:
-            headers["connection"] = "close"
+            own += b"connection: close\r\n"
         elif request.version != "1.1":
-            headers["connection"] = "keep-alive"
-        return head(status, headers.items())
+            own += b"connection: keep-alive\r\n"
+        return head(status, headers, own)
 
     def send(self, request: Request, answer: Answer) -> None:
         """A whole answer. A request whose body nobody read to the end ends its connection."""
@@ -201,16 +222,25 @@ class Connection(asyncio.Protocol):
         return len(self._waiting) <= 1
 
     def _feed(self, data: bytes | bytearray) -> None:
-        self._untold += len(data)
+        self._fed = self._untold = self._untold + len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._decline(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._spoil()
-        if self._untold > HEAD_BYTES:
+        if self._body:
+            self._pass_on()
+        if self._untold > UNTOLD_BYTES:
             self._spoil()
-        self._next()
+
+    def _pass_on(self) -> None:
+        """Give what has come of a body to whose it is."""
+        self._untold = 0
+        body = self._body
+        if self._arriving is not None:
+            self._arriving.add(body[0] if len(body) == 1 else b"".join(body))
+        body.clear()
 
     def _decline(self, rest: bytes | bytearray) -> None:
         """An upgrade: unless `hand_over` is called, it is answered as if it had not asked, and is the last.
@@ -249,31 +279,36 @@ class Connection(asyncio.Protocol):
         return self.lost or self.transport.is_closing()
 
     def _next(self) -> None:
-        """Answer who is first, if nobody is being answered."""
+        """Have it answered who is first; where there is nobody, end what is over."""
         if self._waiting:
             self._due = float("inf")  # whoever is here was in time, even if the task's turn comes too late
-        if self._task is not None or self._gone:
-            return
-        if self._waiting:
-            self._task = self._loop.create_task(self._serve(), name="a caller's requests")
-            self._task.add_done_callback(self._served)
-        elif self._spoilt:
-            self._refuse()
-        elif self._over:
-            self.close()
+            if self._turn is not None:
+                turn, self._turn = self._turn, None
+                turn.set_result(None)
+            elif self._task is None and not self._gone:
+                self._task = self._loop.create_task(self._serve(), name="a caller's requests")
+                self._task.add_done_callback(self._served)
+        elif self._over and not self._gone:
+            if self._spoilt:
+                self._refuse()
+            else:
+                self.close()
 
-    async def _serve(self) -> bool:
-        """Answer who is there, one after the other, in one task; whether more may follow when it is done."""
-        while self._waiting and not self._gone:
-            self._due = float("inf")
+    async def _serve(self) -> None:
+        """Answer who comes, one after the other, until nobody can come any more."""
+        more = True
+        while more:
+            if not self._waiting:
+                self._turn = self._loop.create_future()
+                await self._turn
+            if self._gone:
+                return
             try:
                 await self._site.answer(self, self._waiting[0])
             finally:
                 request = self._waiting.popleft()
                 self.transport.resume_reading()
-            if not self._go_on(request):
-                return False
-        return True
+            more = self._go_on(request)
 
     def _go_on(self, request: Request) -> bool:
         """The first is answered: whether another may follow. What came of it meanwhile is read now."""
@@ -287,27 +322,27 @@ class Connection(asyncio.Protocol):
         if self._later and self._wanted:
             later, self._later = self._later, bytearray()
             self._feed(later)
-        return True
-
-    def _served(self, task: asyncio.Task[bool]) -> None:
-        """Nobody is being answered any more, however it ended."""
-        self._task = None
-        if task.cancelled() or task.exception() is not None:
-            if not self.transport.is_closing():
-                self.transport.abort()
-        elif task.result():
+        if self._over or self._waiting:
             self._next()
+        return bool(self._waiting) or not self._over
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        """Nobody is answered any more, however it ended."""
+        self._task = self._turn = None
+        if (task.cancelled() or task.exception() is not None) and not self.transport.is_closing():
+            self.transport.abort()
 
     def _refuse(self) -> None:
         self._spoilt = False
         request_id = self._site.new_id()
         log.info("request refused unread", extra={"request_id": request_id})
-        self.send(self._made(), refusal(MALFORMED, identified(request_id, None)))
+        unread = Request(0, self._continue)
+        self.send(unread, refusal(MALFORMED, identified(request_id, None)))
         self._linger()
 
     def _linger(self) -> None:
         """Say no more and throw away what comes for a while, so that its sender can read why."""
-        self._lingering = True
+        self._over = self._lingering = True
         if self.transport.can_write_eof():
             with suppress(OSError):  # the caller may have reset the connection already
                 self.transport.write_eof()
@@ -340,52 +375,55 @@ class Connection(asyncio.Protocol):
 
     # ── from the parser ───────────────────────────────────────────────────────────────────────────
 
-    def _made(self) -> Request:
-        return Request(self._site.limits.body_bytes, self._continue)
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._names.append(name)
+        self._values.append(value)
+        if len(self._names) > FIELDS:
+            raise _TooMuch
+
+    def on_headers_complete(self) -> None:
+        if self._over or len(self._waiting) >= LATER_REQUESTS:
+            self.abort()
+            raise _TooMuch
+        target, names, values = b"".join(self._target), self._names, self._values
+        if self._fed > FIELD_BYTES:  # nothing of less can hold too much
+            _measure(target, names, values)
+        self._untold = 0
+        parser = self._parser
+        request = self._arriving = Request(
+            self._site.limits.body_bytes,
+            self._continue,
+            parser.get_method().decode("latin-1"),
+            target,
+            parser.get_http_version(),
+            Headers(names, values),
+            parser.should_keep_alive(),
+        )
+        self._waiting.append(request)
+        self._forget_head()
+
+    def on_message_complete(self) -> None:
+        request = self._arriving
+        if request is not None and (self._over or not self._parser.should_upgrade()):
+            if self._body:
+                self._pass_on()
+            self._untold = 0
+            if self._names:
+                self._forget_head()  # trailers are nobody's headers
+            request.end()
+            self._arriving = None
+
+    def _forget_head(self) -> None:
+        self._target.clear()
+        self._names.clear()
+        self._values.clear()
 
     def _continue(self) -> None:
         self.transport.write(CONTINUE)
 
-    def on_message_begin(self) -> None:
-        if self._over or len(self._waiting) >= LATER_REQUESTS:
-            self.abort()
-            raise _TooMuch
-        self._arriving = self._made()
-        self._fields = self._head_bytes = 0
 
-    def on_url(self, url: bytes) -> None:
-        self._untold = 0
-        if self._arriving is not None:
-            self._arriving.target += url
-            self._head_bytes += len(url)
-            if self._head_bytes > FIELD_BYTES:
-                raise _TooMuch
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._untold = 0
-        self._fields += 1
-        size = len(name) + len(value)
-        self._head_bytes += size
-        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
-            raise _TooMuch
-        arriving = self._arriving
-        if arriving is not None and not arriving.version:  # trailers are nobody's headers
-            arriving.headers.add(name, value)
-
-    def on_headers_complete(self) -> None:
-        request = self._arriving
-        if request is not None:
-            request.method = self._parser.get_method().decode("latin-1")
-            request.version = self._parser.get_http_version()
-            request.keep = self._parser.should_keep_alive()
-            self._waiting.append(request)
-
-    def on_body(self, body: bytes) -> None:
-        self._untold = 0
-        if self._arriving is not None:
-            self._arriving.add(body)
-
-    def on_message_complete(self) -> None:
-        if self._arriving is not None and (self._over or not self._parser.should_upgrade()):
-            self._arriving.end()
-            self._arriving = None
+def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:
+    """Raises where a head is beyond all measure."""
+    sizes = [len(name) + len(value) for name, value in zip(names, values, strict=True)]
+    if max((len(target), *sizes)) > FIELD_BYTES or len(target) + sum(sizes) > HEAD_BYTES:
+        raise _TooMuch
