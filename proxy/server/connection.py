@@ -1,54 +1,35 @@
 """One connection of a caller: HTTP/1.1 on a bare protocol, one answer after another, in order.
 
-`listeners.py` makes one for each socket. llhttp (through httptools) parses in its strict ways: what can be
-read in two ways is refused, in OpenAI's shape and without an echo, and ends the connection. A caller who
-leaves is noticed in every phase, because reading never stops while a call is answered; what is sent behind
-it waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
+`listeners.py` makes one for each socket. What `incoming.py` cannot parse is refused, in OpenAI's shape and
+without an echo, and ends the connection. A caller who leaves is noticed in every phase, because reading
+never stops while a call is answered; what is sent behind it waits unparsed, and too much of it is cut off.
+This file never looks at a path, a key or a body.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
 
-import httptools
-
 from proxy.errors import CallerFault, Told
-from proxy.server.request import Headers, Request
+from proxy.server.incoming import Incoming, Malformed, Upgraded
+from proxy.server.request import Request
 from proxy.server.shapes import Answer, head, identified, refusal
 from proxy.server.site import Site
 from proxy.server.stall import StallWatch
 
 log = logging.getLogger("proxy.connection")
 
-FIELD_BYTES = 8 * 1024
-HEAD_BYTES = 32 * 1024
-FIELDS = 128
 LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
-UNTOLD_BYTES = 2 * HEAD_BYTES
-"""Since the parser last came to the end of a head or told of a body: it keeps what it has not told of."""
 
 MALFORMED = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
 )
-_FRAMING = ("content-length", "transfer-encoding")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class _TooMuch(Exception):
-    """A head beyond all measure."""
-
-
-class _Body:
-    """A parser's other end that wants nothing but the body."""
-
-    def __init__(self, connection: "Connection") -> None:
-        self.on_body = connection.on_body
-        self.on_message_complete = connection.on_message_complete
 
 
 class Connection(asyncio.Protocol):
@@ -57,16 +38,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, site: Site) -> None:
         self._site = site
         self._loop = asyncio.get_running_loop()
-        self._target: list[bytes] = []
-        self._names: list[bytes] = []
-        self._values: list[bytes] = []
-        self._body: list[bytes] = []
-        """What the parser found in the bytes that have just come, or of a head that is not whole yet."""
-        self.on_url = self._target.append
-        self.on_body = self._body.append
-        self._parser = httptools.HttpRequestParser(self)
-        self._arriving: Request | None = None
-        """Whose body is coming in."""
+        self._incoming = Incoming(site.limits.body_bytes, self._continue, self._begin)
         self._waiting: deque[Request] = deque()
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
@@ -74,10 +46,6 @@ class Connection(asyncio.Protocol):
         """Answers them all, one after the other; there from the first one on."""
         self._turn: asyncio.Future[None] | None = None
         """What it waits for while there is none."""
-        self._untold = 0
-        """Bytes since the parser last told of anything."""
-        self._fed = 0
-        """The same before what is being read now was looked at: no head that ends in it is longer."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
         self._taker: Callable[[bytes], None] | None = None
@@ -131,7 +99,7 @@ class Connection(asyncio.Protocol):
         """What comes while somebody is being answered, or when no further request is taken."""
         if self._taker is not None:
             self._taker(data)
-        elif self._lingering or (self._over and self._arriving is None):
+        elif self._lingering or (self._over and self._incoming.arriving is None):
             return
         elif self._wanted:
             self._feed(data)
@@ -217,49 +185,30 @@ class Connection(asyncio.Protocol):
     @property
     def _wanted(self) -> bool:
         """Whether what comes next is read now: the rest of who is being answered, or of whoever will be."""
-        if self._arriving is None:
+        if self._incoming.arriving is None:
             return not self._waiting and not self._over
         return len(self._waiting) <= 1
 
     def _feed(self, data: bytes | bytearray) -> None:
-        self._fed = self._untold = self._untold + len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
+            self._incoming.feed(data)
+        except Malformed:
             self._spoil()
-        if self._body:
-            self._pass_on()
-        if self._untold > UNTOLD_BYTES:
-            self._spoil()
+        except Upgraded as upgraded:
+            self._over = True
+            if upgraded.behind is not None:
+                self._taker = self._early
+                self._early(upgraded.behind)
 
-    def _pass_on(self) -> None:
-        """Give what has come of a body to whose it is."""
-        self._untold = 0
-        body = self._body
-        if self._arriving is not None:
-            self._arriving.add(body[0] if len(body) == 1 else b"".join(body))
-        body.clear()
+    def _begin(self, request: Request) -> None:
+        """The head of a request has come."""
+        if self._over or len(self._waiting) >= LATER_REQUESTS:
+            self.abort()
+            raise Malformed
+        self._waiting.append(request)
 
-    def _decline(self, rest: bytes | bytearray) -> None:
-        """An upgrade: unless `hand_over` is called, it is answered as if it had not asked, and is the last.
-
-        The parser takes what follows such a head for the other protocol; it is this request's body, if any.
-        """
-        self._over = True
-        request = self._arriving
-        if request is None:
-            return
-        framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
-        if not framing:
-            self._taker = self._early
-            self._early(bytes(rest))
-            self.on_message_complete()
-            return
-        self._parser = httptools.HttpRequestParser(_Body(self))
-        again = "".join(f"{name}: {value}\r\n" for name, value in framing)
-        self._feed(f"POST / HTTP/1.1\r\n{again}\r\n".encode("utf-8", "surrogateescape") + bytes(rest))
+    def _continue(self) -> None:
+        self.transport.write(CONTINUE)
 
     def _early(self, data: bytes) -> None:
         """Of what comes before an upgrade is answered only so much is kept: nothing should come."""
@@ -268,7 +217,7 @@ class Connection(asyncio.Protocol):
     def _spoil(self) -> None:
         """What came is no HTTP: told behind the answers under way, and then it is over."""
         self._over = self._spoilt = True
-        arriving, self._arriving = self._arriving, None
+        arriving, self._incoming.arriving = self._incoming.arriving, None
         if arriving is not None and arriving in self._waiting:
             arriving.keep = self._spoilt = False
             arriving.spoil(CallerFault(MALFORMED))
@@ -372,58 +321,3 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._due != float("inf"):
             self._timer = self._loop.call_at(self._due, self._look)
-
-    # ── from the parser ───────────────────────────────────────────────────────────────────────────
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._names.append(name)
-        self._values.append(value)
-        if len(self._names) > FIELDS:
-            raise _TooMuch
-
-    def on_headers_complete(self) -> None:
-        if self._over or len(self._waiting) >= LATER_REQUESTS:
-            self.abort()
-            raise _TooMuch
-        target, names, values = b"".join(self._target), self._names, self._values
-        if self._fed > FIELD_BYTES:  # nothing of less can hold too much
-            _measure(target, names, values)
-        self._untold = 0
-        parser = self._parser
-        request = self._arriving = Request(
-            self._site.limits.body_bytes,
-            self._continue,
-            parser.get_method().decode("latin-1"),
-            target,
-            parser.get_http_version(),
-            Headers(names, values),
-            parser.should_keep_alive(),
-        )
-        self._waiting.append(request)
-        self._forget_head()
-
-    def on_message_complete(self) -> None:
-        request = self._arriving
-        if request is not None and (self._over or not self._parser.should_upgrade()):
-            if self._body:
-                self._pass_on()
-            self._untold = 0
-            if self._names:
-                self._forget_head()  # trailers are nobody's headers
-            request.end()
-            self._arriving = None
-
-    def _forget_head(self) -> None:
-        self._target.clear()
-        self._names.clear()
-        self._values.clear()
-
-    def _continue(self) -> None:
-        self.transport.write(CONTINUE)
-
-
-def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:
-    """Raises where a head is beyond all measure."""
-    sizes = [len(name) + len(value) for name, value in zip(names, values, strict=True)]
-    if max((len(target), *sizes)) > FIELD_BYTES or len(target) + sum(sizes) > HEAD_BYTES:
-        raise _TooMuch
