@@ -1,21 +1,20 @@
 """One connection of a caller: HTTP/1.1 on a bare protocol, one answer after another, in order.
 
-`listeners.py` makes one for each socket. llhttp (through httptools) parses in its strict ways: what can be
-read in two ways is refused, in OpenAI's shape and without an echo, and ends the connection. A caller who
-leaves is noticed in every phase, because reading never stops while a call is answered; what is sent behind
-it waits unparsed, and too much of it is cut off. This file never looks at a path, a key or a body.
+`listeners.py` makes one for each socket. What `incoming.py` cannot parse is refused, in OpenAI's shape and
+without an echo, and ends the connection. A caller who leaves is noticed in every phase, because reading
+never stops while a call is answered; what is sent behind it waits unparsed, and too much of it is cut off.
+This file never looks at a path, a key or a body.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
 
-import httptools
-
 from proxy.errors import CallerFault, Told
+from proxy.server.incoming import Incoming, Malformed, Upgraded
 from proxy.server.request import Request
 from proxy.server.shapes import Answer, head, identified, refusal
 from proxy.server.site import Site
@@ -23,9 +22,6 @@ from proxy.server.stall import StallWatch
 
 log = logging.getLogger("proxy.connection")
 
-FIELD_BYTES = 8 * 1024
-HEAD_BYTES = 32 * 1024
-FIELDS = 128
 LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
@@ -33,20 +29,7 @@ LATER_REQUESTS = 64
 MALFORMED = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
 )
-_FRAMING = ("content-length", "transfer-encoding")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class _TooMuch(Exception):
-    """A head beyond all measure."""
-
-
-class _Body:
-    """A parser's other end that wants nothing but the body."""
-
-    def __init__(self, connection: "Connection") -> None:
-        self.on_body = connection.on_body
-        self.on_message_complete = connection.on_message_complete
 
 
 class Connection(asyncio.Protocol):
@@ -54,16 +37,15 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._parser = httptools.HttpRequestParser(self)
-        self._arriving: Request | None = None
-        """Whose bytes are coming in."""
+        self._loop = asyncio.get_running_loop()
+        self._incoming = Incoming(site.limits.body_bytes, self._continue, self._begin)
         self._waiting: deque[Request] = deque()
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
-        self._task: asyncio.Task[bool] | None = None
-        self._fields = self._head_bytes = 0
-        self._untold = 0
-        """Bytes since the parser last told of any: it may be keeping half a header, and keeps without end."""
+        self._task: asyncio.Task[None] | None = None
+        """Answers them all, one after the other; there from the first one on."""
+        self._turn: asyncio.Future[None] | None = None
+        """What it waits for while there is none."""
         self._over = False
         """No further request is taken: it was spoilt, upgraded or closed."""
         self._taker: Callable[[bytes], None] | None = None
@@ -74,7 +56,6 @@ class Connection(asyncio.Protocol):
         """The answer is out, and the rest of what comes is thrown away."""
         self._due = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport
         self.writing_paused = False
@@ -84,7 +65,7 @@ class Connection(asyncio.Protocol):
     @property
     def idle(self) -> bool:
         """Whether nothing is being answered."""
-        return self._task is None
+        return not self._waiting
 
     # ── from the loop ─────────────────────────────────────────────────────────────────────────────
 
@@ -103,18 +84,26 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         # Half a hang-up is one: who sends no more does not wait for an answer. The transport closes now.
-        if self._task is not None:
+        if self._waiting:
             StallWatch(self.transport, self._site.limits.stall_s).start()
         self._hang_up()
 
     def data_received(self, data: bytes) -> None:
+        if self._over or self._waiting:
+            self._behind(data)
+        else:
+            self._feed(data)
+            self._next()
+
+    def _behind(self, data: bytes) -> None:
+        """What comes while somebody is being answered, or when no further request is taken."""
         if self._taker is not None:
             self._taker(data)
+        elif self._lingering or (self._over and self._incoming.arriving is None):
             return
-        if self._lingering or (self._over and self._arriving is None):
-            return
-        if self._wanted:
+        elif self._wanted:
             self._feed(data)
+            self._next()
         elif len(self._later) + len(data) <= LATER_BYTES:
             self._later += data
         elif self._waiting[0].answered:
@@ -133,14 +122,14 @@ class Connection(asyncio.Protocol):
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
-    def head(self, request: Request, status: int, headers: dict[str, str]) -> bytes:
+    def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
         """The head of an answer, with what the connection adds to it."""
-        headers["date"] = self._site.date()
+        own = self._site.own()
         if not request.keep:
-            headers["connection"] = "close"
+            own += b"connection: close\r\n"
         elif request.version != "1.1":
-            headers["connection"] = "keep-alive"
-        return head(status, headers.items())
+            own += b"connection: keep-alive\r\n"
+        return head(status, headers, own)
 
     def send(self, request: Request, answer: Answer) -> None:
         """A whole answer. A request whose body nobody read to the end ends its connection."""
@@ -196,40 +185,30 @@ class Connection(asyncio.Protocol):
     @property
     def _wanted(self) -> bool:
         """Whether what comes next is read now: the rest of who is being answered, or of whoever will be."""
-        if self._arriving is None:
+        if self._incoming.arriving is None:
             return not self._waiting and not self._over
         return len(self._waiting) <= 1
 
     def _feed(self, data: bytes | bytearray) -> None:
-        self._untold += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline(data[upgrade.args[0] :])
-        except httptools.HttpParserError:
+            self._incoming.feed(data)
+        except Malformed:
             self._spoil()
-        if self._untold > HEAD_BYTES:
-            self._spoil()
-        self._next()
+        except Upgraded as upgraded:
+            self._over = True
+            if upgraded.behind is not None:
+                self._taker = self._early
+                self._early(upgraded.behind)
 
-    def _decline(self, rest: bytes | bytearray) -> None:
-        """An upgrade: unless `hand_over` is called, it is answered as if it had not asked, and is the last.
+    def _begin(self, request: Request) -> None:
+        """The head of a request has come."""
+        if self._over or len(self._waiting) >= LATER_REQUESTS:
+            self.abort()
+            raise Malformed
+        self._waiting.append(request)
 
-        The parser takes what follows such a head for the other protocol; it is this request's body, if any.
-        """
-        self._over = True
-        request = self._arriving
-        if request is None:
-            return
-        framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
-        if not framing:
-            self._taker = self._early
-            self._early(bytes(rest))
-            self.on_message_complete()
-            return
-        self._parser = httptools.HttpRequestParser(_Body(self))
-        again = "".join(f"{name}: {value}\r\n" for name, value in framing)
-        self._feed(f"POST / HTTP/1.1\r\n{again}\r\n".encode("utf-8", "surrogateescape") + bytes(rest))
+    def _continue(self) -> None:
+        self.transport.write(CONTINUE)
 
     def _early(self, data: bytes) -> None:
         """Of what comes before an upgrade is answered only so much is kept: nothing should come."""
@@ -238,7 +217,7 @@ class Connection(asyncio.Protocol):
     def _spoil(self) -> None:
         """What came is no HTTP: told behind the answers under way, and then it is over."""
         self._over = self._spoilt = True
-        arriving, self._arriving = self._arriving, None
+        arriving, self._incoming.arriving = self._incoming.arriving, None
         if arriving is not None and arriving in self._waiting:
             arriving.keep = self._spoilt = False
             arriving.spoil(CallerFault(MALFORMED))
@@ -249,31 +228,36 @@ class Connection(asyncio.Protocol):
         return self.lost or self.transport.is_closing()
 
     def _next(self) -> None:
-        """Answer who is first, if nobody is being answered."""
+        """Have it answered who is first; where there is nobody, end what is over."""
         if self._waiting:
             self._due = float("inf")  # whoever is here was in time, even if the task's turn comes too late
-        if self._task is not None or self._gone:
-            return
-        if self._waiting:
-            self._task = self._loop.create_task(self._serve(), name="a caller's requests")
-            self._task.add_done_callback(self._served)
-        elif self._spoilt:
-            self._refuse()
-        elif self._over:
-            self.close()
+            if self._turn is not None:
+                turn, self._turn = self._turn, None
+                turn.set_result(None)
+            elif self._task is None and not self._gone:
+                self._task = self._loop.create_task(self._serve(), name="a caller's requests")
+                self._task.add_done_callback(self._served)
+        elif self._over and not self._gone:
+            if self._spoilt:
+                self._refuse()
+            else:
+                self.close()
 
-    async def _serve(self) -> bool:
-        """Answer who is there, one after the other, in one task; whether more may follow when it is done."""
-        while self._waiting and not self._gone:
-            self._due = float("inf")
+    async def _serve(self) -> None:
+        """Answer who comes, one after the other, until nobody can come any more."""
+        more = True
+        while more:
+            if not self._waiting:
+                self._turn = self._loop.create_future()
+                await self._turn
+            if self._gone:
+                return
             try:
                 await self._site.answer(self, self._waiting[0])
             finally:
                 request = self._waiting.popleft()
                 self.transport.resume_reading()
-            if not self._go_on(request):
-                return False
-        return True
+            more = self._go_on(request)
 
     def _go_on(self, request: Request) -> bool:
         """The first is answered: whether another may follow. What came of it meanwhile is read now."""
@@ -287,27 +271,27 @@ class Connection(asyncio.Protocol):
         if self._later and self._wanted:
             later, self._later = self._later, bytearray()
             self._feed(later)
-        return True
-
-    def _served(self, task: asyncio.Task[bool]) -> None:
-        """Nobody is being answered any more, however it ended."""
-        self._task = None
-        if task.cancelled() or task.exception() is not None:
-            if not self.transport.is_closing():
-                self.transport.abort()
-        elif task.result():
+        if self._over or self._waiting:
             self._next()
+        return bool(self._waiting) or not self._over
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        """Nobody is answered any more, however it ended."""
+        self._task = self._turn = None
+        if (task.cancelled() or task.exception() is not None) and not self.transport.is_closing():
+            self.transport.abort()
 
     def _refuse(self) -> None:
         self._spoilt = False
         request_id = self._site.new_id()
         log.info("request refused unread", extra={"request_id": request_id})
-        self.send(self._made(), refusal(MALFORMED, identified(request_id, None)))
+        unread = Request(0, self._continue)
+        self.send(unread, refusal(MALFORMED, identified(request_id, None)))
         self._linger()
 
     def _linger(self) -> None:
         """Say no more and throw away what comes for a while, so that its sender can read why."""
-        self._lingering = True
+        self._over = self._lingering = True
         if self.transport.can_write_eof():
             with suppress(OSError):  # the caller may have reset the connection already
                 self.transport.write_eof()
@@ -337,55 +321,3 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._due != float("inf"):
             self._timer = self._loop.call_at(self._due, self._look)
-
-    # ── from the parser ───────────────────────────────────────────────────────────────────────────
-
-    def _made(self) -> Request:
-        return Request(self._site.limits.body_bytes, self._continue)
-
-    def _continue(self) -> None:
-        self.transport.write(CONTINUE)
-
-    def on_message_begin(self) -> None:
-        if self._over or len(self._waiting) >= LATER_REQUESTS:
-            self.abort()
-            raise _TooMuch
-        self._arriving = self._made()
-        self._fields = self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._untold = 0
-        if self._arriving is not None:
-            self._arriving.target += url
-            self._head_bytes += len(url)
-            if self._head_bytes > FIELD_BYTES:
-                raise _TooMuch
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._untold = 0
-        self._fields += 1
-        size = len(name) + len(value)
-        self._head_bytes += size
-        if size > FIELD_BYTES or self._head_bytes > HEAD_BYTES or self._fields > FIELDS:
-            raise _TooMuch
-        arriving = self._arriving
-        if arriving is not None and not arriving.version:  # trailers are nobody's headers
-            arriving.headers.add(name, value)
-
-    def on_headers_complete(self) -> None:
-        request = self._arriving
-        if request is not None:
-            request.method = self._parser.get_method().decode("latin-1")
-            request.version = self._parser.get_http_version()
-            request.keep = self._parser.should_keep_alive()
-            self._waiting.append(request)
-
-    def on_body(self, body: bytes) -> None:
-        self._untold = 0
-        if self._arriving is not None:
-            self._arriving.add(body)
-
-    def on_message_complete(self) -> None:
-        if self._arriving is not None and (self._over or not self._parser.should_upgrade()):
-            self._arriving.end()
-            self._arriving = None

@@ -23,7 +23,7 @@ from proxy.errors import (
     unavailable,
 )
 from proxy.server.guard import MALFORMED, Guard
-from proxy.server.request import Request
+from proxy.server.request import Headers, Request
 from proxy.server.shapes import identified, new_request_id, refusal
 from proxy.server.visit import NOBODY, Entry, Line, Service, Visit
 
@@ -33,8 +33,9 @@ CLIENT_ID = re.compile(r"[!-~]{1,512}")
 """Printable ASCII without spaces: safe in a header and in a log line."""
 
 SPOKEN = frozenset({"1.0", "1.1"})
-SELDOM = frozenset({"transfer-encoding", "content-encoding", "expect"})
-"""Headers of the framing that few requests have; what they may say is looked at where one has come."""
+CLIENT_ID_HEADER = "x-client-request-id"
+SELDOM = frozenset({"transfer-encoding", "content-encoding", "expect", "upgrade", CLIENT_ID_HEADER})
+"""Headers for the door that few requests have; what they may say is looked at where one has come."""
 
 
 class Door:
@@ -42,23 +43,28 @@ class Door:
 
     def __init__(self, entries: tuple[Entry, ...], guard: Guard, service: Service) -> None:
         self._entries = entries
-        self._exact = {(each.method, each.path): each for each in entries if not each.open_ended}
+        self._exact = {(each.method, each.path.encode()): each for each in entries if not each.open_ended}
         self._guard = guard
         self._service = service
+        self._gate = service.gate
 
     async def __call__(self, line: Line, request: Request) -> None:
         """Answer one request over the line it came by."""
-        request_id = new_request_id(self._service.clock, self._service.dice)
-        echo = _echo(request)
-        visit = Visit(request, line, request_id, echo)
-        gate = self._service.gate
-        if gate.draining or "upgrade" in request.headers:
+        headers, gate = request.headers, self._gate
+        seldom = headers.any_of(SELDOM)
+        echo = _echo(headers) if seldom else None
+        visit = Visit(request, line, new_request_id(self._service.clock, self._service.dice), echo)
+        if gate.draining or (seldom and "upgrade" in headers):
             request.keep = False
         try:
             _check_head(request)
-            entry, tail = self._row(request)
+            if seldom:
+                _check_seldom(request)
+            entry, tail = self._exact.get((request.method, request.target)), ""
+            if entry is None:
+                entry, tail = self._row(request)
             identity = self._identify(visit) if entry.authenticated else NOBODY
-            answer = await entry.handler(Visit(request, line, request_id, echo, identity, tail))
+            answer = await entry.handler(Visit(request, line, visit.id, echo, identity, tail))
             if answer is not None:
                 line.send(request, answer)
         except Failure as failure:
@@ -66,8 +72,8 @@ class Door:
         except asyncio.CancelledError:
             self._cut_short(visit)
         except Exception:  # the outermost door: a defect becomes a 500 and a log line with its id
-            log.exception("request failed", extra={"request_id": request_id, "client_request_id": echo})
-            self._refuse(visit, our_fault(request_id))
+            log.exception("request failed", extra={"request_id": visit.id, "client_request_id": echo})
+            self._refuse(visit, our_fault(visit.id))
         if gate.draining:
             request.keep = False
 
@@ -75,7 +81,7 @@ class Door:
         """The row for this method and path; 404 or 405 if there is none."""
         path = request.path
         method = "GET" if request.method == "HEAD" else request.method
-        exact = self._exact.get((method, path))
+        exact = self._exact.get((method, path.encode()))
         if exact is not None:
             return exact, ""
         rows = [(entry, tail) for entry in self._entries if (tail := entry.tail(path)) is not None]
@@ -102,7 +108,7 @@ class Door:
     def _cut_short(self, visit: Visit) -> None:
         """A cancelled request: gone callers get nothing; those cut by the drain get a last word."""
         task = asyncio.current_task()
-        if task is None or not self._service.gate.cut or visit.line.lost or visit.request.begun:
+        if task is None or not self._gate.cut or visit.line.lost or visit.request.begun:
             raise asyncio.CancelledError
         task.uncancel()
         visit.request.keep = False
@@ -117,8 +123,8 @@ class Door:
         visit.line.send(visit.request, refusal(failure.told, identified(visit.id, visit.echo)))
 
 
-def _echo(request: Request) -> str | None:
-    given = request.headers.get("x-client-request-id") or ""
+def _echo(headers: Headers) -> str | None:
+    given = headers.get(CLIENT_ID_HEADER) or ""
     return given if CLIENT_ID.fullmatch(given) else None
 
 
@@ -128,14 +134,11 @@ def _told(status: int, message: str, code: str, headers: tuple[tuple[str, str], 
 
 def _check_head(request: Request) -> None:
     """What the parser lets through and we do not."""
-    headers = request.headers
     if request.version not in SPOKEN:
         raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="bad_request_head")
-    hosts = headers.count("host")
+    hosts = request.headers.count("host")
     if hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, 3.2
         raise bad_request("The request needs exactly one Host header.", code="bad_request_head")
-    if headers.any_of(SELDOM):
-        _check_seldom(request)
 
 
 def _check_seldom(request: Request) -> None:

@@ -61,9 +61,11 @@ def by_key(keys: Keys) -> Guard:
 
 def presented(headers: Headers) -> bytes:
     """The one key that the headers carry, as the bytes that came. Raises 401 if there is not one."""
-    bearers = headers.all("authorization")
-    alone = len(bearers) == 1 and not headers.any_of(_OTHER_WAYS)
-    key = _bearer(bearers[0]) if alone else _the_same(bearers, headers.all("api-key"), keys_among(headers))
+    bearer = headers.only("authorization")
+    if bearer is None or headers.any_of(_OTHER_WAYS):
+        key = _the_same(headers.all("authorization"), headers.all("api-key"), keys_among(headers))
+    else:
+        key = _bearer(bearer)
     if not key or len(key) > KEY_CHARS_MAX:
         raise unauthorized(MALFORMED)
     # The parser decodes header bytes with surrogateescape; this gives the very same bytes back.

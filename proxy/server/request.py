@@ -5,7 +5,9 @@ A body is only kept as long as it may become somebody's: what is too much is cou
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct, field
 
 from proxy.errors import Failure
 
@@ -17,32 +19,45 @@ class Headers:
     UTF-8 survive as surrogates.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_further", "_values")
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[bytes]] = {}
+    def __init__(self, names: Sequence[bytes] = (), values: Sequence[bytes] = ()) -> None:
+        """The lines of a head; where no name comes twice, as in most, they are taken all at once."""
+        self._further: dict[str, list[bytes]] = {}
+        """Of a name that came again: its values, but for the first."""
+        known = b"\n".join(names).lower().decode("latin-1").split("\n") if names else ()
+        self._values = dict(zip(known, values, strict=True))
+        if len(self._values) < len(values):
+            self._values.clear()
+            for name, value in zip(names, values, strict=True):
+                self.add(name, value)
 
     def add(self, name: bytes, value: bytes) -> None:
-        """One line of the head."""
+        """One more line."""
         known = name.decode("latin-1").lower()
         if known in self._values:
-            self._values[known].append(value)
+            self._further.setdefault(known, []).append(value)
         else:
-            self._values[known] = [value]
+            self._values[known] = value
 
     def get(self, name: str) -> str | None:
         """The first value, or None."""
-        values = self._values.get(name)
-        return None if values is None else values[0].decode("utf-8", "surrogateescape").strip(" \t")
+        value = self._values.get(name)
+        return None if value is None else _text(value)
+
+    def only(self, name: str) -> str | None:
+        """The value of a name that came once; None where it did not come, or came again."""
+        value = self._values.get(name)
+        return None if value is None or name in self._further else _text(value)
 
     def all(self, name: str) -> list[str]:
         """Every value."""
-        values = self._values.get(name, ())
-        return [value.decode("utf-8", "surrogateescape").strip(" \t") for value in values]
+        value = self._values.get(name)
+        return [] if value is None else [_text(each) for each in (value, *self._further.get(name, ()))]
 
     def count(self, name: str) -> int:
         """How often it came."""
-        return len(self._values.get(name, ()))
+        return (name in self._values) + len(self._further.get(name, ()))
 
     def any_of(self, names: frozenset[str]) -> bool:
         """Whether one of `names` came: a single look where a call has none of them, as most calls."""
@@ -52,49 +67,36 @@ class Headers:
         return name in self._values
 
 
-class Request:
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape").strip(" \t")
+
+
+class Request(Struct, eq=False):
     """One request; complete as far as its head, and growing."""
 
-    __slots__ = (
-        "_dropped",
-        "_failure",
-        "_limit",
-        "_pieces",
-        "_size",
-        "_waiter",
-        "answered",
-        "ask_for_body",
-        "begun",
-        "headers",
-        "keep",
-        "method",
-        "target",
-        "version",
-        "whole",
-    )
-
-    def __init__(self, limit: int, ask_for_body: Callable[[], None]) -> None:
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._dropped = False
-        self._failure: Failure | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self.ask_for_body = ask_for_body
-        """Tells a caller who waits for it to go on (RFC 9110, 10.1.1)."""
-        self.method = ""
-        self.target = b""
-        self.version = ""
-        """`1.1` or `1.0`, or what else the request says."""
-        self.headers = Headers()
-        self.keep = False
-        """Whether the connection may serve another request after this one."""
-        self.whole = False
-        """Whether every byte of it has come."""
-        self.begun = False
-        """Whether any byte of its answer has been sent."""
-        self.answered = False
-        """Whether all of its answer has been sent; whoever answered may still have accounts to settle."""
+    limit: int
+    """Bytes that its body may have."""
+    ask_for_body: Callable[[], None]
+    """Tells a caller who waits for it to go on (RFC 9110, 10.1.1)."""
+    method: str = ""
+    target: bytes = b""
+    version: str = ""
+    """`1.1` or `1.0`, or what else the request says."""
+    headers: Headers = field(default_factory=Headers)
+    keep: bool = False
+    """Whether the connection may serve another request after this one."""
+    whole: bool = False
+    """Whether every byte of it has come."""
+    too_large: bool = False
+    """Whether more came than may come."""
+    begun: bool = False
+    """Whether any byte of its answer has been sent."""
+    answered: bool = False
+    """Whether all of its answer has been sent; whoever answered may still have accounts to settle."""
+    _pieces: list[bytes] = []
+    _size: int = 0
+    _failure: Failure | None = None
+    _waiter: asyncio.Future[None] | None = None
 
     @property
     def path(self) -> str:
@@ -107,18 +109,13 @@ class Request:
             target = rest[slash:] if slash >= 0 else ""
         return target
 
-    @property
-    def too_large(self) -> bool:
-        """Whether more came than may come."""
-        return self._dropped
-
     # ── filled by the connection ──────────────────────────────────────────────────────────────────
 
     def add(self, piece: bytes) -> None:
         """A piece of the body."""
         self._size += len(piece)
-        if self._size > self._limit:
-            self._dropped = True
+        if self._size > self.limit:
+            self.too_large = True
             self._pieces.clear()
             self._wake()
         else:
@@ -145,7 +142,7 @@ class Request:
 
     async def arrival(self) -> None:
         """Wait until the body is whole, or `too_large`. Raises what spoilt it."""
-        while not self.whole and not self._dropped:
+        while not self.whole and not self.too_large:
             if self._failure is not None:
                 raise self._failure
             self._waiter = asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ wherever it is born. It must never show more than a `Told` holds.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +17,13 @@ from proxy.ports import Clock, Dice
 from proxy.wire.failure import error_body
 
 JSON = "application/json"
-SERVER = "fallthrough"
+SERVER = b"server: fallthrough\r\n"
+"""A line of every head."""
 SPLITTERS = b"\r\n\0"
 """What must not be in a head, but for its line ends."""
 
-_STATUS_LINES: Mapping[int, str] = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+_STATUS_LINES: Mapping[int, bytes] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 
 
@@ -40,8 +41,8 @@ def new_request_id(clock: Clock, dice: Dice) -> str:
 
 
 def identified(request_id: str, echo: str | None) -> dict[str, str]:
-    """Headers that every answer carries."""
-    headers = {"server": SERVER, "x-request-id": request_id}
+    """Headers that every answer carries and that are its own."""
+    headers = {"x-request-id": request_id}
     if echo is not None:
         headers["x-client-request-id"] = echo
     return headers
@@ -63,14 +64,13 @@ def refusal(told: Told, headers: Mapping[str, str]) -> Answer:
     return Answer(told.status, {**headers, **hints, "content-type": JSON}, error_body(told))
 
 
-def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The status line and the headers as they go over the wire (RFC 9112, 4).
+def head(status: int, headers: Mapping[str, str], own: bytes) -> bytes:
+    """The status line and the headers as they go over the wire (RFC 9112, 4); `own`: lines that are ready.
 
     Raises `ValueError` where a value would split the head.
     """
-    lines = [_STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers]
-    data = "".join(lines).encode("utf-8", "surrogateescape")
-    if len(data) - len(data.translate(None, SPLITTERS)) != 2 * len(lines):
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    data = lines.encode("utf-8", "surrogateescape")
+    if len(data) - len(data.translate(None, SPLITTERS)) != 2 * len(headers):
         raise ValueError("a header would split the answer's head")
-    return data + b"\r\n"
+    return b"%b%b%b\r\n" % (_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, data, own)

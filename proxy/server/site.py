@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from proxy.ports import Clock, Dice
 from proxy.server.request import Request
-from proxy.server.shapes import new_request_id
+from proxy.server.shapes import SERVER, new_request_id
 from proxy.server.visit import Limits, Line
 
 MICRO = 1_000_000
@@ -39,19 +39,23 @@ class Site:
         self._here: set[Guest] = set()
         self._empty = asyncio.Event()
         self._second = -1
-        self._date = ""
+        self._own = b""
         self.limits = limits
 
     def new_id(self) -> str:
         """An id for a request that never reached the door."""
         return new_request_id(self._clock, self._dice)
 
-    def date(self) -> str:
-        """Now, as HTTP writes it (RFC 9110, 5.6.7); made once a second."""
+    def own(self) -> bytes:
+        """The lines of every answer's head that do not depend on it; made once a second.
+
+        The date is now, as HTTP writes it (RFC 9110, 5.6.7).
+        """
         second = self._clock.wall_us() // MICRO
         if second != self._second:
-            self._second, self._date = second, formatdate(second, usegmt=True)
-        return self._date
+            date = formatdate(second, usegmt=True)
+            self._second, self._own = second, b"%bdate: %b\r\n" % (SERVER, date.encode())
+        return self._own
 
     def enter(self, guest: Guest) -> None:
         """A connection was made."""

@@ -13,7 +13,7 @@ from collections.abc import Collection
 
 from proxy.errors import CallerFault, Told, bad_request
 from proxy.server.request import Headers, Request
-from proxy.server.shapes import head, identified
+from proxy.server.shapes import SERVER, head, identified
 
 SUBPROTOCOL = "fallthrough"
 KEY_PREFIX = "api-key."
@@ -86,7 +86,7 @@ def accepted(request: Request, request_id: str, echo: str | None) -> bytes:
     }
     if SUBPROTOCOL in offered(request.headers, "sec-websocket-protocol"):
         lines["sec-websocket-protocol"] = SUBPROTOCOL
-    return head(101, lines.items())
+    return head(101, lines, SERVER)
 
 
 def _is_nonce(value: str) -> bool:

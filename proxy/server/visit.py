@@ -4,7 +4,7 @@ Every other module here imports these; this one must never handle a request itse
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -130,7 +130,7 @@ class Line(Protocol):
     lost: bool
     """Whether nothing reaches the caller any more."""
 
-    def head(self, request: Request, status: int, headers: dict[str, str]) -> bytes:
+    def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
         """The head of an answer, with what the connection adds to it."""
         ...
 

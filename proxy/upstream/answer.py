@@ -6,7 +6,7 @@ upstream back; leaving before the end closes the connection, for nobody knows ho
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost
@@ -36,31 +36,54 @@ class Answer:
     """The `UpstreamAnswer` port over one connection."""
 
     __slots__ = (
-        "_ended",
+        "_headers",
         "_held",
         "_line",
+        "_loop",
         "_lost",
+        "_names",
         "_pieces",
         "_sink",
         "_unread",
+        "_values",
         "_waiter",
-        "headers",
+        "ended",
         "status",
     )
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, loop: asyncio.AbstractEventLoop) -> None:
         self._line = line
+        self._loop = loop
         self._pieces: list[bytes] = []
         self._unread = 0
         self._held = False
-        self._ended = False
         self._lost: Signal | None = None
         self._sink: Sink | None = None
         """Takes what comes as it comes, while its story sleeps."""
         self._waiter: asyncio.Future[Awaitable[None] | None] | None = None
         self.status = 0
         """0 until the head has come."""
-        self.headers: Mapping[str, str] = {}
+        self.ended = False
+        """Whether the body is whole."""
+        self._names: Sequence[bytes] = ()
+        self._values: Sequence[bytes] = ()
+        self._headers: Mapping[str, str] | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Made of the lines of the head when somebody asks, for of most answers nobody does."""
+        if self._headers is None:
+            names = [name.decode("latin-1").lower() for name in self._names]
+            values = [value.decode("utf-8", "surrogateescape") for value in self._values]
+            self._headers = dict(zip(names, values, strict=True))
+        return self._headers
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the body is not as it was asked for: bare."""
+        if b"content-encoding" not in b"\n".join(self._names).lower():
+            return False
+        return self.headers.get("content-encoding", "identity").lower() != "identity"
 
     @property
     def unread(self) -> int:
@@ -69,48 +92,43 @@ class Answer:
 
     # ── filled by the connection ──────────────────────────────────────────────────────────────────
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """The head has come."""
-        self.status, self.headers = status, headers
-
-    def end(self) -> None:
-        """The body is whole."""
-        self._ended = True
+    def begin(self, status: int, names: Sequence[bytes], values: Sequence[bytes]) -> None:
+        """The head has come: its status and its lines."""
+        self.status, self._names, self._values = status, names, values
 
     def lose(self, signal: Signal) -> None:
         """It will never be whole."""
-        if not self._ended and self._lost is None:
+        if not self.ended and self._lost is None:
             self._lost = signal
 
     def came(self, piece: bytes) -> None:
-        """A piece of the body has come (empty: none), or something of the above has happened."""
+        """A piece of the body has come (empty: none), or something of the above has happened.
+
+        A sink gets it here and now; who pours learns only what it must wait for or bear.
+        """
         waiter, sink = self._waiter, self._sink
         if waiter is None or waiter.done():
             if piece:
                 self._keep(piece)
             return
+        pending: Awaitable[None] | None = None
         if sink is None:
             if piece:
                 self._keep(piece)
         else:
-            if piece:
-                self._push(piece, sink, waiter)
-            if waiter.done() or not (sink.full or self._ended or self._lost is not None):
+            try:
+                pending = sink.take(piece) if piece else None
+            except asyncio.CancelledError:
+                waiter.cancel()
+                return
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits: it is the story's defect, not the connection's
+                waiter.set_exception(error)
+                return
+            if pending is None and not (sink.full or self.ended or self._lost is not None):
                 return
         self._waiter = None
-        waiter.set_result(None)
-
-    def _push(self, piece: bytes, sink: Sink, waiter: asyncio.Future[Awaitable[None] | None]) -> None:
-        """Give what came to the sink here and now; who pours learns only what it must wait for or bear."""
-        try:
-            pending = sink.take(piece)
-        except asyncio.CancelledError:
-            waiter.cancel()
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits: it is the story's defect, not the connection's
-            waiter.set_exception(error)
-        else:
-            if pending is not None:
-                waiter.set_result(pending)
+        if not waiter.done():
+            waiter.set_result(pending)
 
     def _keep(self, piece: bytes) -> None:
         self._pieces.append(piece)
@@ -132,7 +150,7 @@ class Answer:
         return None if self.status else self._lost
 
     async def whole(self, limit: int) -> bytes:
-        body = self._take() if self._ended and self._unread <= limit else await self._read(limit + 1)
+        body = self._take() if self.ended and self._unread <= limit else await self._read(limit + 1)
         if len(body) > limit:
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
         return body
@@ -147,7 +165,7 @@ class Answer:
                     pending = sink.take(self._take())
                 elif self._lost is not None:
                     raise UpstreamLost(self._lost)
-                elif self._ended:
+                elif self.ended:
                     return
                 else:
                     self._sink = sink
@@ -160,7 +178,7 @@ class Answer:
 
     def leave(self) -> None:
         """The reader goes: at the end back to the pool, before it the connection is closed at once."""
-        self._line.part(whole=self._ended)
+        self._line.part(whole=self.ended)
 
     async def _read(self, enough: int) -> bytes:
         taken: list[bytes] = []
@@ -172,7 +190,7 @@ class Answer:
                 size += len(piece)
             elif self._lost is not None:
                 raise UpstreamLost(self._lost)
-            elif self._ended:
+            elif self.ended:
                 break
             else:
                 await self._news()
@@ -190,5 +208,5 @@ class Answer:
 
     def _news(self) -> asyncio.Future[Awaitable[None] | None]:
         """Done when there is more; in the end perhaps with what a sink that got more must be waited for."""
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = self._loop.create_future()
         return waiter

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 
+from msgspec import Struct
+
 from proxy.call import Kind, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.table import Upstream
 from proxy.upstream.answer import Answer
@@ -68,16 +70,13 @@ class HttpUpstreams:
             pool.close()
 
 
-class Sending:
+class Sending(Struct, eq=False):
     """One request on its way: entered, its answer; left, the connection is given back or closed."""
 
-    __slots__ = ("_answer", "_out", "_request", "_upstream")
-
-    def __init__(self, out: HttpUpstreams, upstream: Upstream, request: UpstreamRequest) -> None:
-        self._out = out
-        self._upstream = upstream
-        self._request = request
-        self._answer: Answer | None = None
+    _out: HttpUpstreams
+    _upstream: Upstream
+    _request: UpstreamRequest
+    _answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
         """The answer, its head read. Raises `UpstreamLost`."""
@@ -93,7 +92,7 @@ class Sending:
                 if not pooled.stale:
                     raise UpstreamLost(lost)
                 answer = await self._again(pool, head, lost)
-        if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        if answer.encoded:
             answer.leave()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, answer.status, detail=detail))

@@ -47,23 +47,25 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._loop = asyncio.get_running_loop()
+        self._reason: list[bytes] = []
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
         self._body: list[bytes] = []
-        """What the parser found of a body in the bytes that have just come."""
+        """What the parser found in the bytes that have just come, or of a head that is not whole yet."""
+        self.on_status = self._reason.append
         self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._answer: Answer | None = None
-        self._headers: dict[str, str] = {}
-        self._head_bytes = 0
-        self._fields = 0
         self._untold = 0
         """Bytes since the last of a body: of heads, or of what the parser keeps to itself, without end."""
-        self._till_eof = False
-        """The body has no frame but the connection's own end."""
         self._keep = False
         self._heard = False
         """Whether a byte of the current answer has come."""
         self._reused = False
         self._open = True
+        self.usable = True
+        """Whether another exchange can begin."""
         self.idle_since = 0.0
 
     @property
@@ -71,22 +73,17 @@ class Connection(asyncio.Protocol):
         """It failed as one does that the upstream gave up before we took it: not a byte was answered."""
         return self._reused and not self._heard and not self._open
 
-    @property
-    def usable(self) -> bool:
-        """Whether another exchange can begin."""
-        return self._open and self._answer is None
-
     def ask(self, head: bytes, body: bytes) -> Answer:
         """Send a request; what comes back fills the answer."""
-        answer = self._answer = Answer(self)
-        self._headers, self._head_bytes, self._fields, self._untold = {}, 0, 0, 0
-        self._till_eof = self._keep = self._heard = False
+        answer = self._answer = Answer(self, self._loop)
+        self._untold = 0
+        self.usable = self._keep = self._heard = False
         self._transport.writelines((head, body))
         return answer
 
     def close(self) -> None:
         """Close at once; an answer under way is lost."""
-        self._open = False
+        self._open = self.usable = False
         self._transport.abort()
 
     # ── for the answer ────────────────────────────────────────────────────────────────────────────
@@ -101,7 +98,7 @@ class Connection(asyncio.Protocol):
     def part(self, *, whole: bool) -> None:
         self._answer = None
         if whole and self._keep and self._open:
-            self._reused = True
+            self._reused = self.usable = True
             self._keeper.freed(self)
         else:
             self.close()
@@ -117,31 +114,31 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         self._heard = True
-        body = self._body
+        self._untold += len(data)
         try:
             self._parser.feed_data(data)
-            if body:
-                self._untold = 0
-            else:
-                self._untold += len(data)
-                if self._untold > HEAD_BYTES:
-                    _refuse("much framing around nothing")
+            if not self._body and self._untold > HEAD_BYTES:
+                _refuse("much framing around nothing")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _Garbage) as error:
             self._broken(answer, error)
-        if not body:
+        body = self._body
+        if body:
+            self._untold = 0
+            piece = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
+            answer.came(piece)
+        else:
             answer.came(b"")
-            return
-        piece = body[0] if len(body) == 1 else b"".join(body)
-        body.clear()
-        answer.came(piece)
 
     def eof_received(self) -> None:
         answer = self._answer
-        if answer is not None and self._till_eof:
-            answer.end()
+        if answer is None or not answer.status or answer.status in _BODILESS:
+            return
+        if _FRAMED.isdisjoint(answer.headers):
+            answer.ended = True  # the body has no frame but the connection's own end
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open = False
+        self._open = self.usable = False
         answer = self._answer
         if answer is not None:
             phase = Phase.HEADERS if answer.status else Phase.SENT
@@ -165,29 +162,24 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and self._answer.status:
             _refuse("an answer that nobody asked for")
 
-    def on_status(self, status: bytes) -> None:
-        self._head_bytes += len(status)
-        if self._head_bytes > HEAD_BYTES:
-            _refuse(BEYOND_MEASURE)
-
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > HEAD_BYTES or self._fields > HEAD_FIELDS:
+        self._names.append(name)
+        self._values.append(value)
+        if len(self._names) > HEAD_FIELDS:
             _refuse(BEYOND_MEASURE)
-        if self._answer is not None and not self._answer.status:  # trailers are nobody's headers
-            self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
+        names, values, self._names, self._values = self._names, self._values, [], []
+        if self._untold > HEAD_BYTES and sum(map(len, (*self._reason, *names, *values))) > HEAD_BYTES:
+            _refuse(BEYOND_MEASURE)
+        self._reason.clear()
         status = self._parser.get_status_code()
-        if status < _INTERIM:
-            self._headers = {}
-            return
-        self._till_eof = _FRAMED.isdisjoint(self._headers) and status not in _BODILESS
-        self._keep = self._parser.should_keep_alive() and not self._till_eof
-        if self._answer is not None:
-            self._answer.begin(status, self._headers)
+        if status >= _INTERIM and self._answer is not None:
+            self._keep = self._parser.should_keep_alive()
+            self._answer.begin(status, names, values)
 
     def on_message_complete(self) -> None:
+        self._names.clear()  # trailers are nobody's headers
+        self._values.clear()
         if self._answer is not None and self._answer.status:
-            self._answer.end()
+            self._answer.ended = True

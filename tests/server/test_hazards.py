@@ -47,6 +47,8 @@ REFUSED = {
     "a coding below chunked": framed(b"Transfer-Encoding: gzip, chunked", body=CHUNKED),
     "no host": framed(b"Content-Length: " + SIZE).replace(b"Host: proxy\r\n", b""),
     "two hosts": framed(b"Host: other", b"Content-Length: " + SIZE),
+    "one host twice": framed(b"HOST: proxy", b"Content-Length: " + SIZE),
+    "one letter twice": framed(b"hOST: p", b"Content-Length: " + SIZE).replace(b"Host: proxy", b"Host: p"),
     "chunk size that is none": framed(
         b"Transfer-Encoding: chunked", body=b"zz\r\n" + BODY + b"\r\n0\r\n\r\n"
     ),

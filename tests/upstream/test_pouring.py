@@ -60,9 +60,9 @@ def line():
 
 
 @pytest.fixture
-def answer(line):
-    made = Answer(line)
-    made.begin(200, {})
+async def answer(line):
+    made = Answer(line, asyncio.get_running_loop())
+    made.begin(200, (), ())
     return made
 
 
@@ -84,14 +84,14 @@ async def test_a_piece_is_there_before_the_loop_turns(answer):
     comes(answer, b"one")
     comes(answer, b"two", b"three")
     assert sink.taken == [b"one", b"twothree"]
-    answer.end()
+    answer.ended = True
     answer.came(b"")
     await task
 
 
 async def test_what_came_before_is_poured_first(answer):
     comes(answer, b"early")
-    answer.end()
+    answer.ended = True
     assert await poured(answer) == b"early"
 
 
@@ -114,7 +114,7 @@ async def test_nothing_is_pushed_while_a_piece_is_waited_for(answer):
     comes(answer, b"three")
     assert sink.taken == [b"one"]
     sink.room.set()
-    answer.end()
+    answer.ended = True
     answer.came(b"")
     await task
     assert b"".join(sink.taken) == b"onetwothree"
@@ -127,7 +127,7 @@ async def test_much_that_is_waited_for_holds_the_upstream_back(answer, line):
     comes(answer, b"x" * (BUFFER_BYTES + 1))
     assert line.held
     sink.room.set()
-    answer.end()
+    answer.ended = True
     await task
     assert not line.held
 
@@ -135,7 +135,7 @@ async def test_much_that_is_waited_for_holds_the_upstream_back(answer, line):
 async def test_an_end_behind_the_last_piece_ends_the_pouring(answer):
     sink = Glass()
     task = await pouring(answer, sink)
-    answer.end()
+    answer.ended = True
     answer.came(b"all")
     await task
     assert sink.taken == [b"all"]

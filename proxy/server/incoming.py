@@ -1,0 +1,156 @@
+"""What a caller sends over one connection, parsed: bytes in, requests out.
+
+`connection.py` feeds it. llhttp (through httptools) parses in its strict ways: what can be read in two
+ways is `Malformed`, and so is what is beyond all measure. A head becomes a `Request` when it is whole, a
+body is handed on as it comes. It answers nothing, and decides nothing about what it has read.
+"""
+
+from collections.abc import Callable, Sequence
+
+import httptools
+
+from proxy.server.request import Headers, Request
+
+FIELD_BYTES = 8 * 1024
+HEAD_BYTES = 32 * 1024
+FIELDS = 128
+UNTOLD_BYTES = 2 * HEAD_BYTES
+"""Since the parser last came to the end of a head or told of a body: it keeps what it has not told of."""
+_FRAMING = ("content-length", "transfer-encoding")
+
+
+class Malformed(Exception):
+    """What came is no HTTP that is understood here."""
+
+
+class Upgraded(Exception):
+    """The request whose head is whole asked for another protocol: it is the last one that is read."""
+
+    def __init__(self, behind: bytes | None) -> None:
+        super().__init__()
+        self.behind = behind
+        """What came after it and is no body of its own; None: it has a body, and more of that may come."""
+
+
+class _Body:
+    """A parser's other end that wants nothing but the body."""
+
+    def __init__(self, incoming: "Incoming") -> None:
+        self.on_body = incoming.on_body
+        self.on_message_complete = incoming.on_message_complete
+
+
+class Incoming:
+    """The requests of one connection."""
+
+    def __init__(
+        self, limit: int, ask_for_body: Callable[[], None], begin: Callable[[Request], None]
+    ) -> None:
+        self._limit = limit
+        self._ask_for_body = ask_for_body
+        self._begin = begin
+        """Is told of each request as soon as its head is whole; raises if it can have no more."""
+        self._target: list[bytes] = []
+        self._names: list[bytes] = []
+        self._values: list[bytes] = []
+        self._body: list[bytes] = []
+        """What the parser found in the bytes that have just come, or of a head that is not whole yet."""
+        self.on_url = self._target.append
+        self.on_body = self._body.append
+        self._parser = httptools.HttpRequestParser(self)
+        self._upgraded = False
+        self._untold = 0
+        """Bytes since the parser last told of anything."""
+        self._fed = 0
+        """The same before what is being read now was looked at: no head that ends in it is longer."""
+        self.arriving: Request | None = None
+        """Whose body is coming in."""
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Read what has come. Raises `Malformed`, and once perhaps `Upgraded`."""
+        self._fed = self._untold = self._untold + len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            raise Malformed from error
+        if self._body:
+            self._pass_on()
+        if self._untold > UNTOLD_BYTES:
+            raise Malformed
+
+    def _decline(self, rest: bytes | bytearray) -> None:
+        """An upgrade: unless it is made, it is answered as if it had not been asked for, and is the last.
+
+        The parser takes what follows such a head for the other protocol; it is this request's body, if any.
+        """
+        request = self.arriving
+        if request is None:
+            return
+        self._upgraded = True
+        framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
+        if not framing:
+            self.on_message_complete()
+            raise Upgraded(bytes(rest))
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        again = "".join(f"{name}: {value}\r\n" for name, value in framing)
+        self.feed(f"POST / HTTP/1.1\r\n{again}\r\n".encode("utf-8", "surrogateescape") + bytes(rest))
+        raise Upgraded(None)
+
+    def _pass_on(self) -> None:
+        """Give what has come of a body to whose it is."""
+        self._untold = 0
+        body = self._body
+        if self.arriving is not None:
+            self.arriving.add(body[0] if len(body) == 1 else b"".join(body))
+        body.clear()
+
+    # ── from the parser ───────────────────────────────────────────────────────────────────────────
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._names.append(name)
+        self._values.append(value)
+        if len(self._names) > FIELDS:
+            raise Malformed
+
+    def on_headers_complete(self) -> None:
+        target, names, values = b"".join(self._target), self._names, self._values
+        if self._fed > FIELD_BYTES:  # nothing of less can hold too much
+            _measure(target, names, values)
+        self._untold = 0
+        parser = self._parser
+        request = self.arriving = Request(
+            self._limit,
+            self._ask_for_body,
+            parser.get_method().decode("latin-1"),
+            target,
+            parser.get_http_version(),
+            Headers(names, values),
+            parser.should_keep_alive(),
+        )
+        self._forget_head()
+        self._begin(request)
+
+    def on_message_complete(self) -> None:
+        request = self.arriving
+        if request is not None and (self._upgraded or not self._parser.should_upgrade()):
+            if self._body:
+                self._pass_on()
+            self._untold = 0
+            if self._names:
+                self._forget_head()  # trailers are nobody's headers
+            request.end()
+            self.arriving = None
+
+    def _forget_head(self) -> None:
+        self._target.clear()
+        self._names.clear()
+        self._values.clear()
+
+
+def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:
+    """Raises where a head is beyond all measure."""
+    sizes = [len(name) + len(value) for name, value in zip(names, values, strict=True)]
+    if max((len(target), *sizes)) > FIELD_BYTES or len(target) + sum(sizes) > HEAD_BYTES:
+        raise Malformed
