@@ -6,9 +6,9 @@ here waits for a disk on the loop's thread, and no prompt or answer ever comes t
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -33,12 +33,26 @@ DEFAULT_PACE = Pace()
 T = TypeVar("T")
 
 
+class Written:
+    """Awaited by whoever wants what was queued so far to be on the disk; others leave it alone.
+
+    A writer that is waited for writes at once, and one that is not takes its time.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from self._writer.caught_up()
+
+
 class DurableLedger:
     """Two-phase and durable: what returns has been flushed to disk."""
 
     def __init__(self, place: Place, writer: Writer, clock: Clock, seal: Seal | None) -> None:
         self._place = place
         self._writer = writer
+        self._written = Written(writer)
         self._lending = writer.lending
         self._clock = clock
         self._seal = seal
@@ -76,7 +90,10 @@ class DurableLedger:
         return await cast(Awaitable[Granted | Spent], answer)
 
     def commit(self, settlement: Settlement) -> Awaitable[None]:
-        """Settle to what was used. While the disk refuses, the await lasts; cancelling it loses nothing."""
+        """Settle to what was used. Unless it is awaited it goes with the next batch, a moment later at most.
+
+        While the disk refuses, the await lasts; cancelling it loses nothing.
+        """
         return self._settle("commit", settlement)
 
     def release(self, settlement: Settlement) -> Awaitable[None]:
@@ -136,7 +153,7 @@ class DurableLedger:
         """
         idle = lending.returning()
         if idle is not None:
-            self._writer.submit(idle, None)
+            self._writer.leave(idle)
         granted = lending.spend(hold) if self.trouble is None and hold.question is None else None
         if granted is not None:
             recorded = self._writer.submit(lending.recording(hold), None, Touched(hold.call_id, hold.claims))
@@ -160,8 +177,8 @@ class DurableLedger:
 
     def _settle(self, kind: str, settlement: Settlement) -> Awaitable[None]:
         touched = Touched(settlement.outcome.call_id, (), settlement.question)
-        settled = self._writer.submit(lambda journal: journal.settle(kind, settlement), None, touched)
-        return cast(Awaitable[None], settled)
+        self._writer.leave(lambda journal: journal.settle(kind, settlement), touched)
+        return self._written
 
 
 @asynccontextmanager

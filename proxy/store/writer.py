@@ -1,9 +1,10 @@
 """The one thread that writes the ledger: natural group commit, and honesty when the database says no.
 
 Whatever queued while the last flush ran is the next batch: one transaction, one flush, one wake-up
-of the loop. A future resolves only after its COMMIT returned. If a batch fails, reservations in it
-are refused (503) and settlements are kept and tried again until the cause has gone; no restart is
-needed. `ledger.py` submits; nobody else touches the database while the thread lives.
+of the loop. What nobody waits for, a settlement above all, does not begin a batch: it goes with the next
+one, or by itself a moment later. A future resolves only after its COMMIT returned. If a batch fails,
+reservations in it are refused (503) and settlements are kept and tried again until the cause has gone; no
+restart is needed. `ledger.py` submits; nobody else touches the database while the thread lives.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 from msgspec import Struct, field
@@ -19,6 +20,7 @@ from msgspec import Struct, field
 from proxy.holds import Alert, Pulse
 from proxy.store.anchor import Cadence
 from proxy.store.backing import Backing, Lending, Note
+from proxy.store.bell import Bell
 from proxy.store.fault import Contested, Misuse, StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
 from proxy.store.pulse import Commits
@@ -33,9 +35,9 @@ class Pace(Struct, frozen=True):
     batch: int = 256
     """Requests in one transaction at most."""
     crowd: int = 4
-    """So many requests in one batch are a rush: more are on their way."""
+    """So many that are waited for in one batch are a rush: more are on their way."""
     gather_s: float = 0.004
-    """How long the next batch of a rush waits for company, so that it costs fewer flushes."""
+    """How long the next batch of a rush, and what nobody waits for, waits for company: fewer flushes do."""
     queue: int = 10_000
     """Reservations that may wait; more are refused. Settlements are always accepted: there can be
     no more of them than calls under way."""
@@ -56,6 +58,8 @@ class Pace(Struct, frozen=True):
     heads: Cadence = field(default_factory=Cadence)
     stopwatch: Callable[[], float] = perf_counter
     """Seconds, for what commits take; the loop's own time stands still while it works."""
+    pause: Callable[[float], object] = sleep
+    """How the thread lets time pass, in seconds."""
 
 
 NOTHING = Touched()
@@ -66,6 +70,7 @@ class Job(Struct, frozen=True, eq=False):
 
     work: Work
     future: asyncio.Future[Result] | None
+    """None: nobody waits for it."""
     void: Work | None
     """For what may be refused: how to undo it should it be on disk after all. None: it is kept."""
     touched: Touched = NOTHING
@@ -90,14 +95,18 @@ class Writer:
         self._pace = pace
         self._loop = loop
         self._queue: deque[Job] = deque()
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        """Held for what both threads change: the queue, the notes, and how it ends."""
+        self._bell = Bell()
+        """Rung for all that is to be done now; what nobody waits for lies in the queue without it."""
+        self._hurrying = False
+        """Whether the loop will ring in a moment, for what nobody waits for."""
         self._alone = 0
         """So many of the next requests have a batch of their own each: one of them cannot be written."""
         self._batch: list[Job] = []
         """Taken from the queue and not yet answered or put back."""
         self._notes: dict[str, Note] = {}
         """The latest of each call that is still to be written: no more than there are calls under way."""
-        self._never = threading.Event()
         self._closing = False
         self._closing_s: float | None = None
         self._ended = False
@@ -118,7 +127,7 @@ class Writer:
 
     def submit(self, work: Work, void: Work | None, touched: Touched = NOTHING) -> asyncio.Future[Result]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
-        with self._wake:
+        with self._lock:
             if self._ended:
                 raise cannot_write()
             if void is not None and (self.trouble is not None or self._closing):
@@ -127,15 +136,30 @@ class Writer:
                 raise too_busy()
             future: asyncio.Future[Result] = self._loop.create_future()
             self._queue.append(Job(work, future, void, touched))
-            self._wake.notify()
+        self._bell.ring()
         return future
+
+    def leave(self, work: Work, touched: Touched = NOTHING) -> None:
+        """Queue a request that nobody waits for: it goes with the next batch, `gather_s` from now at most."""
+        with self._lock:
+            if self._ended:
+                raise cannot_write()
+            self._queue.append(Job(work, None, None, touched))
+        if not self._hurrying:
+            self._hurrying = True
+            self._loop.call_later(self._pace.gather_s, self._hurry)
+
+    def caught_up(self) -> asyncio.Future[Result]:
+        """Done when all that is queued by now is written."""
+        return self.submit(_nothing, None)
 
     def note(self, call_id: str, note: Note) -> None:
         """Have a note written when that costs little; it may be lost, and is of no use once closing."""
-        with self._wake:
-            if not self._notes:
-                self._wake.notify()
+        with self._lock:
+            first = not self._notes
             self._notes[call_id] = note
+        if first:
+            self._bell.ring()  # how long it sleeps depends on it
 
     def fold(self) -> None:
         """Have what was deleted leave the disk with the next batch."""
@@ -143,9 +167,9 @@ class Writer:
 
     def close(self) -> None:
         """Write all that is queued and part with the database. Blocks."""
-        with self._wake:
+        with self._lock:
             self._closing, self._closing_s = True, self._loop.time()
-            self._wake.notify()
+        self._bell.ring()
         self._thread.join()
 
     # -- the thread -------------------------------------------------------------------------------
@@ -167,8 +191,8 @@ class Writer:
                 self._rest()
                 continue
             self._write(batch)
-            if len(batch) >= self._pace.crowd and self.trouble is None and not self._closing:
-                self._never.wait(self._pace.gather_s)
+            if self._in_a_rush(batch):
+                self._pace.pause(self._pace.gather_s)
 
     def _given_up(self) -> bool:
         """Whether it ends with something that could not be written."""
@@ -176,22 +200,29 @@ class Writer:
             return False
         return self._loop.time() - self._closing_s >= self._pace.last_s
 
+    def _in_a_rush(self, written: list[Job]) -> bool:
+        """Whether so many waited for this batch that more will be on their way."""
+        waited = len([job for job in written if job.future is not None])
+        return waited >= self._pace.crowd and self.trouble is None and not self._closing
+
     def _take(self) -> list[Job] | None:
         """The next batch; empty when it has been quiet for a while, None when all is done."""
-        with self._wake:
-            if self.trouble is not None:
-                self._wake.wait_for(lambda: False, self._pace.retry_s)  # a pause, whoever calls meanwhile
-            while not self._queue:
+        if self.trouble is not None:
+            self._pace.pause(self._pace.retry_s)  # whoever calls meanwhile
+        while True:
+            heard = self._closing or self._bell.heard(self._patience())
+            with self._lock:
+                self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._room()))]
+                if self._queue:
+                    self._bell.ring()
+                if self._batch or not heard:
+                    return self._batch
                 if self._closing:
                     return None
-                if not self._wake.wait(self._patience()):
-                    return []
-            self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._room()))]
-            return self._batch
 
     def _room(self) -> int:
         """How many requests the next batch may have."""
-        if self._alone == 0:
+        if self._alone == 0 or not self._queue:
             return self._pace.batch
         self._alone -= 1
         return 1
@@ -223,11 +254,12 @@ class Writer:
             self.trouble = None
         alerts = tuple(self._journal.alerts)
         self._journal.alerts.clear()
-        pairs = [(job.future, answer) for job, answer in zip(batch, answers, strict=True) if job.future]
         for job, answer in zip(batch, answers, strict=True):
             if job.void is None and isinstance(answer, Exception):
                 log.error("a settlement could not be written and stays open: %r", answer)
-        self._tell(pairs, alerts)
+        pairs = [(job.future, answer) for job, answer in zip(batch, answers, strict=True) if job.future]
+        if pairs or alerts:
+            self._tell(pairs, alerts)
 
     def _part(self, batch: list[Job], notes: dict[str, Note], error: Contested) -> None:
         """Try each request alone, so that only the one whose row cannot be is refused, and no neighbour.
@@ -239,11 +271,12 @@ class Writer:
         if len(batch) == 1:
             [job] = batch
             batch = [Job(_refusal(error), job.future, job.void, job.touched)]
-        with self._wake:
+        with self._lock:
             self._queue.extendleft(reversed(batch))
             self._alone += len(batch)
             self._batch = []
             self._notes = notes | self._notes
+        self._bell.ring()
 
     def _fail(self, batch: list[Job], error: Exception, *, unsure: bool) -> None:
         told = f"{type(error).__name__}: {error}"
@@ -259,11 +292,12 @@ class Writer:
             elif unsure:
                 # COMMIT failed, yet it may be on the disk: free whatever turns out to be there.
                 kept.append(Job(job.void, None, None, job.touched))
-        with self._wake:
+        with self._lock:
             if not kept and not self._queue:
                 kept.append(Job(_probe, None, None))
             self._queue.extendleft(reversed(kept))
             self._batch = []
+        self._bell.ring()
         self._tell([(job.future, cannot_write()) for job in batch if job.void and job.future], ())
 
     # -- when it is quiet -------------------------------------------------------------------------
@@ -275,7 +309,7 @@ class Writer:
         return self._pace.idle_s if self._backing.restless() else None
 
     def _take_notes(self) -> dict[str, Note]:
-        with self._wake:
+        with self._lock:
             notes, self._notes = self._notes, {}
         return notes
 
@@ -293,7 +327,7 @@ class Writer:
                 self._call(self._return_idle, self.lending)
 
     def _end(self) -> None:
-        with self._wake:
+        with self._lock:
             left = [*self._batch, *self._queue]
             self._ended = True
             self._queue.clear()
@@ -330,7 +364,13 @@ class Writer:
         """On the loop: have given back what lies idle."""
         work = lending.returning()
         if work is not None and not self._ended:
-            self.submit(work, None)
+            self.leave(work)
+
+    def _hurry(self) -> None:
+        """On the loop: what was left a moment ago is written now, unless a batch has taken it."""
+        self._hurrying = False
+        if self._queue:
+            self._bell.ring()
 
     def _deliver(
         self,
@@ -347,6 +387,10 @@ class Writer:
                 future.set_result(answer)
         for alert in alerts:
             self._on_alert(alert)
+
+
+def _nothing(_journal: Journal) -> None:
+    """It is waited for what was asked before."""
 
 
 def _probe(journal: Journal) -> None:

@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse
+from proxy.store.writer import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 from tests.store.making import DAY, charge, claim, hold, settlement, shadow
+from tests.store.test_faults import until
 
 USD = "tenant=acme/nano_usd/month"
 
@@ -258,9 +260,28 @@ async def test_64_callers_never_overshoot_and_use_the_limit_up(store):
 async def test_a_cancelled_settlement_is_settled_all_the_same(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10)))
-        settling = ledger.commit(settlement("c1", charge(8)))
+        settling = asyncio.ensure_future(ledger.commit(settlement("c1", charge(8))))
+        await asyncio.sleep(0)  # it is awaited
         settling.cancel()
     assert store.kinds("c1") == ["reserve", "commit"]
+
+
+async def test_a_settlement_that_nobody_waits_for_is_written_though_nothing_follows(store):
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        ledger.commit(settlement("c1", charge(8)))
+        await until(lambda: store.balance() == (8, 0))
+
+
+async def test_a_kill_before_a_settlement_is_written_settles_its_call_as_crashed(store):
+    """What the few milliseconds cost that a settlement may lie in the queue: its numbers, never its call."""
+    async with store.open(Pace(gather_s=3600.0)) as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        ledger.commit(settlement("c1", charge(8)))
+        ledger._writer._queue.clear()  # as a kill does
+    async with store.open():
+        assert store.balance() == (4, 0), "its prompt"
+    assert store.kinds("c1") == ["reserve", "expire"]
 
 
 @pytest.mark.fault("c11-reserve")

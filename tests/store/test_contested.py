@@ -1,13 +1,11 @@
 """A row that the file refuses: who asked for it is told so, and its neighbours have what they asked."""
 
-import asyncio
-
 import pytest
 
 from proxy.holds import Granted
 from proxy.store.fault import Misuse
 from tests.store.making import charge, claim, hold, settlement
-from tests.store.stores import SqliteStore
+from tests.store.stores import SqliteStore, together
 from tests.store.test_notes import SEEN, progress
 
 
@@ -20,14 +18,6 @@ def file(tmp_path):
 
 def commits(ledger):
     return sum(ledger.pulse.commits)
-
-
-async def together(ledger, *asked):
-    """Ask all of this in one batch; what came of each."""
-    with ledger._writer._wake:  # the thread takes all of them at once, when this is let go
-        waiting = [asyncio.ensure_future(ask()) for ask in asked]
-        await asyncio.sleep(0)  # each has queued
-    return await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @pytest.fixture(params=["a call that was settled", "a price below nothing"])

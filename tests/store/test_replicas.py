@@ -193,14 +193,14 @@ async def test_a_server_that_goes_away_refuses_reservations_and_keeps_settlement
         for number in range(20):
             await ledger.reserve(hold(f"c{number}", claim(10)))
         await asyncio.to_thread(server.stop)
-        settling = [ledger.commit(settlement(f"c{number}", charge(8))) for number in range(20)]
+        settling = asyncio.gather(*(ledger.commit(settlement(f"c{n}", charge(8))) for n in range(20)))
         with pytest.raises(Refused) as caught:
             await ledger.reserve(hold("while away", claim(10)))
         assert caught.value.told.status == 503
         await until(lambda: ledger.trouble)
-        assert not all(each.done() for each in settling)
+        assert not settling.done()
         await asyncio.to_thread(server.start)
-        await asyncio.gather(*settling)
+        await settling
         await until(lambda: ledger.trouble is None)
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
         await ledger.release(settlement("after"))
@@ -218,7 +218,7 @@ async def test_a_server_that_falls_silent_is_given_up_when_its_time_is_over(serv
         await ledger.reserve(hold("c1", claim(10)))
         await asyncio.to_thread(server.signal, signal.SIGSTOP)
         try:
-            settling = ledger.commit(settlement("c1", charge(8)))
+            settling = asyncio.ensure_future(ledger.commit(settlement("c1", charge(8))))
             with pytest.raises(Refused) as caught:
                 await ledger.reserve(hold("while silent", claim(10)))
             assert caught.value.told.code == "ledger_unavailable"
