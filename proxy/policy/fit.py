@@ -114,15 +114,15 @@ def lacks(needs: Needs, facts: ModelFacts) -> tuple[Lack, ...]:
     """What a model of these facts certainly cannot do for the call, in the order of `needs`."""
     found: tuple[Lack, ...] = ()
     for need in needs.abilities:
-        if _cannot(facts, need.ability):
+        if cannot(facts, need.ability):
             found += (Lack(need.ability, need.param),)
     if facts.context is not None and needs.tokens > facts.context:
         found += (Lack(Ability.CONTEXT, "messages"),)
     return found
 
 
-def _cannot(facts: ModelFacts, ability: Ability) -> bool:
-    """`False`, or no way at all of doing it; `None` is unknown."""
+def cannot(facts: ModelFacts, ability: Ability) -> bool:
+    """Whether a model certainly cannot do it: `False`, or no way at all of doing it; `None` is unknown."""
     known = getattr(facts, ability)
     return known is not None and not known
 

@@ -96,6 +96,12 @@ def test_a_prompt_too_long_for_one_target_passes_over_that_one_alone():
     assert [one.target for one in found.passed_over] == [small]
 
 
+def test_what_no_target_lacks_leaves_the_lineup_as_it_is():
+    lineup = Lineup.of(TABLE, Route("chat", (BLIND, ANY)))
+    assert order(lineup, None, Needs((TWO_ANSWERS,))) is lineup.plain
+    assert order(lineup, None, Needs((TWO_ANSWERS, A_PICTURE))) is not lineup.plain
+
+
 def test_the_dearest_price_is_of_those_who_may_be_tried():
     cheap, dear = Target("vllm", "cheap", Price(1, 2)), Target("openai", "dear", Price(5, 9), BLIND.facts)
     lineup = Lineup.of(TABLE, Route("chat", (cheap, dear)))
