@@ -16,6 +16,7 @@ from proxy.policy import fit, matching, privacy, selection
 from proxy.policy.ending import nobody_able
 from proxy.policy.estimate import Estimate, estimate
 from proxy.policy.meters import Asker, Meters
+from proxy.policy.prompt import Prompt
 from proxy.policy.selection import Candidate, PassedOver, Selection
 from proxy.policy.terms import Terms
 from proxy.ports import Recall
@@ -59,7 +60,8 @@ def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
         raise no_such_model(call.model)
     meters, asker = terms.limits.upon(call.identity), Asker(call.identity, call.model, route.model)
     call = _completed(call, route, capped=meters.caps_output(asker))
-    chosen = selection.order(terms.lineups[route.model], call.preferred, fit.needs_of(call))
+    prompt = Prompt.of(call.body)
+    chosen = selection.order(terms.lineups[route.model], call.preferred, fit.needs_of(call, prompt))
     refused: Failure | None = None if chosen.candidates else nobody_able(chosen.passed_over)
     if refused is None:
         try:
@@ -68,7 +70,8 @@ def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
             permitted, refused = (), failure
         if permitted is not chosen.candidates:
             chosen = _barred(chosen, permitted)
-    most, told = estimate(call, route), called(call.body)
+    most = estimate(call, route, prompt)
+    told = called(call.body) if prompt.others else ()
     if told:
         back = max((_recalled_bytes(recall, call, told, one) for one in chosen.candidates), default=0)
         most = replace(most, input_tokens=most.input_tokens + back)

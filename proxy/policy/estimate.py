@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.call import Call
+from proxy.policy.prompt import Prompt
 from proxy.table import Route, Target
 
 BASE_TOKENS = 32
@@ -46,36 +47,37 @@ class Estimate(Struct, frozen=True):
         return self.input_tokens + self.output_tokens
 
 
-def estimate(call: Call, route: Route) -> Estimate:
+def estimate(call: Call, route: Route, prompt: Prompt) -> Estimate:
     """The most tokens that `call` can use on `route`, wherever it is answered.
 
     No tokenizer makes more tokens than bytes; what the bytes do not show (templates, media, tools printed
     anew, tokens that were predicted and then thrown away) is added.
     """
     body, defaults = call.body, route.defaults
-    messages = _list(body.get("messages"))
-    tally = _Tally(BASE_TOKENS + MESSAGE_TOKENS * len(messages))
-    for message in messages:
-        if not isinstance(message, dict):
-            continue
-        if "audio" in message or not isinstance(message.get("content"), str):
-            _count_message(message, tally)
-    prompt = call.prompt_bytes + tally.around
+    tokens = call.prompt_bytes + BASE_TOKENS + MESSAGE_TOKENS * prompt.messages
+    if prompt.others:
+        tokens += _other_tokens(prompt, route)
     if defaults:
-        prompt += _printed(dict(defaults))
+        tokens += _printed(dict(defaults))
     if "tools" in body or "functions" in body:
-        prompt += _tool_tokens(body)
-    if tally.pictures or tally.documents:
-        prompt += _media_tokens(tally, route)
+        tokens += _tool_tokens(body)
     silent = not defaults and _SIZING.isdisjoint(body)
     output = route.max_output_tokens if silent else _output(body, route)
-    return Estimate(prompt, min(output, TOKENS_MAX))
+    return Estimate(tokens, min(output, TOKENS_MAX))
+
+
+def _other_tokens(prompt: Prompt, route: Route) -> int:
+    """What messages with more to them than a text hold besides their bytes."""
+    tally = _Tally()
+    for _, message in prompt.others:
+        _count_message(message, tally)
+    return tally.around + _media_tokens(tally, route)
 
 
 class _Tally(Struct):
-    """What the messages hold besides their bytes."""
+    """What is found in messages."""
 
-    around: int
+    around: int = 0
     """Tokens of the template."""
     pictures: int = 0
     documents: int = 0
@@ -117,6 +119,8 @@ def _media_tokens(tally: _Tally, route: Route) -> int:
 
     However many there are, they cannot be more than a model reads; of documents nothing else is known.
     """
+    if not tally.pictures and not tally.documents:
+        return 0
     most = 0
     for target in route.targets or (_ANYONE,):
         context = target.facts.context or target.media.context

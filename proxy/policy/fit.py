@@ -1,6 +1,6 @@
 """What a call needs of a model, and what a target certainly lacks of it.
 
-`needs_of` reads the caller's JSON once for each call; `selection.py` asks of each target what it
+`needs_of` says it once for each call; `selection.py` asks of each target what it
 `lacks`, so that nobody is sent what it can only refuse, and `explain` gives the same reasons. Only
 what is known counts (`table.ModelFacts`): a target of which nothing is known lacks nothing. What no
 fact speaks of (custom tools, spoken answers, `json_object`) is left to the dialects, which refuse
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from proxy.abilities import ModelFacts
 from proxy.call import Call
+from proxy.policy.prompt import Prompt
 
 CHARACTERS_PER_TOKEN = 8
 """So many make at least one token: prose has three to five to a token, code up to six, and only a text that
@@ -94,21 +95,18 @@ class Lack(Struct, frozen=True):
         return REASONS[self.ability]
 
 
-def needs_of(call: Call) -> Needs:
+def needs_of(call: Call, prompt: Prompt) -> Needs:
     """What `call`, completed by its route, needs of whoever answers it."""
     body = call.body
-    messages = body["messages"]
     asked = () if _ASKING.isdisjoint(body) else tuple(_asked(body))
     parts: dict[Ability, Need] = {}
-    characters = 0
-    for place, message in enumerate(messages):
+    characters = prompt.characters
+    for place, message in prompt.others:
         content = message.get("content")
-        if isinstance(content, str):
-            characters += len(content)
-        elif isinstance(content, list):
+        if isinstance(content, list):
             characters += _parts(content, place, parts)
-    if messages[-1]["role"] == "assistant":
-        parts[Ability.PREFILL] = Need(Ability.PREFILL, f"messages[{len(messages) - 1}]")
+    if body["messages"][-1]["role"] == "assistant":
+        parts[Ability.PREFILL] = Need(Ability.PREFILL, f"messages[{prompt.messages - 1}]")
     return Needs((*asked, *parts.values()), characters // CHARACTERS_PER_TOKEN)
 
 
@@ -116,15 +114,15 @@ def lacks(needs: Needs, facts: ModelFacts) -> tuple[Lack, ...]:
     """What a model of these facts certainly cannot do for the call, in the order of `needs`."""
     found: tuple[Lack, ...] = ()
     for need in needs.abilities:
-        if _cannot(facts, need.ability):
+        if cannot(facts, need.ability):
             found += (Lack(need.ability, need.param),)
     if facts.context is not None and needs.tokens > facts.context:
         found += (Lack(Ability.CONTEXT, "messages"),)
     return found
 
 
-def _cannot(facts: ModelFacts, ability: Ability) -> bool:
-    """`False`, or no way at all of doing it; `None` is unknown."""
+def cannot(facts: ModelFacts, ability: Ability) -> bool:
+    """Whether a model certainly cannot do it: `False`, or no way at all of doing it; `None` is unknown."""
     known = getattr(facts, ability)
     return known is not None and not known
 

@@ -96,14 +96,13 @@ def _too_many_at_once(spent: Spent) -> Refused:
 
 def duration(seconds: float) -> str:
     """As OpenAI's reset headers write it: `12ms`, `6s`, `1m30.5s`, `3h0m1s`."""
-    milliseconds = max(0, round(seconds * 1000))
+    milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    tail = f"{rest / 1000:g}s"
-    if hours:
-        return f"{hours}h{minutes}m{tail}"
+        return f"{max(0, milliseconds)}ms"
+    minutes = milliseconds // 60_000
+    tail = f"{milliseconds % 60_000 / 1000:g}s"
+    if minutes >= 60:
+        return f"{minutes // 60}h{minutes % 60}m{tail}"
     return f"{minutes}m{tail}" if minutes else tail
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, force_setattr, replace
 
 from proxy.policy.degrade import can_drop
-from proxy.policy.fit import Lack, Needs, lacks
+from proxy.policy.fit import Ability, Lack, Needs, cannot, lacks
 from proxy.ports import Origin
 from proxy.table import Route, Table, Target, Timeouts, Upstream
 from proxy.usage import FREE, Price
@@ -80,8 +80,16 @@ class Lineup(Struct, frozen=True):
     route: Route
     plain: Selection
     """For a call that needs nothing which any target lacks, and wishes for none before the others."""
+    unsure: frozenset[Ability]
+    """What at least one target certainly cannot do."""
     context: float
     """The smallest context, in tokens, that is known of any target."""
+
+    def suits(self, needs: Needs) -> bool:
+        """Whether no target lacks anything of it."""
+        if needs.tokens > self.context:
+            return False
+        return not needs.abilities or self.unsure.isdisjoint([need.ability for need in needs.abilities])
 
     @classmethod
     def of(cls, table: Table, route: Route) -> "Lineup":
@@ -91,13 +99,15 @@ class Lineup(Struct, frozen=True):
             upstream = table.upstreams[target.upstream]
             timeouts = _narrowed(upstream.timeouts, route) if route.timeouts else upstream.timeouts
             found.append(Candidate(target, upstream, timeouts))
-        contexts = [target.facts.context for target in route.targets if target.facts.context is not None]
-        return cls(route, Selection(tuple(found)), min(contexts, default=math.inf))
+        facts = [target.facts for target in route.targets]
+        unsure = frozenset(ability for ability in Ability if any(cannot(one, ability) for one in facts))
+        context = min((one.context for one in facts if one.context is not None), default=math.inf)
+        return cls(route, Selection(tuple(found)), unsure, context)
 
 
 def order(lineup: Lineup, preferred: str | None, needs: Needs) -> Selection:
     """The route's targets as listed, but first the `preferred`: `UPSTREAM`, `UPSTREAM/MODEL` or `/MODEL`."""
-    if preferred is None and not needs.abilities and needs.tokens <= lineup.context:
+    if preferred is None and lineup.suits(needs):
         return lineup.plain
     able, passed_over = [], []
     candidates: Iterable[Candidate] = lineup.plain.candidates

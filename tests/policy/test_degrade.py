@@ -11,6 +11,7 @@ from proxy.abilities import ModelFacts
 from proxy.policy.degrade import BY_SCHEMA, can_drop, degrade
 from proxy.policy.estimate import estimate
 from proxy.policy.fit import Ability, lacks, needs_of
+from proxy.policy.prompt import Prompt
 from proxy.table import Route
 from proxy.wire.body import check
 from tests.kit.asking import PIXEL, WEATHER
@@ -24,6 +25,11 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
 ALLOWED = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function"}]}}
 TOLD = {"messages": [{"role": "system", "content": BY_THE_SCHEMA}, USER]}
 FUNCTION = {"name": "weather", "parameters": {"type": "object"}}
+
+
+def needed(asked):
+    return needs_of(asked, Prompt.of(asked.body))
+
 
 # facts, members asked with, members sent (None: gone), names told
 CASES = {
@@ -123,7 +129,7 @@ def test_what_goes_is_named_and_the_callers_body_stays(name):
     facts, asked, sent, told = CASES[name]
     given = call(**asked)
     before = copy.deepcopy(given.body)
-    found = degrade(given, lacks(needs_of(given), facts))
+    found = degrade(given, lacks(needed(given), facts))
     assert found.dropped == told
     assert {member: found.call.body.get(member) for member in sent} == sent
     assert given.body == before
@@ -186,9 +192,9 @@ facts = st.builds(
 @given(bodies, facts)
 def test_a_degraded_call_is_sound_and_asks_nothing_more_that_can_be_dropped(members, known):
     given = call(**copy.deepcopy(members))
-    found = degrade(given, lacks(needs_of(given), known))
+    found = degrade(given, lacks(needed(given), known))
     check(dict(found.call.body))
-    left = {lack.ability for lack in lacks(needs_of(found.call), known) if can_drop(lack)}
+    left = {lack.ability for lack in lacks(needed(found.call), known) if can_drop(lack)}
     assert left <= {Ability.FORCED_TOOLS}
     assert {**call().body, **members} == given.body
 
@@ -196,7 +202,7 @@ def test_a_degraded_call_is_sound_and_asks_nothing_more_that_can_be_dropped(memb
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(bodies)
 def test_content_is_never_what_can_be_dropped(members):
-    for lack in lacks(needs_of(call(**members)), NONE):
+    for lack in lacks(needed(call(**members)), NONE):
         assert can_drop(lack) is (lack.ability not in CONTENT)
 
 
@@ -209,5 +215,5 @@ def _prompt(asked):
 @given(bodies)
 def test_what_was_held_covers_the_instruction_that_stands_in_for_a_schema(members):
     given = call(**{**members, "response_format": FORMAT})
-    found = degrade(given, lacks(needs_of(given), ModelFacts(schemas=False)))
-    assert _prompt(found.call) <= estimate(given, Route("chat", ())).input_tokens
+    found = degrade(given, lacks(needed(given), ModelFacts(schemas=False)))
+    assert _prompt(found.call) <= estimate(given, Route("chat", ()), Prompt.of(given.body)).input_tokens

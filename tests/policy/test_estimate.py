@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from proxy.abilities import Media, ModelFacts
 from proxy.call import Call, Identity
 from proxy.policy.estimate import estimate
+from proxy.policy.prompt import Prompt
 from proxy.table import Route, Target
 
 ROUTE = Route("chat", (), max_output_tokens=4096)
@@ -15,6 +16,10 @@ ROUTE = Route("chat", (), max_output_tokens=4096)
 
 def call(body, size=100):
     return Call("req_1", 0, Identity("acme", "key_1"), "chat", body, size, stream=False, include_usage=False)
+
+
+def most(said, route):
+    return estimate(said, route, Prompt.of(said.body))
 
 
 @pytest.mark.parametrize(
@@ -40,13 +45,13 @@ def call(body, size=100):
     ],
 )
 def test_output_is_bound_by_the_caller_or_the_route_for_each_choice(body, output):
-    assert estimate(call(body), ROUTE).output_tokens == output
+    assert most(call(body), ROUTE).output_tokens == output
 
 
 def test_a_routes_default_maximum_counts():
     route = replace(ROUTE, defaults={"max_tokens": 7, "n": 2})
-    assert estimate(call({}), route).output_tokens == 14
-    assert estimate(call({"max_tokens": 9, "n": 1}), route).output_tokens == 9
+    assert most(call({}), route).output_tokens == 14
+    assert most(call({"max_tokens": 9, "n": 1}), route).output_tokens == 9
 
 
 @settings(deadline=None, derandomize=True)
@@ -54,7 +59,7 @@ def test_a_routes_default_maximum_counts():
 def test_input_is_bound_by_the_bytes_and_what_templates_add(texts):
     messages = [{"role": "user", "content": text} for text in texts]
     size = sum(len(text.encode()) for text in texts)
-    found = estimate(call({"messages": messages}, size), ROUTE)
+    found = most(call({"messages": messages}, size), ROUTE)
     assert found.input_tokens >= size + 8 * len(messages)
     assert found.total == found.input_tokens + found.output_tokens
 
@@ -63,7 +68,7 @@ def saying(*parts):
     return call({"messages": [{"role": "user", "content": list(parts)}]})
 
 
-BARE = estimate(saying({"type": "text", "text": "x"}), ROUTE).input_tokens
+BARE = most(saying({"type": "text", "text": "x"}), ROUTE).input_tokens
 URL = {"url": "https://x/y.png"}
 PICTURE = {"type": "image_url", "image_url": URL}
 PDF = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
@@ -88,7 +93,7 @@ def route(*medias, **facts):
     ids=str,
 )
 def test_text_and_sound_are_bound_by_their_bytes(part):
-    assert estimate(saying(part), ROUTE).input_tokens == BARE
+    assert most(saying(part), ROUTE).input_tokens == BARE
 
 
 @pytest.mark.parametrize(
@@ -98,13 +103,13 @@ def test_text_and_sound_are_bound_by_their_bytes(part):
 )
 def test_a_picture_is_bound_by_what_the_dearest_target_counts_for_one(part):
     two = route(Media(1445, 128_000), Media(48_169, 128_000))
-    assert estimate(saying(part), two).input_tokens == BARE + 48_169
-    assert estimate(saying(part, part), two).input_tokens >= BARE + 2 * 48_169
-    assert estimate(saying(part), route(Media())).input_tokens == BARE + 50_000
+    assert most(saying(part), two).input_tokens == BARE + 48_169
+    assert most(saying(part, part), two).input_tokens >= BARE + 2 * 48_169
+    assert most(saying(part), route(Media())).input_tokens == BARE + 50_000
 
 
 def test_pictures_cannot_be_more_than_a_model_reads():
-    many = estimate(saying(*[PICTURE] * 100), route(Media(50_000, 128_000))).input_tokens
+    many = most(saying(*[PICTURE] * 100), route(Media(50_000, 128_000))).input_tokens
     assert 128_000 < many < 128_000 + 3000
 
 
@@ -126,25 +131,25 @@ def test_pictures_cannot_be_more_than_a_model_reads():
 )
 def test_a_document_may_fill_the_context_and_no_more(part):
     two = route(Media(1445, 128_000), Media(1000, 200_000))
-    assert estimate(saying(part), two).input_tokens == BARE + 200_000
-    with_more = estimate(saying(part, PDF, PICTURE), two).input_tokens
+    assert most(saying(part), two).input_tokens == BARE + 200_000
+    with_more = most(saying(part, PDF, PICTURE), two).input_tokens
     assert BARE + 200_000 <= with_more < BARE + 200_000 + 100
 
 
 def test_an_earlier_answer_that_was_spoken_is_a_document():
     spoken = {"role": "assistant", "audio": {"id": "audio-1"}}
-    bare = estimate(call({"messages": [{"role": "assistant", "audio": None}]}), ROUTE).input_tokens
-    assert estimate(call({"messages": [spoken]}), route(Media(1, 9_000))).input_tokens == bare + 9_000
+    bare = most(call({"messages": [{"role": "assistant", "audio": None}]}), ROUTE).input_tokens
+    assert most(call({"messages": [spoken]}), route(Media(1, 9_000))).input_tokens == bare + 9_000
 
 
 def test_what_the_table_says_of_a_context_is_believed_first():
-    assert estimate(saying(PDF), route(Media(), context=32_000)).input_tokens == BARE + 32_000
+    assert most(saying(PDF), route(Media(), context=32_000)).input_tokens == BARE + 32_000
 
 
 def test_tools_are_printed_anew():
-    bare, function = estimate(call({}), ROUTE).input_tokens, {"name": "f" * 500}
+    bare, function = most(call({}), ROUTE).input_tokens, {"name": "f" * 500}
     for body in ({"tools": [{"type": "function", "function": function}]}, {"functions": [function]}):
-        assert estimate(call(body), ROUTE).input_tokens >= bare + 500
+        assert most(call(body), ROUTE).input_tokens >= bare + 500
 
 
 @pytest.mark.parametrize(
@@ -157,18 +162,18 @@ def test_tools_are_printed_anew():
     ids=str,
 )
 def test_what_a_model_thinks_counts_inside_the_maximum(members):
-    assert estimate(call({"max_completion_tokens": 100, **members}), ROUTE).output_tokens == 100
+    assert most(call({"max_completion_tokens": 100, **members}), ROUTE).output_tokens == 100
 
 
 def test_answers_that_are_made_and_not_shown_are_counted():
-    assert estimate(call({"n": 2, "best_of": 5, "max_tokens": 10}), ROUTE).output_tokens == 50
+    assert most(call({"n": 2, "best_of": 5, "max_tokens": 10}), ROUTE).output_tokens == 50
 
 
 def test_a_prediction_may_be_thrown_away_and_paid_for():
     guess = {"type": "content", "content": "x" * 1000}
-    assert estimate(call({"prediction": guess, "max_tokens": 10}), ROUTE).output_tokens >= 1010
+    assert most(call({"prediction": guess, "max_tokens": 10}), ROUTE).output_tokens >= 1010
 
 
 @pytest.mark.parametrize("body", [{"messages": "no"}, {"messages": [1, None, "x"]}, {"tools": {}}])
 def test_odd_bodies_are_still_estimated(body):
-    assert estimate(call(body), ROUTE).input_tokens >= 100
+    assert most(call(body), ROUTE).input_tokens >= 100

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from proxy.abilities import ModelFacts
 from proxy.policy.fit import CHARACTERS_PER_TOKEN, REASONS, Ability, Lack, Need, Needs, lacks, needs_of
+from proxy.policy.prompt import Prompt
 from tests.kit.asking import PIXEL, WEATHER
 from tests.kit.scripted_ports import call
 
@@ -13,6 +14,10 @@ USER = {"role": "user", "content": "hi"}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
 FUNCTION = {"name": "weather", "parameters": {"type": "object"}}
 CUSTOM = {"type": "custom", "custom": {"name": "shell"}}
+
+
+def needed(asked):
+    return needs_of(asked, Prompt.of(asked.body))
 
 
 def image(*before):
@@ -122,7 +127,7 @@ NEEDS = {
 @pytest.mark.parametrize("name", NEEDS)
 def test_what_a_call_needs(name):
     members, expected = NEEDS[name]
-    found = needs_of(call(**members)).abilities
+    found = needed(call(**members)).abilities
     assert {need.ability.value: need.param for need in found} == expected
     assert len(found) == len(expected)
 
@@ -138,11 +143,12 @@ def test_what_a_call_needs(name):
         ([[PAPER, SOUND]], 0),
         ([None], 0),
         (["x" * 7], 7),
+        (["x" * 40, None, [text("y" * 40)], "z" * 8], 88),
     ],
 )
 def test_the_prompt_is_at_least_its_text_and_what_is_no_text_does_not_count(contents, characters):
     messages = [{"role": "user", "content": content} for content in contents]
-    assert needs_of(call(messages=messages)).tokens == characters // CHARACTERS_PER_TOKEN
+    assert needed(call(messages=messages)).tokens == characters // CHARACTERS_PER_TOKEN
 
 
 def test_every_ability_is_a_fact_of_models_and_has_its_words():

@@ -6,6 +6,7 @@ from proxy.abilities import ModelFacts
 from proxy.policy.fit import Ability, Need, Needs
 from proxy.policy.selection import Lineup, order
 from proxy.table import Route, Table, Target, Timeouts, Upstream
+from proxy.usage import Price
 
 TABLE = Table(
     {name: Upstream(name, "openai", f"http://{name}") for name in ("openai", "vllm")},
@@ -84,3 +85,25 @@ def test_the_order_of_those_who_can_is_the_tables():
 
 def test_the_preferred_upstream_is_passed_over_like_any_other():
     assert list(chosen(Needs((A_PICTURE,)), preferred="openai")[0]) == ["single", "any"]
+
+
+def test_a_prompt_too_long_for_one_target_passes_over_that_one_alone():
+    small = Target("openai", "small", facts=ModelFacts(context=1_000))
+    lineup = Lineup.of(TABLE, Route("chat", (small, ANY)))
+    assert order(lineup, None, Needs(tokens=1_000)) is lineup.plain
+    found = order(lineup, None, Needs(tokens=1_001))
+    assert [one.target for one in found.candidates] == [ANY]
+    assert [one.target for one in found.passed_over] == [small]
+
+
+def test_what_no_target_lacks_leaves_the_lineup_as_it_is():
+    lineup = Lineup.of(TABLE, Route("chat", (BLIND, ANY)))
+    assert order(lineup, None, Needs((TWO_ANSWERS,))) is lineup.plain
+    assert order(lineup, None, Needs((TWO_ANSWERS, A_PICTURE))) is not lineup.plain
+
+
+def test_the_dearest_price_is_of_those_who_may_be_tried():
+    cheap, dear = Target("vllm", "cheap", Price(1, 2)), Target("openai", "dear", Price(5, 9), BLIND.facts)
+    lineup = Lineup.of(TABLE, Route("chat", (cheap, dear)))
+    assert lineup.plain.dearest == Price(5, 9)
+    assert order(lineup, None, Needs((A_PICTURE,))).dearest == Price(1, 2)

@@ -22,6 +22,7 @@ from proxy.facts.capabilities import KNOWN
 from proxy.facts.models import facts_of
 from proxy.policy.degrade import degrade
 from proxy.policy.fit import needs_of
+from proxy.policy.prompt import Prompt
 from proxy.policy.selection import Lineup, order
 from proxy.simulator.generate import judge as judge_gemini
 from proxy.simulator.manners import judge
@@ -85,7 +86,7 @@ def at(name: str, model: str, call: Call) -> Outcome:
     target = Target(upstream.name, model, facts=facts_of(dialect, model, upstream.base_url))
     route = Route("chat", (target,), drop_params=call.drop_params)
     book = replace(table("a"), upstreams={upstream.name: upstream}, routes=(route,))
-    selected = order(Lineup.of(book, route), None, needs_of(call))
+    selected = order(Lineup.of(book, route), None, needs_of(call, Prompt.of(call.body)))
     if selected.passed_over:
         return Outcome(None, tuple(lack.param for lack in selected.passed_over[0].lacks))
     (candidate,) = selected.candidates

@@ -12,6 +12,7 @@ from proxy.errors import Failure
 from proxy.facts.models import facts_of
 from proxy.holds import Spent
 from proxy.policy.estimate import estimate
+from proxy.policy.prompt import Prompt
 from proxy.relay import answer
 from proxy.table import Every, Limit, Per, Route, Target, Unit, Upstream
 from proxy.usage import Price
@@ -273,7 +274,8 @@ def test_no_dialect_asks_for_more_than_is_held(dialect, members):
     sent = json.loads(request.body)
     limits = {**sent, **sent.get("generationConfig", {})}
     maxima = [limits[spelling] for spelling in spellings if spelling in limits]
-    held = estimate(asked, Route("chat", (), max_output_tokens=4096)).output_tokens
+    route = Route("chat", (), max_output_tokens=4096)
+    held = estimate(asked, route, Prompt.of(asked.body)).output_tokens
     assert maxima
     assert max(maxima) <= held
     assert limits.get("thinking", {}).get("budget_tokens", 0) < max(maxima)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from proxy.abilities import ModelFacts
 from proxy.policy.estimate import estimate
+from proxy.policy.prompt import Prompt
 from proxy.relay import answer
 from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit, Upstream
 from tests.kit.mending import (
@@ -105,7 +106,8 @@ def test_only_a_call_that_somebody_could_mend_holds_as_much_again(names, parts):
             return await super().reserve(hold)
 
     play(answer(replace(at, ledger=Watched()), RecordingCaller(), call()))
-    assert held[0].claims[0].amount == parts * estimate(call(), book.routes[0]).total
+    most = estimate(call(), book.routes[0], Prompt.of(call().body))
+    assert held[0].claims[0].amount == parts * most.total
 
 
 def test_who_refuses_to_go_on_does_not_hide_the_break():

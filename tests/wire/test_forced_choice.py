@@ -8,6 +8,7 @@ from proxy.abilities import ModelFacts
 from proxy.call import Kind, Signal
 from proxy.policy.degrade import degrade
 from proxy.policy.fit import lacks, needs_of
+from proxy.policy.prompt import Prompt
 from proxy.table import Target
 from proxy.wire import DIALECTS
 from tests.kit.asking import WEATHER
@@ -30,7 +31,7 @@ def ask(dialect, members, **more):
     """As the story asks: what the policy drops first, then what the wire makes of the rest."""
     call = make_call({**HELLO, "tools": [WEATHER], **members}, **more)
     if call.drop_params:
-        call = degrade(call, lacks(needs_of(call), TARGET.facts)).call
+        call = degrade(call, lacks(needs_of(call, Prompt.of(call.body)), TARGET.facts)).call
     return DIALECTS[dialect].request(call, TARGET, make_upstream(dialect), {})
 
 
