@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import Failure
-from proxy.flow import HOLD_MAX
 from proxy.relay import Desk, answer
 from proxy.table import BreakerRules, Every, Limit, Per, Timeouts, Unit
 from proxy.usage import Source
@@ -458,21 +457,6 @@ def test_content_and_its_failure_in_one_piece_are_still_mended_in_silence():
     upstreams = ScriptedUpstreams(a=[Says(steps=[both])], b=[stream("fine")])
     _, caller, _ = one(table("a", "b"), upstreams)
     assert caller.text == "fine"
-
-
-def test_a_first_word_longer_than_all_that_is_held_back_without_one_is_not_the_last():
-    upstreams = ScriptedUpstreams(a=[stream("a" * (HOLD_MAX + 1), "b", "c")])
-    _, caller, _ = one(table("a"), upstreams)
-    assert caller.text == "a" * (HOLD_MAX + 1) + "bc"
-    assert caller.body.endswith(DONE)
-
-
-def test_an_upstream_that_talks_without_end_and_says_nothing_is_left():
-    silence = event({"role": "assistant", "content": ""}) * (HOLD_MAX // 100)
-    upstreams = ScriptedUpstreams(a=[Says(steps=[silence, silence, STALL])], b=[stream("fine")])
-    _, caller, at = one(table("a", "b"), upstreams)
-    assert caller.text == "fine"
-    assert [attempt.result for attempt in at.ledger.outcome.attempts] == ["bad_answer", "ok"]
 
 
 def test_an_empty_but_finished_answer_is_an_answer():
