@@ -99,7 +99,7 @@ class Health:
         # A pause outlives even an upstream that comes back with the next edit, and is dropped when it is over
         # (`_cool`).
         self._cooling = kept.cooling
-        self._targets.clear()
+        self._targets.clear()  # they would lead to what was here before
         # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
         for name, mine in self._upstreams.items():
             if name in kept.upstreams:
@@ -150,7 +150,7 @@ class Health:
         places.take(kept)
         self.outstanding += 1
         if calm:
-            return Ticket(known, upstream.flow, account.flow, model.flow, calm)
+            return Ticket(known, upstream.common, account.common, model.common, calm)
         before = upstream.state
         upstream.knocked(now, let_in=True)
         ticket = Ticket(known, upstream.enter(), account.enter(), model.enter(), calm)
