@@ -66,8 +66,6 @@ class OpenAttempt(Struct):
     """Who was passed over for it."""
     began: float = 0.0
     """Monotonic seconds, like `first` and `last`."""
-    due: float = float("inf")
-    """When its first content must have come, for the caller's patience."""
     last: float = float("inf")
     """When the whole attempt must be over."""
     phase: Phase = Phase.SENT

@@ -19,8 +19,8 @@ Result = Event | Failure
 class Race(Struct):
     """The attempts under way for one call."""
 
-    attempt: Callable[[Order], Coroutine[None, None, Result]]
-    """Makes one; raises nothing but cancellation and defects."""
+    attempt: Callable[[Order], Coroutine[None, None, Event]]
+    """Makes one; a `Failure` that it raises is how it ended, like any other."""
     late: Callable[[], Order | None]
     """Who is asked beside the first, which is late; None: nobody."""
     ended: Callable[[Result, int], Instruction]
@@ -50,8 +50,14 @@ class Race(Struct):
         self._call_off(but=asyncio.current_task())
 
     def _start(self, group: asyncio.TaskGroup, order: Order) -> None:
-        task = group.create_task(self.attempt(order), name=f"attempt {order.number}")
+        task = group.create_task(self._contend(order), name=f"attempt {order.number}")
         self._running[task] = order.number
+
+    async def _contend(self, order: Order) -> Result:
+        try:
+            return await self.attempt(order)
+        except Failure as failure:
+            return failure
 
     def _call_off(self, but: asyncio.Task[Result] | None = None) -> None:
         for task in self._running:

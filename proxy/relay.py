@@ -235,17 +235,11 @@ class _Story:
 
     async def _hedged(self, first: Order, after_s: float) -> Instruction:
         """Try one target, and a second one beside it if it is late; the first content decides."""
-        self._race = Race(self._contend, self._second, self._ended)
+        self._race = Race(self._attempt, self._second, self._ended)
         try:
             return await self._race.run(first, after_s)
         finally:
             self._race = None
-
-    async def _contend(self, step: Order) -> Result:
-        try:
-            return await self._attempt(step)
-        except Failure as failure:
-            return failure
 
     def _second(self) -> Order | None:
         """Who is asked beside the first, once that has been sent what it was to be sent."""

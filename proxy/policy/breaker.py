@@ -53,7 +53,7 @@ class Breaker:
 
     __slots__ = (
         "_calm_since", "_failures", "_generation", "_issued", "_level", "_opened", "_probes", "_recovered",
-        "_room", "_until", "calm", "flow", "rules", "state",
+        "_room", "_until", "calm", "common", "rules", "state",
     )  # fmt: skip
 
     def __init__(self, rules: BreakerRules) -> None:
@@ -61,7 +61,7 @@ class Breaker:
         self.state = State.CLOSED
         self.calm = True
         """Closed, with no failure and no opening to forget: all may go, and a success tells it nothing."""
-        self.flow = Pass(0)
+        self.common = Pass(0)
         """The leave of everybody who goes while it is closed."""
         self._generation = 0
         self._issued = 0
@@ -111,7 +111,7 @@ class Breaker:
     def enter(self) -> Pass:
         """Take leave for one attempt; only after `closed_until` said None at the same `now`."""
         if self.state is State.CLOSED:
-            return self.flow
+            return self.common
         if self.state is State.OPEN:
             self._turn(State.HALF_OPEN)
         self._issued += 1
@@ -162,5 +162,5 @@ class Breaker:
     def _turn(self, state: State) -> None:
         self.state = state
         self._generation += 1
-        self.flow = Pass(self._generation)
+        self.common = Pass(self._generation)
         self._probes.clear()

@@ -55,6 +55,19 @@ class _Lasting(Struct, frozen=True):
     cooling: dict[tuple[str, str], _Cooling]
 
 
+class _Targets(dict[tuple[str, str], TargetHealth]):
+    """What is known of targets, by upstream and model, from the first time that one is asked for."""
+
+    def __init__(self, upstreams: Mapping[str, UpstreamHealth]) -> None:
+        super().__init__()
+        self._upstreams = upstreams
+
+    def __missing__(self, key: tuple[str, str]) -> TargetHealth:
+        name, model = key
+        known = self[key] = self._upstreams[name].target(model)
+        return known
+
+
 class Health:
     """Breakers and cool-downs of all upstreams in force; shared by all calls of a snapshot."""
 
@@ -73,8 +86,7 @@ class Health:
             )
             for name, rule in rules.items()
         }
-        self._targets: dict[tuple[str, str], TargetHealth] = {}
-        """As far as they were asked for."""
+        self._targets = _Targets(self._upstreams)
         self._cooling: dict[tuple[str, str], _Cooling] = {}
         self.news: list[tuple[str, str]] = []
         """Breaker changes that no observer has heard of yet; see `changes`."""
@@ -87,7 +99,7 @@ class Health:
         # A pause outlives even an upstream that comes back with the next edit, and is dropped when it is over
         # (`_cool`).
         self._cooling = kept.cooling
-        self._targets.clear()
+        self._targets.clear()  # they would lead to what was here before
         # In the table's order, not a set's: who is woken first must not hang on the hash of a name.
         for name, mine in self._upstreams.items():
             if name in kept.upstreams:
@@ -97,6 +109,7 @@ class Health:
         """What is known now, apart from us: whoever asks what would happen changes nothing by it."""
         twin = Health({})
         twin._upstreams = {name: one.twin() for name, one in self._upstreams.items()}
+        twin._targets = _Targets(twin._upstreams)
         twin._cooling = dict(self._cooling)
         return twin
 
@@ -107,7 +120,7 @@ class Health:
 
     def shut(self, target: Target, now: float, *, last: bool) -> Closed | None:
         """Why and until when `target` is closed; the circle that stays shut longest names the reason."""
-        return self._shut(self._of(target), now, last=last)
+        return self._shut(self._targets[target.upstream, target.model], now, last=last)
 
     def admit(
         self, target: Target, now: float, *, last: bool, again: bool = False, turn: Turn | None = None
@@ -117,7 +130,7 @@ class Health:
         `last`: nothing is left behind it. `again`: the try counts as a second one. `turn`: whoever asks
         stood in line for a place.
         """
-        known = self._of(target)
+        known = self._targets[target.upstream, target.model]
         ours, model = known.upstream, known.model
         upstream, account = ours.breaker, ours.account
         calm = upstream.calm and account.calm and model.calm
@@ -137,7 +150,7 @@ class Health:
         places.take(kept)
         self.outstanding += 1
         if calm:
-            return Ticket(known, upstream.flow, account.flow, model.flow, calm)
+            return Ticket(known, upstream.common, account.common, model.common, calm)
         before = upstream.state
         upstream.knocked(now, let_in=True)
         ticket = Ticket(known, upstream.enter(), account.enter(), model.enter(), calm)
@@ -177,7 +190,7 @@ class Health:
 
     def pace(self, target: Target, *, stream: bool) -> Pace:
         """How long it takes to the first content of a stream, or to a whole answer."""
-        return self._of(target).paces[stream]
+        return self._targets[target.upstream, target.model].paces[stream]
 
     def began(self, ticket: Ticket, now: float) -> None:
         """Content has come: a probe need not run to its end to prove its point."""
@@ -274,13 +287,6 @@ class Health:
         """Breaker changes to tell observers: (upstream, new state); each is told once."""
         drained, self.news = tuple(self.news), []
         return drained
-
-    def _of(self, target: Target) -> TargetHealth:
-        known = self._targets.get((target.upstream, target.model))
-        if known is None:
-            known = self._upstreams[target.upstream].target(target.model)
-            self._targets[target.upstream, target.model] = known
-        return known
 
     def _shut(self, known: TargetHealth, now: float, *, last: bool) -> Closed | None:
         ours = known.upstream

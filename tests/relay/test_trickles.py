@@ -3,15 +3,19 @@
 import pytest
 
 from proxy.call import Phase
+from proxy.flow import HOLD_MAX
 from proxy.relay import answer
 from proxy.table import Timeouts
 from tests.kit.scripted_ports import (
+    DONE,
+    STALL,
     Pause,
     RecordingCaller,
     Says,
     ScriptedUpstreams,
     call,
     desk,
+    event,
     stream,
     table,
     whole,
@@ -71,3 +75,17 @@ def test_comments_after_content_are_no_sign_of_life():
     assert ended == TIMES.idle_s
     (attempt,) = at.ledger.outcome.attempts
     assert (attempt.result, attempt.phase) == ("broken", Phase.CONTENT)
+
+
+def test_an_upstream_that_talks_without_end_and_says_nothing_is_left():
+    silence = event({"role": "assistant", "content": ""}) * (HOLD_MAX // 100)
+    upstreams = ScriptedUpstreams(a=[Says(steps=[silence, silence, STALL])], b=[stream("fine")])
+    caller, at, _ = played(upstreams, call())
+    assert caller.text == "fine"
+    assert [attempt.result for attempt in at.ledger.outcome.attempts] == ["bad_answer", "ok"]
+
+
+def test_a_first_word_longer_than_what_may_be_held_back_without_one_is_not_the_last():
+    caller, _, _ = played(ScriptedUpstreams(a=[stream("a" * (HOLD_MAX + 1), "b", "c")]), call())
+    assert caller.text == "a" * (HOLD_MAX + 1) + "bc"
+    assert caller.body.endswith(DONE)
