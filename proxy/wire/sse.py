@@ -6,7 +6,8 @@ the bytes are cut, and holds at most one event. It never looks inside the data.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_EVENT = 1 << 20
 """Bytes of one event. An upstream that sends more without an end is broken, or means harm."""
@@ -22,14 +23,14 @@ def begins(status: int, headers: Mapping[str, str]) -> bool:
     return status == 200 and media == "text/event-stream" and coding == "identity"
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """One dispatched event."""
 
     data: bytes
     """All `data` lines, joined by newlines."""
     raw: bytes
     """The event for the wire, in the plain framing `data: …` and a blank line."""
-    name: bytes
+    name: bytes = b""
     """The `event` field; empty for the usual unnamed ones."""
 
 
@@ -51,6 +52,8 @@ class Splitter:
         """The events that `data` completes."""
         if not data:
             return []
+        if self.between and data.endswith(b"\n\n") and b"\r" not in data:  # whole events, as most come
+            return self._events(data.split(b"\n\n")[:-1])
         self.between = False
         if self._opening is not None:
             data = self._open(data)
@@ -66,13 +69,26 @@ class Splitter:
         if self._held:
             self._held.append(data)
             data = b"".join(self._held)
-        *blocks, rest = data.split(b"\n\n")
+        blocks = data.split(b"\n\n")
+        rest = blocks.pop()
         self._held = []
         self._held_size = 0
-        events = [event for block in blocks if (event := self._event(block)) is not None]
+        events = self._events(blocks)
         if rest and not self.overflow:
             self._hold(rest)
         self.between = not rest and not self._after_cr and not self.overflow
+        return events
+
+    def _events(self, blocks: list[bytes]) -> list[Event]:
+        events = []
+        for block in blocks:
+            if len(block) > MAX_EVENT:
+                self.overflow, self.between = True, False
+                break
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(Event(block[6:], block + b"\n\n"))
+            elif (event := _event(block)) is not None:
+                events.append(event)
         return events
 
     def rest(self) -> list[Event]:
@@ -105,18 +121,14 @@ class Splitter:
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _event(self, block: bytes) -> Event | None:
-        if len(block) > MAX_EVENT:
-            self.overflow = True
-        if self.overflow:
-            return None
-        if block.startswith(b"data: ") and b"\n" not in block:
-            return Event(block[6:], block + b"\n\n", b"")
-        if block.startswith(b"event: "):
-            name, _, data = block.partition(b"\n")
-            if data.startswith(b"data: ") and b"\n" not in data:
-                return Event(data[6:], data + b"\n\n", name[7:])
-        return _fields(block)
+
+def _event(block: bytes) -> Event | None:
+    """An event that is more than a line of data, or none."""
+    if block.startswith(b"event: "):
+        name, _, data = block.partition(b"\n")
+        if data.startswith(b"data: ") and b"\n" not in data:
+            return Event(data[6:], data + b"\n\n", name[7:])
+    return _fields(block)
 
 
 def _fields(block: bytes) -> Event | None:
