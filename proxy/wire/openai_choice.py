@@ -184,7 +184,7 @@ class Choice:
         self.finished = True
         word = finish_reason(reason, called=bool(self._slots), legacy=self._legacy)
         choice["finish_reason"] = word
-        return self._complete_arguments(delta) or word != reason
+        return (bool(self._arguments) and self._complete_arguments(delta)) or word != reason
 
     def _complete_arguments(self, delta: dict[str, Any]) -> bool:
         """A call without arguments still has an object of none: clients parse the text."""

@@ -114,7 +114,8 @@ class StreamReader(Following):
             if out:
                 return out
         out = super().feed(data)
-        self._ready = self._template if self._events.between and not self._over() else None
+        going_on = self._events.between and not self.ended and self.failure is None
+        self._ready = self._template if going_on else None
         return out
 
     def finish(self) -> bytes:

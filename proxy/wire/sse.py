@@ -50,38 +50,10 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
-        if not data:
-            return []
-        if self.between and data.endswith(b"\n\n") and b"\r" not in data:  # whole events, as most come
-            return self._events(data.split(b"\n\n")[:-1])
-        self.between = False
-        if self._opening is not None:
-            data = self._open(data)
-        if self._after_cr or b"\r" in data:
-            data = self._plain_lines(data)
-        if not data or self.overflow:
-            return []
-        if b"\n\n" not in data and not (
-            data[0] == _NEWLINE and self._held and self._held[-1][-1] == _NEWLINE
-        ):
-            self._hold(data)
-            return []
-        if self._held:
-            self._held.append(data)
-            data = b"".join(self._held)
-        blocks = data.split(b"\n\n")
-        rest = blocks.pop()
-        self._held = []
-        self._held_size = 0
-        events = self._events(blocks)
-        if rest and not self.overflow:
-            self._hold(rest)
-        self.between = not rest and not self._after_cr and not self.overflow
-        return events
-
-    def _events(self, blocks: list[bytes]) -> list[Event]:
-        events = []
-        for block in blocks:
+        if not (self.between and data.endswith(b"\n\n") and b"\r" not in data):
+            data = self._whole(data)
+        events: list[Event] = []
+        for block in data.split(b"\n\n")[:-1]:
             if len(block) > MAX_EVENT:
                 self.overflow, self.between = True, False
                 break
@@ -90,6 +62,34 @@ class Splitter:
             elif (event := _event(block)) is not None:
                 events.append(event)
         return events
+
+    def _whole(self, data: bytes) -> bytes:
+        """The whole events, in plain lines, that there are with what `data` brings; the rest is held."""
+        if not data:
+            return b""
+        self.between = False
+        if self._opening is not None:
+            data = self._open(data)
+        if self._after_cr or b"\r" in data:
+            data = self._plain_lines(data)
+        if not data or self.overflow:
+            return b""
+        if b"\n\n" not in data and not (
+            data[0] == _NEWLINE and self._held and self._held[-1][-1] == _NEWLINE
+        ):
+            self._hold(data)
+            return b""
+        if self._held:
+            self._held.append(data)
+            data = b"".join(self._held)
+        self._held = []
+        self._held_size = 0
+        end = data.rindex(b"\n\n") + 2
+        if end < len(data):
+            self._hold(data[end:])
+        else:
+            self.between = not self._after_cr
+        return data[:end]
 
     def rest(self) -> list[Event]:
         """At the end of the body: the event whose closing blank line never came, if there is one."""
