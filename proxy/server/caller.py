@@ -44,16 +44,6 @@ class Socket:
         """End without a last chunk. What was written before still goes out, if the caller takes it."""
         self._line.close()
 
-    def _write(self, data: bytes) -> None:
-        line = self._line
-        transport = line.transport
-        if line.lost or transport.is_closing():
-            # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
-            # The story knows a hang-up as a cancellation, whoever notices it first.
-            raise asyncio.CancelledError
-        self._request.begun = True
-        transport.write(data)
-
 
 class Stream(Socket):
     """A stream of server-sent events."""
@@ -73,22 +63,35 @@ class Stream(Socket):
         self._head = self._line.head(self._request, status, self._headers)
 
     def write(self, data: bytes) -> Awaitable[None] | None:
+        line = self._line
+        transport = line.transport
+        if line.lost or transport.is_closing():
+            # After a half-close the rest of the buffer may keep the connection, and the upstream, for long.
+            # The story knows a hang-up as a cancellation, whoever notices it first.
+            raise asyncio.CancelledError
         if data:
             if self._chunked:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
             if self._head:
-                data, self._head = self._head + data, b""
-            self._write(data)
-        return _Room(self._line) if self._line.writing_paused else None
+                data = self._begun_with(data)
+            transport.write(data)
+        return _Room(line) if line.writing_paused else None
 
     async def finish(self) -> None:
         if not self.begun and not self._head:
             raise RuntimeError("finished before it was started")
         self.finished = True
-        last, self._head = self._head + (LAST_CHUNK if self._chunked else b""), b""
-        self._write(last)
+        if self.gone:
+            raise asyncio.CancelledError
+        self._line.transport.write(self._begun_with(LAST_CHUNK if self._chunked else b""))
         self._request.answered = True
         await self._line.drained()
+
+    def _begun_with(self, data: bytes) -> bytes:
+        """The head, if it still waits, and `data`."""
+        self._request.begun = True
+        data, self._head = self._head + data, b""
+        return data
 
 
 class Whole(Socket):

@@ -8,6 +8,7 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -80,6 +81,7 @@ class ChatCompletions:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._read = partial(read_body, limits=service.limits)
 
     def __call__(self, visit: Visit) -> Awaitable[None]:
         return self.serve(visit, self._read, _way)
@@ -108,9 +110,6 @@ class ChatCompletions:
         asked = await _question(call, key)
         call = replace(call, question=asked)
         await self._service.twins.answer(self._service.answer, call, asked, way)
-
-    def _read(self, visit: Visit) -> Awaitable[Body]:
-        return read_body(visit, self._service.limits)
 
     async def _named(self, identity: Identity, user: str | None, session: str | None) -> Identity:
         keys = self._service.keys

@@ -103,8 +103,16 @@ def _integer(text: str) -> int:
 
 def check(body: dict[str, Any]) -> None:
     """What the proxy itself relies on; everything else is the upstream's to judge."""
-    _check_model(body)
-    _check_messages(body)
+    model, messages = body.get("model"), body.get("messages")
+    if type(model) is not str or not 0 < len(model) <= MAX_MODEL_CHARS:
+        raise _no_model(model)
+    if type(messages) is not list or not messages:
+        raise _no_messages(messages)
+    for number, message in enumerate(messages):
+        if type(message) is not dict:
+            raise _wrong_type(f"messages[{number}]", "an object")
+        if type(message.get("role")) is not str:
+            raise _wrong_type(f"messages[{number}].role", "a string")
     for name, rule in _RULES:
         if name in body and body[name] is not None:
             rule(name, body[name])
@@ -113,33 +121,24 @@ def check(body: dict[str, Any]) -> None:
         _boolean("stream_options.include_usage", options.get("include_usage", False))
 
 
-def _check_model(body: dict[str, Any]) -> None:
-    model = body.get("model")
-    if model is None:
-        raise bad_request(
+def _no_model(given: Any) -> CallerFault:
+    if given is None:
+        return bad_request(
             "you must provide a model parameter", param="model", code="missing_required_parameter"
         )
-    if not isinstance(model, str):
-        raise _wrong_type("model", "a string")
-    if not 0 < len(model) <= MAX_MODEL_CHARS:
-        raise _out_of_range("model", f"a name of 1 to {MAX_MODEL_CHARS} characters")
+    if not isinstance(given, str):
+        return _wrong_type("model", "a string")
+    return _out_of_range("model", f"a name of 1 to {MAX_MODEL_CHARS} characters")
 
 
-def _check_messages(body: dict[str, Any]) -> None:
-    messages = body.get("messages")
-    if messages is None:
-        raise bad_request(
+def _no_messages(given: Any) -> CallerFault:
+    if given is None:
+        return bad_request(
             "Missing required parameter: 'messages'.", param="messages", code="missing_required_parameter"
         )
-    if not isinstance(messages, list):
-        raise _wrong_type("messages", "a list of objects")
-    if not messages:
-        raise bad_request("'messages' must not be empty.", param="messages", code="empty_array")
-    for number, message in enumerate(messages):
-        if type(message) is not dict:
-            raise _wrong_type(f"messages[{number}]", "an object")
-        if type(message.get("role")) is not str:
-            raise _wrong_type(f"messages[{number}].role", "a string")
+    if not isinstance(given, list):
+        return _wrong_type("messages", "a list of objects")
+    return bad_request("'messages' must not be empty.", param="messages", code="empty_array")
 
 
 def _wrong_type(param: str, wanted: str) -> CallerFault:

@@ -6,6 +6,8 @@ a ledger that never credits, so a negative, fractional, vast or empty count is w
 
 from typing import Any
 
+from msgspec import Struct
+
 from proxy.usage import Source, Usage
 
 BYTES_PER_TOKEN = 4
@@ -20,6 +22,13 @@ _PARTS = frozenset(
     }
 )
 """Members of a report that say more than how many tokens there were."""
+
+
+class Tally(Struct):
+    """Content seen so far, over all choices of an answer."""
+
+    output_bytes: int = 0
+    pieces: int = 0
 
 
 def reported(usage: Any) -> Usage | None:

@@ -9,19 +9,9 @@ from typing import Any
 
 from proxy.table import ReasoningField
 from proxy.wire.answer import FAILED, finish_reason, name_reasoning, settle_text
-from proxy.wire.counts import size
+from proxy.wire.counts import Tally, size
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps
-
-
-class Tally:
-    """Content seen so far, over all choices of an answer."""
-
-    __slots__ = ("output_bytes", "pieces")
-
-    def __init__(self) -> None:
-        self.output_bytes = 0
-        self.pieces = 0
 
 
 class Malformed(Exception):
@@ -68,19 +58,21 @@ class Choice:
     def take(self, choice: dict[str, Any]) -> bool:
         """Note what the piece brings and put it right in place; whether it changed."""
         delta = choice.get("delta")
-        changed = False
+        changed = delta is None
         if delta is None:
             delta = choice["delta"] = {}
-            changed = True
-        elif not isinstance(delta, dict):
+        elif type(delta) is not dict:
             raise Malformed
-        before = self._tally.output_bytes
-        changed = self._role(delta) or changed
-        changed = self._text(delta) or changed
-        if delta.get("tool_calls"):
-            changed = self._calls(delta) or changed
-        if self._tally.output_bytes > before:
-            self._tally.pieces += 1
+        tally = self._tally
+        before = tally.output_bytes
+        if "role" in delta or not self._begun:
+            changed = self._role(delta) or changed
+        if delta:
+            changed = self._text(delta) or changed
+            if delta.get("tool_calls"):
+                changed = self._calls(delta) or changed
+            if tally.output_bytes > before:
+                tally.pieces += 1
         if choice.get("finish_reason") is not None:
             changed = self._finish(choice, delta) or changed
         return changed
@@ -192,7 +184,7 @@ class Choice:
         self.finished = True
         word = finish_reason(reason, called=bool(self._slots), legacy=self._legacy)
         choice["finish_reason"] = word
-        return self._complete_arguments(delta) or word != reason
+        return (bool(self._arguments) and self._complete_arguments(delta)) or word != reason
 
     def _complete_arguments(self, delta: dict[str, Any]) -> bool:
         """A call without arguments still has an object of none: clients parse the text."""

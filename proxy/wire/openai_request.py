@@ -89,8 +89,10 @@ def build(
     except Unable as unable:
         return unable.signal()
     body["model"] = target.model
-    _cap_output(call, body, fit)
-    _ask_usage(call, body, fit)
+    if call.output_cap is not None or facts.output is not None:
+        _cap_output(call, body, fit)
+    if call.stream or "stream_options" in body:
+        _ask_usage(call, body, fit)
     return UpstreamRequest(
         PATH, outgoing(call, upstream, bearer(upstream)), orjson.dumps(body), fit.leeway.lost
     )

@@ -18,17 +18,16 @@ from proxy.table import ReasoningField
 from proxy.usage import Usage
 from proxy.wire.answer import drop
 from proxy.wire.complaints import flatten
-from proxy.wire.counts import estimated, reported
+from proxy.wire.counts import Tally, estimated, reported
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
-from proxy.wire.openai_choice import Choice, Malformed, Tally
+from proxy.wire.openai_choice import Choice, Malformed
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
-from proxy.wire.template import Template, template_of
+from proxy.wire.template import NULL_USAGE, Template, template_of
 from proxy.wire.tolerant import dumps, loads
 
 _DONE = b"data: [DONE]\n\n"
-_NULL_USAGE = b',"usage":null'
 _HEAD = ("id", "object", "created", "model", "system_fingerprint")
 _CONSTANT = ("id", "created", "model")
 """Members that say the same in every chunk of one answer."""
@@ -63,8 +62,8 @@ class StreamReader(Following):
         "_expected",
         "_first",
         "_guesses",
+        "_ready",
         "_report",
-        "_shortens",
         "_tally",
         "_template",
         "_thoughts",
@@ -85,8 +84,8 @@ class StreamReader(Following):
         self._usage_event = b""
         self._template: Template | None = None
         """All but the text of a plain piece, once one has been read."""
-        self._shortens = False
-        """Whether such a piece has an empty count that its caller does not get."""
+        self._ready: Template | None = None
+        """The same, where what comes next may be nothing but such pieces."""
         self._guesses = _GUESSES
 
     @property
@@ -110,11 +109,14 @@ class StreamReader(Following):
 
     def feed(self, data: bytes) -> bytes:
         """Bytes for the caller out of the next piece of the body: mostly whole plain events, and no more."""
-        if self._template is not None and self._events.between and not self.ended and self.failure is None:
-            out = self._fitting(self._template, data)
+        if self._ready is not None:
+            out = self._ready.take(data, self._tally)
             if out:
                 return out
-        return super().feed(data)
+        out = super().feed(data)
+        going_on = self._events.between and not self.ended and self.failure is None
+        self._ready = self._template if going_on else None
+        return out
 
     def finish(self) -> bytes:
         """The body ended cleanly: the last bytes, or `failure` if it ended too early."""
@@ -130,7 +132,7 @@ class StreamReader(Following):
         if data.startswith(b"[DONE]"):
             return self._done()
         if self._template is not None and not event.name:
-            out = self._fitting(self._template, event.raw)
+            out = self._template.take(event.raw, self._tally)
             if out:
                 return out
         if not data.strip() and event.name != b"error":
@@ -158,57 +160,44 @@ class StreamReader(Following):
         changed = self._pieces(choices)
         if self.failure is not None:
             return b""
-        if self._expected.extras and drop(chunk, self._expected.extras):
+        extras = self._expected.extras
+        if not extras.isdisjoint(chunk) and drop(chunk, extras):
             changed = True
         out = self._outgoing(chunk, raw, changed=changed)
         if not changed and self._guesses and choices[0]["delta"].get("content"):
             self._guess(chunk, raw, out)
         return out
 
-    def _fitting(self, template: Template, data: bytes) -> bytes:
-        """What goes out if `data` is nothing but plain events; nothing if it must be read in full."""
-        said = template.texts(data)
-        if said is None:
-            return b""
-        self._tally.output_bytes += said[0]
-        self._tally.pieces += said[1]
-        return data.replace(_NULL_USAGE, b"") if self._shortens else data
-
     def _guess(self, chunk: dict[str, Any], raw: bytes, out: bytes) -> None:
         """Make a template of an event, if it is one that goes out as it came, now and later."""
-        if self._first and (out == raw or out == raw.replace(_NULL_USAGE, b"")):
+        shortens = out != raw
+        if self._first and (not shortens or out == raw.replace(NULL_USAGE, b"")):
             self._guesses -= 1
-            self._template = template_of(raw, chunk)
-            self._shortens = out != raw
+            self._template = template_of(raw, chunk, shortens=shortens)
 
     def _pieces(self, choices: Any) -> bool:
         """Each choice's piece, noted and put right; whether any changed."""
-        if not isinstance(choices, list):
+        if type(choices) is not list:
             raise Malformed
-        changed = False
+        changed, extras = False, self._expected.extras
         for piece in choices:
-            if not isinstance(piece, dict):
+            if type(piece) is not dict:
                 raise Malformed
-            changed = self._piece(piece) or changed
+            index = piece.get("index")
+            if index is None:
+                index = piece["index"] = 0
+                changed = True
+            choice = self._choices.get(index) if type(index) is int else None
+            if choice is None:
+                choice = self._begin(index)
+            changed = choice.take(piece) or changed
+            if choice.broken:
+                self._fail(Kind.OVERLOADED, "the upstream gave up")
+            if not extras.isdisjoint(piece) and drop(piece, extras):
+                changed = True
         if self._ahead:
             choices[:0] = self._ahead
             self._ahead = []
-            changed = True
-        return changed
-
-    def _piece(self, piece: dict[str, Any]) -> bool:
-        index = piece.get("index")
-        changed = False
-        if index is None:
-            index = piece["index"] = 0
-            changed = True
-        choice = self._choices.get(index) if type(index) is int else None
-        if choice is None:
-            choice = self._begin(index)
-        changed = choice.take(piece) or changed
-        if choice.broken:
-            self._fail(Kind.OVERLOADED, "the upstream gave up")
-        if self._expected.extras and drop(piece, self._expected.extras):
             changed = True
         return changed
 
@@ -230,16 +219,7 @@ class StreamReader(Following):
 
     def _outgoing(self, chunk: dict[str, Any], raw: bytes, *, changed: bool) -> bytes:
         """The chunk as one of the first one's answer, without the count that it may also carry."""
-        first = self._first
-        try:  # at no cost where there is nothing to do, which is nearly always
-            alike = (
-                chunk["created"] == first["created"]
-                and chunk["id"] == first["id"]
-                and chunk["model"] == first["model"]
-            )
-        except KeyError:
-            alike = False
-        changed = (not alike and self._adopt(chunk)) or changed
+        changed = self._adopt(chunk) or changed
         if "usage" in chunk:
             usage = chunk["usage"]
             if usage is not None:
@@ -247,9 +227,8 @@ class StreamReader(Following):
                 chunk["usage"] = None
                 changed = True
             if not self._expected.include_usage:
-                # Outside a string this text can only be that member, and inside one its quotes are escaped.
-                shorter = raw.replace(_NULL_USAGE, b"")
-                if not changed and len(shorter) == len(raw) - len(_NULL_USAGE):
+                shorter = raw.replace(NULL_USAGE, b"")
+                if not changed and len(shorter) == len(raw) - len(NULL_USAGE):
                     return shorter
                 del chunk["usage"]
                 changed = True
@@ -269,12 +248,17 @@ class StreamReader(Following):
 
     def _adopt(self, chunk: dict[str, Any]) -> bool:
         """Make it a chunk of the first one's answer; whether it said that it was of another."""
-        if not self._first:
-            self._first = {name: chunk[name] for name in _CONSTANT if name in chunk}
-        strange = [name for name, said in self._first.items() if chunk.get(name) != said]
-        for name in strange:
-            chunk[name] = self._first[name]
-        return bool(strange)
+        first = self._first
+        if not first:
+            for name in _CONSTANT:
+                if name in chunk:
+                    first[name] = chunk[name]
+        changed = False
+        for name, said in first.items():
+            if chunk.get(name) != said:
+                chunk[name] = said
+                changed = True
+        return changed
 
     def _count(self, chunk: dict[str, Any], usage: Any) -> None:
         self._report = reported(usage) or self._report

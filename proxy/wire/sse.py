@@ -6,7 +6,8 @@ the bytes are cut, and holds at most one event. It never looks inside the data.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAX_EVENT = 1 << 20
 """Bytes of one event. An upstream that sends more without an end is broken, or means harm."""
@@ -22,14 +23,14 @@ def begins(status: int, headers: Mapping[str, str]) -> bool:
     return status == 200 and media == "text/event-stream" and coding == "identity"
 
 
-class Event(NamedTuple):
+class Event(Struct, frozen=True):
     """One dispatched event."""
 
     data: bytes
     """All `data` lines, joined by newlines."""
     raw: bytes
     """The event for the wire, in the plain framing `data: …` and a blank line."""
-    name: bytes
+    name: bytes = b""
     """The `event` field; empty for the usual unnamed ones."""
 
 
@@ -49,31 +50,46 @@ class Splitter:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes."""
+        if not (self.between and data.endswith(b"\n\n") and b"\r" not in data):
+            data = self._whole(data)
+        events: list[Event] = []
+        for block in data.split(b"\n\n")[:-1]:
+            if len(block) > MAX_EVENT:
+                self.overflow, self.between = True, False
+                break
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(Event(block[6:], block + b"\n\n"))
+            elif (event := _event(block)) is not None:
+                events.append(event)
+        return events
+
+    def _whole(self, data: bytes) -> bytes:
+        """The whole events, in plain lines, that there are with what `data` brings; the rest is held."""
         if not data:
-            return []
+            return b""
         self.between = False
         if self._opening is not None:
             data = self._open(data)
         if self._after_cr or b"\r" in data:
             data = self._plain_lines(data)
         if not data or self.overflow:
-            return []
+            return b""
         if b"\n\n" not in data and not (
             data[0] == _NEWLINE and self._held and self._held[-1][-1] == _NEWLINE
         ):
             self._hold(data)
-            return []
+            return b""
         if self._held:
             self._held.append(data)
             data = b"".join(self._held)
-        *blocks, rest = data.split(b"\n\n")
         self._held = []
         self._held_size = 0
-        events = [event for block in blocks if (event := self._event(block)) is not None]
-        if rest and not self.overflow:
-            self._hold(rest)
-        self.between = not rest and not self._after_cr and not self.overflow
-        return events
+        end = data.rindex(b"\n\n") + 2
+        if end < len(data):
+            self._hold(data[end:])
+        else:
+            self.between = not self._after_cr
+        return data[:end]
 
     def rest(self) -> list[Event]:
         """At the end of the body: the event whose closing blank line never came, if there is one."""
@@ -105,18 +121,14 @@ class Splitter:
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _event(self, block: bytes) -> Event | None:
-        if len(block) > MAX_EVENT:
-            self.overflow = True
-        if self.overflow:
-            return None
-        if block.startswith(b"data: ") and b"\n" not in block:
-            return Event(block[6:], block + b"\n\n", b"")
-        if block.startswith(b"event: "):
-            name, _, data = block.partition(b"\n")
-            if data.startswith(b"data: ") and b"\n" not in data:
-                return Event(data[6:], data + b"\n\n", name[7:])
-        return _fields(block)
+
+def _event(block: bytes) -> Event | None:
+    """An event that is more than a line of data, or none."""
+    if block.startswith(b"event: "):
+        name, _, data = block.partition(b"\n")
+        if data.startswith(b"data: ") and b"\n" not in data:
+            return Event(data[6:], data + b"\n\n", name[7:])
+    return _fields(block)
 
 
 def _fields(block: bytes) -> Event | None:

@@ -8,16 +8,19 @@ has no sound JSON string where the text was, is nobody's here, and is read in fu
     data: {"id":"c1", … "choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}], … }
     └──────────────────────────── head ─────────────────────────┘     └── tail ───────────────────┘
 
-Padding that hides the length of the text is a second string that changes, with `between` before it.
+Between two texts of one read stands the seam: the one's tail and the other's head. Padding that hides the
+length of the text is a second string that changes, with `between` before it.
 """
 
 from typing import Any
 
 import orjson
 
-from proxy.wire.counts import size
+from proxy.wire.counts import Tally, size
 from proxy.wire.sse import MAX_EVENT
 
+NULL_USAGE = b',"usage":null'
+"""An empty count. Outside a string it can be nothing else, and inside one its quotes are escaped."""
 _DATA = b"data: "
 _TEXT = b'"content":"'
 _PADDING = b'"obfuscation":"'
@@ -29,47 +32,50 @@ _MORE = b" and more"
 class Template:
     """All but the text of a plain piece."""
 
-    __slots__ = ("_before", "_between", "_head", "_tail")
+    __slots__ = ("_after", "_before", "_between", "_head", "_seam", "_shortens", "_tail")
 
-    def __init__(self, head: bytes, between: bytes, tail: bytes) -> None:
+    def __init__(self, head: bytes, between: bytes, tail: bytes, *, shortens: bool) -> None:
+        """`head` and `tail` with the quotes of the string that changes."""
         self._head = head
         self._between = between
         """What is between the text and the padding, with their quotes; empty where there is no padding."""
         self._tail = tail
+        self._seam = tail.removeprefix(_QUOTE) + head.removesuffix(_QUOTE)
         self._before = len(head) - len(_QUOTE)
+        self._after = len(_QUOTE) - len(tail)
+        self._shortens = shortens
+        """Whether such a piece has an empty count that its caller does not get."""
 
-    def texts(self, data: bytes) -> tuple[int, int] | None:
-        """(bytes of text, pieces) if `data` is nothing but whole events like this one; None if it is not."""
-        tail = self._tail
-        if not data.endswith(tail) or len(data) > MAX_EVENT:
-            return None
-        head, between, before = self._head, self._between, self._before
-        blocks = data.split(tail)
-        blocks.pop()
+    def take(self, data: bytes, tally: Tally) -> bytes:
+        """What goes out if `data` is nothing but whole events like this one, noted; nothing if it is not."""
+        if not data.startswith(self._head) or not data.endswith(self._tail) or len(data) > MAX_EVENT:
+            return b""
+        strings = data[self._before : self._after].split(self._seam)
+        between = self._between
         spoken = 0
-        for block in blocks:
-            if not block.startswith(head):
-                return None
-            string = block[before:]
+        for string in strings:
             if between:
-                string, found, padding = string.partition(between)
-                if not found or not padding.isalnum():
-                    return None
+                opened, _, padding = string.partition(between)
+                if not padding.endswith(_QUOTE) or not padding[:-1].isalnum():
+                    return b""
+                string = opened + _QUOTE  # noqa: PLW2901  # the text alone
             try:
-                text = orjson.loads(string + _QUOTE)
+                text = orjson.loads(string)
             except ValueError:
-                return None
-            if not text:
-                return None
-            spoken += size(text)
-        return spoken, len(blocks)
+                return b""
+            if type(text) is not str or not text:
+                return b""
+            spoken += len(text) if text.isascii() else size(text)
+        tally.output_bytes += spoken
+        tally.pieces += len(strings)
+        return data.replace(NULL_USAGE, b"") if self._shortens else data
 
 
-def template_of(raw: bytes, chunk: dict[str, Any]) -> Template | None:
-    """The template of an event that was read as `chunk` and went out as it is, if that is a plain piece."""
+def template_of(raw: bytes, chunk: dict[str, Any], *, shortens: bool) -> Template | None:
+    """The template of an event that was read as `chunk` and needed no repair, if that is a plain piece."""
     head, mark, rest = raw.partition(_TEXT)
     text, quote, tail = rest.partition(_QUOTE)
-    if not quote or not _plain(chunk):
+    if not quote or not _is_plain(chunk):
         return None
     head, tail, between, padding = head + mark, quote + tail, b"", b""
     before, mark, rest = tail.partition(_PADDING)
@@ -81,18 +87,21 @@ def template_of(raw: bytes, chunk: dict[str, Any]) -> Template | None:
     except ValueError:
         return None
     # The bytes between the two quotes are the text, and nothing else: with them it changes, and only it.
-    expected = text.decode() + _MORE.decode()
-    if _text(chunk) != text.decode() or _text(other) != expected:
+    said = text.decode()
+    if _delta(chunk).get("content") != said or _delta(other).get("content") != said + _MORE.decode():
         return None
-    return Template(head, between, tail)
+    return Template(head, between, tail, shortens=shortens)
 
 
-def _plain(chunk: dict[str, Any]) -> bool:
+def _is_plain(chunk: dict[str, Any]) -> bool:
     """Whether it brings nothing but a text, of one choice."""
-    first, *others = chunk["choices"]
-    more = any(value for name, value in first["delta"].items() if name != "content")
-    return not others and not more and first.get("finish_reason") is None
+    choices = chunk["choices"]
+    delta = _delta(chunk)
+    if len(choices) > 1 or choices[0].get("finish_reason") is not None:
+        return False
+    return len(delta) == 1 or not any(value for name, value in delta.items() if name != "content")
 
 
-def _text(chunk: dict[str, Any]) -> Any:
-    return chunk["choices"][0]["delta"].get("content")
+def _delta(chunk: dict[str, Any]) -> dict[str, Any]:
+    delta: dict[str, Any] = chunk["choices"][0]["delta"]
+    return delta

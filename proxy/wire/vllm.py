@@ -11,10 +11,8 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from proxy.abilities import Capabilities
-from proxy.call import Call
 from proxy.table import Upstream
 from proxy.wire.openai import OpenAI
-from proxy.wire.openai_stream import Expected
 
 _ACCEPT = frozenset(
     {
@@ -96,6 +94,7 @@ def _within(declared: Capabilities) -> Capabilities:
         parses_arguments=True,
         answer_members=False,
         strip_inside=declared.strip_inside | _MARKS,
+        own_members=declared.own_members | _EXTRAS,
     )
 
 
@@ -105,8 +104,3 @@ class VLLM(OpenAI):
     def abilities(self, upstream: Upstream) -> Capabilities:
         """What the table declares, within what this dialect allows."""
         return _within(upstream.capabilities)
-
-    def expected(self, call: Call, upstream: Upstream) -> Expected:
-        """What this engine's answer to this call must look like."""
-        expected = super().expected(call, upstream)
-        return replace(expected, extras=expected.extras | _EXTRAS)

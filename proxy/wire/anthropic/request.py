@@ -123,14 +123,13 @@ def _kept(given: Mapping[str, Any], able: Capabilities, leeway: Leeway) -> dict[
     """What will be translated, without nulls; the table may refuse or strip more of it."""
     body: dict[str, Any] = {}
     for name, value in given.items():
-        used = is_used(name, value)
-        if name in REFUSED | able.refuse:
-            if used:
+        if name in REFUSED or name in able.refuse:
+            if is_used(name, value):
                 _refuse(name, leeway)
         elif name in TRANSLATED and (name not in able.strip or name in KEPT):
             if value is not None:
                 body[name] = value
-        elif used and name not in HINTS:
+        elif name not in HINTS and is_used(name, value):
             leeway.note(name)
     return body
 

@@ -6,6 +6,7 @@ out as a hint, left out with a note, or lost, which `wire/leeway.py` judges by w
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from proxy.abilities import Capabilities, ModelFacts
@@ -119,19 +120,23 @@ def _key(upstream: Upstream) -> tuple[tuple[str, str], ...]:
 def _kept(given: Mapping[str, Any], able: Capabilities, target: Target, leeway: Leeway) -> dict[str, Any]:
     """What will be translated, without nulls."""
     body: dict[str, Any] = {}
-    refused = (REFUSED | able.refuse | _beyond(target.facts)) - _ALWAYS
-    translated = TRANSLATED - (able.strip - _ALWAYS)
+    refused, translated = _fates(able, target.facts)
     for name, value in given.items():
-        used = is_used(name, value)
         if name in refused:
-            if used:
+            if is_used(name, value):
                 leeway.lose_member(name)
         elif name in translated:
             if value is not None:
                 body[name] = value
-        elif used and name not in HINTS:
+        elif name not in HINTS and is_used(name, value):
             leeway.note(name)
     return body
+
+
+@lru_cache(maxsize=256)
+def _fates(able: Capabilities, facts: ModelFacts) -> tuple[frozenset[str], frozenset[str]]:
+    """Members that are refused, and those that are translated; remembered, for every call asks."""
+    return (REFUSED | able.refuse | _beyond(facts)) - _ALWAYS, TRANSLATED - (able.strip - _ALWAYS)
 
 
 def _beyond(facts: ModelFacts) -> frozenset[str]:
