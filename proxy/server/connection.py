@@ -122,9 +122,13 @@ class Connection(asyncio.Protocol):
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
-    def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
-        """The head of an answer, with what the connection adds to it."""
+    def head(
+        self, request: Request, status: int, headers: Mapping[str, str], length: int | None = None
+    ) -> bytes:
+        """The head of an answer, with what the connection adds to it; `length`: of a body that is known."""
         own = self._site.own()
+        if length is not None:
+            own = b"%bcontent-length: %d\r\n" % (own, length)
         if not request.keep:
             own += b"connection: close\r\n"
         elif request.version != "1.1":
@@ -134,8 +138,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: Request, answer: Answer) -> None:
         """A whole answer. A request whose body nobody read to the end ends its connection."""
         request.keep = request.keep and request.whole
-        headers = {**answer.headers, "content-length": str(len(answer.body))}
-        start = self.head(request, answer.status, headers)
+        start = self.head(request, answer.status, answer.headers, len(answer.body))
         request.begun = request.answered = True
         self.transport.write(start if request.method == "HEAD" else start + answer.body)
 

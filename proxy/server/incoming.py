@@ -103,15 +103,16 @@ class Incoming:
         self._untold = 0
         body = self._body
         if self.arriving is not None:
-            self.arriving.add(body[0] if len(body) == 1 else b"".join(body))
+            self.arriving.add(body)
         body.clear()
 
     # ── from the parser ───────────────────────────────────────────────────────────────────────────
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._names.append(name)
+        names = self._names
+        names.append(name)
         self._values.append(value)
-        if len(self._names) > FIELDS:
+        if len(names) > FIELDS:
             raise Malformed
 
     def on_headers_complete(self) -> None:
@@ -129,7 +130,9 @@ class Incoming:
             Headers(names, values),
             parser.should_keep_alive(),
         )
-        self._forget_head()
+        self._target.clear()
+        names.clear()
+        values.clear()
         self._begin(request)
 
     def on_message_complete(self) -> None:
@@ -138,15 +141,11 @@ class Incoming:
             if self._body:
                 self._pass_on()
             self._untold = 0
-            if self._names:
-                self._forget_head()  # trailers are nobody's headers
+            if self._names:  # trailers are nobody's headers
+                self._names.clear()
+                self._values.clear()
             request.end()
             self.arriving = None
-
-    def _forget_head(self) -> None:
-        self._target.clear()
-        self._names.clear()
-        self._values.clear()
 
 
 def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:

@@ -65,9 +65,9 @@ class Answer:
         """0 until the head has come."""
         self.ended = False
         """Whether the body is whole."""
-        self._names: Sequence[bytes] = ()
-        self._values: Sequence[bytes] = ()
         self._headers: Mapping[str, str] | None = None
+        self._names: Sequence[bytes]
+        self._values: Sequence[bytes]
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -107,14 +107,18 @@ class Answer:
         A sink gets it here and now; who pours learns only what it must wait for or bear.
         """
         waiter, sink = self._waiter, self._sink
-        if waiter is None or waiter.done():
-            if piece:
-                self._keep(piece)
-            return
+        if waiter is not None and waiter.done():
+            waiter = None
         pending: Awaitable[None] | None = None
-        if sink is None:
+        if waiter is None or sink is None:
             if piece:
-                self._keep(piece)
+                self._pieces.append(piece)
+                self._unread += len(piece)
+                if self._unread > BUFFER_BYTES and not self._held:
+                    self._held = True
+                    self._line.hold()
+            if waiter is None:
+                return
         else:
             try:
                 pending = sink.take(piece) if piece else None
@@ -129,13 +133,6 @@ class Answer:
         self._waiter = None
         if not waiter.done():
             waiter.set_result(pending)
-
-    def _keep(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._unread += len(piece)
-        if self._unread > BUFFER_BYTES and not self._held:
-            self._held = True
-            self._line.hold()
 
     # ── read by the story ─────────────────────────────────────────────────────────────────────────
 
