@@ -55,6 +55,7 @@ class Gate:
         self._crowded = self._most * CROWDED
         self._shed = shed
         self._late = late
+        self._loop = asyncio.get_running_loop()
         self._inside: dict[asyncio.Task[object], str] = {}
         self._tenants: dict[str, int] = {}
         self.draining = False
@@ -82,7 +83,7 @@ class Gate:
         if self._inside and self._late():
             self._shed(Why.LAG)
             raise unavailable("The proxy has too much to do just now.", "overloaded", retry_after_s=BACK_S)
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("the gate counts tasks")
         self._inside[task] = tenant
