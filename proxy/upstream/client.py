@@ -92,7 +92,7 @@ class Sending(Struct, eq=False):
                 if not pooled.stale:
                     raise UpstreamLost(lost)
                 answer = await self._again(pool, head, lost)
-        if answer.encoded:
+        if answer.headers.encoded:
             answer.leave()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, answer.status, detail=detail))
