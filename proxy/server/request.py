@@ -99,6 +99,9 @@ class Request(Struct, eq=False):
     _failure: Failure | None = None
     _waiter: asyncio.Future[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, …)"
+
     @property
     def path(self) -> str:
         """The path as it was asked for, still percent-encoded, without query; `` if there is none."""

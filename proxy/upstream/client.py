@@ -78,6 +78,9 @@ class Sending(Struct, eq=False):
     _request: UpstreamRequest
     _answer: Answer | None = None
 
+    def __repr__(self) -> str:
+        return "Sending(…)"
+
     async def __aenter__(self) -> Answer:
         """The answer, its head read. Raises `UpstreamLost`."""
         body, pool = self._request.body, self._out.pool(self._upstream)
