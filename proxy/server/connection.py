@@ -8,7 +8,6 @@ This file never looks at a path, a key or a body.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
@@ -39,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._loop = asyncio.get_running_loop()
         self._incoming = Incoming(site.limits.body_bytes, self._continue, self._begin)
-        self._waiting: deque[Request] = deque()
+        self._waiting: list[Request] = []
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
         self._task: asyncio.Task[None] | None = None
@@ -258,9 +257,10 @@ class Connection(asyncio.Protocol):
             try:
                 await self._site.answer(self, self._waiting[0])
             finally:
-                request = self._waiting.popleft()
+                request = self._waiting.pop(0)
                 self.transport.resume_reading()
             more = self._go_on(request)
+            del request  # while the next is waited for, nothing of this one is kept
 
     def _go_on(self, request: Request) -> bool:
         """The first is answered: whether another may follow. What came of it meanwhile is read now."""
@@ -303,7 +303,7 @@ class Connection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Tell whoever answers that nobody listens any more; once."""
         self._over = True
-        self._waiting = deque(list(self._waiting)[:1])
+        del self._waiting[1:]
         task = self._task
         if task is not None and not task.cancelling():
             task.cancel()

@@ -55,7 +55,6 @@ class Gate:
         self._crowded = self._most * CROWDED
         self._shed = shed
         self._late = late
-        self._loop = asyncio.get_running_loop()
         self._inside: dict[asyncio.Task[object], str] = {}
         self._tenants: dict[str, int] = {}
         self.draining = False
@@ -83,7 +82,7 @@ class Gate:
         if self._inside and self._late():
             self._shed(Why.LAG)
             raise unavailable("The proxy has too much to do just now.", "overloaded", retry_after_s=BACK_S)
-        task = asyncio.current_task(self._loop)
+        task = asyncio.current_task()
         if task is None:
             raise RuntimeError("the gate counts tasks")
         self._inside[task] = tenant

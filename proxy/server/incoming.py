@@ -43,6 +43,23 @@ class _Body:
 class Incoming:
     """The requests of one connection."""
 
+    __slots__ = (
+        "_ask_for_body",
+        "_begin",
+        "_body",
+        "_fed",
+        "_limit",
+        "_names",
+        "_parser",
+        "_target",
+        "_untold",
+        "_upgraded",
+        "_values",
+        "arriving",
+        "on_body",
+        "on_url",
+    )
+
     def __init__(
         self, limit: int, ask_for_body: Callable[[], None], begin: Callable[[Request], None]
     ) -> None:

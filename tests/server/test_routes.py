@@ -40,7 +40,7 @@ def rows():
 
 
 @pytest.mark.fault("d22-admin")
-async def test_no_route_exists_that_this_list_does_not_name():
+def test_no_route_exists_that_this_list_does_not_name():
     assert rows() == EXPECTED
 
 
