@@ -102,10 +102,10 @@ class Incoming:
 
         The parser takes what follows such a head for the other protocol; it is this request's body, if any.
         """
+        self._upgraded = True
         request = self.arriving
         if request is None:
-            return
-        self._upgraded = True
+            raise Upgraded(None)
         framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
         if not framing:
             self.on_message_complete()

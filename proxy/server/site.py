@@ -39,6 +39,7 @@ class Site:
         self._here: set[Guest] = set()
         self._empty = asyncio.Event()
         self._stale = 0.0
+        """From when on the date is another (monotonic seconds)."""
         self._own = b""
         self.limits = limits
 
