@@ -108,12 +108,13 @@ class Whole(Socket):
 
     async def finish(self) -> None:
         self.finished = True
-        if self.gone:
+        line = self._line
+        if line.lost or line.transport.is_closing():
             raise asyncio.CancelledError
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._line.send(self._request, Answer(self._status, self._headers, body))
-        if self._line.writing_paused:
-            await self._line.drained()
+        line.send(self._request, Answer(self._status, self._headers, body))
+        if line.writing_paused:
+            await line.drained()
 
 
 class _Room:

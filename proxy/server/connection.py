@@ -8,7 +8,6 @@ This file never looks at a path, a key or a body.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import cast
@@ -39,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._loop = asyncio.get_running_loop()
         self._incoming = Incoming(site.limits.body_bytes, self._continue, self._begin)
-        self._waiting: deque[Request] = deque()
+        self._waiting: list[Request] = []
         """Requests whose head is complete; the first is being answered."""
         self._later = bytearray()
         self._task: asyncio.Task[None] | None = None
@@ -122,9 +121,13 @@ class Connection(asyncio.Protocol):
 
     # ── towards the caller ────────────────────────────────────────────────────────────────────────
 
-    def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
-        """The head of an answer, with what the connection adds to it."""
+    def head(
+        self, request: Request, status: int, headers: Mapping[str, str], length: int | None = None
+    ) -> bytes:
+        """The head of an answer, with what the connection adds to it; `length`: of a body that is known."""
         own = self._site.own()
+        if length is not None:
+            own = b"%bcontent-length: %d\r\n" % (own, length)
         if not request.keep:
             own += b"connection: close\r\n"
         elif request.version != "1.1":
@@ -134,8 +137,7 @@ class Connection(asyncio.Protocol):
     def send(self, request: Request, answer: Answer) -> None:
         """A whole answer. A request whose body nobody read to the end ends its connection."""
         request.keep = request.keep and request.whole
-        headers = {**answer.headers, "content-length": str(len(answer.body))}
-        start = self.head(request, answer.status, headers)
+        start = self.head(request, answer.status, answer.headers, len(answer.body))
         request.begun = request.answered = True
         self.transport.write(start if request.method == "HEAD" else start + answer.body)
 
@@ -255,9 +257,10 @@ class Connection(asyncio.Protocol):
             try:
                 await self._site.answer(self, self._waiting[0])
             finally:
-                request = self._waiting.popleft()
+                request = self._waiting.pop(0)
                 self.transport.resume_reading()
             more = self._go_on(request)
+            del request  # while the next is waited for, nothing of this one is kept
 
     def _go_on(self, request: Request) -> bool:
         """The first is answered: whether another may follow. What came of it meanwhile is read now."""
@@ -300,7 +303,7 @@ class Connection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Tell whoever answers that nobody listens any more; once."""
         self._over = True
-        self._waiting = deque(list(self._waiting)[:1])
+        del self._waiting[1:]
         task = self._task
         if task is not None and not task.cancelling():
             task.cancel()

@@ -57,7 +57,8 @@ class Door:
         if gate.draining or (seldom and "upgrade" in headers):
             request.keep = False
         try:
-            _check_head(request)
+            if request.version != "1.1" or headers.count("host") != 1:
+                _check_odd(request)
             if seldom:
                 _check_seldom(request)
             entry, tail = self._exact.get((request.method, request.target)), ""
@@ -132,16 +133,16 @@ def _told(status: int, message: str, code: str, headers: tuple[tuple[str, str], 
     return Told(status, message, "invalid_request_error", code, should_retry=False, headers=headers)
 
 
-def _check_head(request: Request) -> None:
-    """What the parser lets through and we do not."""
+def _check_odd(request: Request) -> None:
+    """What the parser lets through and we do not: all but HTTP/1.1 with one host, and what 1.0 may do."""
     if request.version not in SPOKEN:
         raise bad_request("Only HTTP/1.0 and HTTP/1.1 are spoken here.", code="bad_request_head")
-    hosts = request.headers.count("host")
-    if hosts > 1 or (hosts == 0 and request.version == "1.1"):  # RFC 9112, 3.2
+    if request.version == "1.1" or request.headers.count("host") > 1:  # RFC 9112, 3.2
         raise bad_request("The request needs exactly one Host header.", code="bad_request_head")
 
 
 def _check_seldom(request: Request) -> None:
+    """What few requests say, and whether it is understood."""
     headers = request.headers
     if any(coding.lower() != "chunked" for coding in headers.all("transfer-encoding")):
         raise bad_request("Only 'Transfer-Encoding: chunked' is understood.", code="bad_request_head")

@@ -43,6 +43,23 @@ class _Body:
 class Incoming:
     """The requests of one connection."""
 
+    __slots__ = (
+        "_ask_for_body",
+        "_begin",
+        "_body",
+        "_fed",
+        "_limit",
+        "_names",
+        "_parser",
+        "_target",
+        "_untold",
+        "_upgraded",
+        "_values",
+        "arriving",
+        "on_body",
+        "on_url",
+    )
+
     def __init__(
         self, limit: int, ask_for_body: Callable[[], None], begin: Callable[[Request], None]
     ) -> None:
@@ -85,10 +102,10 @@ class Incoming:
 
         The parser takes what follows such a head for the other protocol; it is this request's body, if any.
         """
+        self._upgraded = True
         request = self.arriving
         if request is None:
-            return
-        self._upgraded = True
+            raise Upgraded(None)
         framing = [(name, value) for name in _FRAMING for value in request.headers.all(name)]
         if not framing:
             self.on_message_complete()
@@ -103,15 +120,16 @@ class Incoming:
         self._untold = 0
         body = self._body
         if self.arriving is not None:
-            self.arriving.add(body[0] if len(body) == 1 else b"".join(body))
+            self.arriving.add(body)
         body.clear()
 
     # ── from the parser ───────────────────────────────────────────────────────────────────────────
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._names.append(name)
+        names = self._names
+        names.append(name)
         self._values.append(value)
-        if len(self._names) > FIELDS:
+        if len(names) > FIELDS:
             raise Malformed
 
     def on_headers_complete(self) -> None:
@@ -129,7 +147,9 @@ class Incoming:
             Headers(names, values),
             parser.should_keep_alive(),
         )
-        self._forget_head()
+        self._target.clear()
+        names.clear()
+        values.clear()
         self._begin(request)
 
     def on_message_complete(self) -> None:
@@ -138,15 +158,11 @@ class Incoming:
             if self._body:
                 self._pass_on()
             self._untold = 0
-            if self._names:
-                self._forget_head()  # trailers are nobody's headers
+            if self._names:  # trailers are nobody's headers
+                self._names.clear()
+                self._values.clear()
             request.end()
             self.arriving = None
-
-    def _forget_head(self) -> None:
-        self._target.clear()
-        self._names.clear()
-        self._values.clear()
 
 
 def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:

@@ -5,7 +5,7 @@ A body is only kept as long as it may become somebody's: what is too much is cou
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct, field
 
@@ -22,12 +22,12 @@ class Headers:
     __slots__ = ("_further", "_values")
 
     def __init__(self, names: Sequence[bytes] = (), values: Sequence[bytes] = ()) -> None:
-        """The lines of a head; where no name comes twice, as in most, they are taken all at once."""
+        """The lines of a head, a name and a value each; where no name comes twice all are taken at once."""
         self._further: dict[str, list[bytes]] = {}
         """Of a name that came again: its values, but for the first."""
-        known = b"\n".join(names).lower().decode("latin-1").split("\n") if names else ()
-        self._values = dict(zip(known, values, strict=True))
-        if len(self._values) < len(values):
+        known = b"\n".join(names).lower().decode("latin-1").split("\n")
+        self._values = dict(zip(known, values))  # noqa: B905 - whether they are as many is asked in the next line
+        if not len(self._values) == len(known) == len(values):
             self._values.clear()
             for name, value in zip(names, values, strict=True):
                 self.add(name, value)
@@ -43,17 +43,22 @@ class Headers:
     def get(self, name: str) -> str | None:
         """The first value, or None."""
         value = self._values.get(name)
-        return None if value is None else _text(value)
+        return None if value is None else value.decode("utf-8", "surrogateescape").strip(" \t")
 
     def only(self, name: str) -> str | None:
         """The value of a name that came once; None where it did not come, or came again."""
         value = self._values.get(name)
-        return None if value is None or name in self._further else _text(value)
+        if value is None or name in self._further:
+            return None
+        return value.decode("utf-8", "surrogateescape").strip(" \t")
 
     def all(self, name: str) -> list[str]:
         """Every value."""
         value = self._values.get(name)
-        return [] if value is None else [_text(each) for each in (value, *self._further.get(name, ()))]
+        if value is None:
+            return []
+        values = (value, *self._further.get(name, ()))
+        return [each.decode("utf-8", "surrogateescape").strip(" \t") for each in values]
 
     def count(self, name: str) -> int:
         """How often it came."""
@@ -65,10 +70,6 @@ class Headers:
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape").strip(" \t")
 
 
 class Request(Struct, eq=False):
@@ -98,6 +99,9 @@ class Request(Struct, eq=False):
     _failure: Failure | None = None
     _waiter: asyncio.Future[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"Request({self.method!r}, …)"
+
     @property
     def path(self) -> str:
         """The path as it was asked for, still percent-encoded, without query; `` if there is none."""
@@ -111,15 +115,14 @@ class Request(Struct, eq=False):
 
     # ── filled by the connection ──────────────────────────────────────────────────────────────────
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body."""
-        self._size += len(piece)
+    def add(self, pieces: Iterable[bytes]) -> None:
+        """So much of the body has come."""
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
         if self._size > self.limit:
             self.too_large = True
             self._pieces.clear()
             self._wake()
-        else:
-            self._pieces.append(piece)
 
     def end(self) -> None:
         """All of it has come."""

@@ -38,7 +38,8 @@ class Site:
         self._dice = dice
         self._here: set[Guest] = set()
         self._empty = asyncio.Event()
-        self._second = -1
+        self._stale = 0.0
+        """From when on the date is another (monotonic seconds)."""
         self._own = b""
         self.limits = limits
 
@@ -51,10 +52,12 @@ class Site:
 
         The date is now, as HTTP writes it (RFC 9110, 5.6.7).
         """
-        second = self._clock.wall_us() // MICRO
-        if second != self._second:
+        now = self._clock.mono()
+        if now >= self._stale:
+            second, past = divmod(self._clock.wall_us(), MICRO)
             date = formatdate(second, usegmt=True)
-            self._second, self._own = second, b"%bdate: %b\r\n" % (SERVER, date.encode())
+            self._stale = now + (MICRO - past) / MICRO
+            self._own = b"%bdate: %b\r\n" % (SERVER, date.encode())
         return self._own
 
     def enter(self, guest: Guest) -> None:

@@ -6,11 +6,12 @@ upstream back; leaving before the end closes the connection, for nobody knows ho
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable
 from typing import Protocol
 
 from proxy.call import Kind, Phase, Signal, UpstreamLost
 from proxy.ports import Sink
+from proxy.upstream.head import Head
 
 BUFFER_BYTES = 64 * 1024
 """Read ahead for one answer; beyond it the upstream waits until the caller has taken some."""
@@ -36,18 +37,16 @@ class Answer:
     """The `UpstreamAnswer` port over one connection."""
 
     __slots__ = (
-        "_headers",
         "_held",
         "_line",
         "_loop",
         "_lost",
-        "_names",
         "_pieces",
         "_sink",
         "_unread",
-        "_values",
         "_waiter",
         "ended",
+        "headers",
         "status",
     )
 
@@ -65,25 +64,8 @@ class Answer:
         """0 until the head has come."""
         self.ended = False
         """Whether the body is whole."""
-        self._names: Sequence[bytes] = ()
-        self._values: Sequence[bytes] = ()
-        self._headers: Mapping[str, str] | None = None
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Made of the lines of the head when somebody asks, for of most answers nobody does."""
-        if self._headers is None:
-            names = [name.decode("latin-1").lower() for name in self._names]
-            values = [value.decode("utf-8", "surrogateescape") for value in self._values]
-            self._headers = dict(zip(names, values, strict=True))
-        return self._headers
-
-    @property
-    def encoded(self) -> bool:
-        """Whether the body is not as it was asked for: bare."""
-        if b"content-encoding" not in b"\n".join(self._names).lower():
-            return False
-        return self.headers.get("content-encoding", "identity").lower() != "identity"
+        self.headers: Head
+        """There with the status."""
 
     @property
     def unread(self) -> int:
@@ -92,9 +74,9 @@ class Answer:
 
     # ── filled by the connection ──────────────────────────────────────────────────────────────────
 
-    def begin(self, status: int, names: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """The head has come: its status and its lines."""
-        self.status, self._names, self._values = status, names, values
+    def begin(self, status: int, headers: Head) -> None:
+        """The head has come."""
+        self.status, self.headers = status, headers
 
     def lose(self, signal: Signal) -> None:
         """It will never be whole."""
@@ -107,14 +89,18 @@ class Answer:
         A sink gets it here and now; who pours learns only what it must wait for or bear.
         """
         waiter, sink = self._waiter, self._sink
-        if waiter is None or waiter.done():
-            if piece:
-                self._keep(piece)
-            return
+        if waiter is not None and waiter.done():
+            waiter = None
         pending: Awaitable[None] | None = None
-        if sink is None:
+        if waiter is None or sink is None:
             if piece:
-                self._keep(piece)
+                self._pieces.append(piece)
+                self._unread += len(piece)
+                if self._unread > BUFFER_BYTES and not self._held:
+                    self._held = True
+                    self._line.hold()
+            if waiter is None:
+                return
         else:
             try:
                 pending = sink.take(piece) if piece else None
@@ -129,13 +115,6 @@ class Answer:
         self._waiter = None
         if not waiter.done():
             waiter.set_result(pending)
-
-    def _keep(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._unread += len(piece)
-        if self._unread > BUFFER_BYTES and not self._held:
-            self._held = True
-            self._line.hold()
 
     # ── read by the story ─────────────────────────────────────────────────────────────────────────
 

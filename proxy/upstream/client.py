@@ -78,6 +78,9 @@ class Sending(Struct, eq=False):
     _request: UpstreamRequest
     _answer: Answer | None = None
 
+    def __repr__(self) -> str:
+        return "Sending(…)"
+
     async def __aenter__(self) -> Answer:
         """The answer, its head read. Raises `UpstreamLost`."""
         body, pool = self._request.body, self._out.pool(self._upstream)
@@ -92,7 +95,7 @@ class Sending(Struct, eq=False):
                 if not pooled.stale:
                     raise UpstreamLost(lost)
                 answer = await self._again(pool, head, lost)
-        if answer.encoded:
+        if answer.headers.encoded:
             answer.leave()
             detail = "compressed although identity was asked for"
             raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, answer.status, detail=detail))

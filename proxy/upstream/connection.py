@@ -12,6 +12,7 @@ import httptools
 
 from proxy.call import Kind, Phase, Signal
 from proxy.upstream.answer import Answer
+from proxy.upstream.head import Head
 
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 256
@@ -176,10 +177,11 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if status >= _INTERIM and self._answer is not None:
             self._keep = self._parser.should_keep_alive()
-            self._answer.begin(status, names, values)
+            self._answer.begin(status, Head(names, values))
 
     def on_message_complete(self) -> None:
-        self._names.clear()  # trailers are nobody's headers
-        self._values.clear()
+        if self._names:  # trailers are nobody's headers
+            self._names.clear()
+            self._values.clear()
         if self._answer is not None and self._answer.status:
             self._answer.ended = True

@@ -1,10 +1,12 @@
 """Chat completions: what the story is handed, and what the caller gets back."""
 
 import asyncio
+import gc
 
 import pytest
 
 from proxy.errors import Broken, Told, bad_request, unavailable
+from proxy.server.request import Request
 from tests.server.running import CHAT, House, chat, http, opened, whole
 
 
@@ -249,6 +251,18 @@ async def test_one_connection_serves_call_after_call(house):
         reply = await line.answer()
         assert reply.status == (400 if body.get("model") == 1 else 200)
     line.close()
+
+
+async def test_while_a_connection_is_idle_nothing_is_kept_of_its_last_request(house):
+    line = await house.connect()
+    line.send(chat())
+    assert (await line.answer()).status == 200
+    for _ in range(20):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Request)]
+    line.send(chat())
+    assert (await line.answer()).status == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from proxy.server.request import Headers, Request
 from proxy.server.visit import Limits
 from tests.server.running import KEY, House, chat, http, opened
 
@@ -202,3 +203,20 @@ async def _all_said(house, raw):
         return await line.reader.read()
     except ConnectionResetError:
         return b""
+
+
+def test_a_request_that_is_shown_shows_nothing_of_what_it_says():
+    headers = Headers((b"Authorization",), (b"Bearer canary-key",))
+    request = Request(100, lambda: None, "POST", b"/canary-path", "1.1", headers, keep=True)
+    request.add([b"canary-", b"prompt"])
+    assert "canary" not in repr(request)
+
+
+def test_a_head_in_which_a_name_comes_again_keeps_every_value_in_order():
+    headers = Headers((b"Host", b"X-A", b"hOST", b"x-a", b"HOST"), (b"a", b" 1\t", b"a", b"\xff", b"b"))
+    assert (headers.count("host"), headers.all("host")) == (3, ["a", "a", "b"])
+    assert (headers.get("x-a"), headers.all("x-a")) == ("1", ["1", "\udcff"])
+    assert (headers.only("host"), headers.only("x-a"), headers.all("x-b")) == (None, None, [])
+    assert Headers((b"X-A",), (b"1",)).only("x-a") == "1"
+    assert "host" in headers
+    assert "Host" not in headers

@@ -181,3 +181,8 @@ async def test_any_answer_is_an_answer_or_a_loss(out):
 @pytest.mark.timeout(600)
 async def test_any_of_ten_thousand_answers_is_an_answer_or_a_loss(out):
     await storm(out, 10_000)
+
+
+async def test_a_sending_that_is_shown_shows_nothing_of_what_it_sends(out):
+    request = UpstreamRequest("/chat", (("authorization", "Bearer canary"),), b"canary")
+    assert "canary" not in repr(out.send(at("http://upstream.test"), request))

@@ -7,6 +7,7 @@ import pytest
 from proxy.call import Kind, Phase, Signal, UpstreamLost
 from proxy.flow import Later
 from proxy.upstream.answer import BUFFER_BYTES, Answer
+from proxy.upstream.head import Head
 from tests.upstream.sending import Glass, poured, started
 
 
@@ -62,7 +63,7 @@ def line():
 @pytest.fixture
 async def answer(line):
     made = Answer(line, asyncio.get_running_loop())
-    made.begin(200, (), ())
+    made.begin(200, Head())
     return made
 
 
