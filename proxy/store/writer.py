@@ -214,7 +214,7 @@ class Writer:
             with self._lock:
                 self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._room()))]
                 if self._queue:
-                    self._bell.ring()
+                    self._bell.ring()  # for the rest
                 if self._batch or not heard:
                     return self._batch
                 if self._closing:
@@ -252,13 +252,15 @@ class Writer:
         if self.trouble is not None:
             log.warning("the ledger writes again")
             self.trouble = None
-        alerts = tuple(self._journal.alerts)
-        self._journal.alerts.clear()
+        pairs = []
         for job, answer in zip(batch, answers, strict=True):
+            if job.future is not None:
+                pairs.append((job.future, answer))
             if job.void is None and isinstance(answer, Exception):
                 log.error("a settlement could not be written and stays open: %r", answer)
-        pairs = [(job.future, answer) for job, answer in zip(batch, answers, strict=True) if job.future]
-        if pairs or alerts:
+        alerts = tuple(self._journal.alerts)
+        self._journal.alerts.clear()
+        if pairs or alerts:  # else the loop is left asleep
             self._tell(pairs, alerts)
 
     def _part(self, batch: list[Job], notes: dict[str, Note], error: Contested) -> None:
@@ -342,9 +344,9 @@ class Writer:
 
     def _tell_alerts(self) -> None:
         """Those that settling dead calls raised."""
-        alerts = tuple(self._journal.alerts)
-        self._journal.alerts.clear()
-        if alerts:
+        if self._journal.alerts:
+            alerts = tuple(self._journal.alerts)
+            self._journal.alerts.clear()
             self._tell((), alerts)
 
     def _tell(
