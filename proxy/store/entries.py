@@ -17,6 +17,7 @@ from proxy.usage import Source, Usage
 DETAIL_MAX = 200
 
 _written = json.Encoder().encode
+"""Writes records by their fields: their names, in `Entry` their order, are the file's format."""
 
 
 class Entry(Struct, frozen=True, array_like=True):
