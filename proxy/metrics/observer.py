@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Protocol
 
+from msgspec import Struct
+
 from proxy.call import Attempt, Outcome
 from proxy.holds import Alert, Granted, Pulse, Spent
 from proxy.metrics.asked import Asked, Busy, Ledger, Loads
 from proxy.metrics.limits import Limits
-from proxy.metrics.series import OTHER, Bounded, Spread, Sums, What
+from proxy.metrics.series import OTHER, SUMS_MAX, Bounded, Heap, Spread, Sum, Sums, What
 from proxy.pauses import BOUNDS_S
 from proxy.usage import Usage
 
@@ -136,6 +138,29 @@ class Told(Protocol):
         ...
 
 
+Where = tuple[str, str, str]
+"""Values of the labels `WHERE`."""
+
+
+class _Ended(Struct, frozen=True):
+    """Where calls are counted that ended alike."""
+
+    where: Where
+    calls: Sum
+    cost: Sum
+    """Shown as a float of dollars; the ledger alone holds the exact sum."""
+    took_s: Heap
+
+
+class _Tried(Struct):
+    """Where attempts are counted that ended alike."""
+
+    where: Where
+    took_s: Heap
+    tokens: tuple[Heap, Heap] | None = None
+    """Input and output, once some were used."""
+
+
 class Metrics:
     """The `Observer` that Prometheus can read."""
 
@@ -143,6 +168,10 @@ class Metrics:
         self._known_model = known_model
         self._wall_us = wall_us
         self._models, self._upstreams, self._targets = Bounded(), Bounded(), Bounded()
+        self._ended: dict[tuple[str, str | None, str], _Ended] = {}
+        """By error, upstream and model, as far as there is room: what many calls need is looked up once."""
+        self._tried: dict[tuple[str, str, str], _Tried] = {}
+        """By result, upstream and the model's name there; likewise."""
         self._told: list[Told] = []
         """In the order of its text: what is counted here, then what is asked of others."""
         self._operation_s = self._spread(OPERATION_DURATION, OPERATION_S)
@@ -190,6 +219,7 @@ class Metrics:
 
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
+        self._ended, self._tried = {}, {}  # which models are known may have changed
         self._reloads.add(("taken" if taken else "refused",))
 
     def shed(self, why: str) -> None:
@@ -205,29 +235,34 @@ class Metrics:
         return "".join(chain.from_iterable(each.lines() for each in self._told)).encode()
 
     def settled(self, outcome: Outcome) -> None:
-        upstream = self._upstreams.keep(outcome.upstream or NOBODY)
-        model = self._models.keep(outcome.model) if self._known_model(outcome.model) else OTHER
         error = FINE if outcome.error is None else outcome.error.value
-        self._calls.add((error, upstream, model))
+        key = (error, outcome.upstream, outcome.model)
+        ended = self._ended.get(key) or self._ended_so(*key)
+        ended.calls.amount += 1
+        ended.cost.amount += outcome.nano_usd / 1e9
+        ended.took_s.add(outcome.total_ms / 1000)
         if outcome.fallback:
-            self._fallbacks.add((upstream, model))
-        self._count_times(outcome, (OPERATION, upstream, model), error)
-        self._count_kinds(outcome.usage, upstream, model)
-        # Shown as a float of dollars; the ledger alone holds the exact sum.
-        self._cost.add((upstream, model), outcome.nano_usd / 1e9)
+            self._fallbacks.add(ended.where[1:])
+        if outcome.first_ms is not None:
+            self._count_times(outcome, outcome.first_ms, ended.where)
+        self._count_kinds(outcome.usage, ended.where)
 
     def attempted(self, attempt: Attempt) -> None:
-        where = (OPERATION, self._upstreams.keep(attempt.upstream), self._targets.keep(attempt.model))
-        error = FINE if attempt.result == "ok" else attempt.result
-        error = error if error in ATTEMPT_ERRORS or error == FINE else UNNAMED
-        self._operation_s.add((*where, error), (attempt.ended_ms - attempt.started_ms) / 1000)
+        key = (attempt.result, attempt.upstream, attempt.model)
+        tried = self._tried.get(key) or self._tried_so(*key)
+        tried.took_s.add((attempt.ended_ms - attempt.started_ms) / 1000)
         if attempt.pauses is not None:
             if attempt.first_ms is not None:
-                self._first_chunk_s.add(where, (attempt.first_ms - attempt.started_ms) / 1000)
-            self._per_chunk_s.add_many(where, attempt.pauses.counts, attempt.pauses.total_s)
-        if attempt.usage is not None:
-            self._token_usage.add((*where, "input"), attempt.usage.input)
-            self._token_usage.add((*where, "output"), attempt.usage.output)
+                self._first_chunk_s.add(tried.where, (attempt.first_ms - attempt.started_ms) / 1000)
+            self._per_chunk_s.add_many(tried.where, attempt.pauses.counts, attempt.pauses.total_s)
+        usage = attempt.usage
+        if usage is not None:
+            if tried.tokens is None:
+                at = self._token_usage.at
+                tried.tokens = at((*tried.where, "input")), at((*tried.where, "output"))
+            asked, answered = tried.tokens
+            asked.add(usage.input)
+            answered.add(usage.output)
 
     def reserved(self, answer: Granted | Spent) -> None:
         self._limits.reserved(answer)
@@ -238,30 +273,45 @@ class Metrics:
     def alerted(self, alert: Alert) -> None:
         self._limits.alerted(alert)
 
-    def _count_times(self, outcome: Outcome, where: tuple[str, str, str], error: str) -> None:
-        self._request_s.add((*where, error), outcome.total_ms / 1000)
-        first_ms = outcome.first_ms
-        if first_ms is None:
-            return
+    def _ended_so(self, error: str, upstream: str | None, model: str) -> _Ended:
+        known = self._known_model(model)
+        named = self._upstreams.keep(upstream or NOBODY), self._models.keep(model) if known else OTHER
+        where = (OPERATION, *named)
+        calls, took_s = self._calls.at((error, *named)), self._request_s.at((*where, error))
+        ended = _Ended(where, calls, self._cost.at(named), took_s)
+        if known and len(self._ended) < SUMS_MAX:
+            self._ended[error, upstream, model] = ended
+        return ended
+
+    def _tried_so(self, result: str, upstream: str, model: str) -> _Tried:
+        where = (OPERATION, self._upstreams.keep(upstream), self._targets.keep(model))
+        error = FINE if result == "ok" else result if result in ATTEMPT_ERRORS else UNNAMED
+        tried = _Tried(where, self._operation_s.at((*where, error)))
+        if len(self._tried) < SUMS_MAX:
+            self._tried[result, upstream, model] = tried
+        return tried
+
+    def _count_times(self, outcome: Outcome, first_ms: int, where: Where) -> None:
         self._first_token_s.add(where, first_ms / 1000)
         if outcome.added_s is not None:
             self._added_s.add(("true" if outcome.fallback else "false",), outcome.added_s)
         after_first = outcome.usage.output - 1
-        if outcome.stream and error == FINE and after_first > 0:
+        if outcome.stream and outcome.error is None and after_first > 0:
             self._per_token_s.add(where, (outcome.total_ms - first_ms) / 1000 / after_first)
 
-    def _count_kinds(self, usage: Usage, upstream: str, model: str) -> None:
-        kinds = (
-            ("input", usage.input),
-            ("output", usage.output),
-            ("cached", usage.cached),
-            ("cache_write", usage.cache_write),
-            ("reasoning", usage.reasoning),
-        )
+    def _count_kinds(self, usage: Usage, where: Where) -> None:
+        _, upstream, model = where
         source = usage.source
-        for kind, count in kinds:
-            if count:
-                self._kinds.add((kind, source, upstream, model), count)
+        if usage.input:
+            self._kinds.add(("input", source, upstream, model), usage.input)
+        if usage.output:
+            self._kinds.add(("output", source, upstream, model), usage.output)
+        if usage.cached:
+            self._kinds.add(("cached", source, upstream, model), usage.cached)
+        if usage.cache_write:
+            self._kinds.add(("cache_write", source, upstream, model), usage.cache_write)
+        if usage.reasoning:
+            self._kinds.add(("reasoning", source, upstream, model), usage.reasoning)
 
     def _sums(self, what: What) -> Sums:
         made = Sums(what, self._wall_us)

@@ -31,7 +31,7 @@ class What(Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
-class _Sum(Struct):
+class Sum(Struct):
     """What was counted under one combination of label values."""
 
     head: str
@@ -46,11 +46,15 @@ class Sums:
     def __init__(self, what: What, wall_us: Callable[[], int]) -> None:
         self._what = what
         self._wall_us = wall_us
-        self._sums: dict[tuple[str, ...], _Sum] = {}
+        self._sums: dict[tuple[str, ...], Sum] = {}
 
     def add(self, labels: tuple[str, ...], amount: float = 1) -> None:
         found = self._sums.get(labels) or self._begin(labels)
         found.amount += amount
+
+    def at(self, labels: tuple[str, ...]) -> Sum:
+        """What is counted under these, for whoever counts there again and again."""
+        return self._sums.get(labels) or self._begin(labels)
 
     def lines(self) -> Iterator[str]:
         """All of it, as scrapers read it."""
@@ -59,26 +63,32 @@ class Sums:
         yield from (f"{each.head}{written(each.amount)}\n" for each in sums)
         yield from _created(what, (each.created for each in sums))
 
-    def _begin(self, labels: tuple[str, ...]) -> _Sum:
+    def _begin(self, labels: tuple[str, ...]) -> Sum:
         """Make room for a combination, or give the one that stands for all that have none."""
         if len(self._sums) >= SUMS_MAX:
             labels = (OTHER,) * len(labels)
         if labels not in self._sums:
             what, named = self._what, tuple(zip(self._what.labels, labels, strict=True))
             created = f"{_head(f'{what.name}_created', named)}{written(self._wall_us() / 1e6)}\n"
-            self._sums[labels] = _Sum(_head(f"{what.name}_total", named), created)
+            self._sums[labels] = Sum(_head(f"{what.name}_total", named), created)
         return self._sums[labels]
 
 
-class _Heap(Struct):
+class Heap(Struct):
     """What was seen under one combination of label values."""
 
     heads: tuple[str, str, str, str]
     """What its lines begin with: of a bucket, before and after its bound; of the count; of the sum."""
     created: str
+    bounds: Sequence[float]
     counts: list[int]
     """By bucket; the last is for what is beyond all bounds."""
     total: float = 0.0
+
+    def add(self, amount: float) -> None:
+        """One more."""
+        self.total += amount
+        self.counts[bisect_left(self.bounds, amount)] += 1
 
     def lines(self, names: Sequence[str]) -> Iterator[str]:
         """Its buckets, which are called so, and what is told beside them."""
@@ -98,16 +108,20 @@ class Spread:
         self._bounds = bounds
         self._names = bucket_names(bounds)
         self._wall_us = wall_us
-        self._heaps: dict[tuple[str, ...], _Heap] = {}
+        self._heaps: dict[tuple[str, ...], Heap] = {}
 
     def add(self, labels: tuple[str, ...], amount: float) -> None:
         heap = self._heaps.get(labels) or self._begin(labels)
         heap.total += amount
         heap.counts[bisect_left(self._bounds, amount)] += 1
 
+    def at(self, labels: tuple[str, ...]) -> Heap:
+        """What is counted under these, for whoever counts there again and again."""
+        return self._heaps.get(labels) or self._begin(labels)
+
     def add_many(self, labels: tuple[str, ...], counts: Sequence[int], total: float) -> None:
         """Add what somebody else counted by the same bounds."""
-        heap = self._heaps.get(labels) or self._begin(labels)
+        heap = self.at(labels)
         heap.total += total
         for index, count in enumerate(counts):
             heap.counts[index] += count
@@ -120,13 +134,13 @@ class Spread:
             yield from heap.lines(self._names)
         yield from _created(what, (heap.created for heap in heaps))
 
-    def _begin(self, labels: tuple[str, ...]) -> _Heap:
+    def _begin(self, labels: tuple[str, ...]) -> Heap:
         if len(self._heaps) >= SPREADS_MAX:
             labels = (OTHER,) * len(labels)
         if labels not in self._heaps:
             name, named = self._what.name, tuple(zip(self._what.labels, labels, strict=True))
             created = f"{_head(f'{name}_created', named)}{written(self._wall_us() / 1e6)}\n"
-            self._heaps[labels] = _Heap(_heads(name, named), created, [0] * len(self._names))
+            self._heaps[labels] = Heap(_heads(name, named), created, self._bounds, [0] * len(self._names))
         return self._heaps[labels]
 
 
@@ -145,7 +159,7 @@ def gauge(what: What, values: Iterable[tuple[tuple[str, ...], float]]) -> Iterat
 def histogram(what: What, bounds: Sequence[float], counts: Sequence[int], total: float) -> Iterator[str]:
     """What somebody else counted by these bounds."""
     yield from _title(what.name, what.help, "histogram")
-    yield from _Heap(_heads(what.name, ()), "", list(counts), total).lines(bucket_names(bounds))
+    yield from Heap(_heads(what.name, ()), "", bounds, list(counts), total).lines(bucket_names(bounds))
 
 
 def _title(name: str, text: str, kind: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ def reset(journal: Journal, act: Act, scope: str) -> tuple[Reset, ...]:
     found = journal.tables.in_force(scope, act.at_us // 1_000_000)
     if not found:
         raise Declined(f"no counter in force is named {scope}; see `fallthrough limits list`")
-    taken = entries.dump(Entry(scope, window, unit, -used) for window, unit, used in found)
+    taken = entries.dump([Entry(scope, window, unit, -used) for window, unit, used in found])
     if journal.note(row_of("reset", act, told=taken)):
         for window, _, _ in found:
             journal.renew((scope, window))

@@ -7,6 +7,7 @@ say how values are read and written, and for how long they may be believed; noth
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,6 +23,9 @@ from proxy.store.records import Counter, Mark, Opened, Spoilt
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row, values_of
 from proxy.store.tables import Counted, Stand
+
+MARKS = 1024
+"""Sets of marks whose text is remembered; a table has a few."""
 
 INTEGER_MAX = 2**63 - 1
 
@@ -106,7 +110,7 @@ class BatchedTables:
     def take(self, claim: Claim) -> tuple[int, int] | None:
         if claim.ceiling < 0:
             raise Misuse(f"a ceiling of {claim.scope} is negative")
-        counter = claim.counter
+        counter = (claim.scope, claim.window)
         found = self._counter(counter)
         used, held = (found.used, found.held + claim.amount) if found else (0, claim.amount)
         if used + held > INTEGER_MAX:
@@ -115,8 +119,7 @@ class BatchedTables:
         if used + held + lent > claim.ceiling and not claim.shadow:
             return None
         end, unit = (found.window_end, found.unit) if found else (claim.window_end, claim.unit.value)
-        marks = orjson.dumps(claim.marks).decode()
-        self._counters.put(counter, Counter(end, unit, used, held, claim.ceiling, marks))
+        self._counters.put(counter, Counter(end, unit, used, held, claim.ceiling, _told(claim.marks)))
         return used, held + lent
 
     def look(self, counter: Counted) -> tuple[int, int]:
@@ -127,15 +130,16 @@ class BatchedTables:
         found = self._counter(counter)
         if found is None or found.held < freed:
             raise Misuse(f"{counter} does not hold {freed}")
-        end, unit, before, held, ceiling, marks = found
-        after = min(before + used, INTEGER_MAX)
-        self._counters.put(counter, Counter(end, unit, after, held - freed, ceiling, marks))
+        ceiling, marks = found.ceiling, found.marks
+        after = min(found.used + used, INTEGER_MAX)
+        left = Counter(found.window_end, found.unit, after, found.held - freed, ceiling, marks)
+        self._counters.put(counter, left)
         return Stand(after, ceiling, marks)
 
     def renew(self, counter: Counted) -> None:
         found = self._counter(counter)
         if found is not None:
-            self._counters.put(counter, found._replace(used=0))
+            self._counters.put(counter, replace(found, used=0))
         self._marks.put(counter, frozenset())
         self._renewed.put(counter, True)
 
@@ -174,7 +178,7 @@ class BatchedTables:
         found = self._know_call(call_id)
         if found is not None:
             wider = replace(found.of, claims=entries.load(claims))
-            self._calls.put(call_id, found._replace(claims=claims, of=wider))
+            self._calls.put(call_id, replace(found, claims=claims, of=wider))
 
     def close(self, call_id: str) -> None:
         self._calls.put(call_id, None)
@@ -206,3 +210,9 @@ class BatchedTables:
         """Before a flush: whether anything of the request under way goes with it."""
         grown = len(self._log) > self._mark.changes or len(self._rows) > self._mark.rows
         self._beyond = self._beyond or grown
+
+
+@lru_cache(maxsize=MARKS)
+def _told(marks: tuple[int, ...]) -> str:
+    """Marks as JSON."""
+    return orjson.dumps(marks).decode()

@@ -4,20 +4,23 @@ Used by the writer, the replay and the report, so that all three mean the same. 
 carry a prompt or an answer: an attempt's `detail` is our own few words, cut short all the same.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
+from msgspec import Struct, json
 
-from proxy.call import Attempt, Passed
+from proxy.call import Attempt, Billed, Passed
 from proxy.holds import Charge, Claim, Progress
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 
 DETAIL_MAX = 200
 
+_written = json.Encoder().encode
+"""Writes records by their fields: their names, in `Entry` their order, are the file's format."""
 
-class Entry(NamedTuple):
+
+class Entry(Struct, frozen=True, array_like=True):
     """So much of one counter in one window."""
 
     scope: str
@@ -35,8 +38,8 @@ def of_claims(claims: Iterable[Claim]) -> list[Entry]:
     return [Entry(claim.scope, claim.window, claim.unit, claim.amount) for claim in claims]
 
 
-def dump(entries: Iterable[Entry]) -> str:
-    return orjson.dumps([list(each) for each in entries]).decode()
+def dump(entries: Sequence[Entry]) -> str:
+    return _written(entries).decode()
 
 
 def load(text: str) -> list[Entry]:
@@ -46,13 +49,13 @@ def load(text: str) -> list[Entry]:
 def dump_progress(progress: Progress) -> str:
     charges = [[charge.scope, charge.window, charge.amount] for charge in progress.charges]
     told = {
-        "usage": _usage(progress.usage),
+        "usage": progress.usage,
         "nano_usd": progress.nano_usd,
         "upstream": progress.upstream,
         "upstream_model": progress.upstream_model,
         "charges": charges,
     }
-    return orjson.dumps(told).decode()
+    return _written(told).decode()
 
 
 def load_progress(call_id: str, text: str) -> Progress:
@@ -63,39 +66,44 @@ def load_progress(call_id: str, text: str) -> Progress:
     return Progress(call_id, usage, told["nano_usd"], told["upstream"], told["upstream_model"], charges)
 
 
+class _Try(Struct, frozen=True, omit_defaults=True):
+    """An attempt as its row says it."""
+
+    upstream: str
+    model: str
+    result: str
+    status: int | None
+    phase: str
+    started_ms: int
+    first_ms: int | None
+    ended_ms: int
+    billed: Billed
+    usage: Usage | None
+    detail: str
+    passed: Sequence[Mapping[str, str]] = ()
+    """Left out if empty: most calls get whom they ask first, and their rows stay as short as they were."""
+
+
 def dump_attempts(attempts: Iterable[Attempt]) -> str:
-    return orjson.dumps([_attempt(attempt) for attempt in attempts]).decode()
+    return _written([_tried(attempt) for attempt in attempts]).decode()
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "upstream": attempt.upstream,
-        "model": attempt.model,
-        "result": attempt.result,
-        "status": attempt.status,
-        "phase": attempt.phase,
-        "started_ms": attempt.started_ms,
-        "first_ms": attempt.first_ms,
-        "ended_ms": attempt.ended_ms,
-        "billed": attempt.billed,
-        "usage": None if attempt.usage is None else _usage(attempt.usage),
-        "detail": attempt.detail[:DETAIL_MAX],
-    }
-    if attempt.passed:  # most calls get whom they ask first, and their rows stay as short as they were
-        told["passed"] = [_passed(one) for one in attempt.passed]
-    return told
+def _tried(attempt: Attempt) -> _Try:
+    return _Try(
+        attempt.upstream,
+        attempt.model,
+        attempt.result,
+        attempt.status,
+        attempt.phase,
+        attempt.started_ms,
+        attempt.first_ms,
+        attempt.ended_ms,
+        attempt.billed,
+        attempt.usage,
+        attempt.detail[:DETAIL_MAX],
+        [_passed(one) for one in attempt.passed] if attempt.passed else (),
+    )
 
 
 def _passed(passed: Passed) -> dict[str, str]:
     return {"upstream": passed.upstream, "model": passed.model, "why": passed.why[:DETAIL_MAX]}
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    return {
-        "input": usage.input,
-        "output": usage.output,
-        "cached": usage.cached,
-        "cache_write": usage.cache_write,
-        "reasoning": usage.reasoning,
-        "source": usage.source,
-    }

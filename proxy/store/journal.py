@@ -6,9 +6,9 @@ A reservation is never modified: everything that happens to it is a new row, and
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import orjson
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
@@ -18,7 +18,7 @@ from proxy.store.entries import Entry
 from proxy.store.fault import Misuse
 from proxy.store.reservation import Reservation
 from proxy.store.rows import Row
-from proxy.store.tables import ASKED_US, Asked, Counted, Tables
+from proxy.store.tables import ASKED_US, Asked, Counted, Stand, Tables
 from proxy.usage import Usage
 
 CRASH_RESULT = "crash_settled"
@@ -37,7 +37,7 @@ Work = Callable[["Journal"], Result]
 """One request, to be carried out on the writer's thread."""
 
 
-class _Paid(NamedTuple):
+class _Paid(Struct, frozen=True):
     """What became of the claims of a reservation that ended."""
 
     text: str
@@ -242,15 +242,14 @@ class Journal:
         entered: list[Entry] = []
         crossed: list[Alert] = []
         for claim in held.summed():
-            scope, window, unit, freed = claim
-            counter = (scope, window)
-            amount = min(max(charged.get(counter, 0), 0), AMOUNT_MAX)
-            used, ceiling, marks = self.tables.give(counter, amount, freed)
-            entered.append(Entry(scope, window, unit, amount))
-            for mark in _rising(marks) if amount else ():
-                if used * 100 < mark * ceiling:
-                    break
-                crossed.append(Alert(scope, window, mark, used, ceiling, unit))
+            counter = (claim.scope, claim.window)
+            amount = charged.get(counter, 0)
+            if not 0 <= amount <= AMOUNT_MAX:
+                amount = min(max(amount, 0), AMOUNT_MAX)
+            stand = self.tables.give(counter, amount, claim.amount)
+            entered.append(Entry(claim.scope, claim.window, claim.unit, amount))
+            if amount:
+                crossed += _crossed(claim, stand)
         return _Paid(entries.dump(entered), crossed)
 
     def _resolve(self, row: Row, paid: _Paid) -> None:
@@ -280,6 +279,16 @@ class Journal:
         row = Row("alert", cause.at_us, cause.call_id, cause.identity, cause.model, text)
         self.tables.append(row)
         self.alerts.append(alert)
+
+
+def _crossed(claim: Entry, stand: Stand) -> Sequence[Alert]:
+    """The marks of a counter that are reached, told before or not."""
+    used, ceiling = stand.used, stand.ceiling
+    rising = _rising(stand.marks)
+    if used * 100 < rising[0] * ceiling:
+        return ()
+    reached = [mark for mark in rising if used * 100 >= mark * ceiling]
+    return [Alert(claim.scope, claim.window, mark, used, ceiling, claim.unit) for mark in reached]
 
 
 @lru_cache(maxsize=1024)

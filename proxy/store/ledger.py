@@ -22,9 +22,10 @@ from proxy.store.backing import Backing, Lending
 from proxy.store.databases import beneath
 from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal, Result, Work
+from proxy.store.pace import Pace
 from proxy.store.seal import Seal
 from proxy.store.tables import Counted, Touched
-from proxy.store.writer import Pace, Writer
+from proxy.store.writer import Writer
 
 log = logging.getLogger("proxy.ledger")
 

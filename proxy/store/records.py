@@ -3,7 +3,7 @@
 `batched.py` keeps them; the stores read them from their database and write them back.
 """
 
-from typing import NamedTuple
+from msgspec import Struct
 
 from proxy.store.chain import Link
 from proxy.store.reservation import Reservation
@@ -13,7 +13,7 @@ class Spoilt(Exception):
     """A transaction holds what may not stay, and cannot be rid of it but as a whole."""
 
 
-class Counter(NamedTuple):
+class Counter(Struct, frozen=True):
     """A row of `balances`, without its key."""
 
     window_end: int
@@ -24,7 +24,7 @@ class Counter(NamedTuple):
     marks: str
 
 
-class Opened(NamedTuple):
+class Opened(Struct, frozen=True):
     """A row of `open_calls`, with what its reservation says."""
 
     epoch: int
@@ -33,8 +33,13 @@ class Opened(NamedTuple):
     seen: str | None
     of: Reservation
 
+    @property
+    def columns(self) -> tuple[int, int, str, str | None]:
+        """The row without its key."""
+        return (self.epoch, self.seq, self.claims, self.seen)
 
-class Mark(NamedTuple):
+
+class Mark(Struct, frozen=True):
     """Where a request began."""
 
     link: Link

@@ -6,7 +6,8 @@ it: a pseudonym, never an id, so that destroying a subject's key breaks no hash.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.call import Identity
 from proxy.store.chain import Value
@@ -15,7 +16,7 @@ from proxy.usage import Usage
 CONSENT: Mapping[bool | None, str | None] = {True: "given", False: "withheld", None: None}
 
 
-class Row(NamedTuple):
+class Row(Struct, frozen=True):
     """What is written; its store adds the epoch and the next number."""
 
     kind: str
@@ -43,27 +44,43 @@ class Row(NamedTuple):
     """Only in a reservation; None: nothing was said."""
 
 
+_UNCOUNTED = (None,) * 6
+
+
 def values_of(seq: int, epoch: int, row: Row) -> tuple[Value, ...]:
     """A row as what its hash covers: in the order of `chain.COLUMNS`."""
-    who = row.identity
-    stream = None if row.stream is None else int(row.stream)
-    return (
-        *(seq, row.at_us, epoch, row.kind, row.call_id),
-        *(who.tenant, who.key_id, who.user, row.model, row.entries),
-        *(row.result, row.status, stream, row.upstream, row.upstream_model),
-        *_counts(row.usage),
-        *(row.nano_usd, row.first_ms, row.total_ms, row.attempts, CONSENT[row.consent], who.session),
+    who, usage, stream = row.identity, row.usage, row.stream
+    input_, output, cached, cache_write, reasoning, source = (
+        _UNCOUNTED
+        if usage is None
+        else (usage.input, usage.output, usage.cached, usage.cache_write, usage.reasoning, str(usage.source))
     )
-
-
-def _counts(usage: Usage | None) -> tuple[Value, ...]:
-    if usage is None:
-        return (None,) * 6
-    return (
-        usage.input,
-        usage.output,
-        usage.cached,
-        usage.cache_write,
-        usage.reasoning,
-        str(usage.source),
+    return (  # one display, without unpacking: it is made for every row
+        seq,
+        row.at_us,
+        epoch,
+        row.kind,
+        row.call_id,
+        who.tenant,
+        who.key_id,
+        who.user,
+        row.model,
+        row.entries,
+        row.result,
+        row.status,
+        None if stream is None else int(stream),
+        row.upstream,
+        row.upstream_model,
+        input_,
+        output,
+        cached,
+        cache_write,
+        reasoning,
+        source,
+        row.nano_usd,
+        row.first_ms,
+        row.total_ms,
+        row.attempts,
+        CONSENT[row.consent],
+        who.session,
     )

@@ -22,7 +22,7 @@ Counted = tuple[str, int]
 """A balance: its scope and the start of its window."""
 
 
-class Stand(NamedTuple):
+class Stand(Struct, frozen=True):
     """What a counter has come to."""
 
     used: int

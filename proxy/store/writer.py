@@ -12,54 +12,20 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from time import perf_counter, sleep
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from proxy.holds import Alert, Pulse
-from proxy.store.anchor import Cadence
 from proxy.store.backing import Backing, Lending, Note
 from proxy.store.bell import Bell
 from proxy.store.fault import Contested, Misuse, StoreRefused, cannot_write, too_busy
 from proxy.store.journal import Answer, Journal, Result, Work
+from proxy.store.pace import Pace
 from proxy.store.pulse import Commits
 from proxy.store.tables import Touched
 
 log = logging.getLogger("proxy.ledger")
-
-
-class Pace(Struct, frozen=True):
-    """How the writer works; the defaults are for service, tests narrow them."""
-
-    batch: int = 256
-    """Requests in one transaction at most."""
-    crowd: int = 4
-    """So many that are waited for in one batch are a rush: more are on their way."""
-    gather_s: float = 0.004
-    """How long the next batch of a rush, and what nobody waits for, waits for company: fewer flushes do."""
-    queue: int = 10_000
-    """Reservations that may wait; more are refused. Settlements are always accepted: there can be
-    no more of them than calls under way."""
-    busy_ms: int = 5000
-    """SQLite: how long a foreign lock on the file is waited out."""
-    retry_s: float = 0.25
-    """Between tries while the database cannot be written."""
-    note_s: float = 0.25
-    """How long a note of progress waits for a batch to go with, before it is written without a flush."""
-    idle_s: float = 1.0
-    """Quiet time after which the database does what can wait, such as copying its WAL into the file."""
-    wal_pages: int = 16_384
-    """SQLite: the WAL begins anew above this (64 MiB)."""
-    dead_s: float = 10.0
-    """PostgreSQL: a replica that was silent for so long, by the server's clock, is dead to the others."""
-    last_s: float = 8.0
-    """For how long kept settlements are tried when closing; then they are settled as crashed."""
-    heads: Cadence = field(default_factory=Cadence)
-    stopwatch: Callable[[], float] = perf_counter
-    """Seconds, for what commits take; the loop's own time stands still while it works."""
-    pause: Callable[[float], object] = sleep
-    """How the thread lets time pass, in seconds."""
 
 
 NOTHING = Touched()
@@ -214,7 +180,7 @@ class Writer:
             with self._lock:
                 self._batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._room()))]
                 if self._queue:
-                    self._bell.ring()
+                    self._bell.ring()  # for the rest
                 if self._batch or not heard:
                     return self._batch
                 if self._closing:
@@ -252,13 +218,15 @@ class Writer:
         if self.trouble is not None:
             log.warning("the ledger writes again")
             self.trouble = None
-        alerts = tuple(self._journal.alerts)
-        self._journal.alerts.clear()
+        pairs = []
         for job, answer in zip(batch, answers, strict=True):
+            if job.future is not None:
+                pairs.append((job.future, answer))
             if job.void is None and isinstance(answer, Exception):
                 log.error("a settlement could not be written and stays open: %r", answer)
-        pairs = [(job.future, answer) for job, answer in zip(batch, answers, strict=True) if job.future]
-        if pairs or alerts:
+        alerts = tuple(self._journal.alerts)
+        self._journal.alerts.clear()
+        if pairs or alerts:  # else the loop is left asleep
             self._tell(pairs, alerts)
 
     def _part(self, batch: list[Job], notes: dict[str, Note], error: Contested) -> None:
@@ -342,9 +310,9 @@ class Writer:
 
     def _tell_alerts(self) -> None:
         """Those that settling dead calls raised."""
-        alerts = tuple(self._journal.alerts)
-        self._journal.alerts.clear()
-        if alerts:
+        if self._journal.alerts:
+            alerts = tuple(self._journal.alerts)
+            self._journal.alerts.clear()
             self._tell((), alerts)
 
     def _tell(

@@ -14,7 +14,7 @@ from proxy.holds import Granted, Progress
 from proxy.place import database_of
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
-from proxy.store.writer import Pace
+from proxy.store.pace import Pace
 from proxy.usage import Usage
 from tests.store.failpoints import arm
 from tests.store.making import StillClock, charge, claim, hold, settlement

@@ -15,9 +15,9 @@ from proxy.store import open_ledger
 from proxy.store.bell import Bell
 from proxy.store.heads import heads_path
 from proxy.store.ledger import DurableLedger
+from proxy.store.pace import Pace
 from proxy.store.reader import open_reader
 from proxy.store.verify import verify
-from proxy.store.writer import Pace
 from tests.kit.postgres import Server
 from tests.store.making import StillClock
 

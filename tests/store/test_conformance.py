@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from proxy.holds import Alert, Balance, Granted, Spent
 from proxy.store.fault import Misuse
-from proxy.store.writer import Pace
+from proxy.store.pace import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 from tests.store.making import DAY, charge, claim, hold, settlement, shadow

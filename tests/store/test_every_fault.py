@@ -21,9 +21,9 @@ from proxy.errors import Refused
 from proxy.holds import Granted, Progress
 from proxy.store import StoreRefused, heads
 from proxy.store.anchor import Cadence
+from proxy.store.pace import Pace
 from proxy.store.sqlite import database
 from proxy.store.sqlite.backing import SqliteBacking
-from proxy.store.writer import Pace
 from proxy.usage import Usage
 from tests.store.failing_disk import FAULTS, UNIX, Disk, Intruder
 from tests.store.making import DAY, act, charge, claim

@@ -10,9 +10,9 @@ from proxy.errors import Refused
 from proxy.holds import Granted, Progress
 from proxy.ports import Declined
 from proxy.store import StoreRefused, open_ledger
+from proxy.store.pace import Pace
 from proxy.store.sqlite import database
 from proxy.store.verify import verify
-from proxy.store.writer import Pace
 from proxy.usage import Usage
 from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore

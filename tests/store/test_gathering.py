@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from proxy.store.writer import Pace
+from proxy.store.pace import Pace
 from tests.store.making import act, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore, together
 

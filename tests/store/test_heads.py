@@ -16,8 +16,8 @@ from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS, GENESIS, Frontier, canonical, leaf, node, segment_root
 from proxy.store.heads import Head, heads_path
 from proxy.store.keys import read_public_key
+from proxy.store.pace import Pace
 from proxy.store.seal import Seal
-from proxy.store.writer import Pace
 from tests.store.making import WALL_US, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.holds import Charge, Progress
-from proxy.store.writer import Pace
+from proxy.store.pace import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
 from tests.store.making import charge, claim, hold, settlement

@@ -10,8 +10,8 @@ from proxy.store import StoreRefused, heads, open_ledger, verify
 from proxy.store.anchor import Cadence
 from proxy.store.chain import COLUMNS
 from proxy.store.heads import Head
+from proxy.store.pace import Pace
 from proxy.store.seal import Seal
-from proxy.store.writer import Pace
 from tests.kit.second import address, second_verifier
 from tests.store import attacker
 from tests.store.making import StillClock, claim, hold, settlement

@@ -17,8 +17,8 @@ from proxy.store.chain import SEGMENT_ROWS
 from proxy.store.export import Export, Wanted
 from proxy.store.fault import StoreRefused
 from proxy.store.keys import read_public_key
+from proxy.store.pace import Pace
 from proxy.store.replay import check
-from proxy.store.writer import Pace
 from tests.kit.killed import run_killed
 from tests.kit.second import address, second_verifier
 from tests.store.making import ACME, DAY, WALL_US, StillClock, act, charge, claim, hold, settlement

@@ -10,9 +10,9 @@ import pytest
 from proxy.holds import Granted
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
+from proxy.store.pace import Pace
 from proxy.store.sqlite import database
 from proxy.store.sqlite.database import open_file
-from proxy.store.writer import Pace
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.power import Image, Recorder, images
 from tests.store.stores import SqliteStore

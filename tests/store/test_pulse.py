@@ -9,7 +9,7 @@ import pytest
 from proxy.errors import Refused
 from proxy.holds import COMMIT_BOUNDS_S
 from proxy.store import open_ledger
-from proxy.store.writer import Pace
+from proxy.store.pace import Pace
 from tests.store.making import StillClock, hold, settlement
 
 

@@ -12,9 +12,9 @@ from proxy.errors import Refused
 from proxy.holds import Granted, Progress, Spent
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
+from proxy.store.pace import Pace
 from proxy.store.postgres.database import LEDGER, connect
 from proxy.store.seal import Seal
-from proxy.store.writer import Pace
 from proxy.usage import Usage
 from tests.store.making import StillClock, act, charge, claim, hold, settlement
 from tests.store.stores import PostgresStore

@@ -12,10 +12,10 @@ from proxy.store import StoreRefused, heads, replay, report, retention
 from proxy.store.anchor import Cadence
 from proxy.store.chain import SEGMENT_ROWS, Link
 from proxy.store.export import Export, Wanted
+from proxy.store.pace import Pace
 from proxy.store.seal import Seal
 from proxy.store.stub import STUB, Stub
 from proxy.store.verify import verify
-from proxy.store.writer import Pace
 from tests.kit.second import address, second_verifier
 from tests.store import attacker
 from tests.store.making import ACME, DAY, WALL_US, act, charge, claim, hold, settlement

@@ -10,10 +10,10 @@ from proxy.errors import Refused
 from proxy.holds import Claim, Granted, Spent
 from proxy.store import open_ledger
 from proxy.store.anchor import Cadence
+from proxy.store.pace import Pace
 from proxy.store.postgres.database import LEDGER, connect
 from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.slices import HOT_A_SECOND, IDLE_S, Slice, Slices, size_of
-from proxy.store.writer import Pace
 from proxy.table import Unit
 from tests.store.making import DAY, StillClock, charge, claim, hold, settlement, shadow
 from tests.store.stores import PostgresStore

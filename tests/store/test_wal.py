@@ -2,8 +2,8 @@
 
 import pytest
 
+from proxy.store.pace import Pace
 from proxy.store.sqlite import database
-from proxy.store.writer import Pace
 from tests.store.making import claim, hold, settlement
 from tests.store.stores import SqliteStore
 from tests.store.test_faults import until

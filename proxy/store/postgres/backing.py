@@ -21,6 +21,7 @@ from proxy.store.chain import Link
 from proxy.store.entries import Entry
 from proxy.store.heads import Head
 from proxy.store.journal import Journal
+from proxy.store.pace import Pace
 from proxy.store.postgres import sql
 from proxy.store.postgres.contact import Contact
 from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
@@ -32,7 +33,6 @@ from proxy.store.postgres.tables import PostgresTables
 from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
 from proxy.store.tables import Touched
-from proxy.store.writer import Pace
 from proxy.table import Unit
 
 log = logging.getLogger("proxy.ledger")

@@ -6,12 +6,12 @@ from proxy.place import Database
 from proxy.ports import Clock
 from proxy.store.backing import Backing
 from proxy.store.keys import KeyStore
+from proxy.store.pace import Pace
 from proxy.store.postgres import keys
 from proxy.store.postgres.backing import join
 from proxy.store.postgres.reader import open_postgres
 from proxy.store.reader import Reader
 from proxy.store.seal import PublicKey, Seal
-from proxy.store.writer import Pace
 
 
 def open_keys(ledger: Database, *, clock: Clock) -> AbstractAsyncContextManager[KeyStore]:

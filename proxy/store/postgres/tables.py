@@ -9,6 +9,8 @@ for. Undone is what a request changed, by a log of what was there before.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec.structs import astuple, replace
+
 from proxy.call import Identity
 from proxy.store import entries
 from proxy.store.batched import BatchedTables, Values
@@ -120,7 +122,7 @@ class PostgresTables(BatchedTables):
         found = self._counter(counter)
         if found is None:
             raise Misuse(f"{counter} was never claimed")
-        self._counters.put(counter, found._replace(held=found.held + amount))
+        self._counters.put(counter, replace(found, held=found.held + amount))
 
     def _lent_of(self, counter: Counted) -> int:
         return self._lent.get(counter, 0) + self._lent_elsewhere.get(counter, 0)
@@ -157,7 +159,7 @@ class PostgresTables(BatchedTables):
     def saw(self, call_id: str, seen: str) -> None:
         found = self._calls.get(call_id)
         if found is not None:
-            self._calls.put(call_id, found._replace(seen=seen))
+            self._calls.put(call_id, replace(found, seen=seen))
         elif call_id not in self._calls:
             self._seen.put(call_id, seen)
 
@@ -218,9 +220,13 @@ class PostgresTables(BatchedTables):
         lent = [(*key, each) for key, each in self._lent.take_changes().items()]
         if lent:
             self.session.execute(sql.LEND, self.epoch, *columns(lent, 3))
-        counters, calls, seen = (each.take_changes() for each in (self._counters, self._calls, self._seen))
-        written = [(*key, *each) for key, each in counters.items() if each is not None]
-        opened = [(key, *each[:4]) for key, each in calls.items() if each is not None]
+        counters, calls, seen = (
+            self._counters.take_changes(),
+            self._calls.take_changes(),
+            self._seen.take_changes(),
+        )
+        written = [(*key, *astuple(each)) for key, each in counters.items() if each is not None]
+        opened = [(key, *each.columns) for key, each in calls.items() if each is not None]
         closed = [key for key, each in calls.items() if each is None]
         notes = [(key, each) for key, each in seen.items() if each is not None]
         arrays = (*columns(written, 8), *columns(opened, 5), closed, *columns(notes, 2))

@@ -18,13 +18,13 @@ from proxy.store.anchor import Anchor, Shelf
 from proxy.store.backing import Note
 from proxy.store.fault import StoreRefused
 from proxy.store.journal import Journal
+from proxy.store.pace import Pace
 from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
 from proxy.store.sqlite.database import RESTORE, connect, open_file, take_lock
 from proxy.store.sqlite.reader import SqliteReader
 from proxy.store.sqlite.tables import SqliteTables, last
 from proxy.store.tables import Touched
-from proxy.store.writer import Pace
 
 log = logging.getLogger("proxy.ledger")
 

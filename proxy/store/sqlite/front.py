@@ -6,13 +6,13 @@ from pathlib import Path
 from proxy.ports import Clock
 from proxy.store.backing import Backing
 from proxy.store.keys import KeyStore
+from proxy.store.pace import Pace
 from proxy.store.reader import Reader
 from proxy.store.seal import PublicKey, Seal
 from proxy.store.sqlite import keyfile, register
 from proxy.store.sqlite.backing import own
 from proxy.store.sqlite.keys import open_sqlite_keys
 from proxy.store.sqlite.reader import open_sqlite
-from proxy.store.writer import Pace
 
 KEYS = "keys.db"
 

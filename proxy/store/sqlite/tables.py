@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
+from msgspec.structs import astuple, replace
 
 from proxy.store.batched import BatchedTables, Values
 from proxy.store.cells import Cells
@@ -61,7 +62,8 @@ OPENED = Lots(
     "ON CONFLICT (call_id) DO UPDATE SET claims = excluded.claims, seen = excluded.seen",
 )
 
-CLOSED = Lots("DELETE FROM open_calls WHERE call_id IN (VALUES", 1, ")")
+CLOSED = Lots("DELETE FROM open_calls WHERE call_id IN (", 1, ")")
+"""Not `IN (VALUES …)`, for which SQLite makes a table in memory though there be one: of one this is `=`."""
 
 ASKED = "SELECT digest, call_id, at_us FROM questions WHERE name = ?"
 
@@ -122,7 +124,7 @@ class SqliteTables(BatchedTables):
     def saw(self, call_id: str, seen: str) -> None:
         found = self._know_call(call_id)
         if found is not None:
-            self._calls.put(call_id, found._replace(seen=seen))
+            self._calls.put(call_id, replace(found, seen=seen))
 
     def asked(self, name: bytes) -> Asked | None:
         if name not in self._questions:
@@ -155,14 +157,14 @@ class SqliteTables(BatchedTables):
         self._notes_what_it_wrote()
         self._flush_rows()
         calls = self._calls.take_changes()
-        opened = [(key, *each[:4]) for key, each in calls.items() if each is not None]
+        opened = [(key, *each.columns) for key, each in calls.items() if each is not None]
         closed = [(key,) for key, each in calls.items() if each is None]
         OPENED.write(self.connection, opened)
         CLOSED.write(self.connection, closed)
         for (key,) in closed:
             del self._calls[key]
         counters = self._counters.take_changes()
-        counted = [(*key, *each) for key, each in counters.items() if each is not None]
+        counted = [(*key, *astuple(each)) for key, each in counters.items() if each is not None]
         COUNT.write(self.connection, counted)
         self._flush_marks()
         self._flush_questions()
@@ -181,15 +183,18 @@ class SqliteTables(BatchedTables):
             self.connection.executemany("INSERT INTO segments VALUES (?, ?)", self._roots)
 
     def _flush_marks(self) -> None:
-        renewed = [key for key, each in self._renewed.take_changes().items() if each]
+        renewed, marks = self._renewed.take_changes(), self._marks.take_changes()
         if renewed:
-            self.connection.executemany(UNTELL, renewed)
-        told = [(*key, mark) for key, each in self._marks.take_changes().items() for mark in each]
-        if told:
+            self.connection.executemany(UNTELL, [key for key, each in renewed.items() if each])
+        if marks:
+            told = [(*key, mark) for key, each in marks.items() for mark in each]
             self.connection.executemany(TELL, told)
 
     def _flush_questions(self) -> None:
         changes = self._questions.take_changes()
+        self._questions.clear()
+        if not changes:
+            return
         asked = [(name, *each) for name, each in changes.items() if each is not None]
         if asked:
             self.connection.executemany("INSERT OR REPLACE INTO questions VALUES (?, ?, ?, ?)", asked)
@@ -197,7 +202,6 @@ class SqliteTables(BatchedTables):
         if len(asked) < len(changes):
             dropped = [(name,) for name, each in changes.items() if each is None]
             self.connection.executemany("DELETE FROM questions WHERE name = ?", dropped)
-        self._questions.clear()
 
     def _read_counters(self, counters: Iterable[Counted]) -> None:
         for counter in counters:
