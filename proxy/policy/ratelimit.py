@@ -38,13 +38,13 @@ def standing(balances: Iterable[Balance], now_us: int) -> dict[str, str]:
         claim = balance.claim
         if claim.unit not in SHOWN or claim.upstream is not None or claim.shadow:
             continue
-        left = claim.ceiling - balance.used - balance.held
+        left = _left(balance)
         known = tightest.get(claim.unit)
         if known is None or left < known[0]:
             tightest[claim.unit] = left, claim
     headers: dict[str, str] = {}
     for left, claim in tightest.values():
-        headers.update(_headers(claim, max(0, left), _wait_s(claim, now_us)))
+        headers.update(_headers(claim, left, _wait_s(claim, now_us)))
     return headers
 
 
