@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from tests.kit.processes import TABLE, calls, house
+from tests.kit.processes import TABLE, calls, eventually, house
 
 ASK = [{"role": "user", "content": "hello"}]
 
@@ -60,6 +60,7 @@ def test_a_key_whose_call_cost_nothing_is_free_after_a_restart(tmp_path):
         built.script("{first: [{do: {status: 401}}], vllm: [{do: {status: 401}}]}")
         with client(built) as sdk, pytest.raises(openai.APIStatusError):
             sdk.chat.completions.create(**under("free"))
+        eventually(lambda: calls(built))  # its settlement follows its answer within milliseconds
         built.kill("proxy")
         built.script("{}")
         built.serve()
