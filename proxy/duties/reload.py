@@ -42,9 +42,10 @@ def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
     streams = {name: one.streams for name, one in upstreams.items() if one.streams is not None}
     loads = {name: one.load for name, one in upstreams.items() if one.load is not None}
     health = Health({name: one.breaker for name, one in upstreams.items()}, streams, loads)
+    terms = Terms.of(table)
     if old is not None:
-        health.adopt(old.health)
-    return Snapshot(Terms.of(table), health)
+        health.adopt(old.health)  # last, for it changes what the old table still rules by
+    return Snapshot(terms, health)
 
 
 class Standing:

@@ -39,6 +39,10 @@ class Prompt(Struct, frozen=True):
             others.append((place, message))
         return cls(len(messages), characters, tuple(others))
 
+    def __repr__(self) -> str:
+        """Nothing of what is said, wherever it may be shown."""
+        return f"Prompt({self.messages} messages)"
+
 
 _PLAIN = 2
 """Members of a message that has a role and a content, and nothing else."""

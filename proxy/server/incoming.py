@@ -45,6 +45,7 @@ class Incoming:
 
     __slots__ = (
         "_ask_for_body",
+        "_before",
         "_begin",
         "_body",
         "_fed",
@@ -77,15 +78,18 @@ class Incoming:
         self._parser = httptools.HttpRequestParser(self)
         self._upgraded = False
         self._untold = 0
-        """Bytes since the parser last told of anything."""
+        """Bytes of reads since the one in which the parser last told of anything."""
+        self._before = 0
+        """Bytes of that one: the beginning of a head may lie in it, behind what was told of."""
         self._fed = 0
-        """The same before what is being read now was looked at: no head that ends in it is longer."""
+        """All of these with what is being read now: no head that ends in it is longer."""
         self.arriving: Request | None = None
         """Whose body is coming in."""
 
     def feed(self, data: bytes | bytearray) -> None:
         """Read what has come. Raises `Malformed`, and once perhaps `Upgraded`."""
-        self._fed = self._untold = self._untold + len(data)
+        self._untold += len(data)
+        self._fed = self._before + self._untold
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -94,7 +98,9 @@ class Incoming:
             raise Malformed from error
         if self._body:
             self._pass_on()
-        if self._untold > UNTOLD_BYTES:
+        if self._untold == 0:
+            self._before = len(data)
+        elif self._untold > UNTOLD_BYTES:
             raise Malformed
 
     def _decline(self, rest: bytes | bytearray) -> None:

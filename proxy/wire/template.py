@@ -63,7 +63,8 @@ class Template:
                 text = orjson.loads(string)
             except ValueError:
                 return b""
-            if type(text) is not str or not text:
+            # A seam is without its quotes, and white space beside a text is no fault to JSON.
+            if type(text) is not str or not text or not string[0] == string[-1] == _QUOTE[0]:
                 return b""
             spoken += len(text) if text.isascii() else size(text)
         tally.output_bytes += spoken

@@ -27,3 +27,8 @@ def test_of_plain_messages_only_their_number_and_length_is_kept():
 @pytest.mark.parametrize("messages", [None, "no", {}])
 def test_what_is_no_list_of_messages_holds_nothing(messages):
     assert Prompt.of({"messages": messages}) == Prompt(0, 0, ())
+
+
+def test_a_prompt_that_is_shown_shows_nothing_of_what_is_said():
+    prompt = Prompt.of({"messages": [{"role": "user", "content": [{"type": "text", "text": "secret"}]}]})
+    assert "secret" not in repr(prompt)

@@ -152,6 +152,16 @@ def test_what_is_no_text_between_others_does_not_fit(value):
         assert said(learned(shape % b"Hello"), shape % b"x" + event + shape % b"y") is None
 
 
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\n", b"\n\n", b"\r\r"])
+def test_white_space_beside_a_text_does_not_fit_though_json_bears_it(space):
+    for shape in (PLAIN, COUNTED, PADDED):
+        template = learned(shape % b"Hello")
+        for spaced in (shape.replace(b'"%b"', b'"%b"' + space), shape.replace(b'"%b"', space + b'"%b"')):
+            assert said(template, spaced % b"x") is None
+            assert said(template, spaced % b"x" + shape % b"y") is None
+            assert said(template, shape % b"x" + spaced % b"y" + shape % b"z") is None
+
+
 @pytest.mark.parametrize(
     "data",
     [
