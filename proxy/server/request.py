@@ -5,7 +5,7 @@ A body is only kept as long as it may become somebody's: what is too much is cou
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
@@ -115,7 +115,7 @@ class Request(Struct, eq=False):
 
     # ── filled by the connection ──────────────────────────────────────────────────────────────────
 
-    def add(self, pieces: Iterable[bytes]) -> None:
+    def add(self, pieces: Sequence[bytes]) -> None:
         """So much of the body has come."""
         self._pieces += pieces
         self._size += sum(map(len, pieces))
