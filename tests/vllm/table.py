@@ -1,5 +1,6 @@
 """The table of the proxy under test: a commercial upstream that can be broken, and the two engines.
 
+The engines take both cores of a small machine for seconds, so that nobody is turned away for a late loop.
 Kept as text, as people write it. `{{…}}` is left for `tests/kit/processes.py`, which knows its ports.
 """
 
@@ -12,6 +13,7 @@ settings:
   probes: 127.0.0.1:{{probes}}
   ledger: sqlite:///{{folder}}/ledger.db
   drain: 5s
+  max_lag: off
 upstreams:
   commercial:
     dialect: openai
