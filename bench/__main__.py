@@ -11,7 +11,7 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -193,13 +193,20 @@ def show_translation(found: Figures) -> None:
         show_table(table)
 
 
-def cell(read: Any, figures: Figures) -> str:
-    """One figure, or a dash where the system has none."""
+def cell(read: Callable[[Figures], Any], figures: Figures) -> str:
+    """One figure, two with what lies between them, or a dash where the system has none."""
     try:
         value = read(figures)
     except KeyError:
         return "-"
-    return "-" if value is None else f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
+    if isinstance(value, tuple):
+        return " to ".join(map(rounded, value))
+    return "-" if value is None else rounded(value)
+
+
+def rounded(value: float) -> str:
+    """As many digits as were measured."""
+    return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def interpreter() -> str:

@@ -19,6 +19,8 @@ Figures = dict[str, Any]
 
 OPEN_STREAMS = 500
 OURS = "fallthrough"
+RESTING = ("-c", "64", "-T", "64000", "-R", "64")
+"""Connections, and microseconds of rest between an answer and the next call; begun one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,45 @@ def load(bench: Bench, system: System, *options: str) -> Figures:
 
 
 def repeated(bench: Bench, run: Callable[[], Figures], rank: Callable[[Figures], float]) -> Figures:
-    """The least disturbed of several runs: the one that ranks lowest."""
-    return min((run() for _ in range(bench.repeats)), key=rank)
+    """The middle one of several runs as they rank, with what ranked lowest and highest."""
+    ranked = sorted((run() for _ in range(bench.repeats)), key=rank)
+    return ranked[len(ranked) // 2] | {"low": rank(ranked[0]), "high": rank(ranked[-1])}
+
+
+def spread(found: Figures) -> Figures:
+    """How far the runs were apart, of the figure that they were ranked by."""
+    return {"low": found["low"], "high": found["high"]}
 
 
 def alone(bench: Bench, system: System) -> Figures:
     """Whole calls one after the other on one connection: what a call waits for us."""
+    return calm(bench, system, "-c", "1")
+
+
+def alone_streamed(bench: Bench, system: System) -> Figures:
+    """The same for streams of ten chunks, up to the first."""
+    return calm(bench, system, "-s", "-N", "10", "-c", "1", latency="ttft_us")
+
+
+def beside(bench: Bench, system: System) -> Figures:
+    """Whole calls on 64 connections that rest between them: some 1,000 a second, whoever answers."""
+    return calm(bench, system, *RESTING)
+
+
+def beside_streamed(bench: Bench, system: System) -> Figures:
+    """The same for streams of ten chunks, up to the first."""
+    return calm(bench, system, "-s", "-N", "10", *RESTING, latency="ttft_us")
+
+
+def calm(bench: Bench, system: System, *options: str, latency: str = "lat_us") -> Figures:
+    """What calls wait for where nobody is at the limit."""
     seconds = str(bench.seconds / 2)
     found = repeated(
         bench,
-        lambda: load(bench, system, "-c", "1", "-w", "0.5", "-d", seconds),
-        lambda figures: figures["lat_us"]["p50"],
+        lambda: load(bench, system, *options, "-w", "0.5", "-d", seconds),
+        lambda figures: figures[latency]["p50"],
     )
-    return {"p50_us": found["lat_us"]["p50"], "p99_us": found["lat_us"]["p99"]}
+    return {"p50_us": found[latency]["p50"], "p99_us": found[latency]["p99"], **spread(found)}
 
 
 def calls(bench: Bench, system: System) -> Figures:
@@ -79,7 +107,7 @@ def calls(bench: Bench, system: System) -> Figures:
         lambda figures: figures["cpu_us_per_req"],
     )
     cpu_us = found["cpu_us_per_req"]
-    figures = {"per_s": found["rps"], "cpu_us": cpu_us}
+    figures = {"per_s": found["rps"], "cpu_us": cpu_us, **spread(found)}
     return figures | by_thread(system.pid, before, cpu_us) if system.name == OURS else figures
 
 
@@ -104,14 +132,33 @@ def by_thread(pid: int, before: Mapping[int, float], cpu_us: float) -> Figures:
 
 def paced(bench: Bench, system: System) -> Figures:
     """40 streams with a chunk every 20 ms, so that each chunk comes alone: the usual life of a stream."""
-    pace = ("-s", "-c", "40", "-p", "20000", "-R", "1500")
+    return at_a_pace(bench, system, 40)
+
+
+def crowded(bench: Bench, system: System) -> Figures:
+    """200 such streams: 10,000 chunks a second, and a hundred new streams among them."""
+    return at_a_pace(bench, system, 200)
+
+
+def at_a_pace(bench: Bench, system: System, streams: int) -> Figures:
+    """So many streams of 100 chunks, one every 20 ms, begun one after the other."""
+    pace = ("-s", "-c", str(streams), "-p", "20000", "-R", "1900")
     found = repeated(
         bench,
-        lambda: load(bench, system, *pace, "-w", "2", "-d", str(bench.seconds)),
+        lambda: load(bench, system, *pace, "-w", "4", "-d", str(bench.seconds)),
         lambda figures: figures["cpu_us_per_chunk"],
     )
-    way = found["chunk_way_us"]
-    return {"cpu_us": found["cpu_us_per_chunk"], "way_p50_us": way["p50"], "way_p99_us": way["p99"]}
+    way, gap, first = found["chunk_way_us"], found["gap_us"], found["ttft_us"]
+    return {
+        "cpu_us": found["cpu_us_per_chunk"],
+        "per_s": found["chunks_per_s"],
+        "way_p50_us": way["p50"],
+        "way_p99_us": way["p99"],
+        "gap_p99_us": gap["p99"],
+        "first_p50_us": first["p50"],
+        "first_p99_us": first["p99"],
+        **spread(found),
+    }
 
 
 def rushed(bench: Bench, system: System) -> Figures:
@@ -121,7 +168,7 @@ def rushed(bench: Bench, system: System) -> Figures:
         lambda: load(bench, system, "-s", "-c", "32", "-w", "1", "-d", str(bench.seconds)),
         lambda figures: figures["cpu_us_per_chunk"],
     )
-    return {"per_s": found["chunks_per_s"], "cpu_us": found["cpu_us_per_chunk"]}
+    return {"per_s": found["chunks_per_s"], "cpu_us": found["cpu_us_per_chunk"], **spread(found)}
 
 
 def memory(bench: Bench, system: System, idle_kib: int) -> Figures:
@@ -132,10 +179,13 @@ def memory(bench: Bench, system: System, idle_kib: int) -> Figures:
     return {"idle_mb": round(idle_kib / 1024, 1), "per_stream_kib": round(each, 1), "open": found["open"]}
 
 
+LOADS = (alone, alone_streamed, beside, beside_streamed, calls, paced, crowded, rushed)
+
+
 def measure(bench: Bench, system: System) -> Figures:
     """Every figure of one system."""
     found: Figures = {"start_s": system.start_s}
-    loads = {"alone": alone, "calls": calls, "paced": paced, "rushed": rushed}
+    loads = {run.__name__: run for run in LOADS}
     if system.name != "direct":
         idle_kib = pss_kib(system.pid)
         loads["memory"] = partial(memory, idle_kib=idle_kib)  # last: some never recover from it
@@ -150,26 +200,47 @@ def measure(bench: Bench, system: System) -> Figures:
     return found
 
 
-def rows(results: dict[str, Figures]) -> Sequence[tuple[str, Callable[[Figures], Any]]]:
-    """The lines of the table: what they say, and how to read it off a system's figures."""
+Line = tuple[str, Callable[[Figures], Any]]
+"""What a line of the table says, and how to read it off a system's figures."""
+
+
+def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
+    """The lines of the table."""
     direct = results["direct"]
+
+    def added(load: str, figure: str) -> Callable[[Figures], Any]:
+        return lambda f: f[load][figure] - direct[load][figure]
+
+    def runs(load: str) -> Line:
+        return "… least and most of the runs", lambda f: (f[load]["low"], f[load]["high"])
+
     return (
         ("processor, a whole call (us)", lambda f: f["calls"]["cpu_us"]),
+        runs("calls"),
         ("… of it in the thread of the loop", lambda f: f["calls"]["loop_us"]),
         ("… in the thread that writes the ledger", lambda f: f["calls"]["writer_us"]),
         ("… in all others", lambda f: f["calls"]["others_us"]),
         ("processor, a chunk that comes alone (us)", lambda f: f["paced"]["cpu_us"]),
+        runs("paced"),
+        ("… of 10,000 a second", lambda f: f["crowded"]["cpu_us"]),
+        runs("crowded"),
         ("processor, a chunk in a rush (us)", lambda f: f["rushed"]["cpu_us"]),
-        ("added latency of a call, median (us)", lambda f: f["alone"]["p50_us"] - direct["alone"]["p50_us"]),
-        ("added latency of a call, p99 (us)", lambda f: f["alone"]["p99_us"] - direct["alone"]["p99_us"]),
-        (
-            "added delay of a chunk, median (us)",
-            lambda f: f["paced"]["way_p50_us"] - direct["paced"]["way_p50_us"],
-        ),
-        (
-            "added delay of a chunk, p99 (us)",
-            lambda f: f["paced"]["way_p99_us"] - direct["paced"]["way_p99_us"],
-        ),
+        runs("rushed"),
+        ("added latency of a call, median (us)", added("alone", "p50_us")),
+        ("added latency of a call, p99 (us)", added("alone", "p99_us")),
+        ("… on 64 connections, median", added("beside", "p50_us")),
+        ("… on 64 connections, p99", added("beside", "p99_us")),
+        ("added to a first token, median (us)", added("alone_streamed", "p50_us")),
+        ("added to a first token, p99 (us)", added("alone_streamed", "p99_us")),
+        ("… on 64 connections, median", added("beside_streamed", "p50_us")),
+        ("… on 64 connections, p99", added("beside_streamed", "p99_us")),
+        ("… beside 200 streams, median", added("crowded", "first_p50_us")),
+        ("… beside 200 streams, p99", added("crowded", "first_p99_us")),
+        ("added delay of a chunk, median (us)", added("paced", "way_p50_us")),
+        ("added delay of a chunk, p99 (us)", added("paced", "way_p99_us")),
+        ("… beside 200 streams, p99", added("crowded", "way_p99_us")),
+        ("added gap between chunks there, p99 (us)", added("crowded", "gap_p99_us")),
+        ("chunks of those 10,000 a second", lambda f: f["crowded"]["per_s"]),
         ("calls a second, one core", lambda f: f["calls"]["per_s"]),
         ("memory when idle, PSS (MB)", lambda f: f["memory"]["idle_mb"]),
         ("memory of an open stream, PSS (KiB)", lambda f: f["memory"]["per_stream_kib"]),
