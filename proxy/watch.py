@@ -49,7 +49,9 @@ class Watch:
     ) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        if self.late and self._task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        task = self._task
+        del self._task  # which keeps what ended it, and so whoever keeps this watch
+        if self.late and task.uncancel() <= self._before and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def move(self, due: float) -> None:

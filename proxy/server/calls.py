@@ -105,6 +105,7 @@ class ChatCompletions:
                 way.abort()
         finally:
             gate.leave(task)
+            del task  # which keeps what it is cancelled with, which keeps this frame
 
     async def _among_twins(self, way: Way, call: Call, key: str) -> None:
         asked = await _question(call, key)

@@ -78,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._site.leave(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._taker = None
+        self._incoming.let_go()
         self._let_go()
         self._hang_up()
 

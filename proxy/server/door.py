@@ -108,10 +108,11 @@ class Door:
 
     def _cut_short(self, visit: Visit) -> None:
         """A cancelled request: gone callers get nothing; those cut by the drain get a last word."""
-        task = asyncio.current_task()
-        if task is None or not self._gate.cut or visit.line.lost or visit.request.begun:
+        if not self._gate.cut or visit.line.lost or visit.request.begun:
             raise asyncio.CancelledError
-        task.uncancel()
+        task = asyncio.current_task()  # not before: the task keeps what is raised, which keeps this frame
+        if task is not None:
+            task.uncancel()
         visit.request.keep = False
         self._refuse(visit, unavailable("The proxy shut down before the answer was there.", "draining"))
 

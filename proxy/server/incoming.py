@@ -17,6 +17,8 @@ FIELDS = 128
 UNTOLD_BYTES = 2 * HEAD_BYTES
 """Since the parser last came to the end of a head or told of a body: it keeps what it has not told of."""
 _FRAMING = ("content-length", "transfer-encoding")
+_DEAF = httptools.HttpRequestParser(object())
+"""Tells nobody of anything."""
 
 
 class Malformed(Exception):
@@ -103,6 +105,12 @@ class Incoming:
         elif self._untold > UNTOLD_BYTES:
             raise Malformed
 
+    def let_go(self) -> None:
+        """No more will come: forget whom to tell, who keeps this, so that neither keeps the other."""
+        self._parser = _DEAF
+        self._ask_for_body = self._begin = _nobody
+        self.arriving = None
+
     def _decline(self, rest: bytes | bytearray) -> None:
         """An upgrade: unless it is made, it is answered as if it had not been asked for, and is the last.
 
@@ -169,6 +177,10 @@ class Incoming:
                 self._values.clear()
             request.end()
             self.arriving = None
+
+
+def _nobody(*_: object) -> None:
+    """Who is told once nobody is left."""
 
 
 def _measure(target: bytes, names: Sequence[bytes], values: Sequence[bytes]) -> None:

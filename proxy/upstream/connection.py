@@ -21,6 +21,8 @@ _INTERIM = 200
 """Statuses below it announce another answer."""
 _BODILESS = frozenset({204, 304})
 _FRAMED = frozenset({"content-length", "transfer-encoding"})
+_DEAF = httptools.HttpResponseParser(object())
+"""Tells nobody of anything."""
 
 
 class _Garbage(Exception):
@@ -147,6 +149,7 @@ class Connection(asyncio.Protocol):
             answer.lose(Signal(Kind.RESET, phase, answer.status or None, detail=detail))
             answer.came(b"")
         self._keeper.closed(self)
+        self._parser = _DEAF  # its own would keep this, and this it
 
     def _broken(self, answer: Answer, error: Exception) -> None:
         """Garbage instead of a head is a bad answer; within a body it is an answer cut short."""
