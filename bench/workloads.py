@@ -77,7 +77,7 @@ def alone_streamed(bench: Bench, system: System) -> Figures:
 
 
 def beside(bench: Bench, system: System) -> Figures:
-    """Whole calls on 64 connections that rest between them: some 1,000 a second, for who answers in much less than they rest."""
+    """Whole calls on 64 connections that rest between them: some 1,000 a second if answered soon."""
     return calm(bench, system, *RESTING)
 
 

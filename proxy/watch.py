@@ -51,7 +51,9 @@ class Watch:
             self._handle.cancel()
         task = self._task
         del self._task  # which keeps what ended it, and so whoever keeps this watch
-        if self.late and task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        over = self.late and task.uncancel() <= self._before
+        del task
+        if over and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def move(self, due: float) -> None:

@@ -281,8 +281,9 @@ class Connection(asyncio.Protocol):
         return bool(self._waiting) or not self._over
 
     def _served(self, task: asyncio.Task[None]) -> None:
-        """Nobody is answered any more, however it ended."""
+        """Nobody is answered any more, however it ended: it may have ended before it began."""
         self._task = self._turn = None
+        self._waiting.clear()
         if (task.cancelled() or task.exception() is not None) and not self.transport.is_closing():
             self.transport.abort()
 
@@ -305,9 +306,12 @@ class Connection(asyncio.Protocol):
     def _hang_up(self) -> None:
         """Tell whoever answers that nobody listens any more; once."""
         self._over = True
-        del self._waiting[1:]
         task = self._task
-        if task is not None and not task.cancelling():
+        if task is None:
+            self._waiting.clear()
+            return
+        del self._waiting[1:]
+        if not task.cancelling():
             task.cancel()
 
     # ── deadlines: one timer, which may be early ──────────────────────────────────────────────────

@@ -146,7 +146,7 @@ class _Conversation:
 
     def _over(self, asked: _Asked) -> None:
         """A call is done with, however it ended: its last word, and then the next one's turn."""
-        told = self._told(asked)
+        told, asked.task = self._told(asked), None  # or the task keeps what ended it, which keeps this
         if told is not None:
             asked.way.fail(told)
         self._now = None

@@ -69,7 +69,8 @@ class Door:
             if answer is not None:
                 line.send(request, answer)
         except Failure as failure:
-            self._refuse(visit, failure)
+            # Nobody reads whence it came, and the frames there know it: each would keep the other.
+            self._refuse(visit, failure.with_traceback(None))
         except asyncio.CancelledError:
             self._cut_short(visit)
         except Exception:  # the outermost door: a defect becomes a 500 and a log line with its id

@@ -12,7 +12,7 @@ import uvloop
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from tests.endurance.leaving import TABLE, Leaver
-from tests.kit.one_loop import DONE, one_loop
+from tests.kit.one_loop import DONE, ask, one_loop
 
 AT_ONCE = 50
 END = {"commit", "release", "expire"}
@@ -23,7 +23,7 @@ def never_told(thing):
     last step: uvloop never tells such a one of its end, so that it stays tied to its transport and its pool.
     """
     if isinstance(thing, Connection):
-        return not thing._heard
+        return thing._open and thing._answer is None and not thing._heard
     return isinstance(thing, Pool) or not type(thing).__module__.startswith("proxy.")
 
 
@@ -92,3 +92,46 @@ def test_of_a_thousand_who_leave_in_any_phase_none_leaves_anything_behind(tmp_pa
 @pytest.mark.parametrize("seed", range(1, 21))
 def test_of_twenty_thousand_who_leave_in_any_phase_none_leaves_anything_behind(tmp_path, seed):
     check(uvloop.run(leave(tmp_path, 1000, seed)), 1000)
+
+
+NOT_YET = b"GET /healthz HTTP/1.1\r\nhost: proxy\r\n\r\n"
+
+
+async def end_in_line(folder):
+    """Callers who are cut off, or leave, while requests of theirs are still in line."""
+    async with one_loop(folder, TABLE) as inside:
+        with found_garbage() as garbage:
+            greedy, hasty = await inside.asker(), await inside.asker()
+            greedy.transport.write(NOT_YET * 100)  # more than may be in line
+            hasty.transport.write(ask("well") + ask("well"))
+            hasty.leave("reset")
+            await greedy.until(b"never")
+            assert greedy.lost
+            del greedy, hasty
+            await inside.quiet()
+        assert Counter(garbage) == {}
+
+
+def test_a_connection_that_ends_with_requests_in_line_leaves_nothing_behind(tmp_path):
+    uvloop.run(end_in_line(tmp_path))
+
+
+async def be_refused(folder):
+    """One caller after the other is told no: by the upstreams, for the model, for the body, for the place."""
+    async with one_loop(folder, TABLE) as inside:
+        with found_garbage() as garbage:
+            asker = await inside.asker()
+            elsewhere = b"GET /nowhere HTTP/1.1\r\nhost: proxy\r\n\r\n"
+            for asked in (ask("503"), ask("well", "none"), ask("well").replace(b"true", b"oops"), elsewhere):
+                asker.got = b""
+                asker.transport.write(asked)
+                assert b'"error"' in await asker.until(b'"code":')
+            asker.leave("close")
+            await asker.until(b"never")
+            del asker
+            await inside.quiet()
+        assert Counter(garbage) == {}
+
+
+def test_a_call_that_is_refused_leaves_nothing_behind(tmp_path):
+    uvloop.run(be_refused(tmp_path))
