@@ -205,7 +205,7 @@ def cell(read: Callable[[Figures], Any], figures: Figures) -> str:
 
 
 def rounded(value: float) -> str:
-    """As many digits as were measured."""
+    """A figure as the tables have it."""
     return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 

@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._taker = None
-        self._incoming.let_go()
+        self._incoming.forget()
         self._let_go()
         self._hang_up()
 

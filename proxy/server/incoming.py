@@ -105,8 +105,8 @@ class Incoming:
         elif self._untold > UNTOLD_BYTES:
             raise Malformed
 
-    def let_go(self) -> None:
-        """No more will come: forget whom to tell, who keeps this, so that neither keeps the other."""
+    def forget(self) -> None:
+        """No more will come: whom to tell is forgotten, for who keeps this would be kept by it."""
         self._parser = _DEAF
         self._ask_for_body = self._begin = _nobody
         self.arriving = None

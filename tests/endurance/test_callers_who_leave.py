@@ -1,4 +1,7 @@
-"""A thousand callers leave, each in another phase: no upstream goes on talking, and each call has one end."""
+"""A thousand callers leave, each in another phase: no upstream goes on talking, and each call has one end.
+
+Nor do they leave objects behind, nor does who is cut off or refused.
+"""
 
 import asyncio
 import gc
@@ -94,7 +97,7 @@ def test_of_twenty_thousand_who_leave_in_any_phase_none_leaves_anything_behind(t
     check(uvloop.run(leave(tmp_path, 1000, seed)), 1000)
 
 
-NOT_YET = b"GET /healthz HTTP/1.1\r\nhost: proxy\r\n\r\n"
+PROBE = b"GET /healthz HTTP/1.1\r\nhost: proxy\r\n\r\n"
 
 
 async def end_in_line(folder):
@@ -102,7 +105,7 @@ async def end_in_line(folder):
     async with one_loop(folder, TABLE) as inside:
         with found_garbage() as garbage:
             greedy, hasty = await inside.asker(), await inside.asker()
-            greedy.transport.write(NOT_YET * 100)  # more than may be in line
+            greedy.transport.write(PROBE * 100)  # more than may be in line
             hasty.transport.write(ask("well") + ask("well"))
             hasty.leave("reset")
             await greedy.until(b"never")

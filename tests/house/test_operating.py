@@ -21,7 +21,7 @@ SIZES = {
     "45 µs": "| 45 |",
     "7.1 µs": "| 7.1 |",
     "50 MB": "| 50 |",
-    "70 KiB": "| 70 |",
+    "44 KiB": "that is 44 after",
     "3.9 GB": "(3.9 GB",
     "5,700 durable calls": "5,723 durable calls",
     "some 5,000 by one": "| 5,009 |",
