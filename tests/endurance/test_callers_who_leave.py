@@ -9,9 +9,11 @@ import random
 from collections import Counter
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 import uvloop
 
+from proxy.server.visit import Listener
 from proxy.upstream.connection import Connection
 from proxy.upstream.pool import Pool
 from tests.endurance.leaving import TABLE, Leaver
@@ -138,3 +140,26 @@ async def be_refused(folder):
 
 def test_a_call_that_is_refused_leaves_nothing_behind(tmp_path):
     uvloop.run(be_refused(tmp_path))
+
+
+CALLS_OWN = {"_Story", "Account", "Book", "Flow", "OpenAttempt", "Plan", "Watch"}
+
+
+async def leave_a_socket(folder):
+    """A caller leaves a WebSocket in the middle of an answer."""
+    async with one_loop(folder, TABLE) as inside:
+        with found_garbage() as garbage:
+            port = inside.listeners.bound[Listener.PUBLIC].port
+            async with aiohttp.ClientSession() as session:
+                line = await session.ws_connect(f"http://127.0.0.1:{port}/v1/chat/stream")
+                body = {"model": "chat", "messages": [{"role": "user", "content": "4"}]}
+                await line.send_json({"type": "request", "body": body})
+                assert (await line.receive_json())["type"] == "start"
+                line._response.connection.transport.abort()
+            await inside.quiet()
+        assert CALLS_OWN.isdisjoint(kind.__name__ for kind in garbage), "of the call"
+    assert [result for _, _, result in inside.rows()] == [None, "caller_gone"]
+
+
+def test_of_a_call_over_a_socket_that_is_left_nothing_stays_behind(tmp_path):
+    uvloop.run(leave_a_socket(tmp_path))
