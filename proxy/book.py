@@ -87,6 +87,10 @@ class OpenAttempt(Struct):
     signal: Signal | None = None
     """What went wrong; None while nothing has, and when the caller left in the middle."""
 
+    def __repr__(self) -> str:
+        """Nothing of what was asked or answered."""
+        return f"OpenAttempt({self.candidate.target!r}, {self.phase!r}, {self.status})"
+
     @property
     def losses(self) -> tuple[str, ...]:
         """All that this target was not asked for, though the caller asked: ours first, then its dialect's."""

@@ -67,6 +67,10 @@ class Call(Struct, frozen=True):
     reasoning_field: ReasoningField = "reasoning_content"
     """The route's word: the member in which the caller gets reasoning, or `none`."""
 
+    def __repr__(self) -> str:
+        """Nothing of what is said, wherever it may be shown."""
+        return f"Call({self.id!r}, {self.model!r})"
+
 
 class UpstreamRequest(Struct, frozen=True):
     """What goes out, rebuilt from the parsed call."""
@@ -80,6 +84,10 @@ class UpstreamRequest(Struct, frozen=True):
     """Members left out that the caller should know of (`x-fallthrough-degraded`)."""
     method: str = "POST"
 
+    def __repr__(self) -> str:
+        """Neither the credential nor what is said."""
+        return f"UpstreamRequest({self.method} {self.path}, {len(self.body)} bytes)"
+
 
 class Memory(Struct, frozen=True):
     """State of an answer that must come back when its tool calls do, though callers lose it.
@@ -90,6 +98,10 @@ class Memory(Struct, frozen=True):
     calls: tuple[str, ...]
     """Ids of the tool calls, as the caller knows them; never empty."""
     state: bytes
+
+    def __repr__(self) -> str:
+        """Not what was thought."""
+        return f"Memory({self.calls!r}, {len(self.state)} bytes)"
 
 
 class Phase(StrEnum):

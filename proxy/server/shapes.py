@@ -34,6 +34,10 @@ class Answer(Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
+    def __repr__(self) -> str:
+        """Not what it says."""
+        return f"Answer({self.status}, {len(self.body)} bytes)"
+
 
 def new_request_id(clock: Clock, dice: Dice) -> str:
     """`req_…`: when, in microseconds, then chance, so that neighbours in time are so in every index."""

@@ -37,6 +37,10 @@ class Spoken(Struct, frozen=True):
     shows_usage: bool
     """Whether the caller wants the chunk that tells the usage."""
 
+    def __repr__(self) -> str:
+        """Nothing of what is said."""
+        return f"Spoken({self.size} bytes)"
+
     async def read(self, visit: Visit) -> Body:
         """The body, which is there."""
         return self.body, self.size

@@ -36,6 +36,10 @@ class _Entry(Struct, frozen=True):
     """None: its id came with two answers, and nobody can tell them apart."""
     until: float
 
+    def __repr__(self) -> str:
+        """Not what was thought."""
+        return f"_Entry({self.weight} bytes, until={self.until})"
+
     @property
     def weight(self) -> int:
         """Bytes it is counted as, its row and its name included."""

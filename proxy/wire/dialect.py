@@ -29,6 +29,10 @@ class Reply(Struct, frozen=True):
     memories: tuple[Memory, ...] = ()
     """What must come back with its tool calls."""
 
+    def __repr__(self) -> str:
+        """Not what was answered."""
+        return f"Reply({len(self.body)} bytes, {self.usage!r})"
+
 
 class Reader(Protocol):
     """Follows one streamed answer.

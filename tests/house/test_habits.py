@@ -37,6 +37,10 @@ CATCH_ALLS = {
 MUTABLE = {"list", "dict", "set", "bytearray", "defaultdict", "OrderedDict", "Counter", "deque"}
 READ_ONLY = {"Mapping", "Final", "Sequence", "frozenset"}
 
+SAID = {"body", "state", "held", "messages"}
+RAW = {"bytes", "dict", "Any"}
+"""Fields, and their types, in which a record has what was asked and answered. A number may be held, too."""
+
 SECRETS = re.compile(
     r"sk-(?:proj-|ant-)?[A-Za-z0-9_]{32,}|AIza[0-9A-Za-z_-]{35}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}"
     r"|hf_[A-Za-z]{34}|xox[baprs]-[0-9A-Za-z-]{20,}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bft-[0-9a-f]{48}\b"
@@ -131,6 +135,31 @@ def holds_state(node: ast.stmt) -> bool:
     display = isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
     made = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in MUTABLE
     return display or made
+
+
+def test_a_record_of_what_is_said_shows_nothing_of_it(file):
+    """A record shows all its fields, wherever it is shown: in an error, in a log, in a test of others."""
+    name, tree = file
+    if name.startswith("proxy/simulator/"):  # which has nothing to say that is anybody's
+        return
+    found = [
+        f"{name}:{node.lineno}: {node.name}.{', '.join(told)}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any("Struct" in names(base) for base in node.bases)
+        if (told := said_in(node))
+        and not any(getattr(each, "name", None) == "__repr__" for each in node.body)
+    ]
+    assert not found, "give it a __repr__"
+
+
+def said_in(record: ast.ClassDef) -> list[str]:
+    """The fields of a record that may hold a prompt or an answer."""
+    return [
+        field.target.id
+        for field in record.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if field.target.id in SAID and names(field.annotation) & RAW
+    ]
 
 
 def test_no_secret_is_kept_in_the_repository():

@@ -87,12 +87,13 @@ class Lives:
             self.ended_well()
 
     async def begin(self, stack):
+        refusals = []
         for _ in range(A_WHILE + 1):
             try:
                 return await stack.enter_async_context(self.store.open(PACE))
-            except StoreRefused:
-                continue
-        raise Stuck("it was not opened again")
+            except StoreRefused as refused:
+                refusals.append(str(refused))
+        raise Stuck("it was not opened again", refusals, self.trouble.hits)
 
     async def call(self, watched, name, window):
         fate = int(name[-1])

@@ -1,9 +1,14 @@
 """The ledger's file: where it may lie, who may read it, and what can neither stand in it nor be changed."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import apsw
 import pytest
 
 from proxy.store import StoreRefused, open_ledger
+from proxy.store.sqlite.database import open_file
+from tests.store.failing_disk import FAULTS, Disk
 from tests.store.making import StillClock, claim, hold
 from tests.store.stores import SqliteStore
 
@@ -59,3 +64,30 @@ async def test_a_place_that_cannot_hold_a_ledger_is_refused(tmp_path):
     with pytest.raises(StoreRefused, match="cannot be made or opened"):
         async with open_ledger(tmp_path / "a-file" / "ledger.db", clock=StillClock(), on_alert=print):
             pass
+
+
+@pytest.mark.parametrize("kind", ["a lock is refused", "a write fails", "a read fails"])
+def test_an_opening_that_fails_leaves_nothing_open(tmp_path, kind):
+    """Whoever reports the failure keeps its frames: a connection in them would close, and take its journal
+    away, under whoever has tried again meanwhile.
+    """
+    kept = []
+    for nth in range(1, 30):
+        folder = tmp_path / str(nth)
+        folder.mkdir()
+        with Disk(FAULTS[kind], nth) as disk:
+            try:
+                open_file(folder / "ledger.db", 1).close()
+            except StoreRefused as refused:
+                kept.append(refused)
+        assert not [file for file in open_here() if file.startswith(str(folder))], f"at {nth}"
+        if not disk.hits:
+            break
+    assert len(kept) >= 2
+
+
+def open_here():
+    """The files that this process has open."""
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(link.readlink())

@@ -7,6 +7,8 @@ newer, damaged or empty is refused with a remedy; nothing here ever replaces one
 import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
@@ -76,12 +78,9 @@ def open_file(path: Path, busy_ms: int) -> apsw.Connection:
         if not path.exists():
             _create(path)
         connection = connect(path, busy_ms)
-        try:
+        with _closed_if_unfit(connection):
             _check_sound(connection, path)
             _migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
     except apsw.Error as error:
         raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
     return connection
@@ -96,9 +95,10 @@ def open_file_to_read(path: Path) -> apsw.Connection:
         connection = apsw.Connection(
             f"{path.absolute().as_uri()}?mode=ro", apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
         )
-        connection.set_busy_timeout(5000)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        _check_ours(connection, path)
+        with _closed_if_unfit(connection):
+            connection.set_busy_timeout(5000)
+            connection.execute("PRAGMA trusted_schema = OFF")
+            _check_ours(connection, path)
     except apsw.Error as error:
         raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
     return connection
@@ -107,17 +107,29 @@ def open_file_to_read(path: Path) -> apsw.Connection:
 def connect(path: Path, busy_ms: int) -> apsw.Connection:
     """A writing connection to a file that exists, as every writer of ours must have it."""
     connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE)
-    # A handle that saw a failed write is closed without touching the file again; the writer
-    # checkpoints by itself when it ends well.
-    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    connection.set_busy_timeout(busy_ms)
-    _check_ours(connection, path)
-    if connection.execute("PRAGMA journal_mode = WAL").get != "wal":
-        connection.close()
-        raise StoreRefused(path, "its file system cannot do WAL", "keep the ledger on a local disk")
-    for pragma in PRAGMAS:
-        connection.execute(pragma)
+    with _closed_if_unfit(connection):
+        # A handle that saw a failed write is closed without touching the file again; the writer
+        # checkpoints by itself when it ends well.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.set_busy_timeout(busy_ms)
+        _check_ours(connection, path)
+        if connection.execute("PRAGMA journal_mode = WAL").get != "wal":
+            raise StoreRefused(path, "its file system cannot do WAL", "keep the ledger on a local disk")
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
     return connection
+
+
+@contextmanager
+def _closed_if_unfit(connection: apsw.Connection) -> Iterator[None]:
+    """What fails here leaves nothing open: closed only when nobody remembers it any more, a connection
+    takes the journal away under whoever has tried again meanwhile.
+    """
+    try:
+        yield
+    except BaseException:
+        connection.close(True)
+        raise
 
 
 def in_memory() -> apsw.Connection:
@@ -145,9 +157,10 @@ def _create(path: Path) -> None:
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = apsw.Connection(str(fresh), apsw.SQLITE_OPEN_READWRITE)
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    _migrate(connection)
+    with _closed_if_unfit(connection):
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        _migrate(connection)
     connection.close()
     fresh.rename(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)

@@ -55,6 +55,10 @@ class Conversation(Struct, frozen=True):
     prefilled: bool
     """The last turn is the assistant's, to be continued."""
 
+    def __repr__(self) -> str:
+        """Nothing of what is said."""
+        return f"Conversation({len(self.messages)} messages)"
+
     def forget_thoughts(self) -> None:
         """Take the thoughts out: a model that is not to think takes none."""
         for message in self.messages:
