@@ -60,6 +60,8 @@ class Connection(asyncio.Protocol):
         self.writing_paused = False
         self.lost = False
         """Whether nothing reaches the caller any more."""
+        self.overrun = False
+        """Whether more came behind an upgrade than is kept, so that some of it is missing."""
 
     @property
     def idle(self) -> bool:
@@ -216,7 +218,10 @@ class Connection(asyncio.Protocol):
 
     def _early(self, data: bytes) -> None:
         """Of what comes before an upgrade is answered only so much is kept: nothing should come."""
-        self._later += data[: LATER_BYTES - len(self._later)]
+        if len(self._later) + len(data) > LATER_BYTES:
+            self.overrun = True
+        else:
+            self._later += data
 
     def _spoil(self) -> None:
         """What came is no HTTP: told behind the answers under way, and then it is over."""

@@ -40,6 +40,9 @@ class Conversations:
     async def __call__(self, visit: Visit) -> None:
         service = self._service
         demand(visit.request, service.origins)
+        if visit.line.overrun:  # RFC 6455, 4.1: nothing is sent before the handshake is answered
+            message = "Wait for the answer to the handshake before sending so much."
+            raise bad_request(message, code="bad_request_head")
         if ONCE in visit.request.headers:
             raise bad_request(f"Say {ONCE} in the frame of the call that it is for.", code="bad_header")
         service.gate.demand_open()

@@ -129,6 +129,8 @@ class Line(Protocol):
     """Whether its buffer is full."""
     lost: bool
     """Whether nothing reaches the caller any more."""
+    overrun: bool
+    """Whether more came behind an upgrade than is kept, so that some of it is missing."""
 
     def head(self, request: Request, status: int, headers: Mapping[str, str]) -> bytes:
         """The head of an answer, with what the connection adds to it."""

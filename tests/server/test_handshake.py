@@ -324,3 +324,20 @@ async def test_a_caller_who_takes_nothing_is_cut_off():
         await asyncio.get_running_loop().sock_sendall(raw, asked() + text)
         assert await ended is True
         raw.close()
+
+
+async def test_frames_that_do_not_wait_for_the_handshake_are_taken_or_refused_and_never_lost(house):
+    """One that was cut off in silence would be waited for until the connection's minute was over."""
+    small, large = (
+        masked(Op.TEXT, json.dumps(request({"user": "u" * size})).encode()) for size in (9, 16_384)
+    )
+    line = await house.connect()
+    line.send(asked() + small)
+    assert (await line.head())[0] == 101
+    line.close()
+    line = await house.connect()
+    line.send(asked() + large)
+    answer = await line.answer()
+    assert (answer.status, answer.code) == (400, "bad_request_head")
+    assert await line.reader.read() == b""
+    line.close()
