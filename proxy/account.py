@@ -7,12 +7,13 @@ nothing: that a target's own limit is spent is told to the plan, which passes th
 
 from collections.abc import Awaitable
 
+from proxy.audience import Audience
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.holds import Granted, Spent
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
 from proxy.policy.steps import Skipped
-from proxy.ports import Clock, Ledger, Observer
+from proxy.ports import Clock, Ledger
 from proxy.question import Repeated
 
 NOTE_S = 2.0
@@ -26,11 +27,11 @@ SPENT = "limit spent"
 class Account:
     """What one call holds. Lives as long as the call."""
 
-    def __init__(self, book: Book, ledger: Ledger, clock: Clock, observers: tuple[Observer, ...]) -> None:
+    def __init__(self, book: Book, ledger: Ledger, clock: Clock, audience: Audience) -> None:
         self._book = book
         self._ledger = ledger
         self._clock = clock
-        self._observers = observers
+        self._audience = audience
         self._noted = 0
         self._held_for: Candidate | None = None
         """The target whose limits the first reservation holds."""
@@ -82,7 +83,7 @@ class Account:
             self._ledger.note(progress)
 
     def close(self, ending: Ending) -> None:
-        """Queue the settlement (no await may come first), then tell the observers.
+        """Queue the settlement (no await may come first), then tell the audience.
 
         Nobody waits for it to be on the disk: the caller has its answer, and the ledger writes in the order
         of its queue, so that the next reservation finds this call settled.
@@ -91,8 +92,8 @@ class Account:
         if self._book.holding:
             resolve = self._ledger.commit if self._book.spent else self._ledger.release
             resolve(settlement)
-        for observer in self._observers:
-            observer.settled(settlement.outcome)
+        for tell in self._audience.settled:
+            tell(settlement.outcome)
 
     def _mono_of(self, wall_s: int) -> float:
         """A wall time (Unix seconds) on the clock that the plan reads."""
@@ -104,6 +105,6 @@ class Account:
         if isinstance(answer, Repeated):
             self._book.holding, self._book.claims = False, ()
             raise answer.refusal()
-        for observer in self._observers:
-            observer.reserved(answer)
+        for tell in self._audience.reserved:
+            tell(answer)
         return answer

@@ -21,6 +21,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.audience import Audience
 from proxy.call import Call
 from proxy.config import Loaded, load
 from proxy.config.settings import Address, Settings
@@ -32,7 +33,6 @@ from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.duties.retention import keep_retention
 from proxy.duties.supervisor import Duty, supervised
 from proxy.explain import Explanation, Sight, explain
-from proxy.holds import Alert
 from proxy.metrics import Metrics
 from proxy.notify.log import LogAlerts
 from proxy.notify.webhook import WebhookAlerts, open_webhook
@@ -186,15 +186,15 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     twins = Twins(clock)
     recent = Recent(clock.wall_us)
     traces = await stack.enter_async_context(open_traces(os.environ))
-    observers: tuple[Observer, ...] = (metrics, recent, LogAlerts(), webhook, twins.bills, *traces)
-    alerted = partial(_alerted, observers)
+    guests = () if orders.guests is None else (orders.guests.observer,)
+    audience = Audience.of(metrics, recent, LogAlerts(), webhook, twins.bills, *traces, *guests)
     keys = await stack.enter_async_context(open_keys(settings.ledger, clock=clock))
     ledger = await stack.enter_async_context(
-        open_ledger(settings.ledger, clock=clock, on_alert=alerted, seal=keys.seal)
+        open_ledger(settings.ledger, clock=clock, on_alert=audience.alert, seal=keys.seal)
     )
     upstreams = await stack.enter_async_context(orders.way_out(reacher))
     recall = MemoryRecall(clock)
-    desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, observers)
+    desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, audience)
     standing = Standing(desk, settings, place)
     lag = Lag(settings.max_lag_s)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
@@ -234,15 +234,9 @@ def _webhook(
     return open_webhook(address, partial(post, reacher), asyncio.sleep)
 
 
-def _alerted(observers: tuple[Observer, ...], alert: Alert) -> None:
-    for observer in observers:
-        observer.alerted(alert)
-
-
 def _invited(standing: Standing, guests: Guests | None) -> list[Duty]:
     if guests is None:
         return []
-    standing.desk = replace(standing.desk, observers=(*standing.desk.observers, guests.observer))
     return [Duty("guests", partial(guests.come, lambda: standing.desk))]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 from msgspec import Struct
 
 from proxy.account import Account
+from proxy.audience import Audience
 from proxy.book import Book
 from proxy.call import Call, Passed, Signal
 from proxy.errors import Failure, Told
@@ -259,7 +260,7 @@ class _Walk:
     async def go(self) -> None:
         """Walk the plan to its end."""
         book = Book.of(self._judged, self._sight.wall_us)
-        account = Account(book, self.ledger, self._clock, ())
+        account = Account(book, self.ledger, self._clock, Audience())
         try:
             await account.open()
         except Failure as refused:  # the walk goes on: who would have been asked is worth knowing

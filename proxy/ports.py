@@ -1,7 +1,7 @@
 """The seams: what the story needs from the rooms that touch the world.
 
-Implementations need not inherit. `relay.py` knows only these; `app.py` wires the real ones, the
-tests wire scripted ones. Changing what a port promises is changing the design.
+Implementations need not inherit, but for observers. `relay.py` knows only these; `app.py` wires the real
+ones, the tests wire scripted ones. Changing what a port promises is changing the design.
 """
 
 from collections.abc import Awaitable, Iterable, Mapping
@@ -270,25 +270,23 @@ class Recall(Protocol):
         ...
 
 
-class Observer(Protocol):
-    """Told after the fact; must be quick, must not raise."""
+class Observer:
+    """Told after the fact; must be quick, must not raise.
+
+    What one does not override it does not listen to, and is never told (`audience.py`).
+    """
 
     def settled(self, outcome: Outcome) -> None:
         """A call has ended."""
-        ...
 
     def attempted(self, attempt: Attempt) -> None:
         """An attempt has ended."""
-        ...
 
     def reserved(self, answer: Granted | Spent) -> None:
         """A reservation was asked for, or more of one: what its counters hold, or which of them refused."""
-        ...
 
     def breaker(self, upstream: str, state: str) -> None:
         """A breaker changed: `closed`, `open` or `half_open`."""
-        ...
 
     def alerted(self, alert: Alert) -> None:
         """A limit crossed a mark."""
-        ...

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from proxy.call import Attempt, Outcome
-from proxy.holds import Alert, Granted, Spent
+from proxy.ports import Observer
 
 MINUTES = 60
 """How far back the minutes reach."""
@@ -122,7 +122,7 @@ def percentile(counts: Sequence[int], share: float) -> float | None:
     return float(EDGES_MS[-1])
 
 
-class Recent:
+class Recent(Observer):
     """The `Observer` that remembers what was just now."""
 
     def __init__(self, wall_us: Callable[[], int]) -> None:
@@ -172,15 +172,6 @@ class Recent:
             reach = self._reach(attempt.upstream)
             reach.attempts += 1
             reach.failed += 1
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """Nothing to keep: the ledger knows what stands on each counter."""
-
-    def breaker(self, upstream: str, state: str) -> None:
-        """Nothing to keep: `policy/health` knows how each stands now."""
-
-    def alerted(self, alert: Alert) -> None:
-        """Nothing to keep: the ledger has a row of it, which outlives this process."""
 
     def seen(self) -> Seen:
         """Everything, as of now."""

@@ -22,6 +22,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from proxy.account import Account
+from proxy.audience import Audience
 from proxy.book import Book, Ending, OpenAttempt
 from proxy.call import Call, Kind, Memory, Phase, Signal, UpstreamLost
 from proxy.errors import ErrorType, Failure, Told
@@ -47,7 +48,7 @@ from proxy.policy.steps import (
     Wait,
     Woke,
 )
-from proxy.ports import Caller, Clock, Dice, Ledger, Observer, Recall, UpstreamAnswer, Upstreams
+from proxy.ports import Caller, Clock, Dice, Ledger, Recall, UpstreamAnswer, Upstreams
 from proxy.race import Race, Result
 from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
@@ -71,7 +72,7 @@ class Desk(Struct, frozen=True):
     recall: Recall
     clock: Clock
     dice: Dice
-    observers: tuple[Observer, ...] = ()
+    audience: Audience = Audience()
 
 
 async def answer(desk: Desk, caller: Caller, call: Call) -> None:
@@ -115,7 +116,7 @@ class _Story:
         self._health = desk.snapshot.health
         selection = book.selection
         self._plan = Plan(selection.candidates, self._health, rules, desk.dice, selection.passed_over)
-        self.account = Account(book, desk.ledger, desk.clock, desk.observers)
+        self.account = Account(book, desk.ledger, desk.clock, desk.audience)
         self._open: dict[int, OpenAttempt] = {}
         """Attempts under way, by number; two only in a race."""
         self._race: Race | None = None
@@ -188,8 +189,8 @@ class _Story:
 
     def _announce(self) -> None:
         for upstream, state in self._health.changes():
-            for observer in self._desk.observers:
-                observer.breaker(upstream, state)
+            for tell in self._desk.audience.breaker:
+                tell(upstream, state)
 
     # ── one attempt ───────────────────────────────────────────────────────────────────────────────
 
@@ -390,5 +391,5 @@ class _Story:
         """Enter an attempt that has ended, however it did."""
         entry = attempt.close(result, self._began, self._mono())
         self._book.tried(entry, attempt.candidate)
-        for observer in self._desk.observers:
-            observer.attempted(entry)
+        for tell in self._desk.audience.attempted:
+            tell(entry)

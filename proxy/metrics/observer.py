@@ -17,6 +17,7 @@ from proxy.metrics.asked import Asked, Busy, Ledger, Loads
 from proxy.metrics.limits import Limits
 from proxy.metrics.series import OTHER, SUMS_MAX, Bounded, Heap, Spread, Sum, Sums, What
 from proxy.pauses import BOUNDS_S
+from proxy.ports import Observer
 from proxy.usage import Usage
 
 NOBODY = "none"
@@ -161,7 +162,7 @@ class _Tried(Struct):
     """Input and output, once some were used."""
 
 
-class Metrics:
+class Metrics(Observer):
     """The `Observer` that Prometheus can read."""
 
     def __init__(self, known_model: Callable[[str], bool], wall_us: Callable[[], int]) -> None:

@@ -7,23 +7,14 @@ have a row in the ledger, and whoever wants each of them elsewhere has traces.
 
 import logging
 
-from proxy.call import Attempt, Outcome
-from proxy.holds import Alert, Granted, Spent
+from proxy.holds import Alert
+from proxy.ports import Observer
 
 log = logging.getLogger("proxy.alert")
 
 
-class LogAlerts:
+class LogAlerts(Observer):
     """An observer that cares for marks and breakers: a line each, an error for a spent limit that refuses."""
-
-    def settled(self, outcome: Outcome) -> None:
-        """Nothing to say: the ledger has it."""
-
-    def attempted(self, attempt: Attempt) -> None:
-        """Nothing to say: the ledger has it."""
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """Nothing to say: the caller was told, and a mark once a window is enough."""
 
     def breaker(self, upstream: str, state: str) -> None:
         level = logging.WARNING if state == "open" else logging.INFO

@@ -18,8 +18,9 @@ from typing import Any
 
 import orjson
 
-from proxy.call import Attempt, Outcome, UpstreamLost
-from proxy.holds import Alert, Granted, Spent
+from proxy.call import UpstreamLost
+from proxy.holds import Alert
+from proxy.ports import Observer
 from proxy.table import Secret, Unit
 
 log = logging.getLogger("proxy.alert")
@@ -41,7 +42,7 @@ Post = Callable[[str, bytes], Awaitable[int]]
 """Posts a document to an address; the status. Raises `UpstreamLost`, follows no redirect."""
 
 
-class WebhookAlerts:
+class WebhookAlerts(Observer):
     """An observer that cares for alerts only, and the duty that posts them."""
 
     def __init__(self, address: Callable[[], Secret | None], post: Post, sleep: Sleep) -> None:
@@ -50,18 +51,6 @@ class WebhookAlerts:
         self._sleep = sleep
         self._waiting: deque[Alert] = deque()
         self._some = asyncio.Event()
-
-    def settled(self, outcome: Outcome) -> None:
-        """Nothing to say: the ledger has it."""
-
-    def attempted(self, attempt: Attempt) -> None:
-        """Nothing to say: the ledger has it."""
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """Nothing to say: marks are told once a window."""
-
-    def breaker(self, upstream: str, state: str) -> None:
-        """Nothing to say: metrics have it."""
 
     def alerted(self, alert: Alert) -> None:
         if len(self._waiting) >= QUEUE_MAX:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from proxy.audience import Audience
 from proxy.duties.reload import fresh_snapshot
 from proxy.errors import Failure
 from proxy.rehearsal.callers import LEFT, Arrival, Listener, arrivals
@@ -78,7 +79,7 @@ async def _alone(table: Table, script: Script, watch: Watch) -> Rehearsal:
             MemoryRecall(clock),
             clock,
             SeededDice(f"{script.load.seed}/proxy"),
-            (performance.record,),
+            Audience.of(performance.record),
         )
         return await performance.play(lambda: desk)
 

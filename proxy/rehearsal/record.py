@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from proxy.call import Attempt, Outcome
-from proxy.holds import Alert, Granted, Spent
+from proxy.call import Outcome
+from proxy.holds import Granted, Spent
 from proxy.policy.classify import Class
 from proxy.policy.health import Health
+from proxy.ports import Observer
 from proxy.rehearsal.callers import WHOLE, Arrival, Listener
 from proxy.usage import NOTHING, Usage
 
@@ -51,7 +52,7 @@ class Visit(Struct, frozen=True):
     usage: Usage
 
 
-class Record:
+class Record(Observer):
     """An `Observer` that forgets nothing it is asked for."""
 
     def __init__(self, hour: Callable[[], float]) -> None:
@@ -81,9 +82,6 @@ class Record:
         if outcome.call_id in self._outcomes:
             self._outcomes[outcome.call_id] = outcome
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Nothing: the outcome tells them all."""
-
     def reserved(self, answer: Granted | Spent) -> None:
         if isinstance(answer, Granted):
             return
@@ -98,9 +96,6 @@ class Record:
     def breaker(self, upstream: str, state: str) -> None:
         self.breakers.setdefault(upstream, Counter())[state] += 1
         self.note("breaker", f"{upstream}: {state.replace('_', ' ')}")
-
-    def alerted(self, alert: Alert) -> None:
-        """Nothing: that a limit refuses is told when it does."""
 
     # ── told by the rehearsal ─────────────────────────────────────────────────────────────────────
 

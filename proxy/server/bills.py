@@ -6,8 +6,8 @@ only calls that `twins.py` watches, and each until it is asked about.
 
 from msgspec import Struct
 
-from proxy.call import Attempt, Billed, Outcome
-from proxy.holds import Alert, Granted, Spent
+from proxy.call import Billed, Outcome
+from proxy.ports import Observer
 
 
 class Bill(Struct, frozen=True):
@@ -23,7 +23,7 @@ UNTOLD = Bill()
 """Nobody was told that it ended, so it never got as far as an upstream."""
 
 
-class Bills:
+class Bills(Observer):
     """The `Observer` that knows what a watched call came to."""
 
     def __init__(self) -> None:
@@ -41,15 +41,3 @@ class Bills:
         if outcome.call_id in self._watched:
             spent = any(attempt.billed is not Billed.NO for attempt in outcome.attempts)
             self._watched[outcome.call_id] = Bill(outcome.result == "ok", spent)
-
-    def attempted(self, attempt: Attempt) -> None:
-        """Nothing to note: the outcome has it."""
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """Nothing to note: what is held is not spent."""
-
-    def breaker(self, upstream: str, state: str) -> None:
-        """Nothing to note."""
-
-    def alerted(self, alert: Alert) -> None:
-        """Nothing to note."""

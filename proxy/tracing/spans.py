@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 from opentelemetry.util.types import AttributeValue
 
 from proxy.call import Attempt, Outcome
-from proxy.holds import Alert, Granted, Spent
+from proxy.ports import Observer
 from proxy.usage import Usage
 
 OPERATION = "chat"
@@ -28,7 +28,7 @@ MS, US = 1_000_000, 1_000
 Attributes = dict[str, AttributeValue]
 
 
-class Traces:
+class Traces(Observer):
     """The `Observer` that makes spans."""
 
     def __init__(self, processor: SpanProcessor, resource: Resource) -> None:
@@ -61,18 +61,6 @@ class Traces:
         if outcome.error is not None:
             call.set_status(Status(StatusCode.ERROR))
         call.end(began + outcome.total_ms * MS)
-
-    def attempted(self, attempt: Attempt) -> None:
-        """Nothing to say yet: the outcome has it."""
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """Nothing to say: what came of it is in the outcome."""
-
-    def breaker(self, upstream: str, state: str) -> None:
-        """Nothing to say: log and metrics have it."""
-
-    def alerted(self, alert: Alert) -> None:
-        """Nothing to say: log and metrics have it."""
 
     def close(self) -> None:
         """Send what is left. Blocks."""

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import orjson
 from msgspec import Struct, field
 
+from proxy.audience import Audience
 from proxy.call import Attempt, Call, Identity, Kind, Outcome, Phase, Signal, UpstreamLost, UpstreamRequest
 from proxy.facts.capabilities import KNOWN
 from proxy.flow import poured
 from proxy.holds import Alert, Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.policy.health import Health
 from proxy.policy.terms import Terms
-from proxy.ports import Sink
+from proxy.ports import Observer, Sink
 from proxy.relay import Desk
 from proxy.snapshot import Snapshot
 from proxy.store.recall import MemoryRecall
@@ -281,7 +282,7 @@ class Looking:
         return {one.counter: (used.get(one.counter, 0), held.get(one.counter, 0)) for one in claims}
 
 
-class Notes:
+class Notes(Observer):
     """The Observer port: keeps what it was told."""
 
     def __init__(self) -> None:
@@ -330,8 +331,8 @@ def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     """A desk with scripted rooms around `book`."""
     rules = {name: upstream.breaker for name, upstream in book.upstreams.items()}
     snapshot = Snapshot(Terms.of(book), Health(rules))
-    clock = VirtualClock()
-    return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), (Notes(),))
+    clock, audience = VirtualClock(), Audience.of(Notes())
+    return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), audience)
 
 
 OF_THE_CALL = frozenset({"preferred", "patience_s", "silence_s", "retries"})

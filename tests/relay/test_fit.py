@@ -196,7 +196,7 @@ def test_a_prompt_too_long_for_one_moves_to_a_larger_context_only():
     assert (told, caller.text) == (None, "yes")
     assert upstreams.asked == ["a", "c"]
     assert [attempt.result for attempt in at.ledger.outcome.attempts] == ["too_long", "ok"]
-    assert at.observers[0].breakers == []
+    assert at.audience.all[0].breakers == []
 
 
 def test_a_prompt_too_long_for_the_largest_context_is_the_callers():

@@ -262,7 +262,7 @@ def test_the_silence_of_who_was_overtaken_opens_no_breaker():
 
     at = play(story())
     assert at.snapshot.health.state("a", 3.0) == "closed"
-    assert at.observers[0].breakers == []
+    assert at.audience.all[0].breakers == []
 
 
 class BrokenCaller(RecordingCaller):

@@ -51,7 +51,7 @@ def test_what_was_asked_before_is_refused_and_no_upstream_hears_of_it(same, stat
     assert ledger.settled == [], "nothing was held, so nothing is settled"
     assert upstreams.asked == []
     assert caller.status is None
-    [outcome] = at.observers[0].outcomes
+    [outcome] = at.audience.all[0].outcomes
     assert (outcome.status, outcome.result, outcome.attempts) == (status, code, ())
 
 

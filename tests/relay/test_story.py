@@ -60,7 +60,7 @@ def test_a_healthy_stream_arrives_whole_and_is_charged_as_reported():
     assert (outcome.result, outcome.status, outcome.upstream) == ("ok", 200, "a")
     assert (outcome.usage.input, outcome.usage.output, outcome.usage.source) == (5, 2, Source.REPORTED)
     assert outcome.nano_usd == 5 * 1000 + 2 * 2000
-    assert at.observers[0].outcomes == [outcome]
+    assert at.audience.all[0].outcomes == [outcome]
 
 
 def test_usage_is_shown_exactly_when_asked():
@@ -370,7 +370,7 @@ def test_five_failures_open_the_breaker_and_the_next_call_goes_straight_on():
     upstreams, at = play(story())
     assert upstreams.asked.count("a") == BreakerRules().failures
     assert upstreams.asked.count("b") == 8
-    assert at.observers[0].breakers == [("a", "open")]
+    assert at.audience.all[0].breakers == [("a", "open")]
 
 
 def test_after_the_open_time_one_probe_closes_the_breaker():
@@ -386,7 +386,7 @@ def test_after_the_open_time_one_probe_closes_the_breaker():
 
     caller, at = play(story())
     assert caller.text == "back"
-    assert at.observers[0].breakers[-1] == ("a", "closed")
+    assert at.audience.all[0].breakers[-1] == ("a", "closed")
 
 
 def test_a_spent_upstream_is_skipped_and_the_caller_is_not_refused():

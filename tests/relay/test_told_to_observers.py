@@ -3,10 +3,14 @@
 from contextlib import suppress
 
 import pytest
+from msgspec.structs import replace
 
+from proxy.audience import Audience
 from proxy.errors import AllFailed, Broken, CallerFault, ErrorType, OurFault, Refused, Told, error_type
+from proxy.holds import Alert
 from proxy.pauses import BOUNDS_S
-from proxy.relay import Desk, answer
+from proxy.ports import Observer
+from proxy.relay import answer
 from proxy.table import Every, Limit, Per, Unit
 from tests.kit.scripted_ports import (
     DONE,
@@ -30,7 +34,7 @@ from tests.kit.virtual import play
 def told(book, asked=None, slow_s=0.0, **upstreams):
     """What is told of one call: (its outcome, its attempts)."""
     made, notes = desk(book, ScriptedUpstreams(**upstreams)), Notes()
-    at = Desk(made.snapshot, made.upstreams, made.ledger, made.recall, made.clock, made.dice, (notes,))
+    at = replace(made, audience=Audience.of(notes))
 
     async def one():
         with suppress(AllFailed, CallerFault, Refused):
@@ -142,3 +146,33 @@ def test_how_a_call_failed_is_one_of_few_words(limits, script, error):
 )
 def test_every_failure_has_its_word(failure, status, error):
     assert error_type(failure(Told(status, "no", "server_error"))) is error
+
+
+class OfAlerts(Observer):
+    """Listens to marks only."""
+
+    def __init__(self):
+        self.marks = []
+
+    def alerted(self, alert):
+        self.marks.append(alert.mark)
+
+
+def test_nobody_is_told_what_it_does_not_listen_to():
+    notes, of_alerts, deaf = Notes(), OfAlerts(), Observer()
+    audience = Audience.of(of_alerts, notes, deaf)
+    assert audience.all == (of_alerts, notes, deaf)
+    assert audience.settled == (notes.settled,)
+    assert audience.attempted == (notes.attempted,)
+    assert audience.reserved == (notes.reserved,)
+    assert audience.breaker == (notes.breaker,)
+    assert audience.alerted == (of_alerts.alerted, notes.alerted)
+
+
+def test_whoever_inherits_an_ear_listens():
+    class Louder(OfAlerts):
+        """Another name."""
+
+    both = OfAlerts(), Louder()
+    Audience.of(*both).alert(Alert("tenant=acme/tokens/day", 0, 90, 91, 100, Unit.TOKENS))
+    assert [one.marks for one in both] == [[90], [90]]

@@ -4,12 +4,14 @@ import asyncio
 import random
 from dataclasses import dataclass
 
+from proxy.audience import Audience
 from proxy.call import Attempt, Call, Outcome
 from proxy.config import ConfigError, Loaded
 from proxy.config.settings import Settings
 from proxy.duties.reload import EVERY_S, Stamp, Standing, fresh_snapshot, reload_table
 from proxy.errors import Failure, Refused
-from proxy.holds import Alert, Granted, Spent
+from proxy.holds import Alert
+from proxy.ports import Observer
 from proxy.relay import Desk
 from proxy.store.recall import MemoryRecall
 from proxy.table import Table
@@ -26,7 +28,7 @@ PATIENT_S = 4.7
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class Notes(Observer):
     """The Observer port."""
 
     life: Life
@@ -39,9 +41,6 @@ class Notes:
     def attempted(self, attempt: Attempt) -> None:
         if not self.life.dead:
             self.referee.noted(VISIT.get(), attempt)
-
-    def reserved(self, answer: Granted | Spent) -> None:
-        """The ledger knows."""
 
     def breaker(self, upstream: str, state: str) -> None:
         if not self.life.dead:
@@ -103,7 +102,7 @@ class House:
             MemoryRecall(clock),
             clock,
             SeededDice(life.number),
-            (Notes(life, referee),),
+            Audience.of(Notes(life, referee)),
         )
         self.standing = Standing(desk, Settings(), lambda edited: edited)
         self.snapshots = [desk.snapshot]
