@@ -219,6 +219,11 @@ def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
     def runs(load: str) -> Line:
         return "… least and most of the runs", lambda f: (f[load]["low"], f[load]["high"])
 
+    def runs_added(load: str) -> Line:
+        """The same of medians, less that of who was asked directly."""
+        own = direct[load]["p50_us"]
+        return "… least and most of the runs", lambda f: (f[load]["low"] - own, f[load]["high"] - own)
+
     return (
         ("processor, a whole call (us)", lambda f: f["calls"]["cpu_us"]),
         runs("calls"),
@@ -232,12 +237,16 @@ def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
         ("processor, a chunk in a rush (us)", lambda f: f["rushed"]["cpu_us"]),
         runs("rushed"),
         ("added latency of a call, median (us)", added("alone", "p50_us")),
+        runs_added("alone"),
         ("added latency of a call, p99 (us)", added("alone", "p99_us")),
         ("… on 64 connections, median", added("beside", "p50_us")),
+        runs_added("beside"),
         ("… on 64 connections, p99", added("beside", "p99_us")),
         ("added to a first token, median (us)", added("alone_streamed", "p50_us")),
+        runs_added("alone_streamed"),
         ("added to a first token, p99 (us)", added("alone_streamed", "p99_us")),
         ("… on 64 connections, median", added("beside_streamed", "p50_us")),
+        runs_added("beside_streamed"),
         ("… on 64 connections, p99", added("beside_streamed", "p99_us")),
         ("… beside 200 streams, median", added("crowded", "first_p50_us")),
         ("… beside 200 streams, p99", added("crowded", "first_p99_us")),
