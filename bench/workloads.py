@@ -207,22 +207,20 @@ Line = tuple[str, Callable[[Figures], Any]]
 
 def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
     """The lines of the table."""
-    direct = results["direct"]
+    return (
+        *_of_processor(),
+        *_of_latency(results["direct"]),
+        ("chunks of those 10,000 a second", lambda f: f["crowded"]["per_s"]),
+        ("calls a second, one core", lambda f: f["calls"]["per_s"]),
+        ("memory when idle, PSS (MB)", lambda f: f["memory"]["idle_mb"]),
+        ("memory of an open stream, PSS (KiB)", lambda f: f["memory"]["per_stream_kib"]),
+        ("start to first answer (s)", lambda f: f["start_s"]),
+    )
 
-    def added(load: str, figure: str) -> Callable[[Figures], Any]:
-        def beyond_direct(found: Figures) -> float | None:
-            value = found[load][figure]
-            return None if value is None else value - direct[load][figure]
 
-        return beyond_direct
-
+def _of_processor() -> Sequence[Line]:
     def runs(load: str) -> Line:
         return "… least and most of the runs", lambda f: (f[load]["low"], f[load]["high"])
-
-    def runs_added(load: str) -> Line:
-        """The same of medians, less that of who was asked directly."""
-        own = direct[load]["p50_us"]
-        return "… least and most of the runs", lambda f: (f[load]["low"] - own, f[load]["high"] - own)
 
     return (
         ("processor, a whole call (us)", lambda f: f["calls"]["cpu_us"]),
@@ -236,17 +234,35 @@ def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
         runs("crowded"),
         ("processor, a chunk in a rush (us)", lambda f: f["rushed"]["cpu_us"]),
         runs("rushed"),
+    )
+
+
+def _of_latency(direct: Figures) -> Sequence[Line]:
+    """What a system adds to what who is asked directly takes."""
+
+    def added(load: str, figure: str) -> Callable[[Figures], Any]:
+        def beyond_direct(found: Figures) -> float | None:
+            value = found[load][figure]
+            return None if value is None else value - direct[load][figure]
+
+        return beyond_direct
+
+    def medians(load: str) -> Line:
+        own = direct[load]["p50_us"]
+        return "… least and most of the runs", lambda f: (f[load]["low"] - own, f[load]["high"] - own)
+
+    return (
         ("added latency of a call, median (us)", added("alone", "p50_us")),
-        runs_added("alone"),
+        medians("alone"),
         ("added latency of a call, p99 (us)", added("alone", "p99_us")),
         ("… on 64 connections, median", added("beside", "p50_us")),
-        runs_added("beside"),
+        medians("beside"),
         ("… on 64 connections, p99", added("beside", "p99_us")),
         ("added to a first token, median (us)", added("alone_streamed", "p50_us")),
-        runs_added("alone_streamed"),
+        medians("alone_streamed"),
         ("added to a first token, p99 (us)", added("alone_streamed", "p99_us")),
         ("… on 64 connections, median", added("beside_streamed", "p50_us")),
-        runs_added("beside_streamed"),
+        medians("beside_streamed"),
         ("… on 64 connections, p99", added("beside_streamed", "p99_us")),
         ("… beside 200 streams, median", added("crowded", "first_p50_us")),
         ("… beside 200 streams, p99", added("crowded", "first_p99_us")),
@@ -254,9 +270,4 @@ def rows(results: Mapping[str, Figures]) -> Sequence[Line]:
         ("added delay of a chunk, p99 (us)", added("paced", "way_p99_us")),
         ("… beside 200 streams, p99", added("crowded", "way_p99_us")),
         ("added gap between chunks there, p99 (us)", added("crowded", "gap_p99_us")),
-        ("chunks of those 10,000 a second", lambda f: f["crowded"]["per_s"]),
-        ("calls a second, one core", lambda f: f["calls"]["per_s"]),
-        ("memory when idle, PSS (MB)", lambda f: f["memory"]["idle_mb"]),
-        ("memory of an open stream, PSS (KiB)", lambda f: f["memory"]["per_stream_kib"]),
-        ("start to first answer (s)", lambda f: f["start_s"]),
     )

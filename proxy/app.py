@@ -154,10 +154,10 @@ async def serve(orders: Orders) -> None:
 
 
 def _keep_what_was_built() -> None:
-    """What stands at the start never dies, so that no search for garbage need ever look at it.
+    """What exists at the start never dies, so that the collector need never look at it again.
 
-    The youngest are searched first. Of the others all were, as they were made, and a search of everything
-    would hold up the first answer.
+    The youngest generation is collected before the freeze. The older ones were collected while they were
+    built, and a full collection would delay the first answer.
     """
     gc.collect(0)
     gc.freeze()

@@ -108,15 +108,15 @@ class OpenAttempt(Struct):
         held_up = now >= self.last and self.waited > self.candidate.timeouts.total_s
         return Kind.HELD_UP if held_up else Kind.TIMEOUT
 
-    def headers(self, number: int, content_type: str) -> dict[str, str]:
-        """What the answer says of itself, the `number`th that was asked for."""
+    def headers(self, content_type: str) -> dict[str, str]:
+        """What the answer says of itself."""
         target = self.candidate.target
         headers = {
             "content-type": content_type,
             "x-request-id": self.call.id,
             "x-fallthrough-upstream": target.upstream,
             "x-fallthrough-model": target.model,
-            "x-fallthrough-attempts": str(number),
+            "x-fallthrough-attempts": str(self.number),
         }
         if self.dropped or self.request.degraded:
             headers["x-fallthrough-degraded"] = named(self.losses)

@@ -125,7 +125,11 @@ class Upstreams(Protocol):
 
 
 class Ledger(Protocol):
-    """Two-phase, durable, append-only. What is awaited has been flushed to disk."""
+    """Two-phase, durable, append-only. What is awaited has been flushed to disk, but for one word.
+
+    A reservation may be granted before its row is on disk; then it says so (`Granted.durable`), and nothing
+    of the answer may be shown before that is done.
+    """
 
     async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
         """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
@@ -140,7 +144,7 @@ class Ledger(Protocol):
         ...
 
     def release(self, settlement: Settlement) -> Awaitable[None]:
-        """Settle to nothing used; otherwise like `commit`."""
+        """Settle to what its charges say, as a call that came to nothing; otherwise like `commit`."""
         ...
 
     def note(self, progress: Progress) -> None:

@@ -148,12 +148,7 @@ class Recent(Observer):
         minute.nano_usd += outcome.nano_usd
         if outcome.result == "ok":
             minute.ok += 1
-            first = attempts[0] if attempts else None
-            if first is not None and (first.upstream, first.model) != (
-                outcome.upstream,
-                outcome.upstream_model,
-            ):
-                minute.fallbacks += 1
+            minute.fallbacks += outcome.fallback
         if outcome.stream:
             for attempt in attempts:
                 if attempt.first_ms is not None:

@@ -349,7 +349,7 @@ class _Story:
         first = self._spoke(attempt)
         self._book.answered = attempt.candidate
         self._book.first_ms = round((first - self._began) * 1000)
-        headers = attempt.headers(attempt.number, content_type) | self._book.standing()
+        headers = attempt.headers(content_type) | self._book.standing()
         shown = first
         if self.account.durable is not None:
             await self.account.durable  # nothing of a call is shown that a crash could make unheard of

@@ -1,7 +1,7 @@
 """Tokens and money.
 
 `Usage` counts tokens by kind and says where the count came from; `Price` turns it into integer
-nano-dollars. No float ever holds money (promise L6), and rounding happens once, upward, per call.
+nano-dollars. No float ever holds money, and what an attempt costs is rounded once, upward.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,8 @@
 """The supervisor: keeps named duties running.
 
 `app.py` opens `supervised` around the time it serves. A duty that raises is logged and started again
-after a growing pause; a duty that returns is done. Besides the outermost door this is the only place
-that catches everything, because a broken duty must never take the calls down with it.
+after a growing pause; a duty that returns is done. It is one of the few places that catch everything
+(`docs/ARCHITECTURE.md` lists them), because a broken duty must never take the calls down with it.
 """
 
 import asyncio

@@ -57,7 +57,7 @@ class Busy:
             yield from gauge(What(f"fallthrough_upstream_{name}", about, ("upstream",)), told)
 
 
-class Ledger:
+class LedgerPulse:
     """How the ledger fares."""
 
     def __init__(self, ask: Callable[[], Pulse]) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from proxy.call import Attempt, Outcome
 from proxy.holds import Alert, Granted, Pulse, Spent
-from proxy.metrics.asked import Asked, Busy, Ledger, Loads
+from proxy.metrics.asked import Asked, Busy, LedgerPulse, Loads
 from proxy.metrics.limits import Limits
 from proxy.metrics.series import OTHER, SUMS_MAX, Bounded, Heap, Spread, Sum, Sums, What
 from proxy.pauses import BOUNDS_S
@@ -68,11 +68,11 @@ BREAKER_STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
 
 WHERE = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
 OPERATION_DURATION = What(
-    "gen_ai_client_operation_duration_seconds", "From an attempt's begin to its end.", (*WHERE, "error_type")
+    "gen_ai_client_operation_duration_seconds", "From an attempt's start to its end.", (*WHERE, "error_type")
 )
 FIRST_CHUNK = What(
     "gen_ai_client_operation_time_to_first_chunk_seconds",
-    "Of streamed attempts: from the begin to the first content.",
+    "Of streamed attempts: from the start to the first content.",
     WHERE,
 )
 PER_CHUNK = What(
@@ -131,7 +131,7 @@ RELOADS = What("fallthrough_table_reloads", "Edited tables, taken or refused.", 
 IN_FLIGHT = What("fallthrough_calls_in_flight", "Calls being answered.")
 
 
-class Told(Protocol):
+class Family(Protocol):
     """Something that scrapers read of."""
 
     def lines(self) -> Iterator[str]:
@@ -173,7 +173,7 @@ class Metrics(Observer):
         """By error, upstream and model, as far as there is room: what many calls need is looked up once."""
         self._tried: dict[tuple[str, str, str], _Tried] = {}
         """By result, upstream and the model's name there; likewise."""
-        self._told: list[Told] = []
+        self._told: list[Family] = []
         """In the order of its text: what is counted here, then what is asked of others."""
         self._operation_s = self._spread(OPERATION_DURATION, OPERATION_S)
         self._first_chunk_s = self._spread(FIRST_CHUNK, OPERATION_S)
@@ -216,7 +216,7 @@ class Metrics(Observer):
 
     def watch_ledger(self, pulse: Callable[[], Pulse]) -> None:
         """Ask the ledger how it fares at each scrape."""
-        self._told.append(Ledger(pulse))
+        self._told.append(LedgerPulse(pulse))
 
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""

@@ -1,6 +1,6 @@
 """A call made smaller for one target that cannot do all of it, where its route allows that.
 
-`selection.py` asks what `can_drop`; `relay.py` has a target's own copy of the call made before the
+`selection.py` asks what `can_drop`; `book.py` has a target's own copy of the call made before the
 attempt. How the answer is made may be dropped; what it is about never is: pictures, sound, files,
 the prompt's length and an answer begun are content, and a target that cannot take them is passed
 over. The caller's body is read and never changed, and everything that goes is named.

@@ -69,8 +69,6 @@ class Plan(Struct):
     dice: Dice
     passed_over: tuple[PassedOver, ...] = ()
     """Named beside the others when nobody answers."""
-    verdict: Verdict | None = None
-    """Of the latest failure, for the attempt's record."""
     _courses: list[Course] = field(default_factory=list)
     _trail: ending.Trail = field(default_factory=ending.Trail)
     _windows: Windows = field(default_factory=Windows)
@@ -272,7 +270,7 @@ class Plan(Struct):
             # Content that the caller never saw does not bind the call to its upstream.
             signal = replace(signal, phase=Phase.HEADERS)
         course = run.course
-        verdict = self.verdict = classify(signal)
+        verdict = classify(signal)
         self._report(run, verdict, signal, now)
         door = self.health.shut(course.candidate.target, now, last=course.last)
         until = None if door is None else door.until
@@ -330,7 +328,7 @@ class Plan(Struct):
 
     def _broke(self, run: Run, event: Broke, now: float) -> Instruction:
         course, signal = run.course, event.signal
-        verdict = self.verdict = classify(replace(signal, phase=Phase.CONTENT))
+        verdict = classify(replace(signal, phase=Phase.CONTENT))
         self._report(run, verdict, signal, now)
         self._broken = ending.broken(course.candidate.target, signal)
         if self.rules.on_midstream is OnMidstream.ERROR or not event.mendable:

@@ -1,6 +1,6 @@
 """What a caller is told of its limits, in OpenAI's words and headers: what is left, and the refusal.
 
-`book.py` puts the `standing` on every answer; `relay.py` raises the `refusal` when a reservation was
+`book.py` puts the `standing` on every answer; `account.py` raises the `refusal` when a reservation was
 not granted. Numbers only: a counter's name may hold a pseudonym, never a person's id.
 """
 

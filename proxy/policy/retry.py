@@ -27,6 +27,6 @@ def backoff(failures: int, roll: float, *, first_s: float = BACKOFF_FIRST_S, cap
     return roll * min(cap_s, first_s * 2.0**doublings)
 
 
-def in_place(ready: float, now: float, deadline: float | None, most_s: float = IN_PLACE_MAX_S) -> bool:
+def in_place(ready: float, now: float, deadline: float, most_s: float) -> bool:
     """Whether a target is ready again soon enough to be waited for, and before the deadline."""
-    return ready <= now + most_s and (deadline is None or ready < deadline)
+    return ready <= now + most_s and ready < deadline

@@ -2,7 +2,8 @@
 
 `listeners.py` makes one for each socket. What `incoming.py` cannot parse is refused, in OpenAI's shape and
 without an echo, and ends the connection. A caller who leaves is noticed in every phase, because reading
-never stops while a call is answered; what is sent behind it waits unparsed, and too much of it is cut off.
+goes on until its answer is out; what is sent behind it waits unparsed, and too much of it ends the
+connection.
 This file never looks at a path, a key or a body.
 """
 
@@ -25,7 +26,7 @@ LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
 
-MALFORMED = Told(
+BAD_HTTP = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
 )
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -229,7 +230,7 @@ class Connection(asyncio.Protocol):
         arriving, self._incoming.arriving = self._incoming.arriving, None
         if arriving is not None and arriving in self._waiting:
             arriving.keep = self._spoilt = False
-            arriving.spoil(CallerFault(MALFORMED))
+            arriving.spoil(CallerFault(BAD_HTTP))
 
     @property
     def _gone(self) -> bool:
@@ -297,7 +298,7 @@ class Connection(asyncio.Protocol):
         request_id = self._site.new_id()
         log.info("request refused unread", extra={"request_id": request_id})
         unread = Request(0, self._continue)
-        self.send(unread, refusal(MALFORMED, identified(request_id, None)))
+        self.send(unread, refusal(BAD_HTTP, identified(request_id, None)))
         self._linger()
 
     def _linger(self) -> None:

@@ -1,7 +1,7 @@
 """The outermost door: the only place where a failure becomes an HTTP answer.
 
 The connection calls it with every request that could be parsed, as soon as its head is there. It names
-the request, finds its row in the route table, lets the guard look at the key, and hands on; whatever
+the request, finds its row in the list of endpoints, lets the guard look at the key, and hands on; whatever
 comes back up, expected or not, leaves as OpenAI's error shape with the request's id. Nothing is decided
 here by the Host header, nothing is redirected, and no body is read here.
 """
@@ -22,7 +22,7 @@ from proxy.errors import (
     unauthorized,
     unavailable,
 )
-from proxy.server.guard import MALFORMED, Guard
+from proxy.server.guard import UNREADABLE, Guard
 from proxy.server.request import Headers, Request
 from proxy.server.shapes import identified, new_request_id, refusal
 from proxy.server.visit import NOBODY, Entry, Line, Service, Visit
@@ -105,7 +105,7 @@ class Door:
             raise
         except Exception:  # fail closed: a defect in authentication must not let anyone in
             log.exception("authentication failed", extra={"request_id": visit.id})
-            raise unauthorized(MALFORMED) from None
+            raise unauthorized(UNREADABLE) from None
 
     def _cut_short(self, visit: Visit) -> None:
         """A cancelled request: gone callers get nothing; those cut by the drain get a last word."""

@@ -21,7 +21,7 @@ _OTHER_WAYS = frozenset({"api-key", "sec-websocket-protocol"})
 """Headers that may carry a key beside the usual one."""
 
 MISSING = "No key was given. Send it as 'Authorization: Bearer KEY'."
-MALFORMED = "The key could not be read. Send one key, as 'Authorization: Bearer KEY'."
+UNREADABLE = "The key could not be read. Send one key, as 'Authorization: Bearer KEY'."
 UNKNOWN = "The key is unknown or has been revoked."
 
 
@@ -67,7 +67,7 @@ def presented(headers: Headers) -> bytes:
     else:
         key = _bearer(bearer)
     if not key or len(key) > KEY_CHARS_MAX:
-        raise unauthorized(MALFORMED)
+        raise unauthorized(UNREADABLE)
     # The parser decodes header bytes with surrogateescape; this gives the very same bytes back.
     return key.encode("utf-8", "surrogateescape")
 
@@ -77,15 +77,15 @@ def _the_same(bearers: list[str], plain: list[str], spoken: list[str]) -> str:
     if not bearers and not plain and not spoken:
         raise unauthorized(MISSING)
     if len(bearers) > 1 or len(plain) > 1 or len(spoken) > 1:
-        raise unauthorized(MALFORMED)
+        raise unauthorized(UNREADABLE)
     found = {_bearer(value) for value in bearers} | {value.strip() for value in plain} | set(spoken)
     if len(found) != 1:
-        raise unauthorized(MALFORMED)
+        raise unauthorized(UNREADABLE)
     return found.pop()
 
 
 def _bearer(value: str) -> str:
     scheme, _, key = value.strip().partition(" ")
     if scheme.lower() != "bearer":
-        raise unauthorized(MALFORMED)
+        raise unauthorized(UNREADABLE)
     return key.strip()

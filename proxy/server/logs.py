@@ -1,9 +1,10 @@
 """The log: one event, one line of JSON in plain ASCII.
 
-`app.py` calls `configure_logging` once, before anything can happen. Facts ride in `extra`. Values are
-cut to a length, control and odd characters are escaped, and of an exception only its type and its
-place are told, because its text may quote a prompt, an answer or a key. Where nobody reads them, lines are
-dropped and counted: records are written by whoever has something to tell, the loop of all calls among them.
+The command that serves or rehearses calls `configure_logging` once, before anything can happen. Facts ride
+in `extra`. Values are cut to a length, control and odd characters are escaped, and of an exception only its
+type and its place are told, because its text may quote a prompt, an answer or a key. Where nobody reads
+them, lines are dropped and counted: records are written by whoever has something to tell, the loop of all
+calls among them.
 """
 
 import json

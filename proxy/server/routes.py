@@ -1,4 +1,4 @@
-"""The route table: every path that exists, where, for which method, and whether it needs a key.
+"""The endpoints: every path that exists, where, for which method, and whether it needs a key.
 
 Default deny: what has no row here is 404 on that listener. A test walks this table, so that no row
 can be added without being judged by it.

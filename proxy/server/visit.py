@@ -1,4 +1,4 @@
-"""The words of this room: a visit, an entry of the route table, and what handlers may lean on.
+"""The words of this room: a visit, an entry of the list of endpoints, and what handlers may lean on.
 
 Every other module here imports these; this one must never handle a request itself.
 """
@@ -177,7 +177,7 @@ Handler = Callable[[Visit], Awaitable[Answer | None]]
 
 
 class Entry(Struct, frozen=True):
-    """One row of the route table: what is not listed does not exist."""
+    """One row of the list of endpoints: what is not listed does not exist."""
 
     method: str
     path: str

@@ -38,7 +38,7 @@ class Lending(Protocol):
         """Grant from what was borrowed; None: the database has to be asked."""
         ...
 
-    def recording(self, hold: Hold) -> Work:
+    def recording(self, hold: Hold) -> Callable[[Journal], None]:
         """Write the row of a hold that was granted so."""
         ...
 

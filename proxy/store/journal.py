@@ -6,6 +6,7 @@ A reservation is never modified: everything that happens to it is a new row, and
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import orjson
 from msgspec import Struct
@@ -27,14 +28,13 @@ DENIED_RESULT = "ledger_unavailable"
 AMOUNT_MAX = 2**53
 """Charges saturate here, so that no sum of them can leave 64 bits."""
 
-Result = Granted | Spent | Repeated | None
-"""Of a request that was carried out: granted, refused; None where there was nothing to ask."""
+Result = Granted | Spent | Repeated
+"""What comes of a reservation that was asked for."""
 
-Answer = Result | Exception
-"""What came of one request, or the defect of whoever asked."""
+T = TypeVar("T")
 
-Work = Callable[["Journal"], Result]
-"""One request, to be carried out on the writer's thread."""
+Work = Callable[["Journal"], object]
+"""One request, to be carried out on the writer's thread. Whoever asked knows what comes of it."""
 
 
 class _Paid(Struct, frozen=True):
@@ -53,8 +53,10 @@ class Journal:
         self.alerts: list[Alert] = []
         """Raised by the transaction under way; the writer tells them once it is durable."""
 
-    def attempt(self, work: Work) -> Answer:
+    def attempt(self, work: Callable[["Journal"], T]) -> T | Exception:
         """Do one request so that its failure leaves nothing behind and spares its neighbours.
+
+        What comes of it, or the defect of whoever asked.
 
         Trouble with the database itself is no request's own and passes through: it fails the batch.
         """

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from proxy.store import acts, report, retention
 from proxy.store.backing import Backing, Lending
 from proxy.store.databases import beneath
 from proxy.store.fault import StoreRefused
-from proxy.store.journal import Journal, Result, Work
+from proxy.store.journal import Journal, Work
 from proxy.store.pace import Pace
 from proxy.store.seal import Seal
 from proxy.store.tables import Counted, Touched
@@ -48,7 +48,7 @@ class Written:
 
 
 class DurableLedger:
-    """Two-phase and durable: what returns has been flushed to disk."""
+    """Two-phase and durable: what `reserve` grants is on disk, or is once its `durable` is done."""
 
     def __init__(self, place: Place, writer: Writer, clock: Clock, seal: Seal | None) -> None:
         self._place = place
@@ -77,18 +77,16 @@ class DurableLedger:
         """
         if self._lending is not None:
             return await self._share(hold, self._lending)
-        answer = self._ask(hold, lambda journal: journal.reserve(hold))
-        return await cast(Awaitable[Granted | Spent | Repeated], answer)
+        return await self._ask(hold, lambda journal: journal.reserve(hold))
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         """Add claims to an open reservation, all or none."""
         at_us = self._clock.wall_us()
-        answer = self._writer.submit(
+        return await self._writer.submit(
             lambda journal: journal.move(call_id, claims, at_us),
-            void=lambda journal: journal.touch(),
+            void=Journal.touch,
             touched=Touched(call_id, claims),
         )
-        return await cast(Awaitable[Granted | Spent], answer)
 
     def commit(self, settlement: Settlement) -> Awaitable[None]:
         """Settle to what was used. Unless it is awaited it goes with the next batch, a moment later at most.
@@ -135,17 +133,15 @@ class DurableLedger:
             while await self._act(retention.drop):
                 pass
             self._writer.fold()
-            await self._act(lambda journal: journal.touch())
+            await self._act(Journal.touch)
         return 0 if planned is None else planned.rows
 
     async def _act(self, work: Callable[[Journal], T], void: Work | None = Journal.touch) -> T:
         """Have the writer do something for people. Raises `Declined` where it cannot be done now."""
-        done: list[T] = []
         try:
-            await self._writer.submit(lambda journal: done.append(work(journal)), void)
+            return await self._writer.submit(work, void)
         except Refused as refused:
             raise Declined(str(refused)) from refused
-        return done[-1]  # tried more than once if the disk refused: the last counts
 
     async def _share(self, hold: Hold, lending: Lending) -> Granted | Spent | Repeated:
         """Reserve where others do: from what was borrowed, or by asking and perhaps borrowing.
@@ -158,7 +154,7 @@ class DurableLedger:
         granted = lending.spend(hold) if self.trouble is None and hold.question is None else None
         if granted is not None:
             recorded = self._writer.submit(lending.recording(hold), None, Touched(hold.call_id, hold.claims))
-            return replace(granted, durable=cast(Awaitable[None], recorded))
+            return replace(granted, durable=recorded)
         asking = lending.asking(hold)
         try:
             answer = self._ask(hold, asking.work)
@@ -167,9 +163,9 @@ class DurableLedger:
             raise
         answer.add_done_callback(asking.done)
         # Shielded, so that what was borrowed meanwhile is known here whether or not the caller stays.
-        return await cast(Awaitable[Granted | Spent | Repeated], asyncio.shield(answer))
+        return await asyncio.shield(answer)
 
-    def _ask(self, hold: Hold, work: Work) -> asyncio.Future[Result]:
+    def _ask(self, hold: Hold, work: Callable[[Journal], T]) -> asyncio.Future[T]:
         return self._writer.submit(
             work,
             void=lambda journal: journal.void(hold),
@@ -195,7 +191,7 @@ async def open_ledger(
 
     Raises `StoreRefused` if another process owns the file, or it is not sound, or there is no such database.
     Leaving the context writes what is queued. `on_alert` is called on the loop. `seal` signs the heads;
-    without one they still show what they show to whoever trusts the place they lie in.
+    unsigned ones prove as much as the place can be trusted that they are kept in.
     """
     backing: Backing = await asyncio.to_thread(beneath(place).open_backing, place, clock, pace, seal)
     writer = Writer(backing, on_alert, pace, asyncio.get_running_loop())

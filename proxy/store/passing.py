@@ -8,17 +8,19 @@ must never stand behind calls that are paid for.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TypeVar
 
 from proxy.holds import Alert, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.ports import Clock
 from proxy.question import Repeated
 from proxy.store.fault import Contested
-from proxy.store.journal import Journal, Result, Work
+from proxy.store.journal import Journal
 from proxy.store.sqlite.database import in_memory
 from proxy.store.sqlite.tables import SqliteTables
 
 EPOCH = 1
+
+T = TypeVar("T")
 
 
 class PassingLedger:
@@ -31,11 +33,11 @@ class PassingLedger:
         self._on_alert = on_alert
 
     async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
-        return cast(Granted | Spent | Repeated, self._do(lambda journal: journal.reserve(hold)))
+        return self._do(lambda journal: journal.reserve(hold))
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:
         at_us = self._clock.wall_us()
-        return cast(Granted | Spent, self._do(lambda journal: journal.move(call_id, claims, at_us)))
+        return self._do(lambda journal: journal.move(call_id, claims, at_us))
 
     def commit(self, settlement: Settlement) -> Awaitable[None]:
         return self._settle("commit", settlement)
@@ -52,7 +54,7 @@ class PassingLedger:
         settled.set_result(None)
         return settled
 
-    def _do(self, work: Work) -> Result:
+    def _do(self, work: Callable[[Journal], T]) -> T:
         tables = self._tables
         tables.begin()
         try:

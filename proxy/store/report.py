@@ -16,7 +16,8 @@ from proxy.store.reader import Reader, open_reader
 from proxy.store.stub import BEGIN, DAY_US, read_past
 from proxy.store.tables import Counted
 
-# A fallback is an answer from another target than the first one tried: what failover bought.
+# A fallback is an answer from another target than the first one tried: what failover bought. A first target
+# that was shut was not tried, and nothing that is written says whether it could have answered.
 MEASURES = """
 tenant, model, coalesce(upstream, '-'), count(*),
     count(*) FILTER (WHERE result = 'ok'),

@@ -12,7 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ from proxy.holds import Alert, Pulse
 from proxy.store.backing import Backing, Lending, Note
 from proxy.store.bell import Bell
 from proxy.store.fault import Contested, Misuse, StoreRefused, cannot_write, too_busy
-from proxy.store.journal import Answer, Journal, Result, Work
+from proxy.store.journal import Journal, Work
 from proxy.store.pace import Pace
 from proxy.store.pulse import Commits
 from proxy.store.tables import Touched
@@ -30,12 +30,17 @@ log = logging.getLogger("proxy.ledger")
 
 NOTHING = Touched()
 
+T = TypeVar("T")
+
+Told = tuple[asyncio.Future[Any], object]
+"""Who waits, and what came of the request, or the error that did."""
+
 
 class Job(Struct, frozen=True, eq=False):
     """One request and who waits for it."""
 
     work: Work
-    future: asyncio.Future[Result] | None
+    future: asyncio.Future[Any] | None
     """None: nobody waits for it."""
     void: Work | None
     """For what may be refused: how to undo it should it be on disk after all. None: it is kept."""
@@ -91,7 +96,9 @@ class Writer:
         commits = self._commits
         return Pulse(self.trouble is None, len(self._queue), commits.counts, commits.total_s)
 
-    def submit(self, work: Work, void: Work | None, touched: Touched = NOTHING) -> asyncio.Future[Result]:
+    def submit(
+        self, work: Callable[[Journal], T], void: Work | None, touched: Touched = NOTHING
+    ) -> asyncio.Future[T]:
         """Queue a request before returning; only one that can be undone (`void`) may be refused."""
         with self._lock:
             if self._ended:
@@ -100,7 +107,7 @@ class Writer:
                 raise cannot_write()
             if void is not None and len(self._queue) >= self._pace.queue:
                 raise too_busy()
-            future: asyncio.Future[Result] = self._loop.create_future()
+            future: asyncio.Future[T] = self._loop.create_future()
             self._queue.append(Job(work, future, void, touched))
         self._bell.ring()
         return future
@@ -115,7 +122,7 @@ class Writer:
             self._hurrying = True
             self._loop.call_later(self._pace.gather_s, self._hurry)
 
-    def caught_up(self) -> asyncio.Future[Result]:
+    def caught_up(self) -> asyncio.Future[None]:
         """Done when all that is queued by now is written."""
         return self.submit(_nothing, None)
 
@@ -197,7 +204,7 @@ class Writer:
         committing, notes = False, self._take_notes()
         try:
             self._backing.begin([job.touched for job in batch])
-            answers = [self._journal.attempt(job.work) for job in batch]
+            answers: list[object] = [self._journal.attempt(job.work) for job in batch]
             for note in notes.values():
                 note(self._journal)
             committing, began_s = True, self._pace.stopwatch()
@@ -214,7 +221,7 @@ class Writer:
         self._backing.settled()
         self._tell_alerts()
 
-    def _succeed(self, batch: list[Job], answers: list[Answer]) -> None:
+    def _succeed(self, batch: list[Job], answers: list[object]) -> None:
         if self.trouble is not None:
             log.warning("the ledger writes again")
             self.trouble = None
@@ -223,7 +230,7 @@ class Writer:
             if job.future is not None:
                 pairs.append((job.future, answer))
             if job.void is None and isinstance(answer, Exception):
-                log.error("a settlement could not be written and stays open: %r", answer)
+                log.error("what may not be refused could not be written and stays open: %r", answer)
         alerts = tuple(self._journal.alerts)
         self._journal.alerts.clear()
         if pairs or alerts:  # else the loop is left asleep
@@ -262,7 +269,7 @@ class Writer:
                 kept.append(Job(job.void, None, None, job.touched))
         with self._lock:
             if not kept and not self._queue:
-                kept.append(Job(_probe, None, None))
+                kept.append(Job(Journal.touch, None, None))
             self._queue.extendleft(reversed(kept))
             self._batch = []
         self._bell.ring()
@@ -317,7 +324,7 @@ class Writer:
 
     def _tell(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
+        pairs: Iterable[Told],
         alerts: tuple[Alert, ...],
     ) -> None:
         self._call(self._deliver, pairs, alerts)
@@ -342,7 +349,7 @@ class Writer:
 
     def _deliver(
         self,
-        pairs: Iterable[tuple[asyncio.Future[Result], Answer]],
+        pairs: Iterable[Told],
         alerts: tuple[Alert, ...],
     ) -> None:
         for future, answer in pairs:
@@ -361,14 +368,10 @@ def _nothing(_journal: Journal) -> None:
     """It is waited for what was asked before."""
 
 
-def _probe(journal: Journal) -> None:
-    journal.touch()
-
-
 def _refusal(error: Contested) -> Work:
     """A request that is refused as the database refused it."""
 
-    def refuse(_journal: Journal) -> Result:
+    def refuse(_journal: Journal) -> None:
         raise Misuse(str(error)) from error
 
     return refuse

@@ -1,8 +1,8 @@
 """A document posted to an address of the operator's, over a connection of its own.
 
-`app.py` hands `post` to whoever tells people outside. What an address is reached by and what is believed of
-an answer are the same as on the way to upstreams; only the status is asked for, so that the connection
-goes with it. It sets no time for the answer: who posts does.
+`app.py` hands `post` to whoever tells people outside. It connects, and distrusts the
+answer, as one does on the way to upstreams. Only the status is wanted, so that the connection is closed
+after it. It sets no time for the answer: who posts does.
 """
 
 from urllib.parse import urlsplit

@@ -1,6 +1,6 @@
 """The caller's request body: bytes in, a dict that may be trusted out.
 
-The door calls `parse` once per call; whatever goes upstream is rebuilt from its result, so what we
+`server/calls.py` calls `parse` once per call; whatever goes upstream is rebuilt from its result, so what we
 judge is what the upstream sees. Everything wrong with a body is a `CallerFault`; nothing a caller
 can send may raise anything else, and no message repeats what the caller wrote.
 """

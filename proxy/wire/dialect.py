@@ -1,8 +1,8 @@
 """What a dialect is: a wire language, as four pure functions and a reader.
 
-`relay.py` calls these and nothing else of this room. A dialect holds no state and does no I/O;
-only its `Reader` remembers, and a reader lives for one attempt. The hub is the caller's own
-OpenAI JSON: a dialect translates from it and back to it, never to another dialect.
+`book.py` has a dialect make the request and its reader, `relay.py` has it judge what comes back. A dialect
+holds no state and does no I/O; only its `Reader` remembers, and a reader lives for one attempt. The hub is
+the caller's own OpenAI JSON: a dialect translates from it and back to it, never to another dialect.
 """
 
 from collections.abc import Mapping

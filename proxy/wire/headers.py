@@ -1,7 +1,7 @@
 """The headers of every request that goes up, and what a header of our answer may name.
 
 Dialects call `outgoing` with the header that carries the upstream's credential. No header of the
-caller's ever goes on; what the operator configured for an upstream wins over ours. `relay.py` calls
+caller's ever goes on; what the operator configured for an upstream wins over ours. `book.py` calls
 `named` for the members that were left out.
 """
 

@@ -1,8 +1,8 @@
 """The call that has a second upstream go on with an answer that the first one left unfinished.
 
-`relay.py` asks `mendable` once, before a stream is followed, and `resumed` when one broke. Nothing is
-ever said to the model for the sake of it: the partial answer becomes the last message, and the dialect
-is told in its own words to go on with it. A dialect without such words cannot, and says so.
+`judgement.py` asks `mendable` once, before anything is held, and `book.py` calls `resumed` when a stream
+broke. Nothing is ever said to the model for the sake of it: the partial answer becomes the last message, and
+the dialect is told in its own words to go on with it. A dialect without such words cannot, and says so.
 """
 
 from collections.abc import Mapping

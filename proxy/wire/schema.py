@@ -1,6 +1,6 @@
 """The JSON schema that a caller wants an answer to keep to, and whether a whole answer does.
 
-`book.py` reads it from a call whose route has answers validated, before anything is held; the story asks
+`judgement.py` reads it from a call whose route has answers validated, before anything is held; the story asks
 it about each whole answer before any of it goes out. A schema comes from a caller and means no good until
 it is shown to: nothing is ever fetched for it, patterns take linear time, and what would be too much work is
 not begun (`effort.py`). Neither schema nor answer is in anything that it says.

@@ -1,6 +1,6 @@
 """What the caller has of a streamed answer, kept so that another upstream can go on with it.
 
-`relay.py` puts a `Followed` around each reader of a call whose route mends broken streams, and none
+`book.py` puts a `Followed` around each reader of a call whose route mends broken streams, and none
 around any other. Whatever the dialect, a reader writes OpenAI's chunks, so the caller's own bytes are
 what is read here. It must never let two answers pass for one: what comes from a second upstream goes
 out only where it goes on exactly from the last character that the first one left.

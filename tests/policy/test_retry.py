@@ -1,6 +1,7 @@
 """Waits: bounded, jittered, short enough or not at all."""
 
 import math
+from math import inf
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_backoff_is_full_jitter_under_a_doubling_bound():
 
 @pytest.mark.parametrize(
     ("wait", "deadline", "expected"),
-    [(1.0, None, True), (1.01, None, False), (0.5, 10.6, True), (0.5, 10.5, False), (0.0, 10.0, False)],
+    [(1.0, inf, True), (1.01, inf, False), (0.5, 10.6, True), (0.5, 10.5, False), (0.0, 10.0, False)],
 )
 def test_only_a_short_wait_inside_the_deadline_is_waited_in_place(wait, deadline, expected):
-    assert in_place(10.0 + wait, 10.0, deadline) is expected
+    assert in_place(10.0 + wait, 10.0, deadline, 1.0) is expected

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from proxy.server.guard import MALFORMED, MISSING, UNKNOWN
+from proxy.server.guard import MISSING, UNKNOWN, UNREADABLE
 from tests.server.running import KEY, House, chat, http, opened
 
 
@@ -31,14 +31,14 @@ REFUSED = {
     "quotes": ([("Authorization", "Bearer ' OR '1'='1")], UNKNOWN),
     "cyrillic": ([("Authorization", "Bearer ключ")], UNKNOWN),
     "not utf-8": ([("Authorization", "Bearer \udcff\udcfe")], UNKNOWN),
-    "empty": ([("Authorization", "Bearer ")], MALFORMED),
-    "only the scheme": ([("Authorization", "Bearer")], MALFORMED),
-    "no scheme": ([("Authorization", KEY)], MALFORMED),
-    "basic": ([("Authorization", f"Basic {KEY}")], MALFORMED),
-    "too long": ([("Authorization", "Bearer " + "x" * 600)], MALFORMED),
-    "two": ([("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer x")], MALFORMED),
-    "twice the same": ([("Authorization", f"Bearer {KEY}")] * 2, MALFORMED),
-    "two that differ": ([("Authorization", f"Bearer {KEY}"), ("api-key", "x")], MALFORMED),
+    "empty": ([("Authorization", "Bearer ")], UNREADABLE),
+    "only the scheme": ([("Authorization", "Bearer")], UNREADABLE),
+    "no scheme": ([("Authorization", KEY)], UNREADABLE),
+    "basic": ([("Authorization", f"Basic {KEY}")], UNREADABLE),
+    "too long": ([("Authorization", "Bearer " + "x" * 600)], UNREADABLE),
+    "two": ([("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer x")], UNREADABLE),
+    "twice the same": ([("Authorization", f"Bearer {KEY}")] * 2, UNREADABLE),
+    "two that differ": ([("Authorization", f"Bearer {KEY}"), ("api-key", "x")], UNREADABLE),
 }
 
 

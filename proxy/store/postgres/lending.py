@@ -35,7 +35,7 @@ class Lending:
         balances = self._mine().spend(hold.claims, self._clock.mono())
         return None if balances is None else Granted(balances)
 
-    def recording(self, hold: Hold) -> Work:
+    def recording(self, hold: Hold) -> Callable[[Journal], None]:
         """Write the row of a hold that was granted from slices; once, for it is tried until it is there."""
         epoch = self._epoch
 

@@ -122,8 +122,10 @@ def connect(path: Path, busy_ms: int) -> apsw.Connection:
 
 @contextmanager
 def _closed_if_unfit(connection: apsw.Connection) -> Iterator[None]:
-    """What fails here leaves nothing open: closed only when nobody remembers it any more, a connection
-    takes the journal away under whoever has tried again meanwhile.
+    """Closes the connection if anything fails here.
+
+    Left to the collector it would be closed later, and take away the journal of whoever has opened the file
+    since.
     """
     try:
         yield

@@ -2,8 +2,8 @@
 
 This process owns the file, so that what it has read or written stays true from one transaction to the
 next, until one is undone: a call is read back from memory, and a counter from the file only once. The
-file's own rules may still refuse a row (reserved once, resolved once). It does not say which one of a batch
-that is: `Contested`, and the writer asks again for each request alone.
+file's own rules may still refuse a row (reserved once, resolved once). It does not say which row of
+a batch it refused, so that this raises `Contested` and the writer tries each request alone.
 """
 
 from collections.abc import Iterable, Sequence
