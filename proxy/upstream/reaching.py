@@ -93,7 +93,8 @@ class Reacher:
                     make, sock=sock, ssl=tls, server_hostname=place.host if tls is not None else None
                 )
         except (OSError, UnicodeError) as error:  # time-outs and refused certificates are among them
-            raise _unreachable(error) from error
+            # Without its trace: the first frame in it keeps the error, a circle around all of the call.
+            raise _unreachable(error) from error.with_traceback(None)
         return protocol
 
     async def _addresses(self, place: Place, now: float) -> Sequence[aiohappyeyeballs.AddrInfoType]:

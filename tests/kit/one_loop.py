@@ -34,7 +34,9 @@ settings:
   simulator: "off"
   ledger: sqlite:///{folder}/ledger.db
   auth: none
+  max_lag: "off"
 """
+"""However busy the machine is, no newcomer is turned away for it."""
 TOKENS = (" one", " two", " three")
 TEXT = "".join(TOKENS)
 STREAM = [opening(), *(chunk(one) for one in events("m", TOKENS)), b"0\r\n\r\n"]

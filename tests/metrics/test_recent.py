@@ -45,7 +45,7 @@ def attempt(upstream="a", result="ok", *, started_ms=0, first_ms=100, ended_ms=4
     )
 
 
-def outcome(*attempts, result="ok", upstream="a", stream=True, total_ms=400, call_id="req_1"):
+def outcome(*attempts, result="ok", upstream="a", stream=True, total_ms=400, call_id="req_1", fallback=False):
     return Outcome(
         call_id=call_id,
         identity=Identity("acme", "key_1", "p_canary"),
@@ -61,6 +61,7 @@ def outcome(*attempts, result="ok", upstream="a", stream=True, total_ms=400, cal
         started_us=START_US,
         first_ms=100,
         total_ms=total_ms,
+        fallback=fallback,
     )
 
 
@@ -72,7 +73,7 @@ def told(recent, *attempts, **how):
 
 def test_a_minute_counts_calls_answers_fallbacks_tokens_and_money(recent, wall):
     told(recent)
-    told(recent, attempt(result="overload", first_ms=None), attempt("b"), upstream="b")
+    told(recent, attempt(result="overload", first_ms=None), attempt("b"), upstream="b", fallback=True)
     told(recent, attempt(result="overload", first_ms=None), result="upstream_error", upstream=None)
     wall.go(60)
     told(recent)

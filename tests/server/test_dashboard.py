@@ -148,6 +148,7 @@ def settle(house):
             started_us=house.clock.wall_us() - 460_000,
             first_ms=160,
             total_ms=460,
+            fallback=True,
         )
     )
 
