@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -60,7 +60,7 @@ class Supervisor:
         """Have all workers drain; the second time, hurry."""
         self._stopping.set()
         for process in self._running.values():
-            process.terminate()
+            _end(process)
 
     async def run(self) -> int:
         """Until all have ended because they were told to, or one cannot start; the exit status."""
@@ -99,7 +99,7 @@ class Supervisor:
         )
         self._running[worker.number] = process
         if self._stopping.is_set():
-            process.terminate()
+            _end(process)
         try:
             return await process.wait()
         finally:
@@ -111,6 +111,11 @@ class Supervisor:
                 await self._stopping.wait()
         except TimeoutError:
             return
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError):  # it has ended by itself, and whoever waits for it has not heard yet
+        process.terminate()
 
 
 async def supervise(plan: Plan, clock: Clock) -> int:

@@ -21,6 +21,11 @@ def give_up(why: str) -> None:
     (pytest.fail if IN_CI else pytest.skip)(why)
 
 
+def need_curl() -> None:
+    if shutil.which("curl") is None:
+        give_up("curl is not installed")
+
+
 def need_node() -> None:
     if shutil.which("node") is None or shutil.which("npm") is None:
         give_up("node and npm are not installed")

@@ -120,7 +120,9 @@ class Clone:
 def environment() -> dict[str, str]:
     """That of somebody who has set nothing."""
     mine = {name: value for name, value in os.environ.items() if name not in VENDORS}
-    kept = {name: value for name, value in mine.items() if not name.startswith(("FALLTHROUGH_", "MAKE"))}
+    kept = {
+        name: value for name, value in mine.items() if not name.startswith(("FALLTHROUGH_", "MAKE", "ARGS"))
+    }
     return kept | {"NO_COLOR": "1", "COLUMNS": "200"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.examples.installed import EXAMPLES, need_node, node, python
+from tests.examples.installed import EXAMPLES, need_curl, need_node, node, python
 from tests.kit.chromium import opened, running
 from tests.kit.processes import calls
 
@@ -57,6 +57,8 @@ def command(name: str) -> list[str]:
         return ["node", "--experimental-websocket", str(path)]
     if name.startswith("langchain/"):
         return [str(python()), str(path)]
+    if name.startswith("curl/"):
+        need_curl()
     return ["sh" if name.endswith(".sh") else sys.executable, str(path)]
 
 

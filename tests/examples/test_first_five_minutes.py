@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.examples.installed import need_curl
 from tests.examples.quickstart import ROOT
 from tests.examples.readme import Clone, follow
 
@@ -19,6 +20,7 @@ AI_TENANT_DAILY_TOKEN_LIMIT=50000
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """Where all of README.md has been done; what it served last still serves: the first upstream is dead."""
+    need_curl()
     made = Clone(tmp_path_factory.mktemp("clone"))
     try:
         follow(made, README)

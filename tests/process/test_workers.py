@@ -13,8 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from proxy.config.settings import Settings
 from proxy.store.postgres.database import LEDGER, connect
+from proxy.workers import Plan, Supervisor
 from tests.kit.processes import TABLE, House, eventually, fallthrough, house
+from tests.kit.virtual import VirtualClock
 from tests.store.stores import PostgresStore
 
 WORKERS = 3
@@ -167,6 +170,25 @@ def test_what_no_worker_can_do_ends_them_all_with_its_reason(tmp_path, database)
 
 def state(built: House) -> dict:
     return json.loads(built.get("admin", "/admin/state")[1])
+
+
+def test_who_has_ended_unheard_is_no_hindrance_to_ending_the_others():
+    """The kernel may know of a worker's end before the loop does; asyncio calls that an error."""
+
+    class Worker:
+        def __init__(self, *, there):
+            self.there, self.told = there, False
+
+        def terminate(self):
+            if not self.there:
+                raise ProcessLookupError
+            self.told = True
+
+    gone, there = Worker(there=False), Worker(there=True)
+    supervisor = Supervisor(Plan(("serve",), Settings(), 2), (), VirtualClock())
+    supervisor._running = {1: gone, 2: there}
+    supervisor.stop()
+    assert there.told
 
 
 def test_whichever_worker_is_asked_the_dashboard_shows_all_of_them(served):
