@@ -11,7 +11,7 @@ from proxy.config import ConfigError, load_ledger
 from proxy.config.units import SQLITE
 from proxy.place import FORM, Place, database_of
 from proxy.store import StoreRefused
-from proxy.store.keys import exists
+from proxy.store.keys import exists, has_keys
 
 DIRECTLY = "where the ledger is cannot be told from this; --ledger FILE|URL names it directly"
 
@@ -57,10 +57,19 @@ def ledger_place(ledger: Place | None, config: Path | None) -> Place:
 def existing_ledger(ledger: Place | None, config: Path | None) -> Place:
     """The same, for who would not make one."""
     place = ledger_place(ledger, config)
-    try:
-        found = exists(place)
-    except StoreRefused as error:
-        raise click.ClickException(str(error)) from error
-    if not found:
+    if not _asked(exists, place):
         raise click.ClickException(f"{place}: there is no ledger here; name another")
     return place
+
+
+def keys_are_kept(place: Place) -> bool:
+    """Whether any were ever made for this ledger, which itself begins with the first start."""
+    return _asked(has_keys, place)
+
+
+def _asked(question: Callable[[Place], bool], place: Place) -> bool:
+    """The answer of a store; what it refuses is told."""
+    try:
+        return question(place)
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error
