@@ -7,6 +7,7 @@ of keys where there is none, for the first key comes before the first start.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +107,8 @@ def _handed_over(place: Place, as_json: bool, make: Callable[[KeyStore, HandOver
     shown: list[NewKey] = []
 
     def show(key: NewKey) -> None:
+        if sys.stdout is None:  # closed by whoever started us: click would say nothing, to nobody
+            raise click.ClickException("there is no standard output to print the key on")
         click.echo(orjson.dumps(to_builtins(key)) if as_json else key.text)
         shown.append(key)
 
