@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from proxy.config.settings import Address, Settings
 from proxy.ports import Clock
-from proxy.server.listeners import BACKLOG, refuse_taken
+from proxy.server.listeners import BACKLOG, opening, refuse_taken
 from proxy.server.visit import Listener
 from proxy.server.worker import VARIABLE, Worker
 
@@ -154,11 +154,12 @@ async def _opened(plan: Plan, stack: AsyncExitStack) -> Sockets:
     for listener, address in (*wanted, (Listener.PROBES, settings.probes)):
         if address is None:
             continue
-        if address.path is not None:
-            await refuse_taken(address.path)
-            found[listener] = [_at_path(address.path, stack)]
-        else:
-            found[listener] = _at_port(address, plan.workers if listener is Listener.PUBLIC else 1, stack)
+        with opening(listener, address):
+            if address.path is not None:
+                await refuse_taken(address.path)
+                found[listener] = [_at_path(address.path, stack)]
+            else:
+                found[listener] = _at_port(address, plan.workers if listener is Listener.PUBLIC else 1, stack)
     return found
 
 

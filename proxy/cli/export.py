@@ -1,12 +1,13 @@
 """`fallthrough ledger export`: a person's or a tenant's rows, to a folder or to standard output.
 
-Reads beside a running proxy and changes nothing. In a folder: `rows.jsonl` and `manifest.json`; on
-standard output the rows, and as its last line the manifest.
+Reads beside a running proxy and changes nothing. In a folder: `rows.jsonl` and `manifest.json`, both or
+neither; on standard output the rows, and as its last line the manifest.
 """
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -18,6 +19,8 @@ from proxy.place import Place
 from proxy.store import StoreRefused
 from proxy.store.export import Export, Wanted
 from proxy.store.keys import find_pseudonym, read_public_key
+
+ROWS, MANIFEST = "rows.jsonl", "manifest.json"
 
 
 @click.command(epilog="Example: fallthrough ledger export --tenant acme --user anna > anna.json")
@@ -64,11 +67,25 @@ def _print(told: Export) -> None:
 
 def _write(told: Export, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True)
-    _fill(folder / "rows.jsonl", told.rows())
-    manifest = told.manifest()
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    _fill(folder / "manifest.json", (orjson.dumps(manifest, option=options),))
+    with _whole_or_gone(folder):
+        _fill(folder / ROWS, told.rows())
+        manifest = told.manifest()
+        options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        _fill(folder / MANIFEST, (orjson.dumps(manifest, option=options),))
     click.echo(f"{manifest['rows']:,} rows, {manifest['proved_rows']:,} with a proof of their own", err=True)
+
+
+@contextmanager
+def _whole_or_gone(folder: Path) -> Iterator[None]:
+    """Rows without a manifest prove nothing, and stand in the way of the next try."""
+    try:
+        yield
+    except BaseException:
+        for name in (ROWS, MANIFEST):
+            (folder / name).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else has put something there
+            folder.rmdir()
+        raise
 
 
 def _fill(path: Path, pieces: Iterable[bytes]) -> None:

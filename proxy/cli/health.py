@@ -3,6 +3,7 @@
 Exit status 0: fine; 1: not, or nobody answered.
 """
 
+import socket
 import sys
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -10,6 +11,22 @@ from urllib.parse import urlsplit
 import click
 
 TIMEOUT_S = 3.0
+UNIX = "unix:"
+FORMS = "expected http://HOST:PORT/PATH or unix:SOCKET:/PATH"
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP over the Unix socket at a path."""
+
+    def __init__(self, place: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._place = place
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a port."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._place)
 
 
 @click.command(epilog="Example: fallthrough health --url http://127.0.0.1:8082/readyz")
@@ -18,7 +35,7 @@ TIMEOUT_S = 3.0
     default="http://127.0.0.1:8080/healthz",
     show_default=True,
     envvar="FALLTHROUGH_HEALTH_URL",
-    help="What to ask: /healthz (it lives) or /readyz (it takes calls).",
+    help="What to ask: /healthz (it lives) or /readyz (it takes calls); of a socket unix:SOCKET:/readyz.",
 )
 def health(url: str) -> None:
     """Ask a running proxy how it is; exit 0 if it is well, else 1."""
@@ -31,13 +48,21 @@ def health(url: str) -> None:
 
 
 def _ask(url: str) -> tuple[int, str]:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ValueError("expected http://HOST:PORT/PATH")
-    connection = HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S)
+    connection, path = _line(url)
     try:
-        connection.request("GET", parts.path or "/healthz")
+        connection.request("GET", path or "/healthz")
         answer = connection.getresponse()
         return answer.status, answer.read(4096).decode("utf-8", "replace").strip()
     finally:
         connection.close()
+
+
+def _line(url: str) -> tuple[HTTPConnection, str]:
+    """The connection to ask over, not yet made, and the path to ask for."""
+    if url.startswith(UNIX):
+        place, _, path = url.removeprefix(UNIX).partition(":")
+        return UnixConnection(place, TIMEOUT_S), path
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(FORMS)
+    return HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT_S), parts.path

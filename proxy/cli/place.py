@@ -1,4 +1,4 @@
-"""Where a command finds the ledger: named outright, by the configuration, or by default."""
+"""Where a command finds the ledger: named outright, or by the configuration or the environment."""
 
 import os
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from proxy import config as configuration
+from proxy.config import ConfigError, load_ledger
 from proxy.config.units import SQLITE
 from proxy.place import FORM, Place, database_of
 from proxy.store import StoreRefused
-from proxy.store.keys import exists
+from proxy.store.keys import exists, has_keys
 
-DEFAULT = Path("var/ledger.db")
+DIRECTLY = "where the ledger is cannot be told from this; --ledger FILE|URL names it directly"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,25 +42,34 @@ def with_place(command: Command) -> Command:
 
 
 def ledger_place(ledger: Place | None, config: Path | None) -> Place:
-    """The ledger that `--ledger` or `--config` names."""
+    """The ledger that `--ledger` or `--config` names, or the environment if there is neither.
+
+    Of a configuration nothing else counts: who revokes a key need not first mend a table.
+    """
     if ledger is not None:
         return ledger
-    if config is None:
-        return DEFAULT
     try:
-        loaded = configuration.load(config, os.environ)
-    except configuration.ConfigError as error:
-        raise click.ClickException("\n".join(str(fault) for fault in error.faults)) from error
-    return loaded.settings.ledger
+        return load_ledger(config, os.environ)
+    except ConfigError as error:
+        raise click.ClickException(f"{error}\n{DIRECTLY}") from error
 
 
 def existing_ledger(ledger: Place | None, config: Path | None) -> Place:
     """The same, for who would not make one."""
     place = ledger_place(ledger, config)
-    try:
-        found = exists(place)
-    except StoreRefused as error:
-        raise click.ClickException(str(error)) from error
-    if not found:
+    if not _asked(exists, place):
         raise click.ClickException(f"{place}: there is no ledger here; name another")
     return place
+
+
+def keys_are_kept(place: Place) -> bool:
+    """Whether any were ever made for this ledger, which itself begins with the first start."""
+    return _asked(has_keys, place)
+
+
+def _asked(question: Callable[[Place], bool], place: Place) -> bool:
+    """The answer of a store; what it refuses is told."""
+    try:
+        return question(place)
+    except StoreRefused as error:
+        raise click.ClickException(str(error)) from error

@@ -1,8 +1,8 @@
 """From a file or the environment to what the program runs on: the one way in.
 
-`serve`, `check` and every reload call `load`, a rehearsal `load_without_keys`. Everything is read,
-judged and built before anything is handed out, and all faults come at once. It reads the file (and
-secret files it refers to) and nothing else; it never logs.
+`serve`, `check` and every reload call `load`, a rehearsal `load_without_keys`; who needs nothing but the
+ledger's place calls `load_ledger`. What is handed out was read, judged and built completely before, and all
+faults come at once. It reads the file (and secret files it refers to) and nothing else; it never logs.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,8 @@ from proxy.config.later import refuse_later
 from proxy.config.limits import check_limits, check_models, check_prices
 from proxy.config.settings import Settings
 from proxy.config.source import Document
+from proxy.config.whereabouts import ledger_in
+from proxy.place import Place
 from proxy.table import Table
 
 
@@ -51,6 +53,11 @@ def load_without_keys(path: Path, environ: Mapping[str, str]) -> Loaded:
     """
     known = {name: value for name, value in environ.items() if value}
     return _loaded(_read(path, Expander(known, unread)), _settle_all)
+
+
+def load_ledger(path: Path | None, environ: Mapping[str, str]) -> Place:
+    """Where the ledger lies by that configuration, faults elsewhere or not. Raises `ConfigError`."""
+    return ledger_in(environment.describe(environ) if path is None else _read(path, Expander(environ)))
 
 
 def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) -> Loaded:

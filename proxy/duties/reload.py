@@ -2,7 +2,8 @@
 
 `app.py` builds one `Standing` and hands its `answer` to the server. A changed file is parsed, judged
 and built completely, off the loop, and only then one reference is swapped: calls under way keep the
-table they began with, later ones get the new one. A file with a fault changes nothing and is told.
+table they began with, later ones get the new one. A file with a fault changes nothing and is told, and
+neither does one that is gone.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ log = logging.getLogger("proxy.table")
 EVERY_S = 0.5
 REST_S = 0.1
 """A file must lie still for so long before it is read: an editor may be halfway through it."""
+GONE_LOOKS = 4
+"""So often in a row the file must be missing before that is told: whoever swaps it may take it away first."""
+GONE = "the file is gone; the last good table stays"
 FAULTS_MAX = 100
 """So many are remembered for who watches; the log has all."""
 
@@ -100,6 +104,12 @@ class Standing:
         for fault in error.faults:
             log.error("the edited table is not taken", extra={"fault": str(fault)})
 
+    def miss(self) -> None:
+        """Keep the table in force, and say that there is none to start with."""
+        self.trouble = GONE
+        self.faults = (GONE,)
+        log.error("the table's file is gone; the last good table stays, but a start would find none")
+
 
 def stamp_of(path: Path) -> Stamp | None:
     """What changes when the file does, a symlink swapped on the way to it included; None: it is not there."""
@@ -117,12 +127,23 @@ async def reload_table(
     told: Callable[[bool], None],
     sleep: Sleep,
 ) -> None:
-    """Watch for ever. `read` raises `ConfigError`; `told` hears of every change whether it was taken."""
-    seen = look()
+    """Watch for ever. `read` raises `ConfigError`; `told` hears of every change whether it was taken.
+
+    That the file is gone is a change, too, and told once.
+    """
+    seen, missed = look(), 0
     while True:
         await sleep(EVERY_S)
         stamp = look()
-        if stamp is None or stamp == seen:
+        if stamp is None:
+            missed += 1
+            if missed == GONE_LOOKS:
+                seen = None  # it is read when it is back, be it the same
+                standing.miss()
+                told(False)
+            continue
+        missed = 0
+        if stamp == seen:
             continue
         await sleep(REST_S)
         if look() != stamp:

@@ -5,10 +5,10 @@ draining the sockets stay open, so that latecomers are told 503 instead of being
 """
 
 import asyncio
-import errno
+import os
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,16 @@ from proxy.server.worker import Worker
 BACKLOG = 1024
 CLOSING_S = 2.0
 """Connections left when the drain is over have had their chance."""
+
+
+class CannotListen(OSError):
+    """An address is taken, or may not be listened on; the message says whose and why."""
+
+    def __init__(self, listener: Listener, address: Address, error: OSError) -> None:
+        # What asyncio says of some errors repeats the address; resolvers number theirs below zero.
+        number = error.errno or 0
+        said = os.strerror(number) if number > 0 else error.strerror or str(error)
+        super().__init__(f"{listener.value} listener at {address}: {said}")
 
 
 class Listeners:
@@ -60,37 +70,59 @@ async def open_listeners(
             door = Door(rows, guard, service)
             site = Site(door, service.limits, service.clock, service.dice)
             given = worker.opened(listener) if worker else None
-            bound[listener] = await stack.enter_async_context(_listening(site, address, given))
+            bound[listener] = await stack.enter_async_context(_listening(site, listener, address, given))
         yield Listeners(service, bound)
 
 
-@asynccontextmanager
-async def _listening(site: Site, address: Address, given: socket.socket | None) -> AsyncIterator[Address]:
-    """One socket and the connections made to it; yields where it really is."""
-    loop = asyncio.get_running_loop()
-    make = partial(Connection, site)
-    if given is not None:
-        server = await loop.create_server(make, sock=given, backlog=BACKLOG)
-        bound = address
-    elif address.path is not None:
-        await refuse_taken(address.path)
-        server = await loop.create_unix_server(make, address.path, backlog=BACKLOG)
-        bound = address
-    else:
-        server = await loop.create_server(make, address.host, address.port or 0, backlog=BACKLOG)
-        bound = Address(host=address.host, port=server.sockets[0].getsockname()[1], path=None)
+@contextmanager
+def opening(listener: Listener, address: Address) -> Iterator[None]:
+    """Within it a listener's socket is opened; what goes wrong is told with its name and place."""
     try:
-        yield bound
+        yield
+    except OSError as error:
+        raise CannotListen(listener, address, error) from error
+
+
+@asynccontextmanager
+async def _listening(
+    site: Site, listener: Listener, address: Address, given: socket.socket | None
+) -> AsyncIterator[Address]:
+    """One socket and the connections made to it; yields where it really is."""
+    with opening(listener, address):
+        server = await _opened(site, address, given)
+    moved = given is None and address.path is None
+    try:
+        yield Address(address.host, server.sockets[0].getsockname()[1]) if moved else address
     finally:
         server.close()
         await site.close(CLOSING_S)
 
 
+async def _opened(site: Site, address: Address, given: socket.socket | None) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    make = partial(Connection, site)
+    if given is not None:
+        return await loop.create_server(make, sock=given, backlog=BACKLOG)
+    if address.path is not None:
+        await refuse_taken(address.path)
+        return await loop.create_unix_server(make, address.path, backlog=BACKLOG)
+    return await loop.create_server(make, address.host, address.port or 0, backlog=BACKLOG)
+
+
 async def refuse_taken(path: Path) -> None:
-    """A socket that somebody answers on is theirs; asyncio replaces what a dead process left behind."""
+    """A socket that somebody answers on is theirs, and a file that is no socket is not ours to replace.
+
+    What a dead process left behind is, and whoever listens does.
+    """
+    if _occupied(path):
+        raise OSError("something that is no socket is there")
     try:
         _, writer = await asyncio.open_unix_connection(path)
     except OSError:
         return
     writer.close()
-    raise OSError(errno.EADDRINUSE, f"{path}: another process listens there")
+    raise OSError("another process listens there")
+
+
+def _occupied(path: Path) -> bool:
+    return path.exists() and not path.is_socket()

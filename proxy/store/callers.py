@@ -7,7 +7,7 @@ its digest, so no slow hash is needed, and `find` asks neither a disk nor a serv
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
@@ -44,6 +44,17 @@ class NewKey(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"NewKey({self.key_id!r}, …)"
+
+
+HandOver = Callable[[NewKey], None]
+"""Gives a key to whoever asked for it, before it is in force: what it raises leaves everything as it was.
+
+The other way round a key could be in force that nobody has, and an old text be refused for one that is lost.
+"""
+
+
+def later(_key: NewKey) -> None:
+    """For who takes the key from what is returned."""
 
 
 class _Live(Struct, frozen=True):

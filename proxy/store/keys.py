@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from proxy.errors import unavailable
 from proxy.place import Place
 from proxy.ports import Act, Clock, Grant, Letter
-from proxy.store.callers import KeyRecord, NewKey
+from proxy.store.callers import HandOver, KeyRecord, NewKey, later
 from proxy.store.databases import beneath
 from proxy.store.fault import StoreRefused
 from proxy.store.memories import Memories
@@ -98,8 +98,10 @@ class KeyStore(Protocol):
         """Take in what others changed; whether anything was read."""
         ...
 
-    async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
-        """Make a key."""
+    async def create(
+        self, tenant: str, name: str = "", expires_us: int | None = None, hand_over: HandOver = later
+    ) -> NewKey:
+        """Make a key, which is handed over before it is in force."""
         ...
 
     async def list(self) -> tuple[KeyRecord, ...]:
@@ -110,8 +112,8 @@ class KeyStore(Protocol):
         """End a key at once; False if there is no such key or it was revoked before."""
         ...
 
-    async def rotate(self, key_id: str) -> NewKey | None:
-        """A new text for the same key; None if there is no such key or it was revoked."""
+    async def rotate(self, key_id: str, hand_over: HandOver = later) -> NewKey | None:
+        """A new text for the same key, handed over first; None if there is no such key or it was revoked."""
         ...
 
 
@@ -139,6 +141,11 @@ async def known_person(ledger: Place, tenant: str, user: str) -> str:
         return await asyncio.to_thread(find_pseudonym, ledger, tenant, user) or STRANGER
     except StoreRefused:
         raise unavailable("Who is known cannot be read just now.", "keys_unavailable") from None
+
+
+def has_keys(ledger: Place) -> bool:
+    """Whether keys are kept with a ledger, which itself may begin later. Raises `StoreRefused`."""
+    return bool(beneath(ledger).has_keys(ledger))
 
 
 def exists(ledger: Place) -> bool:

@@ -1,6 +1,7 @@
 """`fallthrough ledger erase` and `export`, as an operator types them where no proxy runs."""
 
 import asyncio
+import errno
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from proxy.cli import cli
 from proxy.store import open_keys
+from proxy.store.export import Export
 from tests.kit.second import TOOLS
 from tests.store.making import ACME, StillClock, claim, hold, settlement
 from tests.store.stores import SqliteStore
@@ -97,6 +99,20 @@ def test_an_export_to_a_folder_is_read_and_proved_by_a_program_that_is_not_ours(
     assert "--public-key: this is no Ed25519 public key" in second(folder, "--public-key", key[:-2]).stderr
     (folder / "rows.jsonl").write_text("")
     assert second(folder).returncode == 1
+
+
+def test_an_export_that_fails_leaves_nothing_in_the_way_of_the_next(store, tmp_path, monkeypatch):
+    def full(export):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = ("ledger", "export", "--tenant", "acme", "--to", str(tmp_path / "acme"))
+    with monkeypatch.context() as failing:
+        failing.setattr(Export, "manifest", full)
+        told = run(store, *words)
+    assert (told.exit_code, "acme: No space left on device" in told.stderr) == (1, True)
+    assert not (tmp_path / "acme").exists()
+    assert run(store, *words).exit_code == 0
+    assert second(tmp_path / "acme").returncode == 0
 
 
 def test_an_export_to_standard_output_ends_with_its_manifest(store, tmp_path):

@@ -2,11 +2,13 @@
 
 import json
 import re
+import sqlite3
 
 import pytest
 from click.testing import CliRunner
 
 from proxy.cli.keys import keys
+from proxy.store.sqlite.keys import SqliteKeys
 
 
 @pytest.fixture
@@ -49,6 +51,35 @@ def test_revoke_and_rotate_say_what_they_did(run):
         assert "no such key" in refused.stderr
 
 
+@pytest.mark.parametrize("words", [("list",), ("revoke", "key_1"), ("rotate", "key_1")], ids=" ".join)
+def test_where_no_keys_are_kept_only_create_makes_some(tmp_path, words):
+    place = tmp_path / "mistyped" / "ledger.db"
+    refused = CliRunner().invoke(keys, ["--ledger", str(place), *words])
+    assert refused.exit_code == 1
+    assert f"{place}: no keys are kept here; name another ledger" in refused.stderr
+    assert not place.parent.exists()
+
+
+def test_the_first_key_of_a_place_says_so(run, tmp_path):
+    first, second = run("create", "--tenant", "acme"), run("create", "--tenant", "acme")
+    assert f"{tmp_path}/ledger.db: no keys were kept here before; this is the first." in first.stderr
+    assert "before" not in second.stderr
+
+
+def test_a_key_that_was_shown_and_could_not_be_kept_is_said_to_be_none(run, monkeypatch):
+    key_id, _ = create(run)
+
+    async def fail(store, sql, values):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(SqliteKeys, "_change", fail)
+    for words in (("create", "--tenant", "acme"), ("rotate", key_id)):
+        refused = run(*words)
+        assert refused.exit_code == 1
+        assert refused.stdout.startswith("ft-")
+        assert "Do not use the key above: it may not be in force." in refused.stderr
+
+
 def test_a_foreign_file_is_a_sentence_not_a_traceback(run, tmp_path):
     (tmp_path / "keys.db").write_bytes(b"no database" * 100)
     refused = run("list")
@@ -83,7 +114,8 @@ def test_a_name_is_shown_as_it_was_given(run):
 def test_a_place_that_cannot_hold_keys_is_a_sentence_not_a_traceback(tmp_path, place):
     (tmp_path / "a-file").touch()
     (tmp_path / "a-folder" / "keys.db").mkdir(parents=True)
-    refused = CliRunner().invoke(keys, ["--ledger", str(tmp_path / place), "list"])
+    words = ["--ledger", str(tmp_path / place), "create", "--tenant", "acme"]
+    refused = CliRunner().invoke(keys, words)
     assert refused.exit_code == 1
     assert "keys.db: it cannot be made or opened" in refused.stderr
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.config import load
-from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
+from proxy.duties.reload import GONE_LOOKS, Standing, fresh_snapshot, reload_table, stamp_of
 from proxy.policy.classify import classify
 from proxy.policy.leave import Ticket
 from proxy.relay import Desk
@@ -22,6 +22,7 @@ upstreams:
 routes:
   - {{model: chat, targets: [{target}]}}
 """
+GONE, BACK = "gone", "back"
 
 
 class Files:
@@ -34,11 +35,18 @@ class Files:
         self.told: list[bool] = []
 
     async def sleep(self, seconds: float) -> None:
-        """Each sleep ends with the next edit; None edits nothing; past the last one the watch is over."""
+        """Each sleep ends with the next edit; None edits nothing; past the last one the watch is over.
+
+        `GONE` takes the file away, `BACK` puts it back as it was.
+        """
         if not self.edits:
             raise asyncio.CancelledError
         edit = self.edits.pop(0)
-        if edit is not None:
+        if edit is GONE:
+            self.path.rename(self.path.with_name("away"))
+        elif edit is BACK:
+            self.path.with_name("away").rename(self.path)
+        elif edit is not None:
             fresh = self.path.with_name(f"next-{len(self.edits)}")
             fresh.write_text(edit)
             fresh.rename(self.path)
@@ -115,7 +123,28 @@ def test_a_swapped_symlink_counts_as_an_edit(tmp_path):
 
 
 def test_a_file_that_is_gone_for_a_moment_is_no_edit(tmp_path):
-    assert stamp_of(tmp_path / "nothing") is None
+    files = Files(tmp_path / "t.yaml", GONE, *[None] * (GONE_LOOKS - 2), BACK, None, None)
+    assert watch(files).trouble is None
+    assert files.told == []
+
+
+def test_a_file_that_stays_away_is_told_once_and_changes_nothing(tmp_path, caplog):
+    files = Files(tmp_path / "t.yaml", GONE, *[None] * (3 * GONE_LOOKS))
+    standing = watch(files)
+    assert target(standing) == "a/m"
+    assert standing.trouble == "the file is gone; the last good table stays"
+    assert standing.faults == (standing.trouble,)
+    assert files.told == [False]
+    assert caplog.text.count("the table's file is gone") == 1
+
+
+@pytest.mark.parametrize("back", [BACK, TABLE.format(target="b/m")])
+def test_a_file_that_is_back_ends_the_trouble_though_it_is_the_same(tmp_path, back):
+    files = Files(tmp_path / "t.yaml", GONE, *[None] * GONE_LOOKS, back, None)
+    standing = watch(files)
+    assert target(standing) == ("a/m" if back is BACK else "b/m")
+    assert standing.trouble is None
+    assert files.told == [False, True]
 
 
 def test_what_is_known_of_an_upstream_outlives_the_edit(tmp_path):

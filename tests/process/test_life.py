@@ -212,7 +212,8 @@ def test_a_port_in_use_is_told_in_a_sentence(healthy, tmp_path):
     (tmp_path / "proxy.yaml").write_text(text)
     done = serve_in_vain(tmp_path / "proxy.yaml")
     assert done.returncode == 4
-    assert "cannot listen" in done.stderr
+    assert "cannot listen: public listener at 127.0.0.1:" in done.stderr
+    assert "Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -1,11 +1,12 @@
 """Listening on Unix sockets, and leaving nothing behind."""
 
 import asyncio
+import socket
 
 import pytest
 
 from proxy.config.settings import Address
-from proxy.server.listeners import open_listeners
+from proxy.server.listeners import CannotListen, open_listeners
 from proxy.server.visit import Listener
 from tests.server.running import LOOPBACK, House, Line, chat, http
 
@@ -45,6 +46,29 @@ async def test_a_file_in_the_socket_s_place_is_not_removed(tmp_path):
         async with open_listeners(House().service(), {Listener.PUBLIC: Address(path=path)}):
             pass
     assert path.read_text() == "precious"
+
+
+async def test_who_cannot_listen_where_and_why_is_said(tmp_path):
+    taken = tmp_path / "file"
+    taken.touch()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for address, why in (
+            (Address(path=taken), "something that is no socket is there"),
+            (Address(path=tmp_path / "away" / "proxy.sock"), "No such file or directory"),
+            (Address(path=tmp_path / ("x" * 120)), "AF_UNIX path too long"),
+            (Address(host="127.0.0.1", port=port), "Address already in use"),
+        ):
+            with pytest.raises(OSError, match="probes listener at") as told:
+                async with open_listeners(House().service(), {Listener.PROBES: address}):
+                    pass
+            assert str(told.value) == f"probes listener at {address}: {why}"
+
+
+def test_a_name_that_nobody_knows_is_said_as_the_resolver_says_it():
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    told = CannotListen(Listener.ADMIN, Address(host="host.invalid", port=1), error)
+    assert str(told) == "admin listener at host.invalid:1: Name or service not known"
 
 
 async def test_closing_leaves_no_open_port():

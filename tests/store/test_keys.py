@@ -91,6 +91,38 @@ async def test_rotating_keeps_the_id_and_ends_the_old_text(keys):
     assert await keys.rotate("key_unknown") is None
 
 
+class Unwritten(Exception):
+    """Whoever asked for a key could not be given it."""
+
+
+async def test_a_key_is_in_force_only_once_it_was_handed_over(keys):
+    handed = []
+
+    def hand_over(key):
+        assert keys.find(digest_of(key.text)) is None
+        handed.append(key)
+
+    key = await keys.create("acme", hand_over=hand_over)
+    new = await keys.rotate(key.key_id, hand_over)
+    assert handed == [key, new]
+    assert await keys.rotate("key_unknown", hand_over) is None
+    assert len(handed) == 2
+
+
+async def test_a_key_that_cannot_be_handed_over_changes_nothing(keys):
+    def fail(key):
+        raise Unwritten
+
+    with pytest.raises(Unwritten):
+        await keys.create("acme", hand_over=fail)
+    assert await keys.list() == ()
+    key = await keys.create("acme")
+    with pytest.raises(Unwritten):
+        await keys.rotate(key.key_id, fail)
+    await keys.load()
+    assert keys.find(digest_of(key.text)) == Grant(key.key_id, "acme")
+
+
 async def test_a_key_ends_when_it_expires(keys, clock):
     key = await keys.create("acme", expires_us=clock.now_us + 10)
     clock.now_us += 9

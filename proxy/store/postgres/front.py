@@ -39,6 +39,11 @@ def find_pseudonym(ledger: Database, tenant: str, user: str) -> str | None:
     return keys.find_pseudonym(ledger, tenant, user)
 
 
+def has_keys(ledger: Database) -> bool:
+    """Whether there are keys: all tables are made at once."""
+    return keys.exists(ledger)
+
+
 def exists(ledger: Database) -> bool:
     """Whether anything was ever made there."""
     return keys.exists(ledger)

@@ -15,7 +15,7 @@ import asyncpg
 
 from proxy.place import Database
 from proxy.ports import Clock
-from proxy.store.callers import Callers, KeyRecord, NewKey, new_key, new_text
+from proxy.store.callers import Callers, HandOver, KeyRecord, NewKey, later, new_key, new_text
 from proxy.store.fault import StoreRefused
 from proxy.store.postgres.database import FAILURES, KEYS, prepare, unreachable
 from proxy.store.postgres.lease import Lease
@@ -78,8 +78,11 @@ class PostgresKeys(Callers):
         async with self._line.held() as connection:
             await self._load(connection)
 
-    async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
+    async def create(
+        self, tenant: str, name: str = "", expires_us: int | None = None, hand_over: HandOver = later
+    ) -> NewKey:
         key = new_key()
+        hand_over(key)
         await self._change(
             "INSERT INTO keys VALUES ($1, $2, $3, $4, $5, $6, NULL)",
             *(key.key_id, key.digest, tenant, name, self._clock.wall_us(), expires_us),
@@ -102,9 +105,13 @@ class PostgresKeys(Callers):
             *(self._clock.wall_us(), key_id),
         )
 
-    async def rotate(self, key_id: str) -> NewKey | None:
+    async def rotate(self, key_id: str, hand_over: HandOver = later) -> NewKey | None:
         """A new text for the same key: its id, limits and history stay; the old text ends at once."""
         key = new_text(key_id)
+        async with self._line.held() as connection:
+            if not await connection.fetch(f"{IN_FORCE} AND key_id = $1", key_id):
+                return None
+        hand_over(key)
         changed = await self._change(
             "UPDATE keys SET digest = $1 WHERE key_id = $2 AND revoked_us IS NULL", key.digest, key_id
         )

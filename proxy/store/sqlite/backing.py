@@ -21,8 +21,9 @@ from proxy.store.journal import Journal
 from proxy.store.pace import Pace
 from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
-from proxy.store.sqlite.database import RESTORE, connect, open_file, take_lock
+from proxy.store.sqlite.database import connect, open_file, take_lock
 from proxy.store.sqlite.reader import SqliteReader
+from proxy.store.sqlite.remedies import RESTORE, remedy_for
 from proxy.store.sqlite.tables import SqliteTables, last
 from proxy.store.tables import Touched
 
@@ -233,8 +234,7 @@ def _begin(connection: apsw.Connection, file: OwnedFile, pace: Pace, now_us: int
         connection.execute("COMMIT")
     except apsw.Error as error:
         connection.close(True)
-        remedy = "free its disk or end who locks it"
-        raise StoreRefused(file.path, f"it cannot be written ({error})", remedy) from error
+        raise StoreRefused(file.path, f"it cannot be written ({error})", remedy_for(error)) from error
     except StoreRefused:
         connection.close(True)
         raise

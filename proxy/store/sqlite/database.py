@@ -15,6 +15,7 @@ from pathlib import Path
 import apsw
 
 from proxy.store.fault import Owned, StoreRefused
+from proxy.store.sqlite.remedies import RESTORE, lacks_room, remedy_for
 
 APPLICATION_ID = 0x46544C47
 """`FTLG`: how `file` and we tell a ledger from any other SQLite file."""
@@ -27,8 +28,6 @@ LOOKED_THROUGH = 64 * 1024 * 1024
 
 WORKING = ("state", "balances", "open_calls", "alerts", "segments", "stub", "past")
 """Tables that do not grow with every call."""
-
-RESTORE = "restore a backup or move the file away to start a new ledger"
 
 PRAGMAS = (
     "PRAGMA trusted_schema = OFF",
@@ -55,7 +54,9 @@ def open_or_make(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        remedy = "let this process write there, or name another place"
+        remedy = (
+            remedy_for(error) if lacks_room(error) else "let this process write there, or name another place"
+        )
         raise StoreRefused(path, f"it cannot be made or opened ({error.strerror})", remedy) from error
 
 
@@ -82,7 +83,11 @@ def open_file(path: Path, busy_ms: int) -> apsw.Connection:
             _check_sound(connection, path)
             _migrate(connection)
     except apsw.Error as error:
-        raise StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE) from error
+        raise StoreRefused(path, f"SQLite cannot open it ({error})", remedy_for(error)) from error
+    except OSError as error:
+        raise StoreRefused(
+            path, f"it cannot be made or opened ({error.strerror})", remedy_for(error)
+        ) from error
     return connection
 
 
@@ -100,7 +105,7 @@ def open_file_to_read(path: Path) -> apsw.Connection:
             connection.execute("PRAGMA trusted_schema = OFF")
             _check_ours(connection, path)
     except apsw.Error as error:
-        raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
+        raise StoreRefused(path, f"SQLite cannot read it ({error})", remedy_for(error)) from error
     return connection
 
 

@@ -42,6 +42,11 @@ def find_pseudonym(ledger: Path, tenant: str, user: str) -> str | None:
     return register.find_pseudonym(_beside(ledger), tenant, user)
 
 
+def has_keys(ledger: Path) -> bool:
+    """Whether there are keys."""
+    return _beside(ledger).exists()
+
+
 def exists(ledger: Path) -> bool:
     """Whether there is a ledger."""
     return ledger.exists()

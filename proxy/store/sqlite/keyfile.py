@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from proxy.store.fault import StoreRefused
 from proxy.store.seal import PublicKey, Seal, seal_of
-from proxy.store.sqlite.database import RESTORE, migrations, open_or_make
+from proxy.store.sqlite.database import migrations, open_or_make
+from proxy.store.sqlite.remedies import RESTORE_KEYS, remedy_for
 
 APPLICATION_ID = 0x46544B59
 """`FTKY`."""
@@ -84,12 +85,14 @@ def read_public_key(path: Path) -> PublicKey | None:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT value FROM secrets WHERE name = 'heads'").fetchone()
     except sqlite3.Error as error:
-        raise StoreRefused(path, f"SQLite cannot read it ({error})", RESTORE) from error
+        raise StoreRefused(
+            path, f"SQLite cannot read it ({error})", remedy_for(error, RESTORE_KEYS)
+        ) from error
     return None if found is None else seal_of(path, found[0]).public_key
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StoreRefused:
-    return StoreRefused(path, f"SQLite cannot open it ({error})", RESTORE)
+    return StoreRefused(path, f"SQLite cannot open it ({error})", remedy_for(error, RESTORE_KEYS))
 
 
 async def number(connection: aiosqlite.Connection, sql: str) -> int:
@@ -117,7 +120,8 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> dict[str, by
         rows = await connection.execute_fetchall("SELECT name, value FROM secrets")
         await connection.execute("COMMIT")
     except BaseException:
-        await connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a disk that fails may have ended it already
+            await connection.execute("ROLLBACK")
         raise
     return {name: bytes(value) for name, value in rows}
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from proxy.ports import Clock
-from proxy.store.callers import Callers, KeyRecord, NewKey, new_key, new_text
+from proxy.store.callers import Callers, HandOver, KeyRecord, NewKey, later, new_key, new_text
 from proxy.store.sqlite.keyfile import KeyFile, number, open_key_file, unreadable
 from proxy.store.sqlite.mailbox import Mailbox
 from proxy.store.sqlite.register import FileRegister
@@ -66,8 +66,11 @@ class SqliteKeys(Callers):
         self.take_in((digest, key_id, tenant, expires) for digest, key_id, tenant, expires in rows)
         self._seen = seen
 
-    async def create(self, tenant: str, name: str = "", expires_us: int | None = None) -> NewKey:
+    async def create(
+        self, tenant: str, name: str = "", expires_us: int | None = None, hand_over: HandOver = later
+    ) -> NewKey:
         key = new_key()
+        hand_over(key)
         await self._change(
             "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL)",
             (key.key_id, key.digest, tenant, name, self._clock.wall_us(), expires_us),
@@ -89,9 +92,13 @@ class SqliteKeys(Callers):
             (self._clock.wall_us(), key_id),
         )
 
-    async def rotate(self, key_id: str) -> NewKey | None:
+    async def rotate(self, key_id: str, hand_over: HandOver = later) -> NewKey | None:
         """A new text for the same key: its id, limits and history stay; the old text ends at once."""
         key = new_text(key_id)
+        sql = "SELECT key_id FROM keys WHERE key_id = ? AND revoked_us IS NULL"
+        if not await self._connection.execute_fetchall(sql, (key_id,)):
+            return None
+        hand_over(key)
         changed = await self._change(
             "UPDATE keys SET digest = ? WHERE key_id = ? AND revoked_us IS NULL",
             (key.digest, key_id),

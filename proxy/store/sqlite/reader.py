@@ -10,7 +10,8 @@ from proxy.store import heads
 from proxy.store.chain import Link
 from proxy.store.fault import Unreadable
 from proxy.store.heads import Head, Unread
-from proxy.store.sqlite.database import RESTORE, open_file_to_read
+from proxy.store.sqlite.database import open_file_to_read
+from proxy.store.sqlite.remedies import remedy_for
 
 DAMAGED = (apsw.Error, UnicodeDecodeError)
 """What reading a damaged file raises."""
@@ -54,7 +55,7 @@ class SqliteReader:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: Exception) -> Unreadable:
-        return Unreadable(self.place, "SQLite cannot read it", str(error), RESTORE)
+        return Unreadable(self.place, "SQLite cannot read it", str(error), remedy_for(error))
 
 
 def open_sqlite(path: Path) -> SqliteReader:
