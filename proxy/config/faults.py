@@ -82,9 +82,9 @@ def seen(path: Path, value: Any) -> str:
     return plain(text) if text else "nothing"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known word that `word` was probably meant to be."""
-    close = get_close_matches(word[:SHOWN_MAX], list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word[:SHOWN_MAX], list(known), n=1, cutoff=likeness)
     return close[0] if close else None
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from proxy.config import build, environment, source
 from proxy.config.checks import check_privacy, check_routes, check_settings, check_upstreams
+from proxy.config.defaults import check_defaults
 from proxy.config.expand import Expander, unread
 from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
@@ -64,6 +65,7 @@ def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) ->
     check_upstreams(draft)
     check_privacy(draft)
     check_routes(draft)
+    check_defaults(draft)
     check_prices(draft)
     check_models(draft)
     check_limits(draft)

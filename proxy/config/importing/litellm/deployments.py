@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from proxy.config.defaults import judged
 from proxy.config.faults import Path
 from proxy.config.importing import amounts
 from proxy.config.importing.address import base_url
@@ -271,10 +272,13 @@ class Deployments(Struct):
         for key in sorted(DEFAULTS.intersection(params)):
             value = params[key]
             items = value if isinstance(value, list) else [value]
-            if all(isinstance(item, str | int | float) and "${" not in str(item) for item in items):
-                defaults[key] = value
+            here, wrong = (*path, "litellm_params", key), judged(key, value)
+            if not all(isinstance(item, str | int | float) and "${" not in str(item) for item in items):
+                self.sheet.left(here, "write it under `defaults` of the route")
+            elif wrong is not None:
+                self.sheet.left(here, f"{wrong.problem}; {wrong.remedy}")
             else:
-                self.sheet.left((*path, "litellm_params", key), "write it under `defaults` of the route")
+                defaults[key] = value
         return defaults
 
     def _facts(self, path: Path, target: str, params: Mapping[str, Any], info: Mapping[str, Any]) -> None:
