@@ -1,7 +1,8 @@
 """`${NAME}`, `${NAME:-default}` and `${file:/path}` inside a text.
 
 Called for every text value of the file, never for keys. `$${` stands for a literal `${`. What comes
-out is never expanded again, so a secret that happens to hold `${` stays itself.
+out is never expanded again, so a secret that happens to hold `${` stays itself. References do not nest: a
+default is plain text.
 """
 
 import re
@@ -61,6 +62,20 @@ def _read(name: str) -> str:
         raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None
 
 
+def _judge_form(found: re.Match[str]) -> None:
+    """Refuse what only begins like a reference, and one inside another: the first `}` would end both."""
+    if found[0] == "${":
+        raise BadReference(
+            "`${` begins no reference",
+            "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
+        )
+    if "${" in (found["default"] or found["file"] or ""):
+        raise BadReference(
+            "a reference inside another is not filled in",
+            "write ${NAME} and set that variable, or plain text after the :-",
+        )
+
+
 class Expander(Struct, frozen=True):
     """Fills references from one environment."""
 
@@ -75,6 +90,8 @@ class Expander(Struct, frozen=True):
         """
         if "${" not in text:
             return text
+        for found in _REFERENCE.finditer(text):
+            _judge_form(found)  # all of them first: a variable that is not set hides no mistake
         result = _REFERENCE.sub(self._fill, text)
         if not result and re.fullmatch(r"\$\{\w+:-\}", text):
             return None
@@ -85,11 +102,6 @@ class Expander(Struct, frozen=True):
             return "${"
         if found["file"] is not None:
             return self.secret(found["file"])
-        if found["name"] is None:
-            raise BadReference(
-                "`${` begins no reference",
-                "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
-            )
         value = self.environ.get(found["name"])
         if found["default"] is not None:
             return value or found["default"][2:]
