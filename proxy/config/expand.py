@@ -11,6 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from proxy.config.regular import NotRegular, read_regular
+
 FILE_MAX = 64 * 1024
 """Bytes of a secret file: a key, not a device or a log."""
 
@@ -46,10 +48,13 @@ def _read(name: str) -> str:
     if not path.is_absolute() or "\0" in name:
         raise BadReference("${file:…} needs an absolute path", "write ${file:/run/secrets/NAME}")
     try:
-        if not path.is_file():
-            raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path")
-        with path.open("rb") as stream:
-            data = stream.read(FILE_MAX + 1)
+        data = read_regular(path, FILE_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path") from None
+    except (NotRegular, IsADirectoryError):
+        raise BadReference(
+            "the file of ${file:…} is not a regular file", "mount one, or correct the path"
+        ) from None
     except OSError as error:
         raise BadReference(
             f"the file of ${{file:…}} cannot be read ({error.strerror})", "let this process read it"

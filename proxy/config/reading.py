@@ -19,6 +19,7 @@ from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
 from proxy.config.later import refuse_later
 from proxy.config.limits import check_limits, check_models, check_prices
+from proxy.config.regular import read_regular
 from proxy.config.settings import Settings
 from proxy.config.source import Document
 from proxy.table import Table
@@ -77,8 +78,7 @@ def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) ->
 
 def _read(path: Path, expander: Expander) -> Document:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(source.SIZE_MAX + 1)
+        data = read_regular(path, source.SIZE_MAX + 1)
     except (OSError, ValueError) as error:
         document = Document(str(path))
         reason = getattr(error, "strerror", None) or "not a path"
