@@ -88,8 +88,8 @@ class Bounds(Struct, frozen=True):
     answers: int
     """Answers that are held for: more than one where another may have to go on, or is asked as well."""
     nano_usd: int | None
-    """For all of them together, at the dearest target's price; None: one that may answer has no price, so that
-    nobody knows, though limits count it as free."""
+    """For all of them together, at the dearest target's price; None: one that may answer has no price, so
+    that nobody knows, though limits count it as free."""
 
 
 class Refusal(Struct, frozen=True):

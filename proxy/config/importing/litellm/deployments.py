@@ -51,7 +51,8 @@ class Deployment(Struct, frozen=True):
     """Lower first."""
     weight: float
     defaults: Mapping[str, Any]
-    drops: bool
+    drops: bool | None
+    """Whether its calls may be asked for less than they ask; None: as the file has it for all."""
     path: Path
 
 
@@ -166,13 +167,12 @@ class Deployments(Struct):
             self.sheet.left((*path, key), "this is not a number above 0")
         return number
 
-    def _drops(self, path: Path, params: Mapping[str, Any]) -> bool:
-        """Whether its calls may be asked for less than they ask."""
-        value = params.get("drop_params", False)
-        wanted = amounts.truth(value)
+    def _drops(self, path: Path, params: Mapping[str, Any]) -> bool | None:
+        value = params.get("drop_params")
+        wanted = None if value is None else amounts.truth(value)
         if wanted is None and value is not None:
             self.sheet.left((*path, "drop_params"), "this is neither yes nor no")
-        return wanted is True
+        return wanted
 
     def _rank(self, path: Path, params: Mapping[str, Any], key: str, silent: float) -> float:
         """What puts a deployment before another; `silent` where nothing does."""
