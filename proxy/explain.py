@@ -87,8 +87,9 @@ class Bounds(Struct, frozen=True):
     output_tokens: int
     answers: int
     """Answers that are held for: more than one where another may have to go on, or is asked as well."""
-    nano_usd: int
-    """For all of them together, at the dearest target's price."""
+    nano_usd: int | None
+    """For all of them together, at the dearest target's price; None: one that may answer has no price, so
+    that nobody knows, though limits count it as free."""
 
 
 class Refusal(Struct, frozen=True):
@@ -346,7 +347,9 @@ class _Walk:
 
 def _bounds(judged: Judgement) -> Bounds:
     most, parts = judged.estimate, 1 + judged.spares
-    return Bounds(most.input_tokens // parts, most.output_tokens // parts, parts, judged.nano_usd)
+    known = all(one.target.price is not None for one in judged.selection.candidates)
+    nano_usd = judged.nano_usd if known else None
+    return Bounds(most.input_tokens // parts, most.output_tokens // parts, parts, nano_usd)
 
 
 def _standings(sight: Sight, route: Route) -> tuple[Standing, ...]:

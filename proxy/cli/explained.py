@@ -24,7 +24,7 @@ def draw(told: Told, notes: Iterable[str], console: Console) -> None:
         console.print(cell(f"refused with {refused['status']} {refused['code']}: {refused['message']}"))
     bounds = told["bounds"]
     if bounds is not None:
-        console.print(cell(_bounds(bounds)), soft_wrap=True)
+        console.print(cell(f"{_tokens(bounds)}; {_money(told)}"), soft_wrap=True)
     if told["targets"]:
         console.print(_targets(told["targets"]))
     if told["counters"]:
@@ -43,10 +43,19 @@ def _head(told: Told) -> str:
     return f"{whose}: route {told['number']}, {told['route']}, {state}"
 
 
-def _bounds(bounds: Told) -> str:
-    said = f"at most {bounds['input_tokens']:,} tokens in and {bounds['output_tokens']:,} out"
+def _tokens(bounds: Told) -> str:
+    return f"at most {bounds['input_tokens']:,} tokens in and {bounds['output_tokens']:,} out"
+
+
+def _money(told: Told) -> str:
+    """What it may cost; nobody knows where one that may answer has no price."""
+    bounds = told["bounds"]
+    if bounds["nano_usd"] is None:
+        names = [one["target"] for one in told["targets"] if one["turn"] and one["nano_usd"] is None]
+        whose = f" for {', '.join(names)}" if names else ""
+        return f"what it may cost is not known, for want of a price{whose}"
     beside = "" if bounds["answers"] == 1 else f" (for {bounds['answers']} answers, should one not do)"
-    return f"{said}; ${_usd(bounds['nano_usd'])} is the most that it may cost{beside}"
+    return f"${_usd(bounds['nano_usd'])} is the most that it may cost{beside}"
 
 
 def _targets(targets: Iterable[Told]) -> Table:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from proxy.abilities import Capabilities, ModelFacts
 from proxy.config.abilities import CapabilitiesPart, ModelPart
 from proxy.config.checks import SIMULATED
+from proxy.config.defaults import filled_in, misspelt
 from proxy.config.draft import Draft, address, split
 from proxy.config.forms import EFFORTS
 from proxy.config.grammar import LimitPart, RoutePart, TimeoutsPart, UpstreamPart
@@ -73,14 +74,14 @@ def table(draft: Draft) -> Table:
     declared = {name: upstream(name, part) for name, part in draft.upstreams.items()}
     in_force = {name: item for name, item in declared.items() if name not in draft.off}
     routes = []
-    for part in draft.routes.values():
+    for index, part in draft.routes.items():
         targets = _targets(draft, part)
         if not any(target.upstream in in_force for target in targets):
             for target in targets:
                 twin = simulated(declared[target.upstream])
                 in_force[twin.name] = twin
             targets = [replace(target, upstream=SIMULATED + target.upstream) for target in targets]
-        routes.append(_route(part, targets, in_force))
+        routes.append(_route(part, targets, in_force, filled_in(draft, index)))
     return Table(
         upstreams=MappingProxyType(in_force),
         routes=tuple(routes),
@@ -183,7 +184,9 @@ def _corrected(facts: ModelFacts, part: ModelPart) -> ModelFacts:
     return replace(facts, **said)
 
 
-def _route(part: RoutePart, targets: Iterable[Target], in_force: Container[str]) -> Route:
+def _route(
+    part: RoutePart, targets: Iterable[Target], in_force: Container[str], defaults: Mapping[str, Any]
+) -> Route:
     listed = tuple(targets)
     return Route(
         model=part.model,
@@ -191,7 +194,7 @@ def _route(part: RoutePart, targets: Iterable[Target], in_force: Container[str])
         attempts=part.retry.attempts,
         in_place_s=part.retry.in_place,
         max_output_tokens=part.max_output_tokens,
-        defaults=MappingProxyType(dict(part.defaults)),
+        defaults=MappingProxyType(defaults),
         timeouts=MappingProxyType(_timeouts(part.timeouts)),
         on_midstream=part.on_midstream,
         hedge_s=None if part.hedge is None else part.hedge.after,
@@ -233,11 +236,12 @@ def _zone(name: str | None) -> ZoneInfo | None:
 
 def notices(draft: Draft, built: Table) -> tuple[str, ...]:
     """What the operator should read once at start, though nothing is wrong."""
-    off = [f"upstream {name} is off: {why}" for name, why in draft.off.items()]
+    told = [f"upstream {name} is off: {why}" for name, why in draft.off.items()]
+    told += misspelt(draft)
     played = [route for route in built.routes if built.upstreams[route.targets[0].upstream].simulated]
     if not played:
-        return tuple(off)
+        return tuple(told)
     models = ", ".join(route.model for route in played)
     twins = ", ".join(dict.fromkeys(target.upstream for route in played for target in route.targets))
     loud = f"SIMULATED: no upstream is on for {models}; {twins} will make the answers up"
-    return (*off, loud)
+    return (*told, loud)

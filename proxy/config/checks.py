@@ -1,7 +1,7 @@
 """What no single key can show: names that must exist, routes that must be reachable, manners.
 
 Called by `load` on a draft; every function only adds faults to the draft's document (and may turn
-an upstream off). `limits.py` does the same for limits and prices.
+an upstream off). `limits.py` does the same for limits and prices, `defaults.py` for `defaults`.
 """
 
 import re
@@ -39,9 +39,6 @@ _OURS = frozenset(
     }
 )
 """Headers that the proxy writes itself."""
-
-_THE_CALL = frozenset({"model", "messages", "stream", "stream_options"})
-"""Members that are the call itself, not a default of it."""
 
 
 def check_settings(draft: Draft) -> None:
@@ -148,8 +145,6 @@ def check_routes(draft: Draft) -> None:
                 draft.document.fault(own, problem, "move it up, or remove it")
                 break
         earlier.append((index, route.model))
-        for member in sorted(_THE_CALL.intersection(route.defaults)):
-            draft.document.fault((*path, "defaults", member), "this is the call itself", "leave it out")
         _check_targets(draft, index, route)
 
 

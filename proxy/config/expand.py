@@ -1,7 +1,8 @@
 """`${NAME}`, `${NAME:-default}` and `${file:/path}` inside a text.
 
 Called for every text value of the file, never for keys. `$${` stands for a literal `${`. What comes
-out is never expanded again, so a secret that happens to hold `${` stays itself.
+out is never expanded again, so a secret that happens to hold `${` stays itself. References do not nest: a
+default is plain text.
 """
 
 import re
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+
+from proxy.config.regular import NotRegular, read_regular
 
 FILE_MAX = 64 * 1024
 """Bytes of a secret file: a key, not a device or a log."""
@@ -45,10 +48,13 @@ def _read(name: str) -> str:
     if not path.is_absolute() or "\0" in name:
         raise BadReference("${file:…} needs an absolute path", "write ${file:/run/secrets/NAME}")
     try:
-        if not path.is_file():
-            raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path")
-        with path.open("rb") as stream:
-            data = stream.read(FILE_MAX + 1)
+        data = read_regular(path, FILE_MAX + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadReference("the file of ${file:…} is not there", "mount it, or correct the path") from None
+    except (NotRegular, IsADirectoryError):
+        raise BadReference(
+            "the file of ${file:…} is not a regular file", "mount one, or correct the path"
+        ) from None
     except OSError as error:
         raise BadReference(
             f"the file of ${{file:…}} cannot be read ({error.strerror})", "let this process read it"
@@ -59,6 +65,20 @@ def _read(name: str) -> str:
         return data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise BadReference("the file of ${file:…} is not UTF-8", "write it as UTF-8 text") from None
+
+
+def _judge_form(found: re.Match[str]) -> None:
+    """Refuse what only begins like a reference, and one inside another: the first `}` would end both."""
+    if found[0] == "${":
+        raise BadReference(
+            "`${` begins no reference",
+            "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
+        )
+    if "${" in (found["default"] or found["file"] or ""):
+        raise BadReference(
+            "a reference inside another is not filled in",
+            "write ${NAME} and set that variable, or plain text after the :-",
+        )
 
 
 class Expander(Struct, frozen=True):
@@ -75,6 +95,8 @@ class Expander(Struct, frozen=True):
         """
         if "${" not in text:
             return text
+        for found in _REFERENCE.finditer(text):
+            _judge_form(found)  # all of them first: a variable that is not set hides no mistake
         result = _REFERENCE.sub(self._fill, text)
         if not result and re.fullmatch(r"\$\{\w+:-\}", text):
             return None
@@ -85,11 +107,6 @@ class Expander(Struct, frozen=True):
             return "${"
         if found["file"] is not None:
             return self.secret(found["file"])
-        if found["name"] is None:
-            raise BadReference(
-                "`${` begins no reference",
-                "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
-            )
         value = self.environ.get(found["name"])
         if found["default"] is not None:
             return value or found["default"][2:]

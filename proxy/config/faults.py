@@ -2,9 +2,12 @@
 
 Every file of this room that finds something wrong makes a `Fault`; `load` collects them into one
 `ConfigError`. A fault never shows a secret: what was seen is quoted as it stands in the file, before
-variables are filled in, and hidden altogether under keys that hold secrets.
+variables are filled in, and hidden altogether under keys that hold secrets. Whoever misplaces a key writes it
+somewhere else, so nothing that looks like a credential is shown wherever it stands, and of what stands in the
+place of a mapping, where a key one level too high ends up, only the kind is.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +23,15 @@ HIDDEN = frozenset({"api_key", "headers", "webhook"})
 LEDGER: Path = ("settings", "ledger")
 
 SHOWN_MAX = 60
+
+_CREDENTIAL = re.compile(
+    r"(?i:\bbearer\s+)\S+"
+    r"|(?<![A-Za-z0-9])(?:(?:sk|pk|rk)[-_][\w.-]{6,}|gsk_\w{6,}|xai-\w{12,}|ft-[0-9a-f]{8,}|AIza[\w-]{8,})"
+    r"|\b(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
+    # Long, of letters and digits mixed, without a mark between: names of models have marks.
+    r"|(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}[\w+/=-]*"
+)
+"""What looks like a key of somebody's. It may take a name for one: that costs legibility, not a secret."""
 
 
 class Fault(Struct, frozen=True):
@@ -59,7 +71,8 @@ def dotted(path: Path) -> str:
 
 
 def plain(text: str) -> str:
-    """`text` short and printable on any terminal, whatever the file held."""
+    """`text` short and printable on any terminal, whatever the file held, without what looks like a key."""
+    text = _CREDENTIAL.sub("…", text)
     short = text if len(text) <= SHOWN_MAX else text[: SHOWN_MAX - 1] + "…"
     return "".join(char if char.isprintable() else "�" for char in short)
 
@@ -70,10 +83,8 @@ def seen(path: Path, value: Any) -> str:
         return "hidden"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "nothing"}[value]
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
+    if isinstance(value, dict | list):
+        return kind_of(value)
     text = str(value)
     if path == LEDGER and ("@" in text or "?" in text):  # perhaps a password
         return "hidden"
@@ -82,9 +93,20 @@ def seen(path: Path, value: Any) -> str:
     return plain(text) if text else "nothing"
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def kind_of(value: Any) -> str:
+    """What was found, without a word of it."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None or value == "":
+        return "nothing"
+    return "text" if isinstance(value, str) else "true or false" if isinstance(value, bool) else "a number"
+
+
+def nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known word that `word` was probably meant to be."""
-    close = get_close_matches(word[:SHOWN_MAX], list(known), n=1, cutoff=0.6)
+    close = get_close_matches(word[:SHOWN_MAX], list(known), n=1, cutoff=likeness)
     return close[0] if close else None
 
 
@@ -93,5 +115,5 @@ def suggest(word: str, known: Iterable[str]) -> str:
     words = sorted(set(known))
     close = nearest(word, words)
     if close is not None:
-        return f"did you mean `{close}`?"
-    return "write one of " + ", ".join(words) if words else "leave it out"
+        return f"did you mean `{plain(close)}`?"
+    return "write one of " + ", ".join(map(plain, words)) if words else "leave it out"

@@ -13,11 +13,13 @@ from msgspec import Struct
 
 from proxy.config import build, environment, source
 from proxy.config.checks import check_privacy, check_routes, check_settings, check_upstreams
+from proxy.config.defaults import check_defaults
 from proxy.config.expand import Expander, unread
 from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
 from proxy.config.later import refuse_later
 from proxy.config.limits import check_limits, check_models, check_prices
+from proxy.config.regular import read_regular
 from proxy.config.settings import Settings
 from proxy.config.source import Document
 from proxy.config.whereabouts import ledger_in
@@ -71,6 +73,7 @@ def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) ->
     check_upstreams(draft)
     check_privacy(draft)
     check_routes(draft)
+    check_defaults(draft)
     check_prices(draft)
     check_models(draft)
     check_limits(draft)
@@ -82,8 +85,7 @@ def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) ->
 
 def _read(path: Path, expander: Expander) -> Document:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(source.SIZE_MAX + 1)
+        data = read_regular(path, source.SIZE_MAX + 1)
     except (OSError, ValueError) as error:
         document = Document(str(path))
         reason = getattr(error, "strerror", None) or "not a path"

@@ -34,9 +34,12 @@ force. This page is generated: `python -m proxy.config.reference > docs/config.m
 
 * Only `upstreams` and `routes` are required. An unknown key, a key written twice, an anchor, alias
   or tag is a fault; all faults come at once, as `FILE:LINE: path: what is wrong; what to write`.
+* The file is a regular one, or a symbolic link to one: a pipe, and so `<(…)` and `… | … /dev/stdin`,
+  is refused, for it cannot be read again after an edit. So is one in `${file:…}`.
 * `${NAME}`, `${NAME:-default}` and `${file:/absolute/path}` are filled in inside any value, never
-  in a key; `$${` is a literal `${`. Inside `{…}` or `[…]` YAML wants them in quotes. A value that
-  is only `${NAME:-}` counts as not written while NAME is empty.
+  in a key; `$${` is a literal `${`. One inside another, as in `${A:-${B}}`, is a fault. Inside `{…}`
+  or `[…]` YAML wants them in quotes. A value that is only `${NAME:-}` counts as not written while
+  NAME is empty.
 * An upstream that needs a variable which is not set is *off*: said once, and skipped in routes. A
   variable set to nothing is an empty secret, which is a fault where a route uses it. A route with
   no upstream on is a fault, unless `settings.simulator` is `auto`.

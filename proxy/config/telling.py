@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.faults import Path, plain, suggest
+from proxy.config.faults import Path, kind_of, plain, suggest
 from proxy.config.meanings import meanings
 from proxy.config.source import Document
 
@@ -56,7 +56,8 @@ def _note(document: Document, root: type[BaseModel], path: Path, detail: ErrorDe
         document.fault(path, "this key is missing", _required(root, path))
     else:
         problem, remedy = _say(kind, context, detail["input"])
-        shown = document.seen(path, detail["input"])
+        in_place_of_more = kind in {"dict_type", "model_type"}
+        shown = kind_of(detail["input"]) if in_place_of_more else document.seen(path, detail["input"])
         document.fault(path, f"{problem} (was {shown})", remedy)
 
 

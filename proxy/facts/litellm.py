@@ -76,6 +76,7 @@ CALLBACKS = "outcomes go to /metrics, the log and the ledger, not to callbacks"
 POLICY = "a refusal by a content policy is the caller's answer and is not asked for elsewhere"
 KINDS = "what is tried again, and where, follows from the kind of failure (docs/faults.md)"
 CONTENT = "prompts and answers are never logged, so there is nothing to switch off"
+HIDDEN = "a route is listed to whoever may ask for it: GET /v1/models names this one too"
 SPREAD = "targets are tried in the order in which they are written, not spread over"
 
 PARAMS: Mapping[str, str] = {

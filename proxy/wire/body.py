@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from proxy.errors import CallerFault, bad_request
 
@@ -24,7 +25,8 @@ MAX_ID_CHARS = 512
 _TWO_POW_63 = 2.0**63
 _LONGEST_INTEGER = 20
 """Characters of the longest 64-bit integer, its sign included."""
-_LOWEST, _HIGHEST = -(2**63), 2**64 - 1
+LOWEST, HIGHEST = -(2**63), 2**64 - 1
+"""What an integer in a body may be; nothing else can be written for an upstream."""
 
 
 def parse(data: bytes) -> dict[str, Any]:
@@ -95,10 +97,19 @@ def _refuse_big_integers(data: bytes) -> None:
 
 
 def _integer(text: str) -> int:
-    value = int(text) if len(text) <= _LONGEST_INTEGER else _HIGHEST + 1
-    if not _LOWEST <= value <= _HIGHEST:
+    value = int(text) if len(text) <= _LONGEST_INTEGER else HIGHEST + 1
+    if not LOWEST <= value <= HIGHEST:
         raise bad_request("The request body holds an integer of more than 64 bits.", code="integer_too_big")
     return value
+
+
+class Amiss(Struct, frozen=True):
+    """What is wrong with a member, in words that repeat nothing of it."""
+
+    wanted: str
+    """What it takes, such as `an integer`."""
+    of_type: bool = True
+    """Whether the value is of a wrong type; otherwise it is out of range."""
 
 
 def check(body: dict[str, Any]) -> None:
@@ -113,12 +124,21 @@ def check(body: dict[str, Any]) -> None:
             raise _wrong_type(f"messages[{number}]", "an object")
         if type(message.get("role")) is not str:
             raise _wrong_type(f"messages[{number}].role", "a string")
-    for name, rule in _RULES:
-        if name in body and body[name] is not None:
-            rule(name, body[name])
+    for name, rule in _RULES.items():
+        if name in body and body[name] is not None and (wrong := rule(body[name])) is not None:
+            raise _refusal(name, wrong)
     options = body.get("stream_options")
-    if options:
-        _boolean("stream_options.include_usage", options.get("include_usage", False))
+    if options and (wrong := _boolean(options.get("include_usage", False))) is not None:
+        raise _refusal("stream_options.include_usage", wrong)
+
+
+def amiss(name: str, value: Any) -> Amiss | None:
+    """What is wrong with the value of one member; None: nothing, or it is not ours to judge.
+
+    For whoever writes members into a body in the caller's stead.
+    """
+    rule = _RULES.get(name)
+    return None if rule is None or value is None else rule(value)
 
 
 def _no_model(given: Any) -> CallerFault:
@@ -141,6 +161,10 @@ def _no_messages(given: Any) -> CallerFault:
     return bad_request("'messages' must not be empty.", param="messages", code="empty_array")
 
 
+def _refusal(param: str, wrong: Amiss) -> CallerFault:
+    return (_wrong_type if wrong.of_type else _out_of_range)(param, wrong.wanted)
+
+
 def _wrong_type(param: str, wanted: str) -> CallerFault:
     return bad_request(f"Invalid type for '{param}': expected {wanted}.", param=param, code="invalid_type")
 
@@ -149,50 +173,51 @@ def _out_of_range(param: str, wanted: str) -> CallerFault:
     return bad_request(f"Invalid value for '{param}': expected {wanted}.", param=param, code="invalid_value")
 
 
-def _boolean(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, bool):
-        raise _wrong_type(name, "a boolean")
+_Rule = Callable[[Any], Amiss | None]
 
 
-def _mapping(name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _wrong_type(name, "an object")
+def _boolean(value: Any) -> Amiss | None:
+    return None if value is None or isinstance(value, bool) else Amiss("a boolean")
 
 
-def _objects(name: str, value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise _wrong_type(name, "a list of objects")
+def _mapping(value: Any) -> Amiss | None:
+    return None if isinstance(value, dict) else Amiss("an object")
 
 
-def _identifier(name: str, value: Any) -> None:
+def _objects(value: Any) -> Amiss | None:
+    sound = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return None if sound else Amiss("a list of objects")
+
+
+def _identifier(value: Any) -> Amiss | None:
     if not isinstance(value, str):
-        raise _wrong_type(name, "a string")
-    if len(value) > MAX_ID_CHARS:
-        raise _out_of_range(name, f"at most {MAX_ID_CHARS} characters")
+        return Amiss("a string")
+    return Amiss(f"at most {MAX_ID_CHARS} characters", of_type=False) if len(value) > MAX_ID_CHARS else None
 
 
-def _between(low: int, high: int) -> Callable[[str, Any], None]:
-    def rule(name: str, value: Any) -> None:
+def _between(low: int, high: int) -> _Rule:
+    def rule(value: Any) -> Amiss | None:
         if type(value) is not int:
-            raise _wrong_type(name, "an integer")
-        if not low <= value <= high:
-            raise _out_of_range(name, f"an integer from {low} to {high}")
+            return Amiss("an integer")
+        return None if low <= value <= high else Amiss(f"an integer from {low} to {high}", of_type=False)
 
     return rule
 
 
-_RULES: tuple[tuple[str, Callable[[str, Any], None]], ...] = (
-    ("stream", _boolean),
-    ("stream_options", _mapping),
-    ("n", _between(1, MAX_CHOICES)),
+_RULES: Mapping[str, _Rule] = {
+    "stream": _boolean,
+    "stream_options": _mapping,
+    "n": _between(1, MAX_CHOICES),
     # Not 0: some servers take it for no maximum at all.
-    ("max_tokens", _between(1, MAX_OUTPUT_TOKENS)),
-    ("max_completion_tokens", _between(1, MAX_OUTPUT_TOKENS)),
-    ("user", _identifier),
-    ("safety_identifier", _identifier),
-    ("tools", _objects),
-    ("functions", _objects),
-)
+    "max_tokens": _between(1, MAX_OUTPUT_TOKENS),
+    "max_completion_tokens": _between(1, MAX_OUTPUT_TOKENS),
+    "user": _identifier,
+    "safety_identifier": _identifier,
+    "tools": _objects,
+    "functions": _objects,
+}
+JUDGED = frozenset(_RULES)
+"""Members that `amiss` knows."""
 
 
 def called(body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -94,6 +94,25 @@ def test_the_body_decides_who_can_and_what_it_may_cost(path, tmp_path):
     assert told(path, "--body", body, "--model", "small-talk")["route"] == "small-*"
 
 
+def test_what_has_no_price_costs_nobody_knows_what(path):
+    path.write_text(FILE.replace("  two/*: {input: 3, output: 4}\n", ""))
+    words = (path, "--model", "chat", "--header", "x-user-consent: true")
+    ready = {"ONE_KEY": "x", "TWO_KEY": "x"}
+    done = CliRunner().invoke(explain_call, [*map(str, words), "--json"], env=ready)
+    found = json.loads(done.stdout)
+    assert found["bounds"]["nano_usd"] is None
+    assert [one["nano_usd"] is None for one in found["targets"]] == [False, True, False]
+    shown = CliRunner().invoke(explain_call, list(map(str, words)), env=ready).stdout
+    assert "what it may cost is not known, for want of a price for two/big" in shown
+    assert "is the most that it may cost" not in shown
+
+
+def test_what_is_written_as_free_costs_nothing(path):
+    words = (path, "--model", "small-x")
+    assert told(*words)["bounds"]["nano_usd"] == 0
+    assert "$0.000000 is the most that it may cost" in run(*words).stdout
+
+
 def test_a_preferred_upstream_comes_first(path):
     words = ("--header", "x-user-consent: true", "--header", "X-Preferred-Upstream: home")
     assert targets(told(path, "--model", "chat", *words))["home/small"] == (1, "")

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.config import ConfigError, load
+from proxy.config.faults import plain
 from proxy.config.schema import schema
 
 ROOT = Path(__file__).parents[2]
@@ -113,3 +114,91 @@ def test_any_environment(environ):
         load(None, environ)
     except ConfigError:
         return
+
+
+def faults_of(path):
+    try:
+        load(path, {})
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def places(value, path=()):
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for part, item in inner:
+        yield from places(item, (*path, part))
+
+
+def with_it(value, path, it):
+    """A copy in which `it` stands at `path`."""
+    if not path:
+        return it
+    copy = value.copy()
+    copy[path[0]] = with_it(value[path[0]], path[1:], it)
+    return copy
+
+
+OF_EVERYTHING = """
+settings: {listen: "127.0.0.1:1", ledger: "sqlite:///l.db", auth: keys}
+upstreams:
+  a: {dialect: vllm, base_url: "http://a", tags: [eu], breaker: {open: 1s}, capabilities: {like: vllm}}
+routes: [{model: m, targets: [a/m, {target: a/n}], hedge: {after: 1s}, defaults: {n: 1}}]
+limits: [{per: key, requests: 9, every: day, route: m}]
+alerts: {webhook: ""}
+prices: {a/m: {input: 1, output: 1}}
+"""
+
+
+def test_a_key_is_shown_in_no_fault_wherever_it_was_written_by_mistake(tmp_path):
+    table, key = yaml.safe_load(OF_EVERYTHING), "sk-proj-SECRETKEY"
+    path = tmp_path / "t.yaml"
+    told = []
+    for place in places(table):
+        for spoilt in (with_it(table, place, key), with_it(table, place, {key: key})):
+            path.write_text(yaml.safe_dump(spoilt))
+            told.append(faults_of(path))
+    assert sum(map(bool, told)) > 60
+    assert key not in "".join(told)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-SECRETKEY",
+        "AIzaSySecretSecret-_x",
+        "ft-0123456789abcdef0123456789abcdef0123456789abcdef",
+        "Bearer hunter2",
+        "0123456789abcdef0123456789ABCDEF",
+        "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
+        "gsk_secretsecret",
+    ],
+)
+def test_what_looks_like_a_key_is_not_shown(key):
+    assert plain(f"a {key} b") == "a … b"
+    assert plain(f"{'x' * 50} {key}").endswith("x …")
+
+
+def test_whatever_stands_where_an_upstream_belongs_is_not_shown(tmp_path):
+    path = tmp_path / "t.yaml"
+    for text in ("upstreams: hunter2", "upstreams: {a: hunter2}", "alerts: hunter2", "settings: hunter2"):
+        path.write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            load(path, {})
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mistralai/Mixtral-8x7B-Instruct-v0.1",
+        "us.anthropic.claude-3-5-sonnet-20241022-v2:0",
+        "meta-llama/Llama-3.1-405B-Instruct-Turbo",
+        "ft:gpt-4o-mini-2024-07-18:acme::AbC123xy",
+        "task-runner-of-the-house",
+        "Internationalisierungsbeauftragte",
+    ],
+)
+def test_names_of_models_are_shown_whole(name):
+    assert plain(name) == name

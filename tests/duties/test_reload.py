@@ -1,6 +1,7 @@
 """An edited table: taken whole, or not at all and told."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,27 @@ def test_an_edit_is_in_force_after_two_looks(tmp_path):
     files = Files(tmp_path / "t.yaml", TABLE.format(target="b/m"), None)
     assert target(watch(files)) == "b/m"
     assert files.told == [True]
+
+
+class Pipes(Files):
+    """An edit that is `PIPE` puts a pipe in the file's place, into which nobody writes."""
+
+    async def sleep(self, seconds: float) -> None:
+        if self.edits[:1] == [PIPE]:
+            self.edits.pop(0)
+            self.path.unlink()
+            os.mkfifo(self.path)
+        else:
+            await super().sleep(seconds)
+
+
+PIPE = "pipe"
+
+
+def test_a_pipe_in_the_place_of_the_file_is_told_and_the_next_edit_is_taken(tmp_path):
+    files = Pipes(tmp_path / "t.yaml", PIPE, None, None, TABLE.format(target="b/m"), None)
+    assert target(watch(files)) == "b/m"
+    assert files.told == [False, True]
 
 
 @pytest.mark.fault("d9-half")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
+from proxy.config.defaults import judged
 from proxy.config.faults import Path
 from proxy.config.importing import amounts
 from proxy.config.importing.address import base_url
@@ -50,7 +51,8 @@ class Deployment(Struct, frozen=True):
     """Lower first."""
     weight: float
     defaults: Mapping[str, Any]
-    drops: bool
+    drops: bool | None
+    """Whether its calls may be asked for less than they ask; None: as the file has it for all."""
     path: Path
 
 
@@ -165,13 +167,12 @@ class Deployments(Struct):
             self.sheet.left((*path, key), "this is not a number above 0")
         return number
 
-    def _drops(self, path: Path, params: Mapping[str, Any]) -> bool:
-        """Whether its calls may be asked for less than they ask."""
-        value = params.get("drop_params", False)
-        wanted = amounts.truth(value)
+    def _drops(self, path: Path, params: Mapping[str, Any]) -> bool | None:
+        value = params.get("drop_params")
+        wanted = None if value is None else amounts.truth(value)
         if wanted is None and value is not None:
             self.sheet.left((*path, "drop_params"), "this is neither yes nor no")
-        return wanted is True
+        return wanted
 
     def _rank(self, path: Path, params: Mapping[str, Any], key: str, silent: float) -> float:
         """What puts a deployment before another; `silent` where nothing does."""
@@ -271,10 +272,13 @@ class Deployments(Struct):
         for key in sorted(DEFAULTS.intersection(params)):
             value = params[key]
             items = value if isinstance(value, list) else [value]
-            if all(isinstance(item, str | int | float) and "${" not in str(item) for item in items):
-                defaults[key] = value
+            here, wrong = (*path, "litellm_params", key), judged(key, value)
+            if not all(isinstance(item, str | int | float) and "${" not in str(item) for item in items):
+                self.sheet.left(here, "write it under `defaults` of the route")
+            elif wrong is not None:
+                self.sheet.left(here, f"{wrong.problem}; {wrong.remedy}")
             else:
-                self.sheet.left((*path, "litellm_params", key), "write it under `defaults` of the route")
+                defaults[key] = value
         return defaults
 
     def _facts(self, path: Path, target: str, params: Mapping[str, Any], info: Mapping[str, Any]) -> None:

@@ -45,8 +45,7 @@ def _route(sheet: Sheet, rules: Rules, name: str, group: list[Deployment]) -> Ro
             sheet.changed(each.path, f"{name}: another deployment is the same: one target, tried once")
         seen.add(each.target)
     members: dict[str, Any] = dict(rules.route)
-    if any(each.drops for each in group):
-        members["drop_params"] = True
+    _drop(sheet, members, name, group)
     defaults = dict(ranked[0].defaults)
     for each in ranked[1:]:
         if each.defaults != defaults:
@@ -56,6 +55,20 @@ def _route(sheet: Sheet, rules: Rules, name: str, group: list[Deployment]) -> Ro
     if defaults:
         members["defaults"] = defaults
     return RouteSketch(name, targets, members, sheet.place(group[0].path))
+
+
+def _drop(sheet: Sheet, members: dict[str, Any], name: str, group: list[Deployment]) -> None:
+    """A route drops what its targets cannot do, or it does not; there each deployment has its own way."""
+    everywhere = members.pop("drop_params", False)
+    drops = [everywhere if each.drops is None else each.drops for each in group]
+    if not any(drops):
+        return
+    members["drop_params"] = True
+    for each, own in zip(group, drops, strict=True):
+        if not own:
+            sheet.changed(
+                each.path, f"{name}: drop_params is a whole route's, so it holds for this target too"
+            )
 
 
 def _fall_back(
@@ -75,6 +88,15 @@ def _fall_back(
     for name in wanted:
         for other in fallback.others:
             routes[name].add(own.get(other, []))
+            if other in own and _manners(routes[other]) != _manners(routes[name]):
+                sheet.changed(
+                    fallback.path,
+                    f"what stands in for {name} is asked with the defaults and drop_params of {name}",
+                )
+
+
+def _manners(route: RouteSketch) -> list[Any]:
+    return [route.members.get("defaults"), route.members.get("drop_params")]
 
 
 def _generality(name: str) -> tuple[bool, int]:

@@ -13,7 +13,7 @@ from proxy.config.faults import Path
 from proxy.config.importing import amounts
 from proxy.config.importing.litellm.sheet import UNKNOWN, Sheet
 from proxy.config.importing.sketch import RowSketch
-from proxy.facts.litellm import GENERAL, LITELLM, ROUTER, SECTIONS, WINDOWS
+from proxy.facts.litellm import GENERAL, HIDDEN, LITELLM, ROUTER, SECTIONS, WINDOWS
 
 ATTEMPTS_MAX = 10
 
@@ -168,12 +168,23 @@ def _aliases(rules: Rules, path: Path, value: Any) -> str | None:
     if not isinstance(value, dict):
         return "this is not a mapping"
     for alias, model in value.items():
+        here: Path = (*path, alias)
         named = model.get("model") if isinstance(model, dict) else model
         if isinstance(named, str):
-            rules.aliases[alias] = (named, (*path, alias))
+            rules.aliases[alias] = (named, here)
+            _beside_alias(rules, here, model if isinstance(model, dict) else {})
         else:
-            rules.sheet.left((*path, alias), "it names no model")
+            rules.sheet.left(here, "it names no model")
     return None
+
+
+def _beside_alias(rules: Rules, path: Path, alias: Mapping[str, Any]) -> None:
+    """What an alias says besides its model."""
+    for key, value in alias.items():
+        if key == "hidden" and amounts.truth(value) is not False:
+            rules.sheet.left((*path, key), HIDDEN)
+        elif key not in {"model", "hidden"}:
+            rules.sheet.left((*path, key), UNKNOWN)
 
 
 def _provider_budgets(rules: Rules, path: Path, value: Any) -> str | None:
