@@ -24,12 +24,13 @@ from msgspec.structs import replace
 from proxy.audience import Audience
 from proxy.call import Call
 from proxy.config import Loaded, load
+from proxy.config.regular import stamp_of
 from proxy.config.settings import Address, Settings
 from proxy.duties.acts import Office, answer_letters, heed_letters
 from proxy.duties.lag import watch_lag
 from proxy.duties.load import watch_load
 from proxy.duties.refresh_keys import refresh_keys
-from proxy.duties.reload import Standing, fresh_snapshot, reload_table, stamp_of
+from proxy.duties.reload import Standing, fresh_snapshot, reload_table
 from proxy.duties.retention import keep_retention
 from proxy.duties.supervisor import Duty, supervised
 from proxy.explain import Explanation, Sight, explain
@@ -195,7 +196,7 @@ async def _open(stack: AsyncExitStack, orders: Orders) -> tuple[Listeners, Runni
     upstreams = await stack.enter_async_context(orders.way_out(reacher))
     recall = MemoryRecall(clock)
     desk = Desk(fresh_snapshot(table), upstreams, ledger, recall, clock, dice, audience)
-    standing = Standing(desk, settings, place)
+    standing = Standing(desk, settings, place, orders.loaded.stamp)
     lag = Lag(settings.max_lag_s)
     gate = Gate(_most_calls(settings.max_calls), metrics.shed, lambda: lag.shedding)
     _watch(metrics, gate, standing, ledger)

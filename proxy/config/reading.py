@@ -19,7 +19,7 @@ from proxy.config.faults import ConfigError
 from proxy.config.judge import judge
 from proxy.config.later import refuse_later
 from proxy.config.limits import check_limits, check_models, check_prices
-from proxy.config.regular import read_regular
+from proxy.config.regular import Stamp, read_stamped
 from proxy.config.settings import Settings
 from proxy.config.source import Document
 from proxy.config.whereabouts import ledger_in
@@ -34,6 +34,8 @@ class Loaded(Struct, frozen=True):
     table: Table
     notices: tuple[str, ...]
     """Said once at start: upstreams that are off, routes that are simulated."""
+    stamp: Stamp | None = None
+    """What its file looked like when it was read; None: it came from no file."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -80,18 +82,20 @@ def _loaded(document: Document, settle: Callable[[Document], dict[str, str]]) ->
     if document.faults:
         raise ConfigError(document.faults)
     table = build.table(draft)
-    return Loaded(build.settings(draft), table, build.notices(draft, table))
+    return Loaded(build.settings(draft), table, build.notices(draft, table), document.stamp)
 
 
 def _read(path: Path, expander: Expander) -> Document:
     try:
-        data = read_regular(path, source.SIZE_MAX + 1)
+        data, stamp = read_stamped(path, source.SIZE_MAX + 1)
     except (OSError, ValueError) as error:
         document = Document(str(path))
         reason = getattr(error, "strerror", None) or "not a path"
         document.fault((), f"the file cannot be read ({reason})", "give the path of a YAML file")
         return document
-    return source.read(str(path), data, expander)
+    document = source.read(str(path), data, expander)
+    document.stamp = stamp
+    return document
 
 
 def _settle_unset(document: Document) -> dict[str, str]:

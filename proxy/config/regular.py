@@ -2,7 +2,8 @@
 
 Opening a pipe waits for whoever writes into it, perhaps for ever, and no signal ends the thread that waits:
 a table watched by `serve` must never do that. So what is opened is opened without waiting, and looked at
-afterwards, when nobody can put something else in its place.
+afterwards, when nobody can put something else in its place. What the file looked like when it was read comes
+with it, so that whoever watches it misses no edit in between.
 """
 
 import errno
@@ -18,12 +19,34 @@ class NotRegular(OSError):
         super().__init__(errno.EINVAL, "it is not a regular file")
 
 
+Stamp = tuple[int, int, int]
+"""What changes when a file does: when it was written (ns), which one it is, its size in bytes."""
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """That of the file, wherever symbolic links lead; None: it is not there."""
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
 def read_regular(path: Path, most: int) -> bytes:
     """At most so many bytes of the file. Raises `OSError`, and `ValueError` for what is no path."""
+    return read_stamped(path, most)[0]
+
+
+def read_stamped(path: Path, most: int) -> tuple[bytes, Stamp]:
+    """The same, with what the file looked like before the first byte was read."""
     with open(path, "rb", opener=_without_waiting) as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise NotRegular
-        return stream.read(most)
+        return stream.read(most), _stamp(found)
+
+
+def _stamp(found: os.stat_result) -> Stamp:
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _without_waiting(path: str, flags: int) -> int:

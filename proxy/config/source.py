@@ -16,6 +16,7 @@ from msgspec import Struct, field
 
 from proxy.config.expand import BadReference, Expander, Unset
 from proxy.config.faults import Fault, Path, dotted, plain, seen
+from proxy.config.regular import Stamp
 
 SIZE_MAX = 1024 * 1024
 DEPTH_MAX = 24
@@ -53,6 +54,8 @@ class Document(Struct):
     faults: list[Fault] = field(default_factory=list)
     faulted: set[Path] = field(default_factory=set)
     """Where a fault is noted already, so that the same place is not blamed twice."""
+    stamp: Stamp | None = None
+    """What the file looked like; None: it was none."""
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it."""

@@ -9,13 +9,13 @@ neither does one that is gone.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from msgspec.structs import replace
 
 from proxy import relay
 from proxy.call import Call
 from proxy.config import ConfigError, Loaded
+from proxy.config.regular import Stamp
 from proxy.config.settings import Settings
 from proxy.duties.supervisor import Sleep
 from proxy.policy.health import Health
@@ -37,8 +37,6 @@ GONE = "the file is gone; the last good table stays"
 FAULTS_MAX = 100
 """So many are remembered for who watches; the log has all."""
 
-Stamp = tuple[int, int, int]
-
 
 def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
     """`table` with health of its own; what is known of upstreams that keep their name is carried over."""
@@ -55,7 +53,13 @@ def fresh_snapshot(table: Table, old: Snapshot | None = None) -> Snapshot:
 class Standing:
     """What is in force now."""
 
-    def __init__(self, desk: Desk, settings: Settings, place: Callable[[Table], Table]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        settings: Settings,
+        place: Callable[[Table], Table],
+        stamp: Stamp | None = None,
+    ) -> None:
         self.desk = desk
         self.trouble: str | None = None
         """What is wrong with the file as it lies there now, or None; for `/readyz`."""
@@ -63,6 +67,8 @@ class Standing:
         """All of it, for the operator."""
         self.models = frozenset(public_models(self.table))
         """Names that callers may ask for, as the table spells them."""
+        self.stamp = stamp
+        """What the file of the table in force looked like when it was read; None: nobody knows."""
         self._settings = settings
         self._place = place
 
@@ -88,7 +94,7 @@ class Standing:
     def take(self, loaded: Loaded) -> None:
         """Put a whole new table into force."""
         snapshot = fresh_snapshot(self._place(loaded.table), self.desk.snapshot)
-        self.desk = replace(self.desk, snapshot=snapshot)
+        self.desk, self.stamp = replace(self.desk, snapshot=snapshot), loaded.stamp
         self.models = frozenset(public_models(self.table))
         self.trouble, self.faults = None, ()
         for notice in loaded.notices:
@@ -111,15 +117,6 @@ class Standing:
         log.error("the table's file is gone; the last good table stays, but a start would find none")
 
 
-def stamp_of(path: Path) -> Stamp | None:
-    """What changes when the file does, a symlink swapped on the way to it included; None: it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
-
-
 async def reload_table(
     standing: Standing,
     look: Callable[[], Stamp | None],
@@ -129,9 +126,10 @@ async def reload_table(
 ) -> None:
     """Watch for ever. `read` raises `ConfigError`; `told` hears of every change whether it was taken.
 
-    That the file is gone is a change, too, and told once.
+    That the file is gone is a change, too, and told once. An edit that was made while the program started, or
+    while this duty was being started again, is one like any other.
     """
-    seen, missed = look(), 0
+    seen, missed = standing.stamp, 0
     while True:
         await sleep(EVERY_S)
         stamp = look()

@@ -8,7 +8,8 @@ import pytest
 
 from proxy.call import Kind, Phase, Signal
 from proxy.config import load
-from proxy.duties.reload import GONE_LOOKS, Standing, fresh_snapshot, reload_table, stamp_of
+from proxy.config.regular import stamp_of
+from proxy.duties.reload import GONE_LOOKS, Standing, fresh_snapshot, reload_table
 from proxy.policy.classify import classify
 from proxy.policy.leave import Ticket
 from proxy.relay import Desk
@@ -53,11 +54,13 @@ class Files:
             fresh.rename(self.path)
 
 
-def watch(files: Files, upstreams=None) -> Standing:
+def watch(files: Files, upstreams=None, while_starting: str | None = None) -> Standing:
     """Play the duty to the end of the edits."""
 
     async def story():
         loaded = load(files.path, {})
+        if while_starting is not None:
+            files.path.write_text(while_starting)
         desk = Desk(
             fresh_snapshot(loaded.table),
             upstreams or ScriptedUpstreams(a=[stream("a")], b=[stream("b")]),
@@ -66,7 +69,7 @@ def watch(files: Files, upstreams=None) -> Standing:
             VirtualClock(),
             SeededDice(),
         )
-        standing = Standing(desk, loaded.settings, lambda table: table)
+        standing = Standing(desk, loaded.settings, lambda table: table, loaded.stamp)
         look, read = (lambda: stamp_of(files.path)), (lambda: load(files.path, {}))
         with pytest.raises(asyncio.CancelledError):
             await reload_table(standing, look, read, files.told.append, files.sleep)
@@ -239,3 +242,17 @@ def test_a_key_that_was_changed_goes_with_the_next_call_and_an_earlier_one_keeps
         return [dict(request.headers)["authorization"] for request in upstreams.requests]
 
     assert play(story()) == ["Bearer sk-old", "Bearer sk-new"]
+
+
+def test_an_edit_made_while_the_program_starts_is_not_missed(tmp_path):
+    """The file was read, and what watches it does not run yet."""
+    files = Files(tmp_path / "t.yaml", None, None)
+    standing = watch(files, while_starting=files.path.read_text().replace("a/m", "b/m"))
+    assert target(standing) == "b/m"
+    assert files.told == [True]
+
+
+def test_a_file_that_was_not_edited_is_not_read_again(tmp_path):
+    files = Files(tmp_path / "t.yaml", None, None, None)
+    watch(files)
+    assert files.told == []

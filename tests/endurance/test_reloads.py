@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from proxy.config import load
-from proxy.duties.reload import reload_table, stamp_of
+from proxy.config.regular import stamp_of
+from proxy.duties.reload import reload_table
 from tests.endurance.test_soak import check
 from tests.kit.one_loop import DONE, LAST, SETTINGS, TOKENS, Alive, Inside, ask, one_loop, until
 

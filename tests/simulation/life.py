@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from proxy.audience import Audience
 from proxy.call import Attempt, Call, Outcome
 from proxy.config import ConfigError, Loaded
+from proxy.config.regular import Stamp
 from proxy.config.settings import Settings
-from proxy.duties.reload import EVERY_S, Stamp, Standing, fresh_snapshot, reload_table
+from proxy.duties.reload import EVERY_S, Standing, fresh_snapshot, reload_table
 from proxy.errors import Failure, Refused
 from proxy.holds import Alert
 from proxy.ports import Observer
@@ -238,6 +239,7 @@ class House:
             if taken:
                 self.snapshots.append(self.standing.desk.snapshot)
 
+        self.standing.stamp = file.look()
         await reload_table(self.standing, file.look, file.read, told, file.sleep)
 
     def stop(self) -> None:
