@@ -5,6 +5,7 @@ address may hold a password: only its `str` is ever shown.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -15,9 +16,18 @@ SCHEMES = ("postgresql", "postgres")
 SHOWN = frozenset({"host", "port", "user", "dbname", "sslmode", "target_session_attrs"})
 """Parameters that hold no secret; of others nothing is shown."""
 
+PORT_MAX = 65535
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "standby", "read-write", "read-only", "prefer-standby"),
+}
+"""Parameters that take one of a few words; what a driver does not know it refuses only at the start."""
+
 FORM = "postgresql://USER@HOST/DATABASE"
 
 _HOST = re.compile(r"([A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_PORT = re.compile(r":([0-9]{1,5})$")
 
 
 class Database(Struct, frozen=True):
@@ -58,6 +68,13 @@ def database_of(text: str) -> Database | None:
     # A password with a slash in it would end up in what is shown.
     if not all(_HOST.fullmatch(host) for host in parts.netloc.rpartition("@")[2].split(",")):
         raise ValueError("a database's URL without a proper host (is the password percent-encoded?)")
+    ports = [_PORT.search(host) for host in parts.netloc.rpartition("@")[2].split(",")]
+    numbers = [port[1] for port in ports if port] + [one for one in words.get("port", "").split(",") if one]
+    if not all(one.isdecimal() and 0 < int(one[:6]) <= PORT_MAX for one in numbers):
+        raise ValueError(f"a database's URL with a port that is none from 1 to {PORT_MAX}")
+    for word, known in WORDS.items():
+        if words.get(word, known[0]) not in known:
+            raise ValueError(f"a database's URL whose {word} is none of {', '.join(known)}")
     name = unquote(parts.path.removeprefix("/"))
     if re.search(r"[/@]", parts.path.removeprefix("/")):
         raise ValueError("a database's URL without a proper database name (is the password percent-encoded?)")

@@ -149,7 +149,7 @@ class ModelPart(Part):
     """Thinks unless it is told not to."""
     efforts: list[Effort] | None = None
     """Efforts it tells apart; []: effort is a budget of tokens, or it cannot think."""
-    budget: Annotated[list[Whole], Field(min_length=2, max_length=2)] | None = None
+    budget: Annotated[list[Annotated[Whole, Field(ge=0)]], Field(min_length=2, max_length=2)] | None = None
     """[least, most] tokens it can be given to think; a least above 0: it always thinks."""
     inline_system: bool | None = None
     """Takes a system message in the middle of a conversation."""

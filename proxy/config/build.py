@@ -178,7 +178,7 @@ def _corrected(facts: ModelFacts, part: ModelPart) -> ModelFacts:
     if part.thinking is not None:
         said["thinking"] = frozenset(part.thinking)
     if part.budget is not None:
-        said["budget"] = tuple(sorted(part.budget))
+        said["budget"] = tuple(part.budget)
     if part.efforts is not None:
         said["efforts"] = tuple(word for word in EFFORTS if word in part.efforts)
     return replace(facts, **said)

@@ -7,7 +7,7 @@ an upstream off). `limits.py` does the same for limits and prices, `defaults.py`
 import re
 
 from proxy.config.draft import Draft, pairs, split
-from proxy.config.faults import Path, suggest
+from proxy.config.faults import Path, plain, suggest
 from proxy.config.forms import NAME
 from proxy.config.globs import covers
 from proxy.config.grammar import RoutePart, UpstreamPart
@@ -112,9 +112,13 @@ def _check_key(draft: Draft, name: str, part: UpstreamPart) -> None:
 
 
 def _check_headers(draft: Draft, name: str, part: UpstreamPart) -> None:
+    written: dict[str, str] = {}
     for header, value in part.headers.items():
         path: Path = ("upstreams", name, "headers", header)
-        if header.lower() in _OURS:
+        first = written.setdefault(header.lower(), header)
+        if first != header:
+            draft.document.fault(path, f"the same header as `{plain(first)}`", "keep one of them")
+        elif header.lower() in _OURS:
             draft.document.fault(
                 path, "the proxy writes this header itself", "leave it out; keys go under api_key"
             )
@@ -136,7 +140,7 @@ def check_routes(draft: Draft) -> None:
     earlier: list[tuple[int, str]] = []
     for index, route in draft.routes.items():
         path: Path = ("routes", index)
-        for before, glob in earlier:
+        for before, glob in earlier if index not in draft.unnamed else ():
             if covers(glob, route.model):
                 own: Path = (*path, "model")
                 first = draft.document.word(("routes", before, "model"), glob)
@@ -144,7 +148,8 @@ def check_routes(draft: Draft) -> None:
                 problem = f"never reached: routes[{before}] `{first}` takes every call first (was {shown})"
                 draft.document.fault(own, problem, "move it up, or remove it")
                 break
-        earlier.append((index, route.model))
+        if index not in draft.unnamed:
+            earlier.append((index, route.model))
         _check_targets(draft, index, route)
 
 

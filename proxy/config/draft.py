@@ -26,6 +26,8 @@ class Draft(Struct, frozen=True):
     upstreams: Mapping[str, UpstreamPart]
     routes: Mapping[int, RoutePart]
     """By position in the file, so that faults find their line."""
+    unnamed: frozenset[int]
+    """Routes whose `model` is a stand-in, because the file has none or none that can be."""
     limits: Mapping[int, LimitPart]
     alerts: AlertsPart
     privacy: PrivacyPart

@@ -17,7 +17,7 @@ from msgspec import Struct
 Path = tuple[str | int, ...]
 """Where in the document: keys and list positions from the root."""
 
-HIDDEN = frozenset({"api_key", "headers", "webhook"})
+HIDDEN = frozenset({"api_key", "headers", "user", "webhook"})
 """Keys under which nothing is ever quoted."""
 
 LEDGER: Path = ("settings", "ledger")

@@ -16,8 +16,10 @@ UPSTREAM_NAME = r"^[A-Za-z0-9._:@+-]{1,64}$"
 MODEL_GLOB = r"^[A-Za-z0-9._:/@+*?-]{1,128}$"
 HEADER_NAME = r"^[A-Za-z0-9-]{1,64}$"
 MEMBER = r"^[A-Za-z0-9_.-]{1,64}$"
+PSEUDONYM = r"^[0-9a-f]{40}$"
 
 Name = Annotated[str, Field(pattern=NAME)]
+Pseudonym = Annotated[str, Field(pattern=PSEUDONYM)]
 UpstreamName = Annotated[str, Field(pattern=UPSTREAM_NAME)]
 ModelGlob = Annotated[str, Field(pattern=MODEL_GLOB)]
 Member = Annotated[str, Field(pattern=MEMBER)]

@@ -1,7 +1,8 @@
 """Names with `*` and `?`: what one matches, and whether one leaves anything for another.
 
 A glob that covers every name of a later one makes that later one unreachable. The test is exact for
-one glob against one other; several that only together cover a third are not looked for.
+one glob against one other; several that only together cover a third are not looked for. No name is empty,
+so that `?*` and `*` match the same.
 """
 
 import re
@@ -14,6 +15,8 @@ def covers(glob: str, other: str) -> bool:
     if "*" not in glob and "?" not in glob:
         return glob == other
     pattern, text = _ordered(glob), _ordered(other)
+    if text == "*":
+        text = "?*"  # no name is empty
     states = _skip_stars(pattern, {0})
     for char in text:
         states = _skip_stars(pattern, {after for state in states for after in _step(pattern, state, char)})

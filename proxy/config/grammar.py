@@ -26,6 +26,7 @@ from proxy.config.forms import (
     NanoUsd,
     Origin,
     Part,
+    Pseudonym,
     Reading,
     Retention,
     UpstreamName,
@@ -199,8 +200,8 @@ class LimitPart(Part):
     """A counter for each tenant, user, key, model, route or upstream."""
     tenant: Name | None = None
     """Only calls of this tenant."""
-    user: Name | None = None
-    """Only calls for this end person, by pseudonym, as the ledger has it."""
+    user: Pseudonym | None = None
+    """Only calls for this end person, by pseudonym, as the ledger has it; never by an id or an address."""
     key: Name | None = None
     """Only calls with this key's id."""
     model: Name | None = None

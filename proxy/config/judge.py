@@ -32,6 +32,11 @@ _Wrong = defaultdict[Path, list[Path]]
 """Under each section and each piece of one, where in it something is wrong."""
 
 
+NOTHING: Mapping[str, Any] = {}
+UNNAMED: Mapping[str, Any] = {"model": "unnamed"}
+"""What stands for the name of a route that has none, or a bad one, so that its targets are judged."""
+
+
 def judge(document: Document, off: Mapping[str, str]) -> Draft:
     """The pieces that are well formed, or can be without what is wrong in them."""
     bad: _Wrong = defaultdict(list)
@@ -43,6 +48,7 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
                 bad[path[:length]].append(path[length:])
     root = document.value if isinstance(document.value, dict) else {}
     upstreams = _entries(root.get("upstreams"))
+    routes = dict(_pieces(RoutePart, root, "routes", bad, UNNAMED))
     settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
     alerts = _salvage(AlertsPart, root.get("alerts") or {}, bad[("alerts",)])
     privacy = _salvage(PrivacyPart, root.get("privacy") or {}, bad[("privacy",)])
@@ -50,7 +56,8 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
         document=document,
         settings=settings or SettingsPart(),
         upstreams={str(key): part for key, part in _pieces(UpstreamPart, root, "upstreams", bad)},
-        routes={int(key): part for key, part in _pieces(RoutePart, root, "routes", bad)},
+        routes={int(key): part for key, part in routes.items()},
+        unnamed=frozenset(int(key) for key in routes if ("routes", key, "model") in document.faulted),
         limits={int(key): part for key, part in _pieces(LimitPart, root, "limits", bad)},
         alerts=alerts or AlertsPart(),
         privacy=privacy or PrivacyPart(),
@@ -63,23 +70,27 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
 
 
 def _pieces(
-    model: type[P], root: Mapping[str, Any], section: str, bad: _Wrong
+    model: type[P], root: Mapping[str, Any], section: str, bad: _Wrong, stand_ins: Mapping[str, Any] = NOTHING
 ) -> Iterator[tuple[str | int, P]]:
     """The pieces of a section, by key or position, but for those past saving."""
     if () in bad[(section,)]:
         return
     for key, item in _entries(root.get(section)).items():
-        part = _salvage(model, item, bad[(section, key)])
+        part = _salvage(model, item, bad[(section, key)], stand_ins)
         if part is not None:
             yield key, part
 
 
-def _salvage(model: type[P], item: Any, wrong: list[Path]) -> P | None:
+def _salvage(
+    model: type[P], item: Any, wrong: list[Path], stand_ins: Mapping[str, Any] = NOTHING
+) -> P | None:
     """The piece without its bad values, so that what is wrong in it does not hide what else is."""
     if wrong:
         item = deepcopy(item)
     for path in wrong:
         _cut(item, path)
+    if wrong and isinstance(item, dict):
+        item = {**stand_ins, **item}
     try:
         return model.model_validate(item)
     except ValidationError:

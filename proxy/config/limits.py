@@ -41,8 +41,15 @@ def check_prices(draft: Draft) -> None:
 
 
 def check_models(draft: Draft) -> None:
-    """Each correction of a model can apply to something."""
+    """Each correction of a model can apply to something, and says what can be."""
     _check_globs(draft, "models", draft.models)
+    for glob, part in draft.models.items():
+        if part.budget is not None and part.budget[0] > part.budget[1]:
+            path: Path = ("models", glob, "budget")
+            shown = f"[{part.budget[0]}, {part.budget[1]}]"
+            draft.document.fault(
+                path, f"the least is more than the most (was {shown})", "write [least, most]"
+            )
 
 
 def _check_globs(draft: Draft, section: str, globs: Iterable[str]) -> None:
@@ -69,6 +76,7 @@ def check_limits(draft: Draft) -> None:
     kinds: dict[LimitPart, int] = {}
     for index, limit in draft.limits.items():
         path: Path = ("limits", index)
+        known = _names_exist(draft, index, limit)
         if any(place[:2] == path for place in draft.document.faulted):
             continue  # refused already: what is left of it may look like another limit
         written = [unit for unit in _UNITS if getattr(limit, unit) is not None]
@@ -78,7 +86,7 @@ def check_limits(draft: Draft) -> None:
                 path, f"a limit counts one thing (was {what})", f"write one of {', '.join(_UNITS)}"
             )
             continue
-        if not _window_suits(draft, index, limit) or not _names_exist(draft, index, limit):
+        if not _window_suits(draft, index, limit) or not known:
             continue
         zone = zone_of(limit, draft.settings.tz)
         erased = {**dict.fromkeys(_UNITS), written[0]: 1, "alert": (), "tz": zone}
@@ -111,24 +119,22 @@ def _window_suits(draft: Draft, index: int, limit: LimitPart) -> bool:
 
 
 def _names_exist(draft: Draft, index: int, limit: LimitPart) -> bool:
-    """Whether the upstream, the model and the route a limit names can be counted at all."""
+    """Whether the upstream, the route and the model a limit names can be counted at all."""
+    routes = draft.routes
+    whole = not draft.unnamed  # one of those may be the route that is meant
+    known = [draft.document.word(("routes", at, "model"), route.model) for at, route in routes.items()]
+    strange: list[tuple[str, str, str, Iterable[str]]] = []
     if limit.upstream is not None and limit.upstream not in draft.declared:
-        path: Path = ("limits", index, "upstream")
-        problem = f"no upstream is named `{draft.document.word(path, limit.upstream)}`"
-        draft.document.fault(path, problem, suggest(limit.upstream, draft.declared))
-        return False
-    known = [draft.document.word(("routes", at, "model"), route.model) for at, route in draft.routes.items()]
-    if limit.route is not None and all(route.model != limit.route for route in draft.routes.values()):
-        path = ("limits", index, "route")
-        problem = f"no route is written `{draft.document.word(path, limit.route)}`"
-        draft.document.fault(path, problem, suggest(limit.route, known))
-        return False
-    if limit.model is not None and not any(covers(r.model, limit.model) for r in draft.routes.values()):
-        path = ("limits", index, "model")
-        problem = f"no route serves the model `{draft.document.word(path, limit.model)}`"
-        draft.document.fault(path, problem, suggest(limit.model, known))
-        return False
-    return True
+        strange.append(("upstream", "no upstream is named", limit.upstream, draft.declared))
+    if limit.route is not None and whole and all(r.model != limit.route for r in routes.values()):
+        strange.append(("route", "no route is written", limit.route, known))
+    served = limit.model is None or any(covers(r.model, limit.model) for r in routes.values())
+    if limit.model is not None and whole and not served:
+        strange.append(("model", "no route serves the model", limit.model, known))
+    for key, problem, name, names in strange:
+        path: Path = ("limits", index, key)
+        draft.document.fault(path, f"{problem} `{draft.document.word(path, name)}`", suggest(name, names))
+    return not strange
 
 
 def _check_ceiling(draft: Draft, index: int, limit: LimitPart) -> None:

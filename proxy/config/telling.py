@@ -10,13 +10,13 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.config import forms
 from proxy.config.faults import Path, kind_of, plain, suggest
 from proxy.config.meanings import meanings
 from proxy.config.source import Document
 
 _FORMS: Mapping[str, tuple[str, str]] = {
     "string_type": ("not text", "write text, in quotes if it looks like a number"),
-    "string_pattern_mismatch": ("not a name", "write letters, digits and . _ : / @ + - (no spaces)"),
     "string_too_long": ("too long", "shorten it"),
     "string_too_short": ("nothing", "write a value, or leave the key out"),
     "int_type": ("not a whole number", "write digits, such as 50_000"),
@@ -30,6 +30,15 @@ _FORMS: Mapping[str, tuple[str, str]] = {
     "model_type": ("not a mapping", "write `key: value` pairs, indented below it"),
     "list_type": ("not a list", "write items with `- ` before each, or [a, b]"),
 }
+_LETTERS: Mapping[str, str] = {
+    forms.NAME: "write letters, digits and . _ : / @ + - (no spaces)",
+    forms.UPSTREAM_NAME: "write letters, digits and . _ : @ + - (no / and no spaces; 64 at most)",
+    forms.MODEL_GLOB: "write letters, digits and . _ : / @ + - * ? (no spaces)",
+    forms.HEADER_NAME: "write letters, digits and -",
+    forms.MEMBER: "write letters, digits and . _ -",
+    forms.PSEUDONYM: "write the pseudonym that the ledger has for this person, forty of 0-9 and a-f",
+}
+"""What names of each pattern are made of."""
 _BOUNDS: Mapping[str, tuple[str, str]] = {
     "greater_than": ("too small", "write more than {gt}"),
     "greater_than_equal": ("too small", "write {ge} or more"),
@@ -67,6 +76,8 @@ def _say(kind: str, context: Mapping[str, Any], value: Any) -> tuple[str, str]:
     if kind in {"literal_error", "enum"}:
         words = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
         return "not one of the words known here", suggest(str(value), [word or '""' for word in words])
+    if kind == "string_pattern_mismatch":
+        return "not a name", _LETTERS.get(context["pattern"], "write letters and digits")
     if kind == "value_error":
         return str(context["error"]), "change one of them"
     if kind in _BOUNDS:

@@ -168,7 +168,7 @@ def test_a_key_is_shown_in_no_fault_wherever_it_was_written_by_mistake(tmp_path)
     [
         "sk-proj-SECRETKEY",
         "AIzaSySecretSecret-_x",
-        "ft-0123456789abcdef0123456789abcdef0123456789abcdef",
+        "ft-" + 3 * "0123456789abcdef",
         "Bearer hunter2",
         "0123456789abcdef0123456789ABCDEF",
         "1b4e28ba-2fa1-11d2-883f-0016d3cca427",

@@ -14,9 +14,9 @@ from proxy.config.globs import covers
     [
         ("gpt-4o", "gpt-4o", True),
         ("gpt-4o", "gpt-4", False),
-        ("*", "", True),
         ("*", "?*", True),
-        ("?*", "*", False),
+        ("?*", "*", True),
+        ("??*", "*", False),
         ("?*", "*?", True),
         ("gpt-*", "gpt-4*", True),
         ("gpt-4*", "gpt-*", False),
@@ -33,13 +33,13 @@ def test_cover(glob, other, covered):
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.text("ab*?", max_size=6), st.text("ab", max_size=6))
+@given(st.text("ab*?", max_size=6), st.text("ab", min_size=1, max_size=6))
 def test_a_name_is_covered_exactly_when_it_matches(glob, name):
     assert covers(glob, name) == fnmatchcase(name, glob)
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.text("a*?", max_size=5), st.text("a*?", max_size=5), st.text("abc", max_size=6))
+@given(st.text("a*?", max_size=5), st.text("a*?", max_size=5), st.text("abc", min_size=1, max_size=6))
 def test_what_the_covered_one_matches_the_covering_one_matches_too(glob, other, name):
     if covers(glob, other) and fnmatchcase(name, other):
         assert fnmatchcase(name, glob)

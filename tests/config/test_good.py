@@ -7,6 +7,7 @@ import pytest
 
 from proxy.config import Address, ConfigError, load
 from proxy.facts.capabilities import DEEPSEEK, MISTRAL, NEVER, VLLM
+from proxy.store.subjects import pseudonym_of
 from proxy.table import BreakerRules, Consent, Every, Limit, Per, Target, Timeouts, Unit
 from proxy.usage import Price
 
@@ -383,3 +384,9 @@ routes:
     gemini = upstreams["gemini"]
     assert gemini.base_url == "https://generativelanguage.googleapis.com/v1beta"
     assert gemini.capabilities.accept is None
+
+
+def test_a_limit_names_a_person_as_the_ledger_does(read):
+    name = pseudonym_of(b"k" * 32)
+    (limit,) = read(f"{SMALL}limits: [{{user: {name}, requests: 5, every: day}}]").table.limits
+    assert limit.user == name
