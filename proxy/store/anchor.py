@@ -108,7 +108,9 @@ class Anchor:
                 " heads begin now, in %s",
                 self._shelf.name,
             )
-        wrong = [*strays(reader), unproved(reader, read_stub(reader))][0]
+        for stray in strays(reader):
+            raise StoreRefused(reader.place, stray, "take that out, or restore the newest backup")
+        wrong = unproved(reader, read_stub(reader))
         if wrong:
             raise StoreRefused(reader.place, wrong, "restore the newest backup")
 
