@@ -9,7 +9,8 @@ the rows are those that the manifest counts, each row by its hash, and each path
   --head        a head of that size kept elsewhere: a line of JSON as in the log or the heads file; -: stdin
   --public-key  what checks the head's signature, as it was published: the manifest's own proves nothing
   --ledger      the ledger it came from, a file or a PostgreSQL database's URL: every row of theirs is
-                told, and told as it is there
+                told, and told as it is there; with the key, also that its stub is signed. Whether that
+                ledger is whole, tools/verify_ledger.py says
 Prints every fault; exit status 0: it holds, 1: it does not. docs/decisions/0014-people.md has the format.
 """
 
@@ -40,6 +41,7 @@ except ImportError:
     asyncpg = None
 
 LAST = "SELECT hash FROM rows WHERE seq = ?1"
+STUB = "SELECT size, hash, root, before_us, at_us, digest, key_id, signature FROM stub WHERE id = 1"
 THEIRS = """
 SELECT seq, hash FROM rows
 WHERE seq <= ?1 AND tenant = ?2 AND (CAST(?3 AS text) IS NULL OR user_pseudonym = ?3)
@@ -168,15 +170,28 @@ def anchored(manifest: dict[str, Any], kept: dict[str, Any] | None, key: bytes |
             yield "manifest: it names another key than the one given"
 
 
-def complete(rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: str) -> Iterator[str]:
+def complete(
+    rows: list[dict[str, Any]], manifest: dict[str, Any], ledger: str, key: bytes | None
+) -> Iterator[str]:
     """Whether the ledger holds these rows, and no others of this person or tenant up to where it was read."""
     end = manifest["ledger"]
     whose = (end["rows"], manifest["tenant"], manifest["user_pseudonym"])
-    tail, found = ask(ledger, (LAST, (end["rows"],)), (THEIRS, whose))
+    tail, found, stub = ask(ledger, (LAST, (end["rows"],)), (THEIRS, whose), (STUB, ()))
+    yield from pruned(end["pruned"], stub, key)
     if end["rows"] and [own.hex() for (own,) in tail] != [end["hash"]]:
         yield f"ledger: row {end['rows']} is not the one that the export ended with"
     if {seq: own.hex() for seq, own in found} != {row["seq"]: row["hash"] for row in rows}:
         yield "ledger: it holds other rows of theirs than the export"
+
+
+def pruned(told: int, stub: list[Any], key: bytes | None) -> Iterator[str]:
+    """Whether the rows that the export leaves out as pruned are those that a stub stands for."""
+    if told > (stub[0][0] if stub else 0):
+        yield "ledger: it does not stand for the rows that the export says were pruned"
+    for size, own, root, before_us, at_us, digest, key_id, signature in stub:
+        facts = [size, own.hex(), root.hex(), before_us, at_us, digest.hex(), key_id]
+        if key and not signed(key, b"\x03" + encoded(facts), signature):
+            yield "ledger: its stub is not signed by this key"
 
 
 Question = tuple[str, tuple[Any, ...]]
@@ -214,7 +229,7 @@ def verify(
         lines, manifest = read(place)
         rows = [json.loads(line) for line in lines]
         faults = [*counted(lines, rows, manifest), *proved(rows, manifest), *anchored(manifest, kept, key)]
-        return faults + (list(complete(rows, manifest, str(ledger))) if ledger else [])
+        return faults + (list(complete(rows, manifest, str(ledger), key)) if ledger else [])
     except (OSError, sqlite3.Error, struct.error, ValueError, TypeError, LookupError) as error:
         return [f"unreadable: {error!r}"]
 

@@ -41,6 +41,11 @@ COLUMNS = """seq, at_us, epoch, kind, call_id, tenant, key_id, user_pseudonym, m
     reasoning_tokens, source, nano_usd, first_ms, total_ms, attempts, consent, session_pseudonym"""
 SEGMENT = 1024
 MAGIC = 0x46544C47
+NOWHERE = (
+    "past WHERE NOT EXISTS (SELECT 1 FROM stub WHERE id = 1)",
+    *("stub WHERE id <> 1", "state WHERE id <> 1", "rows WHERE seq < 1", "segments WHERE number < 1"),
+)
+"""Where nothing can stand: no past without a stub, nothing beside the one stub, nothing before number 1."""
 SCHEMES = ("postgresql://", "postgres://")
 TOGETHER = 10_000
 """Rows that a server is asked for at once."""
@@ -115,8 +120,11 @@ class Chain:
         self.first = 0
         """How many rows a stub stands for."""
         kept = dict(database.execute("SELECT number, root FROM segments ORDER BY number"))
+        for where in NOWHERE:
+            if database.execute(f"SELECT count(*) FROM {where}").fetchone() != (0,):
+                self.faults.append(f"{where.split(' ')[0]}: something stands where nothing can stand")
         stub = database.execute(
-            "SELECT size, hash, root, before_us, at_us, digest, key_id, signature FROM stub"
+            "SELECT size, hash, root, before_us, at_us, digest, key_id, signature FROM stub WHERE id = 1"
         ).fetchone()
         before = self.begin(stub, kept, key) if stub else bytes(32)
         seq = self.first
@@ -175,6 +183,7 @@ class Replay:
         self.used: Counter[tuple[str, int]] = Counter()
         self.opened: dict[str, tuple[int, int, list[Any]]] = {}
         self.alerts: set[tuple[str, int, int]] = set()
+        self.units: dict[tuple[str, int], str] = {}
         self.faults: list[str] = []
         self.epoch = 0
         self.over = 0
@@ -191,9 +200,9 @@ class Replay:
             elif (kind == "reserve") == (call in self.opened):
                 self.faults.append(f"row {seq}: {kind} of {call} is out of place")
             elif kind == "reserve":
-                self.opened[call] = (seq, epoch, json.loads(text))
+                self.opened[call] = (seq, epoch, self.claimed(text))
             elif kind == "move":
-                self.opened[call][2].extend(json.loads(text))
+                self.opened[call][2].extend(self.claimed(text))
             else:
                 self.settle(seq, call, json.loads(text))
         if self.pruned != stub:
@@ -213,7 +222,9 @@ class Replay:
 
     def carry(self, database: Connection) -> list[Any] | None:
         """Begin with what is kept of the rows that a stub stands for."""
-        stub = database.execute("SELECT size, hash, root, before_us, digest FROM stub").fetchone()
+        stub = database.execute(
+            "SELECT size, hash, root, before_us, digest FROM stub WHERE id = 1"
+        ).fetchone()
         if stub is None:
             return None
         size, own, root, before_us, digest = stub
@@ -230,6 +241,11 @@ class Replay:
         self.over = before_us // 1_000_000 - 32 * 86_400
         return [size, own.hex(), root.hex(), before_us, digest.hex()]
 
+    def claimed(self, text: str) -> list[Any]:
+        entries: list[Any] = json.loads(text)
+        self.units |= {(scope, window): unit for scope, window, unit, _ in entries}
+        return entries
+
     def settle(self, seq: int, call: str, entries: list[Any]) -> None:
         claimed = {(scope, window) for scope, window, _, _ in self.opened.pop(call)[2]}
         for scope, window, _, amount in entries:
@@ -243,13 +259,13 @@ class Replay:
         for scope, window, _, amount in [entry for *_, entries in self.opened.values() for entry in entries]:
             held[scope, window] += amount
         found = dict.fromkeys([*self.used, *held], (0, 0))
-        for scope, window, *amounts in database.execute(
-            "SELECT scope, window_start, used, held FROM balances"
+        kept = {}
+        for scope, window, unit, *amounts in database.execute(
+            "SELECT scope, window_start, unit, used, held FROM balances"
         ):
-            found[scope, window] = tuple(amounts)
-        kept = {
-            (scope, window) for scope, window in database.execute("SELECT scope, window_start FROM balances")
-        }
+            found[scope, window], kept[scope, window] = tuple(amounts), unit
+        if any(self.units.get(each, unit) != unit for each, unit in kept.items()):
+            yield "balances: of another unit than the rows"
         wrong = [each for each, amounts in found.items() if amounts != (self.used[each], held[each])]
         if any(each in kept or each[1] >= self.over or held[each] for each in wrong):
             yield "balances: not what the rows come to"
@@ -259,7 +275,7 @@ class Replay:
         alerts = set(database.execute("SELECT scope, window_start, mark FROM alerts"))
         if alerts - self.alerts or any(alert[1] >= self.over for alert in self.alerts - alerts):
             yield "alerts: not what the rows tell"
-        if database.execute("SELECT epoch FROM state").fetchone()[0] < self.epoch:
+        if database.execute("SELECT epoch FROM state WHERE id = 1").fetchone()[0] < self.epoch:
             yield "state: an epoch before that of a row"
 
 
@@ -328,7 +344,9 @@ def reading_server(url: str) -> Iterator[Ledger]:
             if database.execute("SELECT to_regclass('rows')::text").fetchone() == (None,):
                 raise NotOurs("there is no ledger in this database")
             lines = [line.encode() for (line,) in database.execute("SELECT line FROM heads ORDER BY size")]
-            yield Ledger(database, lines, database.execute("SELECT seq, hash FROM state").fetchone())
+            yield Ledger(
+                database, lines, database.execute("SELECT seq, hash FROM state WHERE id = 1").fetchone()
+            )
         finally:
             loop.run_until_complete(connection.close(timeout=10))
 

@@ -2,7 +2,8 @@
 
 The writer asks after every batch whether a head is due: after so many rows, or so many seconds. A
 start compares the file with the last head and refuses one that was rolled back, cut short or
-rewritten since. It reads the rows from that head on, however long the ledger is; `verify.py` reads all.
+rewritten since, and one with a stub that its rows do not know of. It reads the rows from that head on,
+however long the ledger is; `verify.py` reads all.
 """
 
 import logging
@@ -18,6 +19,8 @@ from proxy.store.fault import StoreRefused, Unreadable
 from proxy.store.heads import Head, Unread
 from proxy.store.reader import Reader, only
 from proxy.store.seal import Seal
+from proxy.store.strays import strays
+from proxy.store.stub import read_stub, unproved
 
 log = logging.getLogger("proxy.ledger")
 
@@ -89,22 +92,31 @@ class Anchor:
         log.info("ledger head", extra=facts | {"signature": head.signature})
 
     def compare(self, reader: Reader, tail: Link) -> None:
-        """Refuse a ledger that is not what its last head says it was. Raises `StoreRefused`.
+        """Refuse a ledger that is not what its last head and `prune` row say it was. Raises `StoreRefused`.
 
         Tells first which key the heads are signed with: a log kept elsewhere then holds what checks them.
         """
         if self._seal is not None:
             key = self._seal.public_key
             log.info("ledger public key", extra={"key_id": key.key_id, "public_key": key.hex})
-        head, place = reader.newest_head(), reader.place
-        if head is None:
-            if tail.seq:
-                log.warning(
-                    "no head of this ledger is at hand, so nothing shows whether it was rolled back;"
-                    " heads begin now, in %s",
-                    self._shelf.name,
-                )
-            return
+        head = reader.newest_head()
+        if head is not None:
+            self._compare_head(reader, head, tail)
+        elif tail.seq:
+            log.warning(
+                "no head of this ledger is at hand, so nothing shows whether it was rolled back;"
+                " heads begin now, in %s",
+                self._shelf.name,
+            )
+        for stray in strays(reader):
+            raise StoreRefused(reader.place, stray, "take that out, or restore the newest backup")
+        wrong = unproved(reader, read_stub(reader))
+        if wrong:
+            raise StoreRefused(reader.place, wrong, "restore the newest backup")
+
+    def _compare_head(self, reader: Reader, head: Head | Unread, tail: Link) -> None:
+        """Refuse a ledger that its last head does not fit."""
+        place = reader.place
         if isinstance(head, Unread) or (self._seal is not None and not head.signed_by(self._seal.public_key)):
             problem = "the last head beside it is not signed by the key in keys.db"
             remedy = "bring back the keys.db and the heads file that belong to it"
@@ -122,7 +134,7 @@ class Anchor:
         """What is wrong with the rows since the last head."""
         if tail.seq < head.size:
             return f"it was rolled back or cut short: it ends at row {tail.seq}, its head says {head.size}"
-        if only(reader.select("SELECT epoch FROM state")) < head.epoch:
+        if only(reader.select("SELECT epoch FROM state WHERE id = 1")) < head.epoch:
             return "it was rolled back: its head was told by a later process"
         before = None
         for *values, prev, own in reader.select(SINCE, head.size):

@@ -20,9 +20,9 @@ from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Link, Tree, leaf
 from proxy.store.fault import StoreRefused
 from proxy.store.heads import Head
-from proxy.store.reader import Reader, open_reader
+from proxy.store.reader import Reader, at_once, open_reader
 from proxy.store.seal import PublicKey
-from proxy.store.stub import read_stub
+from proxy.store.stub import Stub, read_roots, read_stub, unproved
 
 MEMBERS = "SELECT hash FROM rows WHERE seq > ? AND seq <= ? ORDER BY seq"
 
@@ -99,9 +99,11 @@ class Export:
         """Each row as a line of JSON. Raises `StoreRefused` where the ledger is not what it was."""
         with closing(open_reader(self._place)) as reader:
             self._head = _newest(reader, self._public_key)
-            self._end, stub = _last(reader), read_stub(reader)
+            with at_once(reader):
+                self._end, stub = _last(reader), read_stub(reader)
+                self._hold_to_proof(reader, stub)
+                proof = _Proof(reader, self._head)
             self._pruned = stub.size if stub else 0
-            proof = _Proof(reader, self._head)
             for start in range(self._pruned, self._end.seq, SEGMENT_ROWS):
                 yield from self._segment(reader, proof, start)
             if read_stub(reader) != stub:
@@ -126,6 +128,14 @@ class Export:
             "signed_by": None if head is None else _signer(self._public_key),
             "columns": dict(MEANINGS),
         }
+
+    def _hold_to_proof(self, reader: Reader, stub: Stub | None) -> None:
+        """A stub made up would keep rows from whom they are of."""
+        wrong = unproved(reader, stub)
+        if wrong is None and stub and self._public_key and not stub.signed_by(self._public_key):
+            wrong = f"the stub is not signed by key {self._public_key.key_id}"
+        if wrong:
+            raise _not_whole(self._place, wrong)
 
     def _segment(self, reader: Reader, proof: "_Proof", start: int) -> Iterator[bytes]:
         bounds = (start, min(start + SEGMENT_ROWS, self._end.seq))
@@ -152,8 +162,7 @@ class _Proof:
     def __init__(self, reader: Reader, head: Head | None) -> None:
         self._reader = reader
         self._covered = _covered(head)
-        sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        self._roots = [root for (root,) in reader.select(sql, self._covered // SEGMENT_ROWS)]
+        self._roots = read_roots(reader, self._covered // SEGMENT_ROWS) or []
         self._above = Tree(self._roots)
         self._number = 0
         self._within = Tree(())

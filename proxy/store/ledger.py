@@ -125,7 +125,8 @@ class DurableLedger:
         """Take away whole segments of old rows, and what a pruning that was killed left of them."""
         async with self._pruning:
             try:
-                planned = await asyncio.to_thread(retention.plan, self._place, act, before_us)
+                key = self._seal.public_key if self._seal else None
+                planned = await asyncio.to_thread(retention.plan, self._place, act, before_us, key)
             except StoreRefused as error:
                 raise Declined(str(error)) from error
             if planned is not None:

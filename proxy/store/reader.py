@@ -4,7 +4,8 @@
 databases here understand: parameters are `?` or `?1`, sums are cast, nothing is asked of a vendor's own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from proxy.place import Place
@@ -54,6 +55,16 @@ def open_reader(place: Place) -> Reader:
     """A reader of the ledger at a place. Raises `StoreRefused` where there is none of ours."""
     reader: Reader = beneath(place).open_reader(place)
     return reader
+
+
+@contextmanager
+def at_once(reader: Reader) -> Iterator[None]:
+    """Whatever is read within is of one moment."""
+    reader.begin()
+    try:
+        yield
+    finally:
+        reader.end()
 
 
 def only(rows: Iterable[tuple[Any, ...]]) -> Any:

@@ -13,14 +13,18 @@ import orjson
 from msgspec import Struct, field
 
 from proxy.place import Place
+from proxy.store.chain import SEGMENT_ROWS
 from proxy.store.fault import Unreadable
 from proxy.store.reader import Reader, only, open_reader
+from proxy.store.strays import strays
 from proxy.store.stub import Stub, digest_kept, read_past, read_stub
 from proxy.store.tables import Counted
 
 SLICE_ROWS = 20_000
 
 ROWS = "SELECT seq, epoch, kind, call_id, entries FROM rows WHERE seq > ? ORDER BY seq LIMIT ?"
+
+BALANCES = "SELECT scope, window_start, unit, used, held FROM balances"
 
 Entries = list[list[Any]]
 """`[scope, window, unit, amount]` each, as rows have them (`entries.py`)."""
@@ -40,13 +44,18 @@ class Replay(Struct):
     used: Counter[Counted] = field(default_factory=Counter)
     open: dict[str, Open] = field(default_factory=dict)
     alerts: set[tuple[str, int, int]] = field(default_factory=set)
+    units: dict[Counted, str] = field(default_factory=dict)
+    """Of every counter that a row here claims; a stub does not tell those of rows that are gone."""
     epoch: int = 0
+    last: int = 0
+    """The last row, one that is gone included."""
     faults: list[str] = field(default_factory=list)
     pruned: str | None = None
     """What the last `prune` row says of the stub."""
 
-    def carry(self, past: Iterable[list[Any]]) -> None:
+    def carry(self, last: int, past: Iterable[list[Any]]) -> None:
         """Begin with what the rows came to that a stub stands for."""
+        self.last = last
         try:
             for word, *values in past:
                 self._carry(word, values)
@@ -73,6 +82,7 @@ class Replay(Struct):
 
     def row(self, seq: int, epoch: int, kind: str, call_id: str, text: str) -> None:
         """The next row; one that makes no sense is a fault and changes nothing."""
+        self.last = seq
         try:
             self.epoch = max(self.epoch, epoch)
             self._row(seq, epoch, kind, call_id, orjson.loads(text))
@@ -94,13 +104,19 @@ class Replay(Struct):
         elif kind == "reserve":
             if call_id in self.open:
                 self.faults.append(f"row {seq}: {call_id} is reserved twice")
+            self._claim(entered)
             self.open[call_id] = Open(seq, epoch, entered)
         elif call_id not in self.open:
             self.faults.append(f"row {seq}: {kind} of {call_id}, which is not open")
         elif kind == "move":
+            self._claim(entered)
             self.open[call_id].claims += entered
         else:
             self._settle(seq, call_id, entered)
+
+    def _claim(self, entered: Entries) -> None:
+        for scope, window, unit, _ in entered:
+            self.units[scope, window] = unit
 
     def _settle(self, seq: int, call_id: str, entered: Entries) -> None:
         claimed = {(scope, window) for scope, window, _, _ in self.open.pop(call_id).claims}
@@ -119,7 +135,7 @@ def check(place: Place) -> tuple[str, ...]:
             stub = read_stub(reader)
             if stub is not None:
                 expected = stub.size
-                replay.carry(read_past(reader))
+                replay.carry(stub.size, read_past(reader))
             while rows := list(reader.select(ROWS, expected, SLICE_ROWS)):
                 for seq, *rest in rows:
                     expected += 1
@@ -136,13 +152,14 @@ def tables(reader: Reader, replay: Replay) -> list[str]:
     """Where the working tables differ from what the rows come to."""
     stub = read_stub(reader)
     over_s = stub.over_s if stub else 0
-    faults = [*_stub(reader, replay, stub), *_balances(reader, replay, over_s), *_open(reader, replay)]
+    faults = [*strays(reader), *_stub(reader, replay, stub), *_segments(reader, replay)]
+    faults += [*_balances(reader, replay, over_s), *_open(reader, replay)]
     alerts: set[Any] = set(reader.select("SELECT scope, window_start, mark FROM alerts"))
     for scope, window, mark in sorted(alerts ^ replay.alerts):
         if window < over_s and (scope, window, mark) not in alerts:
             continue
         faults.append(f"the alert of {scope} in {window} at {mark} % is in only one of rows and alerts")
-    epoch: int = only(reader.select("SELECT epoch FROM state"))
+    epoch: int = only(reader.select("SELECT epoch FROM state WHERE id = 1"))
     if epoch < replay.epoch:
         faults.append(f"the epoch is {epoch}, yet a row is of epoch {replay.epoch}")
     return faults
@@ -172,16 +189,24 @@ def _stub(reader: Reader, replay: Replay, stub: Stub | None) -> list[str]:
     return []
 
 
+def _segments(reader: Reader, replay: Replay) -> list[str]:
+    beyond = reader.select(
+        "SELECT number FROM segments WHERE number > ? ORDER BY number", replay.last // SEGMENT_ROWS
+    )
+    return [f"segment {number} has a root but not all of its rows" for (number,) in beyond]
+
+
 def _balances(reader: Reader, replay: Replay, over_s: int) -> list[str]:
     held, faults = replay.held(), []
-    found = {
-        (scope, window): (used, kept)
-        for scope, window, used, kept in reader.select("SELECT scope, window_start, used, held FROM balances")
-    }
+    found, units = {}, {}
+    for scope, window, unit, *amounts in reader.select(BALANCES):
+        found[scope, window], units[scope, window] = tuple(amounts), unit
     for counter in sorted({*found, *replay.used, *held}):
         if counter not in found and counter[1] < over_s and not held[counter]:
             continue
         told = (replay.used[counter], held[counter])
         if found.get(counter, (0, 0)) != told:
             faults.append(f"{counter}: rows say used and held {told}, the balance {found.get(counter)}")
+        if units.get(counter) not in (None, replay.units.get(counter, units.get(counter))):
+            faults.append(f"{counter}: rows count {replay.units[counter]}, the balance {units[counter]}")
     return faults

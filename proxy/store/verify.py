@@ -17,10 +17,10 @@ from proxy.place import Place
 from proxy.store.chain import COLUMNS, GENESIS, SEGMENT_ROWS, Frontier, Link, leaf, segment_root
 from proxy.store.fault import Unreadable
 from proxy.store.heads import Head, Unread
-from proxy.store.reader import Reader, only, open_reader
+from proxy.store.reader import Reader, open_reader
 from proxy.store.replay import SLICE_ROWS, Replay, tables
 from proxy.store.seal import PublicKey
-from proxy.store.stub import Stub, read_past, read_stub
+from proxy.store.stub import Stub, read_past, read_roots, read_stub
 
 FAULTS_MAX = 100
 """More are counted, not told."""
@@ -213,9 +213,8 @@ def _begin(reader: Reader, trace: Trace, replay: Replay, key: PublicKey | None) 
     reader.begin()
     stub = read_stub(reader)
     if stub is not None:
-        sql = "SELECT root FROM segments WHERE number <= ? ORDER BY number"
-        trace.begin(stub, [root for (root,) in reader.select(sql, stub.size // SEGMENT_ROWS)], key)
-        replay.carry(read_past(reader))
+        trace.begin(stub, read_roots(reader, stub.size // SEGMENT_ROWS) or [], key)
+        replay.carry(stub.size, read_past(reader))
     reader.end()
     return stub
 
@@ -237,9 +236,6 @@ def _slice(reader: Reader, trace: Trace, replay: Replay, stub: Stub | None) -> b
         replay.row(values[seq], values[epoch], values[kind], values[call_id], values[entries])
     if count < SLICE_ROWS:
         replay.faults += tables(reader, replay)
-        last: int = only(reader.select("SELECT coalesce(max(number), 0) FROM segments"))
-        if last > trace.link.seq // SEGMENT_ROWS:
-            trace.fault(f"segment {last} has a root but not all of its rows")
         kept = reader.kept_end()
         if kept not in (None, trace.link):
             trace.fault(f"it ends at row {trace.link.seq}, and not as is kept of its end: row {kept.seq}")

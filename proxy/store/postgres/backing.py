@@ -66,7 +66,7 @@ class PostgresBacking:
         """Trust the database as far as its last head goes, and become one of its replicas."""
         reader = PostgresReader(self.tables.session, self._database)
         reader.begin()
-        [(seq, own)] = reader.select("SELECT seq, hash FROM state")
+        [(seq, own)] = reader.select("SELECT seq, hash FROM state WHERE id = 1")
         self._anchor.compare(reader, Link(seq, own))
         reader.end()
         self._enter()

@@ -51,7 +51,7 @@ class PostgresReader:
         return next((heads.parse(line.encode(), 0) for (line,) in lines), None)
 
     def kept_end(self) -> Link | None:
-        return next((Link(*row) for row in self.select("SELECT seq, hash FROM state")), None)
+        return next((Link(*row) for row in self.select("SELECT seq, hash FROM state WHERE id = 1")), None)
 
     def close(self) -> None:
         self._session.close()

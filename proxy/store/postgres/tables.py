@@ -62,7 +62,7 @@ class PostgresTables(BatchedTables):
 
     def lock(self) -> None:
         """Wait until nobody else appends, in a transaction that is open."""
-        [(seq, own)] = self.session.fetch("SELECT seq, hash FROM state FOR UPDATE")
+        [(seq, own)] = self.session.fetch("SELECT seq, hash FROM state WHERE id = 1 FOR UPDATE")
         self.link = Link(seq, own)
         self.forget()
 

@@ -226,7 +226,7 @@ def _begin(connection: apsw.Connection, file: OwnedFile, pace: Pace, now_us: int
         file.anchor.compare(SqliteReader(connection, file.path), last(connection))
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE state SET epoch = epoch + 1")
-        tables = SqliteTables(connection, int(connection.execute("SELECT epoch FROM state").get))
+        tables = SqliteTables(connection, int(connection.execute("SELECT epoch FROM state WHERE id = 1").get))
         journal = Journal(tables)
         tables.tail()
         left = journal.expire(now_us)
