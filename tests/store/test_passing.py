@@ -1,6 +1,7 @@
 """The ledger of a rehearsal keeps the promises of every ledger, as far as they outlive no process.
 
-The tests are those of `test_conformance.py`, `test_marks.py` and `test_questions.py`; here they meet another store.
+The tests are those of `test_conformance.py`, `test_marks.py` and `test_questions.py`; here they meet another
+store.
 """
 
 from contextlib import ExitStack, asynccontextmanager
