@@ -90,7 +90,7 @@ class Account:
         """
         settlement = self._book.settle(ending, self._clock.wall_us())
         if self._book.holding:
-            resolve = self._ledger.commit if self._book.spent else self._ledger.release
+            resolve = self._ledger.commit if settlement.outcome.spent else self._ledger.release
             resolve(settlement)
         for tell in self._audience.settled:
             tell(settlement.outcome)

@@ -66,6 +66,8 @@ class OpenAttempt(Struct):
     """Who was passed over for it."""
     began: float = 0.0
     """Monotonic seconds, like `first` and `last`."""
+    patience: float = float("inf")
+    """Content must have come by then, or its caller's patience with it is over."""
     last: float = float("inf")
     """When the whole attempt must be over."""
     phase: Phase = Phase.SENT
@@ -146,13 +148,20 @@ class OpenAttempt(Struct):
         return Billed.UNKNOWN if self.signal is None else classify(self.signal).billed
 
     def _observed(self) -> Usage | None:
-        """What a stream told or showed, or the prompt alone if it was left early; None: nothing was used."""
-        if self.signal is not None and self.first is None:
-            return None
+        """What is charged for it when it ends; None: nothing, since it failed before any content."""
+        return None if self.signal is not None and self.first is None else self.shown()
+
+    def shown(self) -> Usage:
+        """What a stream told or showed, or the prompt alone if it was left early."""
         if self.reader is not None:
             return self.reader.usage
         # Left before a word of it: the prompt may have been read and billed, so leaving is not free.
         return Usage(input=-(-self.call.prompt_bytes // 4))
+
+    def given_up(self, now: float) -> bool:
+        """Whether it has just ended because its caller would wait no longer, who has nothing of it."""
+        timed_out = self.signal is not None and self.signal.kind is Kind.TIMEOUT
+        return timed_out and self.first is None and now >= self.patience
 
 
 class Book(Struct):
@@ -188,7 +197,9 @@ class Book(Struct):
     sent: Sent | None = None
     """What the caller has of a stream, where another may have to go on with it."""
     spent: bool = False
-    """Whether anything was used that somebody has to pay for."""
+    """Whether an upstream did some work, or may have."""
+    given_up: tuple[tuple[OpenAttempt, Attempt], ...] = ()
+    """What was under way when the caller's patience ended, unless something was charged after it."""
     paid: Usage = NOTHING
     nano_usd: int = 0
     by_upstream: dict[str, tuple[Usage, int]] = field(default_factory=dict)
@@ -244,7 +255,10 @@ class Book(Struct):
         request = dialect.request(call, candidate.target, candidate.upstream, recalled)
         if isinstance(request, Signal):
             return request
-        return OpenAttempt(step.number, candidate, dialect, call, degraded.dropped, request, step.passed)
+        open_ = OpenAttempt(step.number, candidate, dialect, call, degraded.dropped, request, step.passed)
+        if step.until is not None:
+            open_.patience = step.until
+        return open_
 
     def _going_on(self, sent: Sent, call: Call, step: Order) -> Call | Signal:
         """`call` as it goes on from where another broke off; a `Signal` if it cannot from there."""
@@ -300,12 +314,16 @@ class Book(Struct):
         """Headers that say how much is left of the caller's limits, as of the reservation."""
         return ratelimit.standing(self.balances, self.started_us)
 
-    def tried(self, attempt: Attempt, candidate: Candidate) -> None:
-        """Enter an attempt; what it used is charged to its upstream, and to the caller if it saw it."""
-        self.attempts.append(attempt)
-        if attempt.usage is not None:
-            self.spent = self.spent or attempt.billed is not Billed.NO
-            self.charge(candidate.target, attempt.usage)
+    def tried(self, attempt: OpenAttempt, entry: Attempt, now: float) -> None:
+        """Enter an attempt that has just ended, and charge what it used."""
+        self.attempts.append(entry)
+        self.spent = self.spent or entry.billed is not Billed.NO
+        if entry.usage is not None:
+            self.given_up = ()
+            self.charge(attempt.candidate.target, entry.usage)
+        elif attempt.given_up(now):
+            beside = (one for one in self.given_up if one[1].ended_ms > entry.started_ms)
+            self.given_up = (*beside, (attempt, entry))
 
     def progress(self, target: Target, usage: Usage) -> Progress:
         """What the call would come to if it ended now, `target` having used so much."""
@@ -329,6 +347,8 @@ class Book(Struct):
         """The one resolution of this call, with what observers and the ledger may know of it."""
         call, answered = self.call, self.answered
         target = None if answered is None else answered.target
+        if self.given_up:
+            self._charge_given_up()
         if len(self.attempts) > 1:
             self.attempts.sort(key=lambda attempt: attempt.started_ms)
         outcome = Outcome(
@@ -349,8 +369,16 @@ class Book(Struct):
             error=ending.error,
             fallback=answered is not None and answered is not self.selection.candidates[0],
             added_s=self.added_s,
+            spent=self.spent,
         )
         return Settlement(outcome, ended_us, self.charges(), call.question)
+
+    def _charge_given_up(self) -> None:
+        """Nobody answered while the caller would wait: that costs what a hang-up would have cost."""
+        for attempt, entry in self.given_up:
+            usage = attempt.shown()
+            self.attempts[self.attempts.index(entry)] = replace(entry, usage=usage)
+            self.charge(attempt.candidate.target, usage)
 
     def charges(self) -> tuple[Charge, ...]:
         """What each claim has come to."""

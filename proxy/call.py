@@ -261,3 +261,5 @@ class Outcome(Struct, frozen=True):
     """Whether another than the first target in order answered."""
     added_s: float | None = None
     """What the caller waited for the first content beyond what the upstream that gave it took, seconds."""
+    spent: bool = False
+    """Whether an upstream did some work for it, or may have: it is committed, and its key stays used."""

@@ -144,7 +144,7 @@ class Ledger(Protocol):
         ...
 
     def release(self, settlement: Settlement) -> Awaitable[None]:
-        """Settle to what its charges say, as a call that came to nothing; otherwise like `commit`."""
+        """Settle a call for which nothing can have been spent: its key is free. Otherwise like `commit`."""
         ...
 
     def note(self, progress: Progress) -> None:

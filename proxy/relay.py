@@ -209,7 +209,7 @@ class _Story:
         first_s = times.first_token_s if stream else times.whole_s
         tell = self._stream if stream else self._whole
         try:
-            with Watch(min(attempt.began + first_s, step.until or NEVER, attempt.last)) as watch:
+            with Watch(min(attempt.began + first_s, attempt.patience, attempt.last)) as watch:
                 async with self._desk.upstreams.send(attempt.candidate.upstream, attempt.request) as reply:
                     attempt.status, attempt.phase = reply.status, Phase.HEADERS
                     signal = await tell(attempt, reply, watch)
@@ -389,7 +389,8 @@ class _Story:
 
     def _note(self, attempt: OpenAttempt, result: str) -> None:
         """Enter an attempt that has ended, however it did."""
-        entry = attempt.close(result, self._began, self._mono())
-        self._book.tried(entry, attempt.candidate)
+        now = self._mono()
+        entry = attempt.close(result, self._began, now)
+        self._book.tried(attempt, entry, now)
         for tell in self._desk.audience.attempted:
             tell(entry)

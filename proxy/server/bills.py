@@ -6,7 +6,7 @@ only calls that `twins.py` watches, and each until it is asked about.
 
 from msgspec import Struct
 
-from proxy.call import Billed, Outcome
+from proxy.call import Outcome
 from proxy.ports import Observer
 
 
@@ -39,5 +39,4 @@ class Bills(Observer):
 
     def settled(self, outcome: Outcome) -> None:
         if outcome.call_id in self._watched:
-            spent = any(attempt.billed is not Billed.NO for attempt in outcome.attempts)
-            self._watched[outcome.call_id] = Bill(outcome.result == "ok", spent)
+            self._watched[outcome.call_id] = Bill(outcome.result == "ok", outcome.spent)

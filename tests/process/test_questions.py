@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 
 import openai
 import pytest
@@ -53,6 +54,43 @@ def test_a_killed_process_leaves_its_keys_to_the_next(tmp_path):
         assert len(calls(built, 100)) == before, "nothing was asked of anybody"
         with client(built) as sdk:
             assert sdk.chat.completions.create(**under("fresh")).choices[0].message.content
+
+
+RESETS = "{first: [{do: {reset: true}}], vllm: [{do: {reset: true}}]}"
+"""Who has read the whole request, and may have billed it."""
+
+
+@pytest.mark.fault("d21-failed")
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_key_whose_call_failed_though_it_may_have_been_billed_is_used_after_a_restart_too(tmp_path, end):
+    with house(tmp_path) as built:
+        built.script(RESETS)
+        with client(built) as sdk, pytest.raises(openai.InternalServerError) as caught:
+            sdk.chat.completions.create(**under("failed"))
+        assert caught.value.status_code == 502
+        eventually(lambda: calls(built))
+        refused(built, "failed")
+        built.processes["proxy"].send_signal(end)
+        built.processes["proxy"].wait(timeout=20)
+        built.script("{}")
+        built.serve()
+        refused(built, "failed")
+        [call] = calls(built, 100)
+        assert (call["kind"], call["input_tokens"], call["nano_usd"]) == ("commit", 0, 0)
+
+
+def test_what_failed_at_one_replica_though_it_may_have_been_billed_no_other_asks_again(tmp_path, database):
+    table = TABLE.replace("sqlite:///{folder}/ledger.db", database.url)
+    with contextlib.ExitStack() as stack:
+        one, other = (
+            stack.enter_context(house(made(tmp_path / name), table=table)) for name in ("one", "other")
+        )
+        one.script(RESETS)
+        with client(one) as sdk, pytest.raises(openai.InternalServerError):
+            sdk.chat.completions.create(**under("failed"))
+        eventually(lambda: calls(one))
+        refused(other, "failed")
+        assert len(calls(other, 100)) == 1
 
 
 def test_a_key_whose_call_cost_nothing_is_free_after_a_restart(tmp_path):

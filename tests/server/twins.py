@@ -107,7 +107,7 @@ class Scripted:
         status, usage = 200, Usage()
         return Outcome(
             call.id, call.identity, call.model, call.stream,
-            status, result, None, None, usage, 0, attempts, 0, None, 1,
+            status, result, None, None, usage, 0, attempts, 0, None, 1, spent=bool(attempts),
         )  # fmt: skip
 
     async def telling(self, number=0):

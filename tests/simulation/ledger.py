@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
+from proxy.call import Billed
 from proxy.errors import unavailable
 from proxy.holds import Balance, Claim, Granted, Hold, Progress, Settlement, Spent
 from proxy.table import Unit
@@ -85,6 +86,9 @@ class ModelLedger:
             charge = charges.get(claim.counter, 0)
             self.used[claim.counter] += charge
             self._is_right(kind, claim, charge, settlement)
+        maybe = any(one.billed is not Billed.NO for one in outcome.attempts)
+        kept = (kind == "commit") is maybe
+        self.trace.demand(kept, "what may be billed is committed, and nothing else:", outcome.call_id)
         row = self._append(kind, outcome.call_id, ())
         self._rows[-1].amounts = charges
         return row

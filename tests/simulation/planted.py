@@ -14,6 +14,7 @@ from unittest import mock
 from msgspec.structs import replace
 
 from proxy.account import Account
+from proxy.book import OpenAttempt
 from proxy.call import Kind, Phase, Signal
 from proxy.policy import retry, selection
 from proxy.policy.breaker import Breaker, State
@@ -52,6 +53,10 @@ def _nothing(right: Callable[..., Any]) -> Callable[..., Any]:
 
 def _always(right: Callable[..., Any]) -> Callable[..., Any]:
     return mock.Mock(return_value=True)
+
+
+def _never(right: Callable[..., Any]) -> Callable[..., Any]:
+    return mock.Mock(return_value=False)
 
 
 def _endless(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,6 +167,7 @@ PLANTS = (
     Plant("nobody looks at how patient the caller is", PlanRules, "first_word", _endless),
     Plant("who has lost a race goes on", Race, "_call_off", _nothing),
     Plant("a hang-up is not settled", Account, "close", _not_on_hang_up),
+    Plant("a hang-up that was announced is free", OpenAttempt, "given_up", _never),
     Plant("an answer is shown before its row is written", Account, "open", _shown_before_it_is_written),
     Plant("the own limit of a later target is not held", Account, "add", _not_held),
     Plant("a role passes for content", StreamReader, "content", _a_role_is_content),

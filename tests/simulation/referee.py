@@ -333,3 +333,6 @@ class Referee:
         demand(visit.gone or late < visit.end, "a call ends within its caller's patience:", visit.call.id)
         if visit.shown:
             demand(outcome.usage.total > 0, "what was shown was used:", visit.call.id)
+        until_ms = 1000 * (visit.end - visit.began)
+        cut = [one for one in outcome.attempts if one.detail == "too slow" and one.ended_ms >= until_ms]
+        demand(not cut or outcome.usage.total > 0, "impatience is not free:", visit.call.id)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from proxy.holds import Alert, Balance, Granted, Spent
+from proxy.holds import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.store.pace import Pace
 from proxy.table import Unit
@@ -205,33 +205,6 @@ async def test_a_clock_set_back_finds_the_old_window_as_it_was_left(store):
         assert isinstance(await ledger.reserve(hold("c2", claim(90, 100, window=DAY + 86_400))), Granted)
         refused = claim(20, 100)
         assert await ledger.reserve(hold("c3", refused)) == Spent(refused, 90, 0)
-
-
-async def test_marks_are_told_once_a_window_with_a_row_each(store):
-    async with store.open() as ledger:
-        for number, used in enumerate((70, 6, 1, 20, 3)):
-            assert isinstance(await ledger.reserve(hold(f"c{number}", claim(used, 100))), Granted)
-            await ledger.commit(settlement(f"c{number}", charge(used)))
-        await asyncio.sleep(0)
-    told = [(alert.mark, alert.used) for alert in store.alerts]
-    assert told == [(75, 76), (90, 97), (100, 100)]
-    assert store.alerts[0] == Alert("tenant=acme/tokens/day", DAY, 75, 76, 100, Unit.TOKENS)
-    assert len(store.query("SELECT 1 FROM rows WHERE kind = 'alert'")) == 3
-    async with store.open() as ledger:  # a restart tells nothing again
-        refused = claim(1, 100)
-        assert await ledger.reserve(hold("c9", refused)) == Spent(refused, 100, 0)
-    assert len(store.alerts) == 3
-
-
-async def test_a_limit_counts_as_spent_when_a_call_is_refused_for_what_was_used(store):
-    async with store.open() as ledger:
-        await ledger.reserve(hold("c1", claim(70, 100, marks=())))
-        await ledger.reserve(hold("c2", claim(70, 100, marks=())))  # refused for what is held: no alert
-        await ledger.commit(settlement("c1", charge(70)))
-        assert store.alerts == []
-        await ledger.reserve(hold("c3", claim(40, 100, marks=())))
-        await ledger.reserve(hold("c4", claim(40, 100, marks=())))
-    assert [(alert.mark, alert.used) for alert in store.alerts] == [(100, 70)]
 
 
 async def test_64_callers_never_overshoot_and_use_the_limit_up(store):

@@ -1,6 +1,7 @@
 """The ledger of a rehearsal keeps the promises of every ledger, as far as they outlive no process.
 
-The tests are those of `test_conformance.py` and `test_questions.py`; here they meet another store.
+The tests are those of `test_conformance.py`, `test_marks.py` and `test_questions.py`; here they meet another
+store.
 """
 
 from contextlib import ExitStack, asynccontextmanager
@@ -20,7 +21,6 @@ from tests.store.test_conformance import (  # noqa: F401
     test_a_claim_without_a_charge_is_freed_and_a_charge_without_a_claim_is_not_invented,
     test_a_grant_tells_each_counter_as_it_left_it,
     test_a_granted_reservation_is_held_and_its_commit_is_used,
-    test_a_limit_counts_as_spent_when_a_call_is_refused_for_what_was_used,
     test_a_move_adds_claims_all_or_none_and_settling_frees_them_too,
     test_a_release_frees_all,
     test_a_settlement_falls_in_the_window_that_was_reserved,
@@ -28,12 +28,16 @@ from tests.store.test_conformance import (  # noqa: F401
     test_a_shadow_larger_than_its_ceiling_is_granted_too,
     test_all_claims_or_none_and_the_first_that_cannot_is_told,
     test_an_overdraft_is_recorded_never_refused,
-    test_marks_are_told_once_a_window_with_a_row_each,
     test_moving_a_call_that_is_not_open_is_an_error,
     test_reserving_a_call_twice_is_an_error_that_changes_nothing,
     test_settling_what_was_never_granted_is_harmless,
     test_the_first_resolution_stays,
     test_the_settling_row_says_what_happened_and_holds_the_attempts,
+)
+from tests.store.test_marks import (  # noqa: F401
+    test_a_large_call_refused_does_not_make_a_limit_spent_and_marks_are_told_in_order,
+    test_a_limit_nine_tenths_used_counts_as_spent_once_a_call_is_refused_for_what_was_used,
+    test_marks_are_told_once_a_window_with_a_row_each,
 )
 from tests.store.test_questions import (  # noqa: F401
     test_a_question_is_answered_once_and_another_under_its_key_is_told_apart,
