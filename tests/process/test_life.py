@@ -85,6 +85,20 @@ def test_a_revoked_key_stops_working_within_a_second(healthy):
     eventually(lambda: _status(healthy, key) == 401)
 
 
+def test_a_key_is_revoked_while_the_file_has_a_fault_that_the_proxy_bears(tmp_path):
+    with house(tmp_path) as built:
+        key = built.new_key("globex")
+        eventually(lambda: _status(built, key) == 200)
+        built.config.write_text(built.config.read_text().replace("routes:", "routs:"))
+        (key_id,) = (
+            each["key_id"]
+            for each in json.loads(built.run("keys", "--config", str(built.config), "list", "--json"))
+            if each["tenant"] == "globex"
+        )
+        built.run("keys", "--config", str(built.config), "revoke", key_id)
+        eventually(lambda: _status(built, key) == 401)
+
+
 def _status(built, key) -> int:
     return built.get("proxy", "/v1/models", authorization=f"Bearer {key}")[0]
 
