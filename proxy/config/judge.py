@@ -32,8 +32,8 @@ _Wrong = defaultdict[Path, list[Path]]
 """Under each section and each piece of one, where in it something is wrong."""
 
 
-NOTHING: Mapping[str, Any] = {}
-UNNAMED: Mapping[str, Any] = {"model": "unnamed"}
+_NOTHING: Mapping[str, Any] = {}
+_UNNAMED: Mapping[str, Any] = {"model": "unnamed"}
 """What stands for the name of a route that has none, or a bad one, so that its targets are judged."""
 
 
@@ -48,7 +48,7 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
                 bad[path[:length]].append(path[length:])
     root = document.value if isinstance(document.value, dict) else {}
     upstreams = _entries(root.get("upstreams"))
-    routes = dict(_pieces(RoutePart, root, "routes", bad, UNNAMED))
+    routes = dict(_pieces(RoutePart, root, "routes", bad, _UNNAMED))
     settings = _salvage(SettingsPart, root.get("settings") or {}, bad[("settings",)])
     alerts = _salvage(AlertsPart, root.get("alerts") or {}, bad[("alerts",)])
     privacy = _salvage(PrivacyPart, root.get("privacy") or {}, bad[("privacy",)])
@@ -70,7 +70,11 @@ def judge(document: Document, off: Mapping[str, str]) -> Draft:
 
 
 def _pieces(
-    model: type[P], root: Mapping[str, Any], section: str, bad: _Wrong, stand_ins: Mapping[str, Any] = NOTHING
+    model: type[P],
+    root: Mapping[str, Any],
+    section: str,
+    bad: _Wrong,
+    stand_ins: Mapping[str, Any] = _NOTHING,
 ) -> Iterator[tuple[str | int, P]]:
     """The pieces of a section, by key or position, but for those past saving."""
     if () in bad[(section,)]:
@@ -82,7 +86,7 @@ def _pieces(
 
 
 def _salvage(
-    model: type[P], item: Any, wrong: list[Path], stand_ins: Mapping[str, Any] = NOTHING
+    model: type[P], item: Any, wrong: list[Path], stand_ins: Mapping[str, Any] = _NOTHING
 ) -> P | None:
     """The piece without its bad values, so that what is wrong in it does not hide what else is."""
     if wrong:
