@@ -1,10 +1,10 @@
 """Pruning: whole segments of old rows are taken away, and a stub is left that stands for them.
 
-In three steps, so that calls hardly notice however much there is to take. `plan` reads the old rows
-beside the writer, holds each to its hash and all to the newest head, and sums up what they came to, so that
-nothing is signed that does not verify; `settle_stub` moves the stub, in one
-transaction with the `prune` row: from then on the rows are gone for every reader; `drop` deletes them
-a segment at a time. Killed in between, the next pruning goes on: rows beneath the stub are only litter.
+In three steps, so that calls hardly notice however much there is to take. `plan` reads the old rows beside
+the writer, holds each to its hash and all to the newest head, and sums up what they came to, so that
+nothing is signed that does not verify; `settle_stub` moves the stub, in one transaction with the `prune`
+row: from then on the rows are gone for every reader; `drop` deletes them a segment at a time. Killed in
+between, the next pruning goes on: rows beneath the stub are only litter.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """What stands in a ledger where nothing can stand: before its beginning, or beside what there is one of.
 
-No proxy writes such lines and no reader of ours comes across them, so that neither the chain nor a replay
-would show that they were put there. `replay.py` asks for whoever verifies, `anchor.py` for a start, and
-`retention.py` before it signs anything.
+No proxy writes such lines, and whoever goes through rows from the first, or from the stub, does not come
+across them: neither the chain nor a replay would show that they were put there. `replay.py` asks for
+whoever verifies, `anchor.py` for a start, and `retention.py` before it signs anything.
 """
 
 from collections.abc import Mapping
