@@ -31,7 +31,7 @@ class _Call(Struct):
     """The first that the upstream gave it."""
     name: str = ""
     length: int = 0
-    """How much of its arguments has come."""
+    """How much of its arguments has come, white space at the ends of pieces left out."""
 
 
 class Calls:
@@ -220,7 +220,7 @@ class Calls:
         if changed:
             given = function["arguments"] = dumps(given).decode() if isinstance(given, dict) else ""
         self._note(given or "")
-        call.length += len(given or "")
+        call.length += len((given or "").strip())
         return changed
 
     def _other(self, call: _Call, piece: dict[str, Any]) -> bool:

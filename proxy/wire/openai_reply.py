@@ -139,14 +139,16 @@ def _has_sound_calls(message: dict[str, Any]) -> bool:
 
 
 def _settle_call(call: dict[str, Any]) -> bool:
-    """A type, and arguments as text: some leave the one out and send the other as an object."""
+    """A type, and arguments as the text of an object: some leave out the one, or send no text or none."""
     changed = not call.get("type")
     if changed:
         call["type"] = "function"
     function = call.get("function")
-    if function is not None and not isinstance(function.get("arguments"), str):
-        function["arguments"] = dumps(function.get("arguments") or {}).decode()
-        changed = True
+    if function is not None:
+        given = function.get("arguments")
+        if not isinstance(given, str) or not given.strip():
+            function["arguments"] = "{}" if isinstance(given, str) else dumps(given or {}).decode()
+            changed = True
     return changed
 
 

@@ -77,3 +77,11 @@ def test_what_is_no_json_or_no_answer_is_a_bad_answer(dialect, body):
 def test_without_those_it_is_an_answer():
     headers = {"content-type": "application/json"}
     assert isinstance(DIALECTS["openai"].reply(make_call(), make_upstream(), 200, headers, WHOLE), Reply)
+
+
+def test_white_space_is_no_arguments_of_a_call():
+    blank = b'{"id":"t","type":"function","function":{"name":"a","arguments":" \\n"}}'
+    message = b'{"role":"assistant","content":null,"tool_calls":[' + blank + b"]}"
+    body = WHOLE.replace(b'{"role":"assistant","content":"hi"}', message)
+    reply = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body)
+    assert b'"arguments":"{}"' in reply.body

@@ -192,6 +192,12 @@ def test_who_asked_by_functions_gets_one_call_and_its_own_arguments(bare, with_f
     assert message.tool_calls is None
 
 
+def test_white_space_is_no_arguments():
+    pieces = [function_piece("a", "", id="x"), function_piece(None, " "), function_piece(None, "\n")]
+    out = read_whole(make_reader(), b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "a", " \n{}")]
+
+
 def test_arguments_beside_a_null_of_calls_in_the_last_chunk_are_completed():
     stream = chunk(function_piece("a", "", id="x")) + chunk({"tool_calls": None}, "tool_calls") + DONE
     assert calls_in(read_whole(make_reader(), stream)) == [("x", "a", "{}")]
