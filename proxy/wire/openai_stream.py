@@ -18,7 +18,7 @@ from msgspec import Struct
 from proxy.call import Kind, Memory
 from proxy.table import ReasoningField
 from proxy.usage import Usage
-from proxy.wire.answer import drop
+from proxy.wire.answer import COUNTS, drop, settle_counts
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import Tally, estimated, reported
 from proxy.wire.errors import inband
@@ -244,7 +244,7 @@ class StreamReader(Following):
         """The usage event, held back; or another that some clients trip over and few need."""
         if chunk.get("usage"):
             changed = bool(self._choices) and self._adopt(chunk)
-            self._count(chunk, chunk["usage"])
+            changed = self._count(chunk, chunk["usage"]) or changed
             if self._expected.include_usage and "choices" in chunk and not changed:
                 self._usage_event = raw
             return b""
@@ -266,11 +266,18 @@ class StreamReader(Following):
                 changed = True
         return changed
 
-    def _count(self, chunk: dict[str, Any], usage: Any) -> None:
+    def _count(self, chunk: dict[str, Any], usage: Any) -> bool:
+        """Note a report, and make the event of it; whether it says more than came."""
+        settled = False
         self._report = reported(usage) or self._report
         if self._expected.include_usage:
+            for name in usage if type(usage) is dict else ():
+                if usage[name] is None and name in COUNTS:
+                    settled = True
+                    settle_counts(usage)
             head = {name: chunk[name] for name in _HEAD if name in chunk}
             self._usage_event = _frame({**head, "choices": [], "usage": usage})
+        return settled
 
     def _done(self) -> bytes:
         """`[DONE]`, if the answer has earned it: every choice that was asked for has ended."""
