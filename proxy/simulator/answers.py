@@ -128,7 +128,8 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _arguments(tool: Mapping[str, Any]) -> str:
-    return orjson.dumps(sample(tool.get("parameters") or {})).decode()
+    """What the tool's schema asks for; arguments are an object, whatever else that leaves open."""
+    return orjson.dumps(sample({"type": "object", **(tool.get("parameters") or {})})).decode()
 
 
 def _tools(body: Mapping[str, Any]) -> list[dict[str, Any]]:

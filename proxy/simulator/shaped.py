@@ -70,7 +70,9 @@ class DeepSeek(_Thinking):
 
 
 class Mistral(_Thinking):
-    """Thinks in lists; a tool call, the finish and the count come in one padded chunk."""
+    """Thinks in lists; a call, the finish and the count come in one padded chunk; a refusal is but words."""
+
+    _refusal = "content"
 
     def _call(self, index: int) -> dict[str, Any]:
         made = hashlib.sha256(f"{self._ident}-{index}".encode()).hexdigest()[:9]

@@ -75,7 +75,10 @@ def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any])
 
 def _rename_reasoning(choices: list[dict[str, Any]], field: str) -> bool:
     """The reasoning of every choice by the route's name for it; whether there was any."""
-    return any([name_reasoning(choice["message"], field) for choice in choices])
+    changed = False
+    for choice in choices:
+        changed = name_reasoning(choice["message"], field) or changed
+    return changed
 
 
 def _is_text(choice: dict[str, Any], message: dict[str, Any], extras: frozenset[str]) -> bool:
