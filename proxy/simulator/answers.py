@@ -129,7 +129,9 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _arguments(tool: Mapping[str, Any]) -> str:
     """What the tool's schema asks for; arguments are an object, whatever else that leaves open."""
-    return orjson.dumps(sample({"type": "object", **(tool.get("parameters") or {})})).decode()
+    parameters = tool.get("parameters")
+    schema = {"type": "object", **parameters} if isinstance(parameters, dict) else {"type": "object"}
+    return orjson.dumps(sample(schema)).decode()
 
 
 def _tools(body: Mapping[str, Any]) -> list[dict[str, Any]]:

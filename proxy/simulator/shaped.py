@@ -21,7 +21,9 @@ THOUGHT = "This is made up, so no thought is needed."
 
 
 class _Thinking(Answer):
-    """An answer that may begin with reasoning."""
+    """An answer that may begin with reasoning; a refusal is but words, for none has a place for it."""
+
+    _refusal = "content"
 
     def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
         super().__init__(ident, body, said)
@@ -70,9 +72,7 @@ class DeepSeek(_Thinking):
 
 
 class Mistral(_Thinking):
-    """Thinks in lists; a call, the finish and the count come in one padded chunk; a refusal is but words."""
-
-    _refusal = "content"
+    """Thinks in lists; a tool call, the finish and the count come in one padded chunk."""
 
     def _call(self, index: int) -> dict[str, Any]:
         made = hashlib.sha256(f"{self._ident}-{index}".encode()).hexdigest()[:9]

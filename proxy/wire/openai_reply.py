@@ -59,7 +59,7 @@ def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any])
         if fault is not None:
             return fault
         changed = _settle(number, choice, message, expected) or changed
-    said = answer.get("usage")
+    said: Any = answer.get("usage")
     usage = reported(said)
     for name in said if type(said) is dict else ():
         if said[name] is None and name in COUNTS:
