@@ -100,11 +100,13 @@ class Calls:
         if "custom" in piece:
             changed = self._other(call, piece) or changed
         else:
-            changed = self._arguments(call, piece) or changed
+            piece.setdefault("function", {})
             if call.head is None:
                 changed = self._later(call, piece) or changed
             else:
                 self._learn(call, piece)
+            changed = self._arguments(call, piece) or changed
+            if call.head is not None:
                 if not call.length and not self._is_whole(call):
                     call.head = _merged(call.head, piece)
                     return True
@@ -214,7 +216,7 @@ class Calls:
 
     def _arguments(self, call: _Call, piece: dict[str, Any]) -> bool:
         """Arguments as text, for some send an object; whether they were none."""
-        function = piece.setdefault("function", {})
+        function = piece["function"]
         given = function.get("arguments")
         changed = isinstance(given, dict) or (call.head is not None and not isinstance(given, str))
         if changed:

@@ -114,8 +114,12 @@ def test_a_whole_name_never_waits():
         assert reader.feed(piece) == piece
 
 
-def test_half_a_name_that_nobody_offered_is_added_up_as_sdks_do():
-    pieces = [function_piece("get_", "", id="x"), function_piece("weather", ""), function_piece(None, "{}")]
+@pytest.mark.parametrize(
+    "rest",
+    [[function_piece("weather", ""), function_piece(None, "{}")], [function_piece("weather", "{}")]],
+)
+def test_half_a_name_that_nobody_offered_is_added_up_as_sdks_do(rest):
+    pieces = [function_piece("get_", "", id="x"), *rest]
     out = read_whole(make_reader(), b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
     assert calls_in(out) == [("x", "get_weather", "{}")]
 
