@@ -77,6 +77,8 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
     """Can continue a trailing assistant message."""
     prefix: bool = False
     """A trailing assistant message must say so (`prefix: true`)."""
+    continue_flag: bool = False
+    """Continues a trailing assistant message only if the request says so (`continue_final_message`)."""
     own_members: frozenset[str] = frozenset()
     """Members of its answers that are its own affair (padding, service data) and never go on."""
 

@@ -80,6 +80,8 @@ class CapabilitiesPart(Part):
     """Can continue a trailing assistant message."""
     prefix: bool | None = None
     """A trailing assistant message must say prefix: true."""
+    continue_flag: bool | None = None
+    """A trailing assistant message is continued only if the request says continue_final_message: true."""
     own_members: list[Member] | None = None
     """Members of its answers that never go on, such as padding."""
 

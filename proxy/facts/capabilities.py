@@ -209,6 +209,7 @@ VLLM = Capabilities(
     answer_members=False,
     strip_inside=_MARKS,
     prefill=True,
+    continue_flag=True,
 )
 
 PLAIN = Capabilities(strip=NEVER, own_members=frozenset({"x_groq"}))

@@ -128,7 +128,10 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _arguments(tool: Mapping[str, Any]) -> str:
-    return orjson.dumps(sample(tool.get("parameters") or {})).decode()
+    """What the tool's schema asks for; arguments are an object, whatever else that leaves open."""
+    parameters = tool.get("parameters")
+    schema = {"type": "object", **parameters} if isinstance(parameters, dict) else {"type": "object"}
+    return orjson.dumps(sample(schema)).decode()
 
 
 def _tools(body: Mapping[str, Any]) -> list[dict[str, Any]]:

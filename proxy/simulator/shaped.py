@@ -21,7 +21,9 @@ THOUGHT = "This is made up, so no thought is needed."
 
 
 class _Thinking(Answer):
-    """An answer that may begin with reasoning."""
+    """An answer that may begin with reasoning; a refusal is but words, for none has a place for it."""
+
+    _refusal = "content"
 
     def __init__(self, ident: str, body: dict[str, Any], said: Said) -> None:
         super().__init__(ident, body, said)

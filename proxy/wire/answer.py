@@ -14,6 +14,9 @@ NOT_SHOWN = "none"
 """Instead of a name: the route's callers get no reasoning."""
 REASONING = "reasoning_content"
 
+COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+"""Members of a report that no client expects to be null."""
+
 _FINISHES: Mapping[str, str] = {
     "stop": "stop",
     "length": "length",
@@ -70,6 +73,15 @@ def name_reasoning(part: dict[str, Any], field: str) -> bool:
     if field != NOT_SHOWN:
         part[field] = thought
     return True
+
+
+def settle_counts(usage: dict[str, Any]) -> None:
+    """A count that is null is 0, and their sum is the sum."""
+    for name in COUNTS & usage.keys():
+        if usage[name] is None:
+            parts = [usage.get(part) or 0 for part in COUNTS - {"total_tokens"}]
+            sound = name == "total_tokens" and all(isinstance(part, int) for part in parts)
+            usage[name] = sum(parts) if sound else 0
 
 
 def _divide(items: list[Any]) -> tuple[str, str]:

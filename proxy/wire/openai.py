@@ -67,4 +67,5 @@ class OpenAI:
             legacy=bool(body.get("functions")),
             reasoning_field=call.reasoning_field,
             recalls=able.reasoning != "strip",
+            asked=body,
         )

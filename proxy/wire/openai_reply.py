@@ -7,7 +7,16 @@ inside; what an upstream says besides reaches the caller as it came, but for the
 from typing import Any
 
 from proxy.call import Kind, Memory, Phase, Signal
-from proxy.wire.answer import FAILED, REASONING, drop, finish_reason, name_reasoning, settle_text
+from proxy.wire.answer import (
+    COUNTS,
+    FAILED,
+    REASONING,
+    drop,
+    finish_reason,
+    name_reasoning,
+    settle_counts,
+    settle_text,
+)
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import estimated, reported, size
 from proxy.wire.dialect import Reply
@@ -50,14 +59,26 @@ def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any])
         if fault is not None:
             return fault
         changed = _settle(number, choice, message, expected) or changed
-    usage = reported(answer.get("usage"))
+    said: Any = answer.get("usage")
+    usage = reported(said)
+    for name in said if type(said) is dict else ():
+        if said[name] is None and name in COUNTS:
+            settle_counts(said)
+            changed = True
     if usage is None:
         usage = estimated(expected.prompt_bytes, sum(_size(choice["message"]) for choice in choices), 0)
     memories = _memories(choices[0]["message"]) if expected.recalls else ()
     if expected.reasoning_field != REASONING:
-        for choice in choices:
-            changed = name_reasoning(choice["message"], expected.reasoning_field) or changed
+        changed = _rename_reasoning(choices, expected.reasoning_field) or changed
     return Reply(dumps(answer) if changed else body, usage, memories)
+
+
+def _rename_reasoning(choices: list[dict[str, Any]], field: str) -> bool:
+    """The reasoning of every choice by the route's name for it; whether there was any."""
+    changed = False
+    for choice in choices:
+        changed = name_reasoning(choice["message"], field) or changed
+    return changed
 
 
 def _is_text(choice: dict[str, Any], message: dict[str, Any], extras: frozenset[str]) -> bool:
@@ -139,14 +160,16 @@ def _has_sound_calls(message: dict[str, Any]) -> bool:
 
 
 def _settle_call(call: dict[str, Any]) -> bool:
-    """A type, and arguments as text: some leave the one out and send the other as an object."""
+    """A type, and arguments as the text of an object: some leave out the one, or send no text or none."""
     changed = not call.get("type")
     if changed:
         call["type"] = "function"
     function = call.get("function")
-    if function is not None and not isinstance(function.get("arguments"), str):
-        function["arguments"] = dumps(function.get("arguments") or {}).decode()
-        changed = True
+    if function is not None:
+        given = function.get("arguments")
+        if not isinstance(given, str) or not given.strip():
+            function["arguments"] = "{}" if isinstance(given, str) else dumps(given or {}).decode()
+            changed = True
     return changed
 
 

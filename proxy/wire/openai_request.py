@@ -7,6 +7,7 @@ that the next target is tried, unless the route wants it left out and named (`dr
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -62,6 +63,11 @@ _IDLE: tuple[tuple[str, Any], ...] = (
     ("parallel_tool_calls", True),
 )
 """Values that ask for nothing: such a member may be left out silently."""
+CONTINUES: Mapping[str, Any] = MappingProxyType(
+    {"continue_final_message": True, "add_generation_prompt": False}
+)
+"""How an engine is told to go on with a last message of the assistant; left to itself it begins another,
+or refuses it."""
 _NO_THINKING: Mapping[str, Any] = {"type": "disabled"}
 
 
@@ -84,6 +90,8 @@ def build(
         elif able.rename:
             _rename(body, able)
         body["messages"] = translate(body["messages"], fit)
+        if able.continue_flag and body["messages"][-1]["role"] == "assistant":
+            _continue(body, fit)
         if not able.schemas:
             _loosen_schema(body, fit)
     except Unable as unable:
@@ -172,6 +180,21 @@ def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any
     if isinstance(content, list):
         return [{**first, "content": [*content, {"type": "text", "text": f"\n\n{line}"}]}, *rest]
     return [{"role": "system", "content": line}, *messages]
+
+
+def _continue(body: dict[str, Any], fit: Fit) -> None:
+    """Have the last message gone on with, unless there is no text in it, or the caller decides otherwise."""
+    last = body["messages"][-1]
+    if not last.get("content") or last.get("tool_calls"):
+        return
+    able, facts = fit.able, fit.facts
+    goes_on = able.prefill if facts.prefill is None else facts.prefill
+    if (
+        goes_on
+        and body.get("continue_final_message") in (None, True)
+        and body.get("add_generation_prompt") is None
+    ):
+        body.update(CONTINUES)
 
 
 def _rename(body: dict[str, Any], able: Capabilities) -> None:

@@ -9,6 +9,8 @@ anything but `[DONE]` follows it, and a caller who did not ask must not see it a
 stay those of the first chunk, though some servers give each chunk the time at which it was made.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -16,12 +18,13 @@ from msgspec import Struct
 from proxy.call import Kind, Memory
 from proxy.table import ReasoningField
 from proxy.usage import Usage
-from proxy.wire.answer import drop
+from proxy.wire.answer import COUNTS, drop, settle_counts
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import Tally, estimated, reported
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
-from proxy.wire.openai_choice import Choice, Malformed
+from proxy.wire.openai_calls import Malformed
+from proxy.wire.openai_choice import Choice
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
 from proxy.wire.template import NULL_USAGE, Template, template_of
@@ -31,6 +34,7 @@ _DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "object", "created", "model", "system_fingerprint")
 _CONSTANT = ("id", "created", "model")
 """Members that say the same in every chunk of one answer."""
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _GUESSES = 8
 """Templates tried in one answer: where each event differs from the last in more than its text, none fits."""
 
@@ -51,6 +55,8 @@ class Expected(Struct, frozen=True):
     """The member in which the caller gets reasoning, or `none`."""
     recalls: bool = False
     """The upstream wants the reasoning of an answer with tool calls back."""
+    asked: Mapping[str, Any] = _NOTHING
+    """The caller's body: which tools may be called is looked up when one is."""
 
 
 class StreamReader(Following):
@@ -213,7 +219,7 @@ class StreamReader(Following):
         thoughts = self._thoughts if index == 0 else None
         said = self._expected
         choice = self._choices[index] = Choice(
-            self._tally, thoughts, said.reasoning_field, legacy=said.legacy
+            self._tally, thoughts, said.reasoning_field, said.asked, legacy=said.legacy
         )
         return choice
 
@@ -238,7 +244,7 @@ class StreamReader(Following):
         """The usage event, held back; or another that some clients trip over and few need."""
         if chunk.get("usage"):
             changed = bool(self._choices) and self._adopt(chunk)
-            self._count(chunk, chunk["usage"])
+            changed = self._count(chunk, chunk["usage"]) or changed
             if self._expected.include_usage and "choices" in chunk and not changed:
                 self._usage_event = raw
             return b""
@@ -260,11 +266,18 @@ class StreamReader(Following):
                 changed = True
         return changed
 
-    def _count(self, chunk: dict[str, Any], usage: Any) -> None:
+    def _count(self, chunk: dict[str, Any], usage: Any) -> bool:
+        """Note a report, and make the event of it; whether it says more than came."""
+        settled = False
         self._report = reported(usage) or self._report
         if self._expected.include_usage:
+            for name in usage if type(usage) is dict else ():
+                if usage[name] is None and name in COUNTS:
+                    settled = True
+                    settle_counts(usage)
             head = {name: chunk[name] for name in _HEAD if name in chunk}
             self._usage_event = _frame({**head, "choices": [], "usage": usage})
+        return settled
 
     def _done(self) -> bytes:
         """`[DONE]`, if the answer has earned it: every choice that was asked for has ended."""

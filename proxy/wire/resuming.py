@@ -13,14 +13,16 @@ from msgspec.structs import replace
 from proxy.call import Call, Kind, Phase, Signal
 from proxy.table import OnMidstream
 from proxy.wire.counts import size
+from proxy.wire.openai_request import CONTINUES
 
 _WAYS: Mapping[str, Mapping[str, Any]] = {
     "anthropic": {},
     "openai": {},
-    "vllm": {"continue_final_message": True, "add_generation_prompt": False},
+    "vllm": CONTINUES,
 }
-"""Members by which a dialect is told to go on with the last message, by dialect. None are needed where
-a last message of the assistant is itself the sign; the model's and the server's facts say whether it is."""
+"""Members by which a dialect is told to go on with the last message, by dialect, whatever the caller told
+it of another. None are needed where a last message of the assistant is itself the sign, or is told in the
+dialect's own request; the model's and the server's facts say whether it is."""
 _MAXIMA = ("max_completion_tokens", "max_tokens")
 _SHAPED = frozenset({"guided_choice", "guided_grammar", "guided_json", "guided_regex", "structured_outputs"})
 """Members that hold the whole answer to a form: its second half alone does not have that form."""

@@ -89,6 +89,7 @@ def _within(declared: Capabilities) -> Capabilities:
         refuse=declared.refuse | _CANNOT,
         files="none",
         running_usage=True,
+        continue_flag=True,
         reasoning="reasoning" if declared.reasoning == "strip" else declared.reasoning,
         tools="functions",
         parses_arguments=True,

@@ -47,6 +47,13 @@ def test_a_sample_is_what_its_model_takes(model):
     model.model_validate(value)
 
 
+@pytest.mark.parametrize("more", [{}, {"parameters": None}, {"parameters": {}}, {"parameters": {"$id": "T"}}])
+def test_a_tool_that_asks_for_nothing_is_called_with_an_empty_object(more):
+    tools = [{"type": "function", "function": {"name": "now", **more}}]
+    (called,) = say("one", HELLO | {"tools": tools}, HEALTHY).calls
+    assert (called.name, "".join(called.tokens)) == ("now", "{}")
+
+
 @pytest.mark.parametrize(
     ("schema", "expected"),
     [

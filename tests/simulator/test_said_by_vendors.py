@@ -1,5 +1,7 @@
 """What a simulated upstream thinks, calls and refuses, as each vendor's own SDK reads it."""
 
+import json
+
 import pytest
 
 from proxy.simulator.answers import REFUSAL, THOUGHT
@@ -92,6 +94,22 @@ async def test_it_refuses_as_the_vendor_does_when_a_script_says_so(hear, name, s
         "gemini": ("content_filter", "", "The prompt was blocked: PROHIBITED_CONTENT."),
     }
     assert (seen.finish, seen.text, seen.refusal) == told[name]
+
+
+@both
+@pytest.mark.parametrize("name", ["deepseek", "mistral", "ollama"])
+async def test_a_refusal_is_but_words_where_there_is_no_other_place_for_it(tmp_path, name, stream):
+    body = {"model": "m", "messages": CHAT["messages"], "stream": stream}
+    async with playing(tmp_path / "script.yaml") as post:
+        write(tmp_path / "script.yaml", f"{name}: [{{do: {{refuse: true}}}}]")
+        async with post.session.post(f"{post.base}/{name}/v1/chat/completions", json=body) as answer:
+            data = await answer.read()
+    parts = [part.partition(b"data: ")[2] for part in data.split(b"\n\n")] if stream else [data]
+    said = [json.loads(part)["choices"][0] for part in parts if part.startswith(b"{")]
+    deltas = [one["delta" if stream else "message"] for one in said]
+    assert "".join(delta.get("content") or "" for delta in deltas) == REFUSAL
+    assert not any(delta.get("refusal") for delta in deltas)
+    assert said[-1]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("name", ["openai", "vllm", "gemini"])

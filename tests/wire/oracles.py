@@ -187,6 +187,7 @@ GOLDEN: Mapping[str, Accumulated] = {
     ),
     "openai/mistral_padding_does_not_pass": Accumulated(openai, ("count_of_cache_elsewhere",)),
     "openai/mistral_thinks_in_lists": Accumulated(openai, ("content_in_lists",)),
+    "openai/whole_calls_without_arguments_get_an_empty_object": Accumulated(openai, ("arguments_never",)),
     "openai/whole_mistral_thinking": Accumulated(openai, ("content_in_lists",)),
     "openai/ollama_repeats_the_role": Accumulated(openai, ("reasoning_renamed", "role_again")),
     "openai/tool_index_from_nought": Accumulated(openai, ("index_with_gaps",)),

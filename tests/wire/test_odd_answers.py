@@ -1,5 +1,6 @@
 """Answers that are nearly right: said twice, with comments between, with garbage behind."""
 
+import json
 import random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from proxy.call import Kind, Signal
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Reply
-from tests.wire.samples import DONE, chunk, make_call, make_upstream, read_whole
+from tests.wire.samples import DONE, accumulate, chunk, event, make_call, make_upstream, read_whole
 from tests.wire.test_cases import FOLDERS, arrange, load
 
 STREAMS = [folder for folder in FOLDERS if (folder / "reply.upstream.sse").exists()]
@@ -77,3 +78,39 @@ def test_what_is_no_json_or_no_answer_is_a_bad_answer(dialect, body):
 def test_without_those_it_is_an_answer():
     headers = {"content-type": "application/json"}
     assert isinstance(DIALECTS["openai"].reply(make_call(), make_upstream(), 200, headers, WHOLE), Reply)
+
+
+def test_white_space_is_no_arguments_of_a_call():
+    blank = b'{"id":"t","type":"function","function":{"name":"a","arguments":" \\n"}}'
+    message = b'{"role":"assistant","content":null,"tool_calls":[' + blank + b"]}"
+    body = WHOLE.replace(b'{"role":"assistant","content":"hi"}', message)
+    reply = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body)
+    assert b'"arguments":"{}"' in reply.body
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ((5, None, 5), (5, 0, 5)),
+        ((5, 2, None), (5, 2, 7)),
+        ((5, None, None), (5, 0, 5)),
+        ((None, None, None), (0, 0, 0)),
+    ],
+)
+@pytest.mark.parametrize("where", ["whole", "last", "with the finish"])
+def test_a_count_that_is_null_is_none_to_the_caller(said, shown, where):
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    usage = dict(zip(names, said, strict=True)) | {"prompt_tokens_details": None}
+    asked = {"model": "m", "messages": [], "stream": True, "stream_options": {"include_usage": True}}
+    told = chunk({}, "stop", **({"usage": usage} if where == "with the finish" else {}))
+    if where == "last":
+        head = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        told += event({**head, "choices": [], "usage": usage})
+    if where == "whole":
+        body = HEAD + b',"usage":' + json.dumps(usage).encode() + b"}"
+        got = json.loads(DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body).body)["usage"]
+    else:
+        reader = DIALECTS["openai"].reader(make_call(asked), make_upstream())
+        out = read_whole(reader, chunk({"role": "assistant", "content": "hi"}) + told + DONE)
+        got = accumulate(out)[0][-1].usage.model_dump()
+    assert tuple(got[name] for name in names) == shown

@@ -271,37 +271,6 @@ def test_reasoning_too_long_to_keep_is_not_kept_by_halves():
     assert reader.memories == ()
 
 
-def calls_in(stream):
-    """The caller's tool calls, as the official SDK puts them together."""
-    _, answer = accumulate(stream)
-    calls = answer.choices[0].message.tool_calls
-    return [(call.id, call.function.name, call.function.arguments) for call in calls]
-
-
-def test_calls_that_all_come_at_one_index_stay_apart():
-    reader = StreamReader(Expected(40, include_usage=False))
-    stream = chunk({"tool_calls": [call_piece(0, "a", id="call_a")]})
-    stream += chunk({"tool_calls": [call_piece(0, "b", id="call_b")]}) + chunk(
-        {"tool_calls": [call_piece(0)]}
-    )
-    got = read_whole(reader, stream + chunk({}, "stop") + DONE)
-    assert calls_in(got) == [("call_a", "a", "{}"), ("call_b", "b", "{}")]
-
-
-@pytest.mark.parametrize(
-    "again", [{"id": "call_a"}, {"id": "call_x"}, {"name": "a"}, {"id": "call_a", "name": "a"}]
-)
-def test_a_call_that_is_named_again_stays_one(again):
-    """Some repeat the id with every piece, and some make up a new one."""
-    reader = StreamReader(Expected(40, include_usage=False))
-    name = again.get("name")
-    function = {"arguments": "{}"} if name is None else {"name": name, "arguments": "{}"}
-    later = {"index": 0, "function": function, **({"id": again["id"]} if "id" in again else {})}
-    stream = chunk({"tool_calls": [call_piece(0, "a", id="call_a")]}) + chunk({"tool_calls": [later]})
-    got = read_whole(reader, stream + chunk({}, "tool_calls") + DONE)
-    assert calls_in(got) == [("call_a", "a", "{}")]
-
-
 @pytest.mark.parametrize(
     "other", [{"created": 2}, {"id": "c2"}, {"model": "m-2026"}, {"id": "", "created": 0}]
 )

@@ -27,7 +27,7 @@ from proxy.wire.dialect import Recalled
 from proxy.wire.headers import Header, outgoing
 from proxy.wire.in_words import JSON_ONLY, by_schema
 from proxy.wire.leeway import Leeway
-from proxy.wire.modern_tools import NotFunctions, is_function, settle_tools
+from proxy.wire.modern_tools import NotFunctions, is_function, name_of, settle_tools
 from proxy.wire.openai_request import is_used
 from proxy.wire.person import pseudonym
 from proxy.wire.tolerant import dumps
@@ -108,9 +108,10 @@ def build(call: Call, target: Target, upstream: Upstream, recalled: Recalled) ->
     version = dict(headers)["anthropic-version"]
     leeway = Leeway(lenient=call.drop_params)
     body = _kept(call.body, upstream.capabilities, leeway)
-    _settle_tools(body, leeway)
+    offered = _settle_tools(body, leeway)
     samples = version < _NO_SAMPLING_SINCE
     talk = converse(body["messages"], target.facts, leeway, recalled)
+    _keep_called(body, offered, talk.called, leeway)
     message = _Message(call, body, target.facts, leeway, samples=samples)
     out = {"model": target.model, **message.members(talk)}
     try:
@@ -141,14 +142,25 @@ def _refuse(name: str, leeway: Leeway) -> None:
     leeway.without(reason)
 
 
-def _settle_tools(body: dict[str, Any], leeway: Leeway) -> None:
-    """Tools in today's form, and functions only."""
+def _settle_tools(body: dict[str, Any], leeway: Leeway) -> list[dict[str, Any]]:
+    """Tools in today's form, and functions only; all of them, before a choice narrowed them."""
     try:
-        settle_tools(body)
+        return settle_tools(body)
     except NotFunctions:
         leeway.lose("tools", "The upstream knows no tools but functions.")
         body["tools"] = [tool for tool in body["tools"] if is_function(tool)]
-        settle_tools(body)
+        return settle_tools(body)
+
+
+def _keep_called(
+    body: dict[str, Any], offered: list[dict[str, Any]], called: tuple[str, ...], leeway: Leeway
+) -> None:
+    """Tools that the history calls stay though a choice leaves them out: what was called must be declared."""
+    allowed = body.get("tools") or ()
+    kept = [tool for tool in offered if tool in allowed or name_of(tool) in called]
+    if allowed and len(kept) > len(allowed):
+        body["tools"] = kept
+        leeway.note("tool_choice")
 
 
 def _path(upstream: Upstream) -> str:

@@ -1,0 +1,290 @@
+"""The tool calls of one streamed choice: each piece where the caller has its call, and nothing said twice.
+
+`openai_choice.py` makes a `Calls` when the first piece of one comes, and gives it every further piece. The
+official SDKs differ in what they make of an id or a name in parts: Python's adds them up, Node's keeps the
+last. So both go out once, in the first piece of their call, which waits until it has an id and a name from
+which no tool that is offered goes on, or until the arguments begin. Nearly every upstream says all that at
+once, and nothing waits. What comes later still goes out, with its own piece; what comes again does not.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from proxy.wire.counts import Tally, size
+from proxy.wire.tolerant import dumps
+
+
+class Malformed(Exception):
+    """A piece that no client could read."""
+
+
+class _Call(Struct):
+    """One call, as far as it has come."""
+
+    slot: int
+    """Which call the caller has it for."""
+    head: dict[str, Any] | None
+    """What waits to go out; None: the call has begun for the caller."""
+    id: Any = None
+    """The first that the upstream gave it."""
+    name: str = ""
+    length: int = 0
+    """How much of its arguments has come, white space at the ends of pieces left out."""
+
+
+class Calls:
+    """The state of one choice's calls."""
+
+    __slots__ = ("_by_index", "_calls", "_legacy", "_offered", "_tally", "ids")
+
+    def __init__(self, tally: Tally, asked: Mapping[str, Any], *, legacy: bool) -> None:
+        """`asked`: the caller's body; `legacy`: it is answered with one `function_call`."""
+        self._tally = tally
+        self._legacy = legacy
+        self._offered = _names(asked.get("functions") if legacy else asked.get("tools"))
+        self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        """By the upstream's index: the last call there."""
+        self.ids: list[str] = []
+        """Those that the caller has seen."""
+
+    def take(self, delta: dict[str, Any]) -> bool:
+        """Put the pieces of a delta right in place; whether any changed."""
+        given = delta["tool_calls"]
+        if not isinstance(given, list):
+            raise Malformed
+        changed = self._legacy
+        out: list[dict[str, Any]] = []
+        for piece in given:
+            if not isinstance(piece, dict) or not isinstance(piece.get("function", {}), dict):
+                raise Malformed
+            changed = self._piece(piece, out) or changed
+        if len(out) == len(given) and not changed:
+            return False
+        if self._legacy or not out:
+            del delta["tool_calls"]
+        else:
+            delta["tool_calls"] = out
+        if self._legacy:
+            _in_old_form(out, delta)
+        return True
+
+    def finish(self, delta: dict[str, Any]) -> bool:
+        """A call without arguments still has an object of none: clients parse the text; whether one had."""
+        bare = [call for call in self._calls[: 1 if self._legacy else None] if not call.length]
+        for call in bare:
+            call.length = 2
+            rest: dict[str, Any] = {"index": call.slot, "function": {"arguments": "{}"}}
+            if call.head is not None:
+                self._begin(call, rest)
+            if self._legacy:
+                said = delta.get("function_call")
+                delta["function_call"] = (said if isinstance(said, dict) else {}) | rest["function"]
+                continue
+            pieces = delta["tool_calls"] = delta.get("tool_calls") or []
+            mine = [piece for piece in pieces if piece["index"] == call.slot]
+            if mine:
+                mine[-1]["function"]["arguments"] = "{}"
+            else:
+                pieces.append(rest)
+        return bool(bare)
+
+    def _piece(self, piece: dict[str, Any], out: list[dict[str, Any]]) -> bool:
+        """One piece, unless it waits; whether it is not what came."""
+        call = self._call_of(piece)
+        begins = call.head is not None
+        changed = piece.get("index") != call.slot
+        piece["index"] = call.slot
+        if "custom" in piece:
+            changed = self._other(call, piece) or changed
+        else:
+            piece.setdefault("function", {})
+            if call.head is None:
+                changed = self._later(call, piece) or changed
+            else:
+                self._learn(call, piece)
+            changed = self._arguments(call, piece) or changed
+            if call.head is not None:
+                if not call.length and not self._is_whole(call):
+                    call.head = _merged(call.head, piece)
+                    return True
+                changed = self._begin(call, piece) or changed
+        if begins:
+            out += self._heads_before(call)
+        out.append(piece)
+        return changed
+
+    def _call_of(self, piece: dict[str, Any]) -> _Call:
+        """The call that a piece belongs to, or begins."""
+        key = piece.get("index")
+        if key is None:
+            key = self._unplaced(piece)
+        elif type(key) is not int:
+            raise Malformed
+        call = self._by_index.get(key)
+        if call is None or _begins_another(piece, call):
+            call = self._by_index[key] = _Call(len(self._calls), {})
+            self._calls.append(call)
+        return call
+
+    def _unplaced(self, piece: dict[str, Any]) -> int:
+        """The index of a piece without one: a new id begins a call, all else is of the last."""
+        made, last = piece.get("id"), max(0, len(self._by_index) - 1)
+        if not made or not self._calls:
+            return last
+        for key, call in self._by_index.items():
+            if call.id == made:
+                return key
+        late = not self._calls[-1].id and not _name(piece)
+        return last if late else len(self._by_index)
+
+    def _is_whole(self, call: _Call) -> bool:
+        """Whether it has all that the first piece of a call says, as far as can be known."""
+        name = call.name
+        return bool(call.id and name) and (
+            name in self._offered or not any(tool.startswith(name) for tool in self._offered)
+        )
+
+    def _learn(self, call: _Call, piece: dict[str, Any]) -> str:
+        """What is new of its name in a piece; an id counts once."""
+        call.id = call.id or piece.get("id")
+        more = _name(piece).removeprefix(call.name)
+        goes_on = (not call.length and call.name not in self._offered) or not call.name
+        if not goes_on and not any(tool.startswith(call.name + more) for tool in self._offered):
+            return ""
+        call.name += more
+        return more
+
+    def _begin(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Make a piece the first of its call, with all that is known of it; whether it was not that."""
+        held, call.head = call.head, None
+        changed = bool(held)
+        if held:
+            piece.update(_merged(held, piece))
+        function = piece["function"]
+        for part, member, known in (
+            (piece, "id", call.id),
+            (piece, "type", piece.get("type") or "function"),
+            (function, "name", call.name),
+        ):
+            if known and part.get(member) != known:
+                part[member] = known
+                changed = True
+        self._note(call.name)
+        self._seen(call.id)
+        return changed
+
+    def _heads_before(self, call: _Call) -> list[dict[str, Any]]:
+        """First pieces of calls that still wait, for Python's SDK counts calls as they come."""
+        heads = []
+        for earlier in self._calls[: call.slot]:
+            if earlier.head is not None:
+                first: dict[str, Any] = {"index": earlier.slot, "function": {}}
+                self._begin(earlier, first)
+                heads.append(first)
+        return heads
+
+    def _later(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Leave in a piece only what its call has not said; whether there was more."""
+        changed = self._same(call, piece)
+        function = piece["function"]
+        if "name" not in function:
+            return changed
+        name, more = function["name"], self._learn(call, piece)
+        if more and more == name:
+            self._note(more)
+            return changed
+        del function["name"]
+        if more:
+            function["name"] = more
+            self._note(more)
+        return True
+
+    def _same(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Take from a piece its call's kind, and the id unless it comes late; whether they were there."""
+        said = call.id
+        repeated = [member for member in ("id", "type") if member in piece]
+        if not said and piece.get("id"):
+            call.id = piece["id"]
+            self._seen(call.id)
+            repeated.remove("id")
+        for member in repeated:
+            del piece[member]
+        return bool(repeated)
+
+    def _arguments(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Arguments as text, for some send an object; whether they were none."""
+        function = piece["function"]
+        given = function.get("arguments")
+        changed = isinstance(given, dict) or (call.head is not None and not isinstance(given, str))
+        if changed:
+            given = function["arguments"] = dumps(given).decode() if isinstance(given, dict) else ""
+        self._note(given or "")
+        call.length += len((given or "").strip())
+        return changed
+
+    def _other(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
+        first, call.head = call.head is not None, None
+        call.length += 1  # so that nobody gives it the arguments of a function
+        custom = piece["custom"] if isinstance(piece["custom"], dict) else {}
+        for member in ("name", "input"):
+            self._note(custom.get(member) or "")
+        if not first:
+            return self._same(call, piece)
+        call.id = piece.get("id")
+        self._seen(call.id)
+        return False
+
+    def _seen(self, made: Any) -> None:
+        if isinstance(made, str) and not self._legacy:
+            self.ids.append(made)
+
+    def _note(self, text: Any) -> None:
+        if not isinstance(text, str):
+            raise Malformed
+        self._tally.output_bytes += size(text)
+
+
+def _names(offered: Any) -> frozenset[str]:
+    """Names of the functions among tools, in either form."""
+    tools = [tool for tool in offered if isinstance(tool, dict)] if isinstance(offered, list) else []
+    functions = [tool.get("function", tool) for tool in tools]
+    named = [function.get("name") for function in functions if isinstance(function, dict)]
+    return frozenset(name for name in named if isinstance(name, str))
+
+
+def _name(piece: dict[str, Any]) -> str:
+    """What a piece says of its call's name."""
+    name = piece.get("function", {}).get("name") or ""
+    if not isinstance(name, str):
+        raise Malformed
+    return name
+
+
+def _merged(held: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
+    """A head that waits, and what came after it."""
+    return {**held, **piece, "function": {**held.get("function", {}), **piece["function"]}}
+
+
+def _begins_another(piece: dict[str, Any], call: _Call) -> bool:
+    """Whether a piece begins a call of its own at the index of another: some count all calls as 0.
+
+    An id alone does not tell, for others make up a new one with every piece.
+    """
+    made = piece.get("id")
+    return bool(call.id and made and made != call.id and call.name and _name(piece))
+
+
+def _in_old_form(pieces: list[dict[str, Any]], delta: dict[str, Any]) -> None:
+    """Who asked by `functions` gets one call, the first."""
+    said: dict[str, Any] = {}
+    for piece in pieces:
+        if piece["index"] == 0:
+            function = piece.get("function", {})
+            arguments = (said.get("arguments") or "") + (function.get("arguments") or "")
+            said = {**said, **function, "arguments": arguments}
+    if said:
+        delta["function_call"] = said

@@ -1,0 +1,207 @@
+"""Tool calls of a streamed answer: once each, whole, and in their order, as SDKs put pieces together."""
+
+import pytest
+
+from proxy.wire.openai_stream import Expected, StreamReader
+from tests.wire.samples import DONE, accumulate, chunk, read_whole
+
+
+def make_reader(**expected):
+    return StreamReader(Expected(40, **{"include_usage": False, **expected}))
+
+
+def call_piece(index, name=None, **more):
+    function = {"arguments": "{}"} if name is None else {"name": name, "arguments": ""}
+    return {"index": index, "function": function, **more}
+
+
+def calls_in(stream):
+    """The caller's tool calls, as the official SDK puts them together."""
+    _, answer = accumulate(stream)
+    calls = answer.choices[0].message.tool_calls
+    return [(call.id, call.function.name, call.function.arguments) for call in calls]
+
+
+def test_calls_that_all_come_at_one_index_stay_apart():
+    reader = make_reader()
+    stream = chunk({"tool_calls": [call_piece(0, "a", id="call_a")]})
+    stream += chunk({"tool_calls": [call_piece(0, "b", id="call_b")]}) + chunk(
+        {"tool_calls": [call_piece(0)]}
+    )
+    got = read_whole(reader, stream + chunk({}, "stop") + DONE)
+    assert calls_in(got) == [("call_a", "a", "{}"), ("call_b", "b", "{}")]
+
+
+@pytest.mark.parametrize(
+    "again", [{"id": "call_a"}, {"id": "call_x"}, {"name": "a"}, {"id": "call_a", "name": "a"}]
+)
+def test_a_call_that_is_named_again_stays_one(again):
+    """Some repeat the id with every piece, and some make up a new one."""
+    reader = make_reader()
+    name = again.get("name")
+    function = {"arguments": "{}"} if name is None else {"name": name, "arguments": "{}"}
+    later = {"index": 0, "function": function, **({"id": again["id"]} if "id" in again else {})}
+    stream = chunk({"tool_calls": [call_piece(0, "a", id="call_a")]}) + chunk({"tool_calls": [later]})
+    got = read_whole(reader, stream + chunk({}, "tool_calls") + DONE)
+    assert calls_in(got) == [("call_a", "a", "{}")]
+
+
+def function_piece(name=None, arguments=None, **more):
+    function = {} if name is None else {"name": name}
+    if arguments is not None:
+        function["arguments"] = arguments
+    return {"tool_calls": [{"index": 0, "function": function, **more}]}
+
+
+WEATHER = {
+    "tools": [{"type": "function", "function": {"name": name}} for name in ("get_time", "get_weather")]
+}
+
+
+def heads_in(out):
+    """(id, name) of each piece of a tool call that goes out, with what is left out as None."""
+    pieces = [piece for one in accumulate(out)[0] for piece in one.choices[0].delta.tool_calls or ()]
+    return [(piece.id, piece.function.name if piece.function else None) for piece in pieces]
+
+
+@pytest.mark.parametrize("asked", [{}, WEATHER])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [function_piece("", "", id="x", type="function"), function_piece("get_weather", "{}")],
+        [function_piece(None, "", id="x", type="function"), function_piece("get_weather", "{}")],
+        [function_piece(None, None, id="x"), function_piece("get_weather", ""), function_piece(None, "{}")],
+        [function_piece("get_weather", "", type="function"), function_piece(None, "{}", id="x")],
+        [function_piece("get_weather", "", id=None), function_piece(None, "", id="x"), function_piece("")],
+        [{"tool_calls": [{"index": 0, "id": "x"}]}, function_piece("get_weather", {})],
+        [function_piece("get_weather", id="x"), function_piece("get_weather", "{}", id="x", type="function")],
+        [function_piece("", "", id="x"), function_piece("get_weather", "", id="x")],
+        [
+            function_piece("", "", id="x"),
+            function_piece("get_weather", "", id="y"),
+            function_piece(None, "{}"),
+        ],
+    ],
+)
+def test_an_id_and_a_name_go_out_once_and_together_whenever_they_come(pieces, asked):
+    reader = make_reader(asked=asked)
+    out = read_whole(reader, b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_weather", "{}")]
+    heads = [head for head in heads_in(out) if head != (None, None)]
+    assert heads == [("x", "get_weather")]
+
+
+@pytest.mark.parametrize(
+    "pieces", [["get_", "weather"], ["get_", "get_weather"], ["get_", "get_", "weather"]]
+)
+@pytest.mark.parametrize("arguments", ["{}", ""])
+def test_half_a_name_of_a_tool_that_is_offered_waits_for_the_rest(pieces, arguments):
+    *begun, last = [function_piece(name, "", id="x") for name in pieces]
+    last["tool_calls"][0]["function"]["arguments"] = arguments
+    reader = make_reader(asked=WEATHER)
+    assert b"".join(reader.feed(chunk(piece)) for piece in begun).count(b"get_") == 0
+    assert not reader.content
+    out = read_whole(reader, chunk(last) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_weather", "{}")]
+    assert heads_in(out)[0] == ("x", "get_weather")
+
+
+def test_a_whole_name_never_waits():
+    for asked in ({}, WEATHER):
+        piece = chunk(function_piece("get_time", "", id="x", type="function"))
+        reader = make_reader(asked=asked)
+        reader.feed(chunk({"role": "assistant", "content": None}))
+        assert reader.feed(piece) == piece
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [[function_piece("weather", ""), function_piece(None, "{}")], [function_piece("weather", "{}")]],
+)
+def test_half_a_name_that_nobody_offered_is_added_up_as_sdks_do(rest):
+    pieces = [function_piece("get_", "", id="x"), *rest]
+    out = read_whole(make_reader(), b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_weather", "{}")]
+
+
+def test_a_name_or_an_id_that_comes_after_the_arguments_is_not_lost():
+    pieces = [function_piece("", '{"a":'), function_piece("get_time", "1"), function_piece(None, "}", id="x")]
+    reader = make_reader(asked=WEATHER, recalls=True)
+    out = read_whole(reader, b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_time", '{"a":1}')]
+
+
+def test_calls_that_wait_go_out_in_their_order():
+    def named(index, name, arguments, **more):
+        return {"index": index, "function": {"name": name, "arguments": arguments}, **more}
+
+    begun = {"tool_calls": [named(0, "", "", id="x", note=[1]), named(1, "", "", id="y")]}
+    stream = chunk(begun) + chunk({"tool_calls": [named(1, "b", '{"k":1}')]})
+    out = read_whole(
+        make_reader(), stream + chunk({"tool_calls": [named(0, "a", "")]}) + chunk({}, "stop") + DONE
+    )
+    assert calls_in(out) == [("x", "a", "{}"), ("y", "b", '{"k":1}')]
+    assert b'"note":[1]' in out
+
+
+def test_a_call_whose_name_never_comes_ends_with_what_came():
+    out = read_whole(make_reader(), chunk(function_piece("", "", id="x")) + chunk({}, "stop") + DONE)
+    assert calls_in(out) == [("x", "", "{}")]
+
+
+def test_pieces_without_an_index_belong_to_the_call_with_their_id():
+    pieces = [
+        function_piece("a", "{", id="x"),
+        function_piece(None, "}", id="x"),
+        function_piece("b", "", id="y"),
+    ]
+    for piece in pieces:
+        del piece["tool_calls"][0]["index"]
+    out = read_whole(make_reader(), b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "a", "{}"), ("y", "b", "{}")]
+
+
+def test_a_call_of_a_custom_tool_goes_out_as_it_came():
+    first = chunk(
+        {
+            "role": "assistant",
+            "tool_calls": [{"index": 0, "id": "x", "type": "custom", "custom": {"name": "run", "input": ""}}],
+        }
+    )
+    stream = first + chunk({"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]})
+    stream += chunk({}, "tool_calls") + DONE
+    assert read_whole(make_reader(), stream) == stream
+
+
+@pytest.mark.parametrize("bare", [0, 1, 2])
+@pytest.mark.parametrize("with_finish", [False, True])
+def test_who_asked_by_functions_gets_one_call_and_its_own_arguments(bare, with_finish):
+    said = ["" if place == bare else f'{{"k":{place}}}' for place in range(3)]
+    calls = [
+        {
+            "index": place,
+            "id": f"c{place}",
+            "type": "function",
+            "function": {"name": "abc"[place], "arguments": ""},
+        }
+        for place in range(3)
+    ]
+    rest = [{"index": place, "function": {"arguments": text}} for place, text in enumerate(said)]
+    last = chunk({"tool_calls": rest}, "tool_calls")
+    if not with_finish:
+        last = chunk({"tool_calls": rest}) + chunk({}, "tool_calls")
+    out = read_whole(make_reader(legacy=True), chunk({"tool_calls": calls}) + last + DONE)
+    message = accumulate(out)[1].choices[0].message
+    assert (message.function_call.name, message.function_call.arguments) == ("a", said[0] or "{}")
+    assert message.tool_calls is None
+
+
+def test_white_space_is_no_arguments():
+    pieces = [function_piece("a", "", id="x"), function_piece(None, " "), function_piece(None, "\n")]
+    out = read_whole(make_reader(), b"".join(map(chunk, pieces)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "a", " \n{}")]
+
+
+def test_arguments_beside_a_null_of_calls_in_the_last_chunk_are_completed():
+    stream = chunk(function_piece("a", "", id="x")) + chunk({"tool_calls": None}, "tool_calls") + DONE
+    assert calls_in(read_whole(make_reader(), stream)) == [("x", "a", "{}")]
