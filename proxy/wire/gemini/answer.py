@@ -18,6 +18,7 @@ from proxy.wire.gemini.counts import reported, shown
 from proxy.wire.gemini.names import Names
 from proxy.wire.gemini.partial import Malformed
 from proxy.wire.gemini.tools import declared
+from proxy.wire.words import word
 
 
 class Answer:
@@ -60,7 +61,7 @@ class Answer:
         """Why the model never began, where Google says so."""
         if self.candidates or self.blocked is None:
             return None
-        return f"The prompt was blocked: {self.blocked[:64]}."
+        return f"The prompt was blocked: {self.blocked}."
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -85,7 +86,7 @@ class Answer:
             self._metadata = metadata
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
-            self.blocked = str(feedback["blockReason"])
+            self.blocked = word(feedback["blockReason"]) or "OTHER"
         candidates = chunk.get("candidates") or []
         if not isinstance(candidates, list):
             raise Malformed("malformed candidates")
