@@ -24,7 +24,7 @@ from proxy.wire.words import word
 class Answer:
     """One answer so far."""
 
-    __slots__ = ("_asked", "_call", "_metadata", "_names", "blocked", "candidates", "model")
+    __slots__ = ("_asked", "_call", "_metadata", "_names", "blocked", "candidates", "counted", "model")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -37,6 +37,8 @@ class Answer:
         self.model = call.model
         self._metadata: dict[str, Any] = {}
         """The latest count, not looked at before somebody asks: one comes with every chunk."""
+        self.counted = True
+        """Whether nothing was said after it."""
 
     @property
     def usage(self) -> Usage | None:
@@ -82,8 +84,9 @@ class Answer:
         if isinstance(chunk.get("modelVersion"), str):
             self.model = chunk["modelVersion"]
         metadata = chunk.get("usageMetadata")
+        counts = False
         if isinstance(metadata, dict) and metadata.get("promptTokenCount"):
-            self._metadata = metadata
+            self._metadata, counts = metadata, True
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
             self.blocked = word(feedback["blockReason"]) or "OTHER"
@@ -97,6 +100,7 @@ class Answer:
             candidate = self._candidate(said.get("index") or 0)
             if candidate is not None:
                 candidate.take(said, pieces)
+        self.counted = counts or (self.counted and not pieces)
         return pieces
 
     def _candidate(self, index: Any) -> Candidate | None:
