@@ -42,7 +42,8 @@ class Call(Struct, frozen=True):
     body: Mapping[str, Any]
     """The parsed JSON object. Never changed: a retry translates it again."""
     prompt_bytes: int
-    """Size of the request body in bytes: an upper bound on prompt tokens."""
+    """Size of the request body in bytes: an upper bound on prompt tokens. From the judgement on pictures do
+    not count in it by their data, but by what their tokens can be (`estimate.unreported_bytes`)."""
     stream: bool
     include_usage: bool
     """Whether the caller asked for the usage chunk."""

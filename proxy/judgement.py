@@ -14,7 +14,7 @@ from proxy.call import Call
 from proxy.errors import CallerFault, Failure, Refused, no_such_model
 from proxy.policy import fit, matching, privacy, selection
 from proxy.policy.ending import nobody_able
-from proxy.policy.estimate import Estimate, estimate
+from proxy.policy.estimate import Estimate, estimate, unreported_bytes
 from proxy.policy.meters import Asker, Meters
 from proxy.policy.prompt import Prompt
 from proxy.policy.selection import Candidate, PassedOver, Selection
@@ -71,6 +71,7 @@ def judge(terms: Terms, call: Call, recall: Recall) -> Judgement:
         if permitted is not chosen.candidates:
             chosen = _barred(chosen, permitted)
     most = estimate(call, route, prompt)
+    call = _pictured(call, route, prompt) if prompt.others else call
     told = called(call.body) if prompt.others else ()
     if told:
         back = max((_recalled_bytes(recall, call, told, one) for one in chosen.candidates), default=0)
@@ -104,6 +105,12 @@ def _recalled_bytes(recall: Recall, call: Call, told: tuple[str, ...], candidate
     """What comes back into the prompt at one target, which the caller's bytes do not show."""
     states = recall.find(call.identity, candidate.origin, told).values()
     return sum({id(state): len(state) for state in states}.values())  # the calls of one answer share one
+
+
+def _pictured(call: Call, route: Route, prompt: Prompt) -> Call:
+    """`call`, whose pictures are from here on as many bytes as they may be charged as."""
+    charged = unreported_bytes(call, route, prompt)
+    return call if charged == call.prompt_bytes else replace(call, prompt_bytes=charged)
 
 
 def _completed(call: Call, route: Route, *, capped: bool) -> Call:

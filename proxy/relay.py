@@ -54,6 +54,7 @@ from proxy.snapshot import Snapshot
 from proxy.watch import NEVER, Watch, moment_comes, turn_comes
 from proxy.wire.dialect import Reply
 from proxy.wire.failure import error_event
+from proxy.wire.words import discreet
 
 ERROR_MAX = 64 * 1024
 """Bytes read of an answer that is not a success."""
@@ -228,7 +229,7 @@ class _Story:
         if attempt.first is None and signal.phase is Phase.CONTENT:
             # The caller saw none of that content, so the call is still free to go elsewhere.
             signal = replace(signal, phase=Phase.HEADERS)
-        attempt.signal = signal
+        attempt.signal = signal = discreet(signal, attempt.candidate.upstream)
         self._note(attempt, classify(signal).cls)
         if attempt.first is None:
             return Failed(signal, signal.kind is Kind.OFF_SCHEMA and not self._book.covers_another)

@@ -19,6 +19,8 @@ from proxy.table import Route, Target
 
 BASE_TOKENS = 32
 """What a chat template adds around the whole prompt."""
+BYTES_PER_TOKEN = 4
+"""Of a prompt whose tokens nobody reports, as the dialects have it."""
 MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 _BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})
@@ -66,6 +68,21 @@ def estimate(call: Call, route: Route, prompt: Prompt) -> Estimate:
     return Estimate(tokens, min(output, TOKENS_MAX))
 
 
+def unreported_bytes(call: Call, route: Route, prompt: Prompt) -> int:
+    """The bytes by which the prompt of `call` is charged where nobody reports its tokens, four to each.
+
+    The data of a picture are no text: in their stead stands the most that its tokens can be on `route`, so
+    that no more is charged for it than was held.
+    """
+    tally = _Tally()
+    for _, message in prompt.others:
+        _count_message(message, tally)
+    if not tally.picture_bytes:
+        return call.prompt_bytes
+    tokens = _media_tokens(_Tally(pictures=tally.pictures), route)
+    return min(call.prompt_bytes, call.prompt_bytes - tally.picture_bytes + BYTES_PER_TOKEN * tokens)
+
+
 def _other_tokens(prompt: Prompt, route: Route) -> int:
     """What messages with more to them than a text hold besides their bytes."""
     tally = _Tally()
@@ -80,6 +97,8 @@ class _Tally(Struct):
     around: int = 0
     """Tokens of the template."""
     pictures: int = 0
+    picture_bytes: int = 0
+    """Of data URLs."""
     documents: int = 0
     """And all else that is no text."""
 
@@ -104,8 +123,15 @@ def _count_part(part: Mapping[str, Any], tally: _Tally) -> None:
     if not isinstance(kind, str) or kind not in _BYTES:
         if kind == "image_url":
             tally.pictures += 1
+            tally.picture_bytes += _data_bytes(part.get("image_url"))
         elif kind != "file" or not _is_text(part.get("file")):
             tally.documents += 1
+
+
+def _data_bytes(picture: Any) -> int:
+    """The size of a picture that is here, and not behind a link."""
+    url = picture.get("url") if isinstance(picture, Mapping) else picture
+    return len(url) if isinstance(url, str) and url[:5].lower() == "data:" else 0
 
 
 def _is_text(file: Any) -> bool:

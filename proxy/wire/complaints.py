@@ -4,28 +4,24 @@
 `detail` or `message`, or be no JSON at all; reading it never fails and never trusts it.
 """
 
-import re
 from typing import Any
 
 import orjson
 from msgspec import Struct
 
-MOST_CHARS = 2048
-"""Of a message shown to a caller."""
-
-_SECRET = re.compile(
-    r"(?i)bearer\s+\S+|\b(?:sk|pk|rk|ft|gsk|xai)-[\w*.-]{4,}|\bAIza[\w-]{8,}|\b(?:org|proj)[-_]\w{8,}"
-)
-_WORD = re.compile(r"[\w .:-]{1,64}", re.ASCII)
+from proxy.wire.words import path, word
 
 
 class Complaint(Struct, frozen=True):
     """An upstream's error, flattened. Empty where it said nothing."""
 
     message: str = ""
+    """As it came: whoever shows it scrubs it."""
     type: str = ""
+    """A word, like `code`, or nothing (`words.word`)."""
     code: str = ""
     param: str | None = None
+    """The place of a member, or nothing (`words.path`)."""
 
 
 def read(body: bytes) -> Complaint:
@@ -47,19 +43,12 @@ def flatten(said: Any) -> Complaint:
         said = error
     elif error:
         said = {"message": error}
-    param = said.get("param")
     return Complaint(
         message=_text(said.get("message") or said.get("detail")),
-        type=_word(said.get("type")),
-        code=_word(said.get("code")),
-        param=param[:256] if isinstance(param, str) else None,
+        type=word(said.get("type")),
+        code=word(said.get("code")),
+        param=path(said.get("param")),
     )
-
-
-def scrub(message: str) -> str:
-    """`message` without anything that looks like a credential, cut to a decent length."""
-    shown = _SECRET.sub("[removed]", message[: 2 * MOST_CHARS])
-    return shown if len(shown) <= MOST_CHARS else shown[: MOST_CHARS - 1] + "…"
 
 
 def _text(value: Any, depth: int = 4) -> str:
@@ -84,10 +73,3 @@ def _validation(item: dict[str, Any]) -> str:
     place = item.get("loc")
     path = ".".join(str(step) for step in place) if isinstance(place, list) else ""
     return f"{path}: {item['msg']}" if path else str(item["msg"])
-
-
-def _word(value: Any) -> str:
-    """A code or type as a short plain word; anything else is dropped, for it goes to the log."""
-    if type(value) is int:
-        return str(value)
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""

@@ -1,16 +1,20 @@
 """Tokens as OpenAI-shaped upstreams report them, and the estimate where they do not.
 
 Replies and readers call this. A report is believed only if it is possible: what it says goes into
-a ledger that never credits, so a negative, fractional, vast or empty count is worth nothing.
+a ledger that never credits, so a negative, fractional, vast or empty count is worth nothing. Nor is
+one of fewer tokens than what was seen can be made of, or one that came before the end (`weighed`).
 """
 
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.usage import Source, Usage
 
 BYTES_PER_TOKEN = 4
+BYTES_MOST = 128
+"""In one token. The longest that tokenizers have are runs of so many spaces."""
 MOST = 1_000_000_000
 """More tokens than any one answer can have."""
 _PARTS = frozenset(
@@ -78,6 +82,28 @@ def estimated(prompt_bytes: int, output_bytes: int, pieces: int) -> Usage:
     """
     output = max(_tokens(output_bytes), pieces)
     return Usage(_tokens(prompt_bytes), output, source=Source.OBSERVED if output else Source.ESTIMATED)
+
+
+def fewest(output_bytes: int, pieces: int | None = None) -> int:
+    """The fewest tokens that so much content can be, whatever the tokenizer; of no content, none.
+
+    A piece of a stream may be a picture or a sound, which are more bytes than their tokens would suggest:
+    each is one token at least, and no more is said of it.
+    """
+    if not output_bytes:
+        return 0
+    tokens = output_bytes // BYTES_MOST
+    return max(1, tokens if pieces is None else min(tokens, pieces))
+
+
+def weighed(report: Usage | None, seen: Usage, least: int, *, whole: bool = True) -> Usage:
+    """What an answer has come to: the upstream's own count if it can be one of all that was `seen`.
+
+    `least`: of how few tokens that can be (`fewest`); `whole`: nothing was seen after the count was given.
+    """
+    if report is None or (whole and report.output >= least):
+        return report or seen
+    return replace(report, output=max(report.output, seen.output), source=Source.OBSERVED)
 
 
 def size(text: str) -> int:

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 
 from proxy.call import Kind, Phase, Signal
 from proxy.errors import Told
-from proxy.wire.complaints import Complaint, read, scrub
+from proxy.wire.complaints import Complaint, read
 from proxy.wire.retry_after import reset, wait
+from proxy.wire.words import scrub
 
 _CODES: Mapping[str, Kind] = {
     **dict.fromkeys(

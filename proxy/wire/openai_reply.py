@@ -7,6 +7,7 @@ inside; what an upstream says besides reaches the caller as it came, but for the
 from typing import Any
 
 from proxy.call import Kind, Memory, Phase, Signal
+from proxy.usage import Usage
 from proxy.wire.answer import (
     COUNTS,
     FAILED,
@@ -18,7 +19,7 @@ from proxy.wire.answer import (
     settle_text,
 )
 from proxy.wire.complaints import flatten
-from proxy.wire.counts import estimated, reported, size
+from proxy.wire.counts import BYTES_MOST, estimated, fewest, reported, size, weighed
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
 from proxy.wire.openai_stream import Expected
@@ -28,6 +29,9 @@ from proxy.wire.tolerant import dumps, loads
 _TEXTS = ("content", "reasoning_content", "refusal")
 _SELDOM = frozenset({"tool_calls", "function_call", "reasoning", "reasoning_content"})
 """Members of a message that mean more than a text."""
+_PICTURE = ";base64,"
+_AROUND = 1024
+"""Bytes around the texts of an answer: one that is no larger is not measured, if it has a count at all."""
 _ENDS = ("stop", "length", "content_filter")
 
 
@@ -65,8 +69,8 @@ def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any])
         if said[name] is None and name in COUNTS:
             settle_counts(said)
             changed = True
-    if usage is None:
-        usage = estimated(expected.prompt_bytes, sum(_size(choice["message"]) for choice in choices), 0)
+    if usage is None or not usage.output or usage.output * BYTES_MOST + _AROUND < len(body):
+        usage = _weighed(usage, expected.prompt_bytes, choices)
     memories = _memories(choices[0]["message"]) if expected.recalls else ()
     if expected.reasoning_field != REASONING:
         changed = _rename_reasoning(choices, expected.reasoning_field) or changed
@@ -79,6 +83,18 @@ def _rename_reasoning(choices: list[dict[str, Any]], field: str) -> bool:
     for choice in choices:
         changed = name_reasoning(choice["message"], field) or changed
     return changed
+
+
+def _weighed(report: Usage | None, prompt_bytes: int, choices: list[dict[str, Any]]) -> Usage:
+    """A count that is small beside its body, held to what the caller can see.
+
+    A picture within a text is more bytes than its tokens would suggest; so much is not held against it.
+    """
+    messages = [choice["message"] for choice in choices]
+    seen = sum(_size(message) for message in messages)
+    contents = [message.get("content") for message in messages]
+    pictured = any(_PICTURE in content for content in contents if isinstance(content, str))
+    return weighed(report, estimated(prompt_bytes, seen, 0), fewest(seen, 1 if pictured else None))
 
 
 def _is_text(choice: dict[str, Any], message: dict[str, Any], extras: frozenset[str]) -> bool:

@@ -20,7 +20,7 @@ from proxy.table import ReasoningField
 from proxy.usage import Usage
 from proxy.wire.answer import COUNTS, drop, settle_counts
 from proxy.wire.complaints import flatten
-from proxy.wire.counts import Tally, estimated, reported
+from proxy.wire.counts import Tally, estimated, fewest, reported, weighed
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
 from proxy.wire.openai_calls import Malformed
@@ -65,6 +65,7 @@ class StreamReader(Following):
     __slots__ = (
         "_ahead",
         "_choices",
+        "_counted",
         "_expected",
         "_first",
         "_guesses",
@@ -87,6 +88,8 @@ class StreamReader(Following):
         self._thoughts = Thoughts() if expected.recalls else None
         self._tally = Tally()
         self._report: Usage | None = None
+        self._counted = 0
+        """Pieces that had been seen when the report came."""
         self._usage_event = b""
         self._template: Template | None = None
         """All but the text of a plain piece, once one has been read."""
@@ -101,10 +104,10 @@ class StreamReader(Following):
 
     @property
     def usage(self) -> Usage:
-        """The upstream's own count, or an estimate from what was seen."""
-        if self._report is not None:
-            return self._report
-        return estimated(self._expected.prompt_bytes, self._tally.output_bytes, self._tally.pieces)
+        """The upstream's own count where it can be one of all that was seen; or else no less than that."""
+        output_bytes, pieces = self._tally.output_bytes, self._tally.pieces
+        seen = estimated(self._expected.prompt_bytes, output_bytes, pieces)
+        return weighed(self._report, seen, fewest(output_bytes, pieces), whole=self._counted == pieces)
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -268,8 +271,9 @@ class StreamReader(Following):
 
     def _count(self, chunk: dict[str, Any], usage: Any) -> bool:
         """Note a report, and make the event of it; whether it says more than came."""
-        settled = False
-        self._report = reported(usage) or self._report
+        settled, report = False, reported(usage)
+        if report is not None:
+            self._report, self._counted = report, self._tally.pieces
         if self._expected.include_usage:
             for name in usage if type(usage) is dict else ():
                 if usage[name] is None and name in COUNTS:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from proxy.abilities import Media, ModelFacts
 from proxy.call import Call, Identity
-from proxy.policy.estimate import estimate
+from proxy.policy.estimate import estimate, unreported_bytes
 from proxy.policy.prompt import Prompt
 from proxy.table import Route, Target
 
@@ -177,3 +177,32 @@ def test_a_prediction_may_be_thrown_away_and_paid_for():
 @pytest.mark.parametrize("body", [{"messages": "no"}, {"messages": [1, None, "x"]}, {"tools": {}}])
 def test_odd_bodies_are_still_estimated(body):
     assert most(call(body), ROUTE).input_tokens >= 100
+
+
+DATA = "data:image/png;base64," + "iVBORw0KGgoA" * 50_000
+
+
+@pytest.mark.parametrize(
+    "link", [{"url": DATA}, {"url": DATA, "detail": "low"}, DATA], ids=["url", "low", "bare"]
+)
+def test_a_picture_whose_tokens_nobody_reports_is_charged_by_its_bound_and_not_by_its_data(link):
+    picture, bound = {"type": "image_url", "image_url": link}, route(Media(1445, 128_000))
+    said = saying({"type": "text", "text": "x" * 400}, picture, picture)
+    whole = replace(said, prompt_bytes=2 * len(DATA) + 500)
+    prompt = Prompt.of(whole.body)
+    assert unreported_bytes(whole, bound, prompt) == 500 + 4 * 2 * 1445
+    assert unreported_bytes(whole, bound, prompt) // 4 <= estimate(whole, bound, prompt).input_tokens
+
+
+@pytest.mark.parametrize(
+    "part", [{"type": "text", "text": DATA}, PICTURE, PDF, {"type": "image_url"}], ids=range(4)
+)
+def test_all_else_is_charged_by_its_bytes(part):
+    said = saying(part)
+    assert unreported_bytes(said, route(Media(1, 128_000)), Prompt.of(said.body)) == said.prompt_bytes
+
+
+def test_a_picture_that_is_smaller_than_its_bound_is_charged_by_its_bytes():
+    small = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    said = saying(small)
+    assert unreported_bytes(said, ROUTE, Prompt.of(said.body)) == said.prompt_bytes

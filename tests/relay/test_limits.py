@@ -279,3 +279,15 @@ def test_no_dialect_asks_for_more_than_is_held(dialect, members):
     assert maxima
     assert max(maxima) <= held
     assert limits.get("thinking", {}).get("budget_tokens", 0) < max(maxima)
+
+
+@pytest.mark.parametrize("reported", [None, 900], ids=["nobody counts", "counted"])
+def test_a_picture_whose_tokens_nobody_reports_is_charged_as_one_and_not_by_its_base64(reported):
+    link = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgoA" * 50_000}}
+    steps = None if reported is None else [event(finish="stop"), usage_event(reported, 1), DONE]
+    said = stream("It is", steps=[event(finish="stop"), DONE] if steps is None else steps)
+    at = desk(table("a"), ScriptedUpstreams(a=[said]))
+    play(answer(at, RecordingCaller(), call(messages=[{"role": "user", "content": [link]}])))
+    bound = Target("a", "m").media.image
+    charged = at.ledger.outcome.usage.input
+    assert charged == 900 if reported else bound <= charged <= bound + 100

@@ -175,8 +175,10 @@ def test_validation_errors_are_flattened_without_the_callers_input():
     ["sk-proj-abcdef123456", "Bearer abc.def", "sk-ab*****2345", "org-abcdefgh1234", "gsk_abc-gsk-abcdef"],
 )
 def test_nothing_like_a_credential_is_told_or_logged(secret):
-    signal = judge(400, oai(f"Wrong: {secret} is wrong", secret))
+    signal = judge(400, oai(f"Wrong: {secret} is wrong", secret, param=secret))
     assert secret not in signal.told.message
+    assert (signal.told.code, signal.told.param) == (None, None)
+    assert secret not in signal.detail
     assert len(judge(400, oai("x" * 100_000)).told.message) <= 2048
 
 

@@ -15,7 +15,7 @@ from proxy.wire.anthropic.memory import Keeping
 from proxy.wire.anthropic.tools import answer_tool
 from proxy.wire.anthropic.usage import reported
 from proxy.wire.chunks import completion
-from proxy.wire.counts import estimated, size
+from proxy.wire.counts import estimated, fewest, size, weighed
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
 from proxy.wire.tolerant import dumps, loads
@@ -72,7 +72,8 @@ def _judge(call: Call, answer: Any) -> Reply | Signal:
     usage = reported(answer.get("usage"))
     model = answer.get("model")
     out = completion(call, model if isinstance(model, str) else call.model, message, word, usage)
-    usage = usage or estimated(call.prompt_bytes, gathered.output_bytes, 0)
+    seen = gathered.output_bytes
+    usage = weighed(usage, estimated(call.prompt_bytes, seen, 0), fewest(seen))
     # The old form of calls has no ids by which anything could be found again.
     return Reply(out, usage, () if legacy else gathered.kept.memories())
 

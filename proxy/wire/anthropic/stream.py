@@ -10,17 +10,16 @@ reason to stop before the body ended; nothing is made up for it.
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from proxy.call import Call, Kind, Memory
-from proxy.usage import Source, Usage
+from proxy.usage import Usage
 from proxy.wire.anthropic.errors import complain
 from proxy.wire.anthropic.memory import Keeping
 from proxy.wire.anthropic.reply import Malformed, explanation, finish, string
 from proxy.wire.anthropic.tools import answer_tool
 from proxy.wire.anthropic.usage import reported
 from proxy.wire.chunks import Chunks
-from proxy.wire.counts import estimated
+from proxy.wire.counts import estimated, fewest, weighed
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
 from proxy.wire.sse import Event
@@ -81,11 +80,10 @@ class StreamReader(Following):
     @property
     def usage(self) -> Usage:
         """The upstream's own count; of an answer cut short, its input and an estimate of what was seen."""
-        seen = estimated(self._call.prompt_bytes, self._chunks.output_bytes, self._chunks.pieces)
-        report = reported(self._counts)
-        if report is None or self._totalled:
-            return report or seen
-        return replace(report, output=max(report.output, seen.output), reasoning=0, source=Source.OBSERVED)
+        output_bytes, pieces = self._chunks.output_bytes, self._chunks.pieces
+        seen = estimated(self._call.prompt_bytes, output_bytes, pieces)
+        report, least = reported(self._counts), fewest(output_bytes, pieces)
+        return weighed(report, seen, least, whole=self._totalled)
 
     @property
     def memories(self) -> tuple[Memory, ...]:

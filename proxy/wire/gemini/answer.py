@@ -18,12 +18,13 @@ from proxy.wire.gemini.counts import reported, shown
 from proxy.wire.gemini.names import Names
 from proxy.wire.gemini.partial import Malformed
 from proxy.wire.gemini.tools import declared
+from proxy.wire.words import word
 
 
 class Answer:
     """One answer so far."""
 
-    __slots__ = ("_asked", "_call", "_metadata", "_names", "blocked", "candidates", "model")
+    __slots__ = ("_asked", "_call", "_metadata", "_names", "blocked", "candidates", "counted", "model")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -36,6 +37,8 @@ class Answer:
         self.model = call.model
         self._metadata: dict[str, Any] = {}
         """The latest count, not looked at before somebody asks: one comes with every chunk."""
+        self.counted = True
+        """Whether nothing was said after it."""
 
     @property
     def usage(self) -> Usage | None:
@@ -60,7 +63,7 @@ class Answer:
         """Why the model never began, where Google says so."""
         if self.candidates or self.blocked is None:
             return None
-        return f"The prompt was blocked: {self.blocked[:64]}."
+        return f"The prompt was blocked: {self.blocked}."
 
     @property
     def memories(self) -> tuple[Memory, ...]:
@@ -81,11 +84,12 @@ class Answer:
         if isinstance(chunk.get("modelVersion"), str):
             self.model = chunk["modelVersion"]
         metadata = chunk.get("usageMetadata")
+        counts = False
         if isinstance(metadata, dict) and metadata.get("promptTokenCount"):
-            self._metadata = metadata
+            self._metadata, counts = metadata, True
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
-            self.blocked = str(feedback["blockReason"])
+            self.blocked = word(feedback["blockReason"]) or "OTHER"
         candidates = chunk.get("candidates") or []
         if not isinstance(candidates, list):
             raise Malformed("malformed candidates")
@@ -96,6 +100,7 @@ class Answer:
             candidate = self._candidate(said.get("index") or 0)
             if candidate is not None:
                 candidate.take(said, pieces)
+        self.counted = counts or (self.counted and not pieces)
         return pieces
 
     def _candidate(self, index: Any) -> Candidate | None:

@@ -18,6 +18,7 @@ from proxy.wire.complaints import flatten
 from proxy.wire.errors import weigh
 from proxy.wire.retry_after import duration
 from proxy.wire.tolerant import loads
+from proxy.wire.words import word as to_show
 
 _BAD_KEY = "invalid_api_key"
 _NO_CREDIT = "insufficient_quota"
@@ -108,7 +109,8 @@ def _weigh(status: int, headers: Mapping[str, str], said: Any) -> Signal:
         signal = replace(signal, kind=Kind.UNABLE, told=None)
     if signal.retry_after_s is None and signal.kind in {Kind.RATE_LIMITED, Kind.OVERLOADED}:
         signal = replace(signal, retry_after_s=_delay(error))
-    return replace(signal, detail=f"{status} {_word(word)}") if _word(word) else signal
+    shown = to_show(word)
+    return replace(signal, detail=f"{status} {shown}") if shown else signal
 
 
 def _code(error: dict[str, Any], word: str, message: str) -> str:
@@ -168,8 +170,3 @@ def _error(said: Any) -> dict[str, Any]:
     said = _only(said)
     error = said.get("error") if isinstance(said, dict) else None
     return error if isinstance(error, dict) else {}
-
-
-def _word(word: str) -> str:
-    """A status that may go to the log: one of Google's, not a text."""
-    return word if re.fullmatch(r"[A-Z_]{1,40}", word) else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.call import Call, Kind, Phase, Signal
 from proxy.wire.chunks import choice, completion_of
-from proxy.wire.counts import estimated, size
+from proxy.wire.counts import estimated, fewest, size, weighed
 from proxy.wire.dialect import Reply
 from proxy.wire.gemini.answer import Answer
 from proxy.wire.gemini.candidate import Piece
@@ -43,7 +43,8 @@ def _reply(call: Call, status: int, answer: Answer, pieces: list[Piece]) -> Repl
         return _no_answer(status, "no finished candidate")
     body = completion_of(call, answer.model, _choices(call, answer, pieces), answer.shown)
     seen = sum(size(piece.text) + size(piece.name) for piece in pieces)
-    return Reply(body, answer.usage or estimated(call.prompt_bytes, seen, 0), answer.memories)
+    usage = weighed(answer.usage, estimated(call.prompt_bytes, seen, 0), fewest(seen), whole=answer.counted)
+    return Reply(body, usage, answer.memories)
 
 
 def _choices(call: Call, answer: Answer, pieces: list[Piece]) -> list[dict[str, Any]]:

@@ -7,12 +7,10 @@ error may come as a bare JSON body under the name of a stream, alone in a list o
 
 from typing import Any
 
-from msgspec.structs import replace
-
 from proxy.call import Call, Kind, Memory
-from proxy.usage import Source, Usage
+from proxy.usage import Usage
 from proxy.wire.chunks import Chunks
-from proxy.wire.counts import estimated
+from proxy.wire.counts import estimated, fewest, weighed
 from proxy.wire.following import Following
 from proxy.wire.gemini.answer import Answer
 from proxy.wire.gemini.candidate import Piece
@@ -47,16 +45,14 @@ class GeminiReader(Following):
 
     @property
     def usage(self) -> Usage:
-        """Google's own count; of an answer that was cut, no less than what was seen."""
+        """Google's own count; of an answer that was cut, or counted too early, no less than was seen."""
         output_bytes = sum(chunks.output_bytes for chunks in self._chunks)
         pieces = sum(chunks.pieces for chunks in self._chunks)
         seen = estimated(self._call.prompt_bytes, output_bytes, pieces)
-        report = self._answer.usage
-        if report is None:
-            return seen
-        if self._answer.ended or report.output >= seen.output:
-            return report
-        return replace(report, output=seen.output, source=Source.OBSERVED)
+        answer, report = self._answer, self._answer.usage
+        enough = report is not None and report.output >= seen.output
+        whole = answer.counted and (answer.ended or enough)
+        return weighed(report, seen, fewest(output_bytes, pieces), whole=whole)
 
     @property
     def memories(self) -> tuple[Memory, ...]:

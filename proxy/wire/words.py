@@ -1,0 +1,104 @@
+"""What of an upstream's own words may be shown, and to whom.
+
+`complaints.py` reads every error's code, type and member through here, so that what ends up in a `Signal`,
+and by it in the ledger, a view, the log or a label, has the shape of a word: of the characters that codes
+have, short, and too regular for a credential. A text is told to the caller alone, scrubbed (`scrub`). What
+has no shape to be known by is known by being ours: `discreet` takes out the credentials of the upstream that
+was asked. Nothing here can tell what a word means: who writes codes of six words in them is not found out.
+"""
+
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from msgspec.structs import replace
+
+from proxy.call import Signal
+from proxy.table import Upstream
+
+MOST_CHARS = 2048
+"""Of a message shown to a caller."""
+WORD_CHARS = 48
+PATH_CHARS = 160
+DIGITS = 4
+"""In one word or name: statuses, versions and numbers of errors have no more."""
+CREDENTIAL_CHARS = 8
+"""What is shorter, such as the `none` for a server that asks for no key, is not looked for in texts."""
+
+_REMOVED = "[removed]"
+_SECRET = re.compile(
+    r"(?i)\bbearer\s+\S+"
+    r"|\b(?:sk|pk|rk|ft|gsk|xai|csk|pplx|nvapi)[-_][\w*.-]{4,}"
+    r"|\b(?:hf|fw|r8|gh[opsu])_\w{8,}"
+    r"|\bAIza[\w-]{8,}|\bA[KS]IA[A-Z0-9]{12,}|\beyJ[\w-]{8,}(?:\.[\w-]*)*"
+    r"|\b(?:org|proj)[-_]\w{8,}"
+    # Keys without a mark of their own are letters and digits in one long run.
+    r"|\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}"
+)
+_PART = r"(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,8}[a-z]{2,20}){1,6}[A-Z]{0,4})[0-9]{0,4}"
+"""`snake`, `SHOUTED` or `CamelCase`; digits only where it ends."""
+_NAME = rf"{_PART}(?:[_-]{_PART}){{0,5}}"
+_WORD = re.compile(rf"[0-9]{{1,6}}|{_PART}(?:[_.-](?:{_PART}|[0-9]{{1,4}})){{0,5}}")
+_PATH = re.compile(rf"{_NAME}(?:\.{_NAME}|\.?\[[0-9]{{1,5}}\]|\.[0-9]{{1,5}}){{0,12}}")
+_NUMBER = re.compile(r"[0-9]")
+_PHRASES = frozenset(status.phrase for status in HTTPStatus)
+"""The only types of more than one word: HTTP's own names of its statuses."""
+
+
+def word(value: Any) -> str:
+    """A code or a type; empty if it is none, such as a sentence, or might be a credential."""
+    if type(value) is int:
+        value = str(value) if 0 <= value < 10**6 else ""
+    if not isinstance(value, str) or len(value) > WORD_CHARS:
+        return ""
+    if value in _PHRASES:
+        return value
+    return value if _WORD.fullmatch(value) and (value.isdecimal() or _is_harmless(value)) else ""
+
+
+def path(value: Any) -> str | None:
+    """The place of a member, as in `messages[1].content` or `messages.0.content`; None if it is none."""
+    if not isinstance(value, str) or len(value) > PATH_CHARS or not _PATH.fullmatch(value):
+        return None
+    names = [step for step in re.split(r"[.\[\]]+", value) if not step.isdecimal()]
+    return value if all(_is_harmless(name) for name in names) else None
+
+
+def scrub(message: str) -> str:
+    """`message` without anything that looks like a credential, cut to a decent length."""
+    shown = _SECRET.sub(_REMOVED, message[: 2 * MOST_CHARS])
+    return shown if len(shown) <= MOST_CHARS else shown[: MOST_CHARS - 1] + "…"
+
+
+def discreet(signal: Signal, upstream: Upstream) -> Signal:
+    """`signal` without the credentials that `upstream` was sent, whatever they look like."""
+    for secret in _credentials(upstream):
+        if secret in signal.detail:
+            signal = replace(signal, detail=signal.detail.replace(secret, _REMOVED))
+        told = signal.told
+        if told is None:
+            continue
+        if secret in told.message:
+            told = replace(told, message=told.message.replace(secret, _REMOVED))
+        if told.code is not None and secret in told.code:
+            told = replace(told, code=None)
+        if told.param is not None and secret in told.param:
+            told = replace(told, param=None)
+        signal = replace(signal, told=told)
+    return signal
+
+
+def _credentials(upstream: Upstream) -> Iterator[str]:
+    """Its key, and what could be one of the operator's headers: nothing without a digit is."""
+    key = "" if upstream.api_key is None else upstream.api_key.reveal()
+    if len(key) >= CREDENTIAL_CHARS:
+        yield key
+    for _, value in upstream.headers:
+        for secret in value.split():
+            if len(secret) >= CREDENTIAL_CHARS and _NUMBER.search(secret):
+                yield secret
+
+
+def _is_harmless(value: str) -> bool:
+    return len(_NUMBER.findall(value)) <= DIGITS and not _SECRET.search(value)

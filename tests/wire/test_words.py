@@ -1,0 +1,173 @@
+"""What of an upstream's words is a word, what is a place, and what is told to nobody but the caller."""
+
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.call import Kind, Phase, Signal
+from proxy.errors import Told
+from proxy.table import Secret
+from proxy.wire import DIALECTS
+from proxy.wire.complaints import Complaint
+from proxy.wire.errors import _CODES, _TYPES
+from proxy.wire.words import discreet, path, scrub, word
+from tests.wire.samples import make_call, make_upstream
+
+CODES = (
+    *_CODES,
+    *_TYPES,
+    "unsupported_value",
+    "invalid_image_url",
+    "string_above_max_length",
+    "Bad Request",
+    "Throttling.AllocationQuota",
+    "DataInspectionFailed",
+    "RESOURCE_EXHAUSTED",
+    "http_429",
+    "E1003",
+    "error-3230",
+    "3230",
+    "100003",
+    400,
+    0,
+)
+KEYS = (
+    "sk-live-9f8e7d6c5b4a39281706",
+    "sk_live_abcdefghijkl",
+    "sk-proj-abcdefgh",
+    "sk-ab*****2345",
+    "gsk_abcdefghijklmnop",
+    "AI" + "zaSyA-abcdefghijklmnopqrstuvwxyz_0123",
+    "Bearer abc",
+    "Bearer sk-live-9f8e7d6c5b4a39281706",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+    "AK" + "IAIOSFODNN7EXAMPLE",
+    "hf_abcdefghijklmnop",
+    "9f8e7d6c5b4a39281706",
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "kT3xQ9mZpL2vB7nWcR5yHsD1fG8jA4eU",
+    "dGhpcyBpcyBhIHNlY3JldCBrZXk=",
+    "b7Kq-2xYw-9LmZ",
+)
+TEXTS = (
+    "Upstream blocked: Jane Doe is expecting",
+    "Leak: the answer was tumour malignant",
+    "what the caller said",
+    "tumour malignant",
+    "Jane: yes",
+    "123-45-6789",
+    "4111 1111 1111 1111",
+    "4111111111111111",
+    "jane@example.org",
+    "the_patient_has_a_tumour_that_is_malignant",
+    "one\ntwo",
+    "naïve",
+    "",
+    4111111111111111,
+    -1,
+    True,
+    1.5,
+    None,
+    ["x"],
+)
+PATHS = (
+    "messages",
+    "max_tokens",
+    "n",
+    "messages.0.content",
+    "messages[1].content",
+    "messages.[1].role",
+    "tools[0].function.name",
+    "tools[0].function.parameters.properties.fileName",
+    "body.max_tokens",
+    "response_format.json_schema.schema",
+    "x-request-id",
+)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_the_words_of_vendors_are_kept(code):
+    assert word(code) == str(code)
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize("said", KEYS + TEXTS)
+def test_no_sentence_and_nothing_like_a_credential_is_a_word(said):
+    assert word(said) == ""
+
+
+@pytest.mark.parametrize("place", PATHS)
+def test_the_place_of_a_member_is_kept(place):
+    assert path(place) == place
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize("said", [*KEYS, *TEXTS, "messages[0].sk-live-abcdefgh", "m.9f8e7d6c5b4a39281706"])
+def test_no_sentence_and_nothing_like_a_credential_is_a_place(said):
+    assert path(said) is None
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize(
+    "secret",
+    ["d41d8cd98f00b204e9800998ecf8427e", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "hf_abcdefghijklmnop"],
+)
+def test_a_credential_is_taken_out_of_a_text(secret):
+    assert scrub(f"The key {secret}, is wrong.") == "The key [removed], is wrong."
+
+
+def test_ids_that_a_caller_needs_stay_in_a_text():
+    text = "No output for call_9bHwLd3kQz1xYv7Tn5Rc2Mfa of messages[3]: invalid_function_parameters."
+    assert scrub(text) == text
+
+
+BARE = "correct horse battery"
+"""A key that no shape gives away."""
+
+
+@pytest.mark.fault("b11-secret")
+def test_what_the_upstream_was_sent_to_know_us_by_is_taken_out_whatever_it_looks_like():
+    upstream = replace(make_upstream(), api_key=Secret(BARE), headers=(("x-team", "Token tiger4lily"),))
+    for secret in (BARE, "tiger4lily"):
+        told = Told(400, f"{secret} is no good", "invalid_request_error", f"{secret}", f"a.{secret}")
+        kept = discreet(Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, told, f"400 {secret}"), upstream)
+        assert secret not in repr(kept)
+        assert kept.told.message == "[removed] is no good"
+    harmless = Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, Told(400, "Token", "x"), "400 x")
+    assert discreet(harmless, upstream) == harmless
+
+
+def shapes(leak):
+    """The error bodies of all vendors with `leak` wherever a word may stand."""
+    yield {"error": {"message": "no", "type": leak, "code": leak, "param": leak}}
+    yield {"error": {"message": "no", "type": leak, "code": None}}
+    yield {"object": "error", "message": "no", "type": leak, "code": leak}
+    yield {"type": "error", "error": {"type": leak, "message": "no", "details": {"error_code": leak}}}
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": leak, "domain": leak}]
+    yield {"error": {"code": 400, "status": leak, "message": "no", "details": details}}
+    yield [{"error": {"code": leak, "status": leak, "message": "no"}}]
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@pytest.mark.parametrize("leak", [text for text in KEYS + TEXTS if isinstance(text, str) and text])
+def test_no_dialect_lets_a_secret_a_prompt_or_an_answer_into_a_signal(dialect, leak):
+    speaks, call, upstream = DIALECTS[dialect], make_call(), make_upstream()
+    for body in shapes(leak):
+        raw = json.dumps(body).encode()
+        found = [speaks.error(status, {}, raw) for status in (200, 400, 403, 429, 503)]
+        found.append(speaks.reply(call, upstream, 200, {}, raw))
+        reader = speaks.reader(call, upstream)
+        reader.feed(b"event: error\ndata: " + raw + b"\n\n")
+        found += [reader.failure] if reader.failure is not None else []
+        for signal in found:
+            assert leak not in signal.detail
+            told = signal.told
+            assert told is None or leak not in {told.code, told.type, told.param}
+
+
+def test_a_complaint_without_a_word_is_logged_by_its_status():
+    signal = DIALECTS["openai"].error(503, {}, b'{"error":{"type":"Upstream blocked: hello","message":"m"}}')
+    assert signal.detail == "503"
+    assert Complaint().code == ""
