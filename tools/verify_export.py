@@ -202,7 +202,11 @@ def ask(ledger: str, *questions: Question) -> list[list[Any]]:
     if ledger.startswith(SCHEMES):
         return asyncio.run(ask_server(ledger, *questions))
     with closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?mode=ro", uri=True)) as database:
-        return [database.execute(sql, values).fetchall() for sql, values in questions]
+        return [
+            # By name: Python 3.12 warns of numbers beside values in order.
+            database.execute(sql.replace("?", ":v"), {f"v{n}": v for n, v in enumerate(values, 1)}).fetchall()
+            for sql, values in questions
+        ]
 
 
 async def ask_server(url: str, *questions: Question) -> list[list[Any]]:
