@@ -36,7 +36,7 @@ UNUSED_ROOMS = (
     *("proxy.rehearsal", "proxy.simulator.script", "proxy.simulator.server", "proxy.store.postgres"),
     *("proxy.store.pem", "proxy.tracing.spans", "proxy.wire.validating"),
 )
-MODULES_MAX = 580
+MODULES_MAX = 590
 """Of everybody's, Python's own included, beside those that any Python reads at its start."""
 
 
