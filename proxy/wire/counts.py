@@ -32,7 +32,10 @@ class Tally(Struct):
     """Content seen so far, over all choices of an answer."""
 
     output_bytes: int = 0
+    """Of what the caller can see."""
     pieces: int = 0
+    waiting: int = 0
+    """Bytes of names that wait for the rest of their calls: they cost, though nobody sees them yet."""
 
 
 def reported(usage: Any) -> Usage | None:

@@ -15,6 +15,11 @@ from msgspec import Struct
 from proxy.wire.counts import Tally, size
 from proxy.wire.tolerant import dumps
 
+_NAME_MOST = 1024
+"""Characters of a name: vendors allow 64 to 128, and one that never ends is no name."""
+_WAIT_MOST = 65_536
+"""Bytes of pieces of one choice that may wait; whatever comes then begins its call with what is known."""
+
 
 class Malformed(Exception):
     """A piece that no client could read."""
@@ -37,7 +42,7 @@ class _Call(Struct):
 class Calls:
     """The state of one choice's calls."""
 
-    __slots__ = ("_by_index", "_calls", "_legacy", "_offered", "_tally", "ids")
+    __slots__ = ("_by_index", "_calls", "_legacy", "_offered", "_tally", "_waited", "ids")
 
     def __init__(self, tally: Tally, asked: Mapping[str, Any], *, legacy: bool) -> None:
         """`asked`: the caller's body; `legacy`: it is answered with one `function_call`."""
@@ -47,6 +52,8 @@ class Calls:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         """By the upstream's index: the last call there."""
+        self._waited = 0
+        """Bytes of the pieces that had to wait."""
         self.ids: list[str] = []
         """Those that the caller has seen."""
 
@@ -100,14 +107,17 @@ class Calls:
         if "custom" in piece:
             changed = self._other(call, piece) or changed
         else:
-            piece.setdefault("function", {})
+            if "function" not in piece:
+                piece["function"] = {}
+                changed = True
             if call.head is None:
                 changed = self._later(call, piece) or changed
             else:
                 self._learn(call, piece)
             changed = self._arguments(call, piece) or changed
             if call.head is not None:
-                if not call.length and not self._is_whole(call):
+                if not call.length and not self._is_whole(call) and self._waited <= _WAIT_MOST:
+                    self._waited += len(dumps(piece))
                     call.head = _merged(call.head, piece)
                     return True
                 changed = self._begin(call, piece) or changed
@@ -151,10 +161,18 @@ class Calls:
         """What is new of its name in a piece; an id counts once."""
         call.id = call.id or piece.get("id")
         more = _name(piece).removeprefix(call.name)
+        if not more:
+            return ""
         goes_on = (not call.length and call.name not in self._offered) or not call.name
         if not goes_on and not any(tool.startswith(call.name + more) for tool in self._offered):
             return ""
+        if len(call.name) + len(more) > _NAME_MOST:
+            raise Malformed
         call.name += more
+        if call.head is None:
+            self._note(more)
+        else:
+            self._tally.waiting += size(more)
         return more
 
     def _begin(self, call: _Call, piece: dict[str, Any]) -> bool:
@@ -172,6 +190,7 @@ class Calls:
             if known and part.get(member) != known:
                 part[member] = known
                 changed = True
+        self._tally.waiting -= size(call.name)
         self._note(call.name)
         self._seen(call.id)
         return changed
@@ -194,12 +213,10 @@ class Calls:
             return changed
         name, more = function["name"], self._learn(call, piece)
         if more and more == name:
-            self._note(more)
             return changed
         del function["name"]
         if more:
             function["name"] = more
-            self._note(more)
         return True
 
     def _same(self, call: _Call, piece: dict[str, Any]) -> bool:

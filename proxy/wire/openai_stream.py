@@ -105,7 +105,8 @@ class StreamReader(Following):
     @property
     def usage(self) -> Usage:
         """The upstream's own count where it can be one of all that was seen; or else no less than that."""
-        output_bytes, pieces = self._tally.output_bytes, self._tally.pieces
+        tally = self._tally
+        output_bytes, pieces = tally.output_bytes + tally.waiting, tally.pieces
         seen = estimated(self._expected.prompt_bytes, output_bytes, pieces)
         return weighed(self._report, seen, fewest(output_bytes, pieces), whole=self._counted == pieces)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.call import Kind
 from proxy.wire.openai_stream import Expected, StreamReader
 from tests.wire.samples import DONE, accumulate, chunk, read_whole
 
@@ -205,3 +206,35 @@ def test_white_space_is_no_arguments():
 def test_arguments_beside_a_null_of_calls_in_the_last_chunk_are_completed():
     stream = chunk(function_piece("a", "", id="x")) + chunk({"tool_calls": None}, "tool_calls") + DONE
     assert calls_in(read_whole(make_reader(), stream)) == [("x", "a", "{}")]
+
+
+@pytest.mark.parametrize("known", [{}, {"id": "x"}])
+@pytest.mark.parametrize("asked", [{}, WEATHER])
+def test_a_name_that_never_ends_is_malformed(known, asked):
+    reader = make_reader(asked=asked)
+    reader.feed(chunk({"role": "assistant", "content": "hi"}))
+    read = 0
+    while reader.failure is None:
+        reader.feed(chunk(function_piece(f"{read}{'x' * 100}", **known)))
+        read += 1
+        assert read < 20
+    assert reader.failure.kind is Kind.BAD_ANSWER
+
+
+def test_a_name_that_waits_is_charged_though_nobody_sees_it():
+    reader = make_reader()
+    for word in ("a" * 200, "b" * 200):
+        assert word.encode() not in reader.feed(chunk(function_piece(word)))
+    assert (reader.content, reader.usage.output) == (False, 100)
+    reader.feed(chunk(function_piece(None, "{}", id="x")))
+    assert (reader.content, reader.usage.output) == (True, 101)
+
+
+def test_a_call_waits_for_its_id_only_so_long():
+    reader, out = make_reader(), b""
+    said = [chunk({"tool_calls": [{"index": 0, f"x{number}": "y" * 5000}]}) for number in range(20)]
+    for piece in said:
+        out += reader.feed(piece)
+    assert all(b'"x%d":' % number in out for number in range(20))
+    out += read_whole(reader, chunk(function_piece("a", "{}", id="x")) + chunk({}, "stop") + DONE)
+    assert calls_in(out) == [("x", "a", "{}")]
