@@ -7,7 +7,7 @@ which no tool that is offered goes on, or until the arguments begin. Nearly ever
 once, and nothing waits. What comes later still goes out, with its own piece; what comes again does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -15,6 +15,8 @@ from msgspec import Struct
 from proxy.wire.counts import Tally, size
 from proxy.wire.tolerant import dumps
 
+_CALLS_MOST = 1024
+"""In one choice; a model makes a few, and vendors allow some 128 tools."""
 _NAME_MOST = 1024
 """Characters of a name: vendors allow 64 to 128, and one that never ends is no name."""
 _WAIT_MOST = 65_536
@@ -42,7 +44,7 @@ class _Call(Struct):
 class Calls:
     """The state of one choice's calls."""
 
-    __slots__ = ("_by_index", "_calls", "_legacy", "_offered", "_tally", "_waited", "ids")
+    __slots__ = ("_begun", "_by_id", "_by_index", "_calls", "_legacy", "_offered", "_tally", "_waited", "ids")
 
     def __init__(self, tally: Tally, asked: Mapping[str, Any], *, legacy: bool) -> None:
         """`asked`: the caller's body; `legacy`: it is answered with one `function_call`."""
@@ -52,6 +54,10 @@ class Calls:
         self._calls: list[_Call] = []
         self._by_index: dict[int, _Call] = {}
         """By the upstream's index: the last call there."""
+        self._by_id: dict[Hashable, int] = {}
+        """The index of the call that last got an id."""
+        self._begun = 0
+        """So many calls have begun for the caller without one between that waits."""
         self._waited = 0
         """Bytes of the pieces that had to wait."""
         self.ids: list[str] = []
@@ -81,6 +87,8 @@ class Calls:
     def finish(self, delta: dict[str, Any]) -> bool:
         """A call without arguments still has an object of none: clients parse the text; whether one had."""
         bare = [call for call in self._calls[: 1 if self._legacy else None] if not call.length]
+        pieces = delta.get("tool_calls") or []
+        last = {piece["index"]: piece for piece in pieces}
         for call in bare:
             call.length = 2
             rest: dict[str, Any] = {"index": call.slot, "function": {"arguments": "{}"}}
@@ -90,12 +98,12 @@ class Calls:
                 said = delta.get("function_call")
                 delta["function_call"] = (said if isinstance(said, dict) else {}) | rest["function"]
                 continue
-            pieces = delta["tool_calls"] = delta.get("tool_calls") or []
-            mine = [piece for piece in pieces if piece["index"] == call.slot]
-            if mine:
-                mine[-1]["function"]["arguments"] = "{}"
+            if call.slot in last:
+                last[call.slot]["function"]["arguments"] = "{}"
             else:
                 pieces.append(rest)
+        if pieces:
+            delta["tool_calls"] = pieces
         return bool(bare)
 
     def _piece(self, piece: dict[str, Any], out: list[dict[str, Any]]) -> bool:
@@ -135,8 +143,13 @@ class Calls:
             raise Malformed
         call = self._by_index.get(key)
         if call is None or _begins_another(piece, call):
+            if len(self._calls) == _CALLS_MOST:
+                raise Malformed
             call = self._by_index[key] = _Call(len(self._calls), {})
             self._calls.append(call)
+        made = piece.get("id")
+        if made and not call.id and isinstance(made, Hashable):
+            self._by_id[made] = key
         return call
 
     def _unplaced(self, piece: dict[str, Any]) -> int:
@@ -144,9 +157,9 @@ class Calls:
         made, last = piece.get("id"), max(0, len(self._by_index) - 1)
         if not made or not self._calls:
             return last
-        for key, call in self._by_index.items():
-            if call.id == made:
-                return key
+        known = self._by_id.get(made) if isinstance(made, Hashable) else None
+        if known is not None:
+            return known
         late = not self._calls[-1].id and not _name(piece)
         return last if late else len(self._by_index)
 
@@ -198,11 +211,12 @@ class Calls:
     def _heads_before(self, call: _Call) -> list[dict[str, Any]]:
         """First pieces of calls that still wait, for Python's SDK counts calls as they come."""
         heads = []
-        for earlier in self._calls[: call.slot]:
+        for earlier in self._calls[self._begun : call.slot]:
             if earlier.head is not None:
                 first: dict[str, Any] = {"index": earlier.slot, "function": {}}
                 self._begin(earlier, first)
                 heads.append(first)
+        self._begun = max(self._begun, call.slot)
         return heads
 
     def _later(self, call: _Call, piece: dict[str, Any]) -> bool:

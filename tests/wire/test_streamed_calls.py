@@ -3,6 +3,8 @@
 import pytest
 
 from proxy.call import Kind
+from proxy.wire.counts import Tally
+from proxy.wire.openai_calls import Calls
 from proxy.wire.openai_stream import Expected, StreamReader
 from tests.wire.samples import DONE, accumulate, chunk, read_whole
 
@@ -238,3 +240,35 @@ def test_a_call_waits_for_its_id_only_so_long():
     assert all(b'"x%d":' % number in out for number in range(20))
     out += read_whole(reader, chunk(function_piece("a", "{}", id="x")) + chunk({}, "stop") + DONE)
     assert calls_in(out) == [("x", "a", "{}")]
+
+
+@pytest.mark.parametrize("place", [lambda _: {}, lambda number: {"index": number}])
+def test_as_many_calls_as_a_model_makes_are_read_and_calls_without_end_are_malformed(place):
+    pieces = [
+        {**place(number), "id": f"x{number}", "function": {"name": "f", "arguments": "{}"[number % 2 * 2 :]}}
+        for number in range(3000)
+    ]
+    reader = make_reader()
+    out = reader.feed(chunk({"role": "assistant", "tool_calls": pieces[:1000]}))
+    assert calls_in(out + reader.feed(chunk({}, "tool_calls"))) == [(f"x{n}", "f", "{}") for n in range(1000)]
+    reader.feed(chunk({"tool_calls": pieces[1000:]}))
+    assert reader.failure.kind is Kind.BAD_ANSWER
+
+
+def test_the_call_of_a_piece_is_found_without_asking_all():
+    class Id(str):
+        __slots__ = ()
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Id.compared += 1
+            return str(self) == str(other)
+
+    calls = Calls(Tally(), {}, legacy=False)
+    begun = [{"id": Id(f"x{n}"), "function": {"name": "f", "arguments": "{"}} for n in range(500)]
+    calls.take({"tool_calls": begun})
+    rest = [{"id": Id(f"x{n}"), "function": {"arguments": "}"}} for n in range(500)]
+    calls.take({"tool_calls": rest})
+    assert [piece["index"] for piece in rest] == list(range(500))
+    assert Id.compared < 5 * 500
