@@ -27,6 +27,8 @@ from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
 _TEXTS = ("content", "reasoning_content", "refusal")
+_OF_CALL = ("name", "arguments", "input")
+"""What the caller can see of a tool call, whether of a function or of the other kind."""
 _SELDOM = frozenset({"tool_calls", "function_call", "reasoning", "reasoning_content"})
 """Members of a message that mean more than a text."""
 _PICTURE = ";base64,"
@@ -190,11 +192,14 @@ def _settle_call(call: dict[str, Any]) -> bool:
 
 
 def _size(message: dict[str, Any]) -> int:
-    """Bytes of everything the caller can see."""
-    calls = message.get("tool_calls") or message.get("function_call")
-    total = len(dumps(calls)) if calls else 0
-    for name in _TEXTS:
-        text = message.get(name)
-        if isinstance(text, str):
-            total += size(text)
+    """Bytes of everything the caller can see; not what calls bring along, such as signatures."""
+    total = _texts(message, _TEXTS) + _texts(message.get("function_call"), _OF_CALL)
+    for call in message.get("tool_calls") or ():
+        total += _texts(call.get("function"), _OF_CALL) + _texts(call.get("custom"), _OF_CALL)
     return total
+
+
+def _texts(holder: Any, names: tuple[str, ...]) -> int:
+    """Bytes of those members that are texts."""
+    members = [holder.get(name) for name in names] if isinstance(holder, dict) else []
+    return sum(size(text) for text in members if isinstance(text, str))

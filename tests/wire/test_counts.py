@@ -175,3 +175,40 @@ def test_a_picture_in_a_whole_answer_is_not_charged_by_its_bytes():
 def test_nothing_is_no_tokens_and_anything_is_one():
     assert [fewest(size) for size in (0, 1, 127, 256)] == [0, 1, 1, 2]
     assert fewest(1_000_000, 3) == 3
+
+
+SIGNED = {"extra_content": {"google": {"thought_signature": "c2ln" * 4000}}}
+FUNCTION = {"name": "get_weather", "arguments": '{"city":"Rome"}'}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"tool_calls": [{"id": "x", "type": "function", "function": FUNCTION, **SIGNED}]},
+        {
+            "tool_calls": [
+                {"id": "x", "type": "custom", "custom": {"name": "run", "input": "i" * 23}, **SIGNED}
+            ]
+        },
+        {"function_call": FUNCTION | SIGNED},
+    ],
+    ids=["function", "custom", "old form"],
+)
+@pytest.mark.parametrize(
+    ("reported", "output", "source"), [(12, 12, REPORTED), (0, 7, OBSERVED), (None, 7, OBSERVED)]
+)
+def test_a_signature_of_thoughts_beside_a_call_is_not_charged(made, reported, output, source):
+    body = openai_body(None, reported or 0)
+    body["choices"][0]["message"] |= made
+    if reported is None:
+        del body["usage"]
+    usage = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, json.dumps(body).encode()).usage
+    assert (usage.input, usage.output, usage.source) == (10, output, source)
+
+
+def test_the_arguments_of_a_call_are_charged():
+    body = openai_body(None, 1)
+    long = {"name": "get_weather", "arguments": json.dumps({"city": "Rome " * 2000})}
+    body["choices"][0]["message"]["tool_calls"] = [{"id": "x", "type": "function", "function": long}]
+    usage = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, json.dumps(body).encode()).usage
+    assert (usage.output, usage.source) == (2506, OBSERVED)
