@@ -25,8 +25,11 @@ DIGITS = 4
 """In one word or name: statuses, versions and numbers of errors have no more."""
 CREDENTIAL_CHARS = 8
 """What is shorter, such as the `none` for a server that asks for no key, is not looked for in texts."""
+BEGINNING_CHARS = 4
+"""As much of a credential, where the rest of it is gone already, is not shown either."""
 
 _REMOVED = "[removed]"
+_CUT = "…"
 _SECRET = re.compile(
     r"(?i)\bbearer\s+\S+"
     r"|\b(?:sk|pk|rk|ft|gsk|xai|csk|pplx|nvapi)[-_][\w*.-]{4,}"
@@ -66,9 +69,18 @@ def path(value: Any) -> str | None:
 
 
 def scrub(message: str) -> str:
-    """`message` without anything that looks like a credential, cut to a decent length."""
+    """`message` without anything that looks like a credential, cut to a decent length.
+
+    It ends in a mark wherever it was cut, for `discreet` to know that a credential may have been too.
+    """
     shown = _SECRET.sub(_REMOVED, message[: 2 * MOST_CHARS])
-    return shown if len(shown) <= MOST_CHARS else shown[: MOST_CHARS - 1] + "…"
+    if len(message) <= 2 * MOST_CHARS and len(shown) <= MOST_CHARS:
+        return shown
+    shown = shown[: MOST_CHARS - 1]
+    mark = shown.rfind(_REMOVED[0], 1 - len(_REMOVED))
+    if mark > 0 and _REMOVED.startswith(shown[mark:]):
+        shown = shown[:mark] + _REMOVED
+    return shown + _CUT
 
 
 def discreet(signal: Signal, upstream: Upstream) -> Signal:
@@ -79,14 +91,29 @@ def discreet(signal: Signal, upstream: Upstream) -> Signal:
         told = signal.told
         if told is None:
             continue
-        if secret in told.message:
-            told = replace(told, message=told.message.replace(secret, _REMOVED))
+        message = _without(secret, told.message)
+        if message != told.message:
+            told = replace(told, message=message)
         if told.code is not None and secret in told.code:
             told = replace(told, code=None)
         if told.param is not None and secret in told.param:
             told = replace(told, param=None)
         signal = replace(signal, told=told)
     return signal
+
+
+def _without(secret: str, text: str) -> str:
+    """`text` without `secret`, and without the beginning of it where the rest was cut off or taken out."""
+    text = text.replace(secret, _REMOVED)
+    cut = text.endswith(_CUT)
+    if not cut and _REMOVED not in text:
+        return text
+    for length in range(len(secret) - 1, BEGINNING_CHARS - 1, -1):
+        beginning = secret[:length]
+        text = text.replace(beginning + _REMOVED, _REMOVED)
+        if cut and text.endswith(beginning + _CUT):
+            text = text[: -length - len(_CUT)] + _REMOVED + _CUT
+    return text
 
 
 def _credentials(upstream: Upstream) -> Iterator[str]:

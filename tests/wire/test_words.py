@@ -11,7 +11,7 @@ from proxy.table import Secret
 from proxy.wire import DIALECTS
 from proxy.wire.complaints import Complaint
 from proxy.wire.errors import _CODES, _TYPES
-from proxy.wire.words import discreet, path, scrub, word
+from proxy.wire.words import MOST_CHARS, discreet, path, scrub, word
 from tests.wire.samples import make_call, make_upstream
 
 CODES = (
@@ -136,6 +136,26 @@ def test_what_the_upstream_was_sent_to_know_us_by_is_taken_out_whatever_it_looks
         assert kept.told.message == "[removed] is no good"
     harmless = Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, Told(400, "Token", "x"), "400 x")
     assert discreet(harmless, upstream) == harmless
+
+
+UNMARKED = "3f2c9a1e-7b44-4e0c-9d6a-aa11bb22cc33"
+"""A key that no shape gives away, whole or cut."""
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize("shown", [*range(4, len(UNMARKED)), 3 * len(UNMARKED)])
+@pytest.mark.parametrize("shrinks", [0, 110])
+@pytest.mark.parametrize("then", [" and so on" * 20, "x" * 200])
+def test_no_beginning_of_our_key_is_left_where_a_text_was_cut(shown, shrinks, then):
+    longest = 2 * MOST_CHARS if shrinks else MOST_CHARS - 1
+    removed = "d41d8cd98f00b204e9800998ecf8427e " * shrinks
+    filled = "x " * ((longest - len(removed) - shown) // 2)
+    text = f"{removed}{filled}".ljust(longest - shown, ".") + UNMARKED + then
+    upstream = replace(make_upstream(), api_key=Secret(UNMARKED))
+    told = Told(400, scrub(text), "x")
+    kept = discreet(Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, told, "400"), upstream)
+    assert "[removed]" in kept.told.message[-300:]
+    assert UNMARKED[:4] not in kept.told.message
 
 
 def shapes(leak):
