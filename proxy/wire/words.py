@@ -32,12 +32,20 @@ _REMOVED = "[removed]"
 _CUT = "…"
 _SECRET = re.compile(
     r"(?i)\bbearer\s+\S+"
-    r"|\b(?:sk|pk|rk|ft|gsk|xai|csk|pplx|nvapi)[-_][\w*.-]{4,}"
-    r"|\b(?:hf|fw|r8|gh[opsu])_\w{8,}"
+    r"|\b(?:sk|pk|rk|ft|gsk|xai|csk|pplx|nvapi)-[\w*.-]{4,}"
+    # After an underscore may as well come the words of a function's or a member's name. The rest of a key
+    # is one long run: with a digit in it, longer than a word, or after what the key is for; or it is masked.
+    r"|\b(?:sk|pk|rk|ft|gsk|xai|csk|pplx|nvapi)_"
+    r"(?:(?:live|test)_[a-z0-9]{12,}|\w*\*[\w*.-]*|(?:[a-z0-9]+_)*(?=[a-z]*[0-9])[a-z0-9]{12,})[\w*-]*"
+    r"|\b(?:gsk|xai|csk|pplx|nvapi|hf|fw|r8|gh[opsu])_(?:[a-z0-9]{16,}|(?=[a-z]*[0-9])[a-z0-9]{12,})[\w-]*"
+    r"|\bgithub_pat_\w{8,}"
     r"|\bAIza[\w-]{8,}|\bA[KS]IA[A-Z0-9]{12,}|\beyJ[\w-]{8,}(?:\.[\w-]*)*"
-    r"|\b(?:org|proj)[-_]\w{8,}"
-    # Keys without a mark of their own are letters and digits in one long run.
-    r"|\b(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{32,}"
+    r"|\b(?:org|proj)[-_](?:[a-z0-9]{16,}|(?=[a-z]*[0-9])\w{8,})"
+    # Keys without a mark of their own are letters and digits in one long run. So are ids and names of files,
+    # which what stands before them gives away.
+    r"|\b(?!(?:(?<=/)|(?<=chatcmpl-)|(?<=chatcmpl-tool-)|(?<=request id )|(?<=request id: ))"
+    r"[0-9a-f]{32,64}\b)"
+    r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{32,}"
 )
 _PART = r"(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,8}[a-z]{2,20}){1,6}[A-Z]{0,4})[0-9]{0,4}"
 """`snake`, `SHOUTED` or `CamelCase`; digits only where it ends."""

@@ -83,6 +83,7 @@ PATHS = (
     "body.max_tokens",
     "response_format.json_schema.schema",
     "x-request-id",
+    "hf_overrides",
 )
 
 
@@ -117,8 +118,48 @@ def test_a_credential_is_taken_out_of_a_text(secret):
     assert scrub(f"The key {secret}, is wrong.") == "The key [removed], is wrong."
 
 
-def test_ids_that_a_caller_needs_stay_in_a_text():
-    text = "No output for call_9bHwLd3kQz1xYv7Tn5Rc2Mfa of messages[3]: invalid_function_parameters."
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk_9f8e7d6c5b4a39281706",
+        "sk_live_abcdefghijkl",
+        "rk_test_9f8e7d6c5b4a",
+        "pk_abc_9f8e7d6c5b4a",
+        "sk_ab*****2345",
+        "hf_abcdefghijklmnop",
+        "gsk_9f8e7d6c5b4a",
+        "ghp_9f8e7d6c5b4a39281706",
+        "github_pat_11ABCDEFG_abcdefgh",
+        "org-abcdefghijklmnop",
+        "proj_abcd1234efgh",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "kT3xQ9mZpL2vB7nWcR5yHsD1fG8jA4eU",
+    ],
+)
+@pytest.mark.parametrize("text", ["The key {}, is wrong.", "Key '{}'", "https://there/v1?key={}&x=1"])
+def test_a_credential_is_taken_out_wherever_it_stands(secret, text):
+    assert scrub(text.format(secret)) == text.format("[removed]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No output for call_9bHwLd3kQz1xYv7Tn5Rc2Mfa of messages[3]: invalid_function_parameters.",
+        "Invalid schema for function 'pk_lookup': schema must be an object.",
+        "Invalid schema for function 'sk_search_documents_v2'",
+        "Invalid schema for function 'rk_internationalization', 'sk_test_connection'.",
+        "Unknown functions: ft_get_transactions_2026",
+        "Unknown parameter: 'hf_overrides'.",
+        "Unknown parameters: hf_processor_kwargs, fw_settings, org_membership, proj_settings.",
+        "Tool call id was chatcmpl-tool-d41d8cd98f00b204e9800998ecf8427e but must be a-z.",
+        "No answer chatcmpl-d41d8cd98f00b204e9800998ecf8427e.",
+        "Error while downloading https://cdn.example.org/img/d41d8cd98f00b204e9800998ecf8427e.png",
+        "(Please include the request ID d41d8cd98f00b204e9800998ecf8427e in your message.)",
+        "Request id: d41d8cd98f00b204e9800998ecf8427e",
+    ],
+)
+def test_names_and_ids_that_a_caller_needs_stay_in_a_text(text):
     assert scrub(text) == text
 
 
