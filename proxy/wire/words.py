@@ -19,10 +19,16 @@ from proxy.table import Upstream
 
 MOST_CHARS = 2048
 """Of a message shown to a caller."""
-WORD_CHARS = 48
+WORD_CHARS = 64
 PATH_CHARS = 160
 DIGITS = 4
 """In one word or name: statuses, versions and numbers of errors have no more."""
+PATH_DIGITS = 8
+"""In all of a path: enough for the number of a token, too few for that of a person or a card."""
+HUMPS = 8
+"""In one word or name, such as the three of `OutOfMemory`: more are a sentence."""
+SHORT_HUMPS = 2
+"""Of two letters, such as the `Of` of `OutOfMemory`: what is made of them alone is no word, but a key."""
 CREDENTIAL_CHARS = 8
 """What is shorter, such as the `none` for a server that asks for no key, is not looked for in texts."""
 BEGINNING_CHARS = 4
@@ -47,12 +53,14 @@ _SECRET = re.compile(
     r"[0-9a-f]{32,64}\b)"
     r"(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{32,}"
 )
-_PART = r"(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,8}[a-z]{2,20}){1,6}[A-Z]{0,4})[0-9]{0,4}"
+_PART = r"(?:[a-z]{1,20}|[A-Z]{1,20}|[a-z]{0,20}(?:[A-Z]{1,8}[a-z]{1,20}){1,6}[A-Z]{0,4})[0-9]{0,4}"
 """`snake`, `SHOUTED` or `CamelCase`; digits only where it ends."""
 _NAME = rf"{_PART}(?:[_-]{_PART}){{0,5}}"
 _WORD = re.compile(rf"[0-9]{{1,6}}|{_PART}(?:[_.-](?:{_PART}|[0-9]{{1,4}})){{0,5}}")
-_PATH = re.compile(rf"{_NAME}(?:\.{_NAME}|\.?\[[0-9]{{1,5}}\]|\.[0-9]{{1,5}}){{0,12}}")
+_PATH = re.compile(rf"{_NAME}(?:\.\$?{_NAME}|\.?\[[0-9]{{1,5}}\]|\.[0-9]{{1,7}}){{0,12}}")
 _NUMBER = re.compile(r"[0-9]")
+_HUMP = re.compile(r"[A-Z]*[a-z]+|[A-Z]+")
+_SHORT_HUMP = re.compile(r"[A-Z][a-z](?![a-z])")
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)
 """The only types of more than one word: HTTP's own names of its statuses."""
 
@@ -71,6 +79,8 @@ def word(value: Any) -> str:
 def path(value: Any) -> str | None:
     """The place of a member, as in `messages[1].content` or `messages.0.content`; None if it is none."""
     if not isinstance(value, str) or len(value) > PATH_CHARS or not _PATH.fullmatch(value):
+        return None
+    if len(_NUMBER.findall(value)) > PATH_DIGITS:
         return None
     names = [step for step in re.split(r"[.\[\]]+", value) if not step.isdecimal()]
     return value if all(_is_harmless(name) for name in names) else None
@@ -136,4 +146,9 @@ def _credentials(upstream: Upstream) -> Iterator[str]:
 
 
 def _is_harmless(value: str) -> bool:
-    return len(_NUMBER.findall(value)) <= DIGITS and not _SECRET.search(value)
+    return (
+        len(_NUMBER.findall(value)) <= DIGITS
+        and len(_HUMP.findall(value)) <= HUMPS
+        and len(_SHORT_HUMP.findall(value)) <= SHORT_HUMPS
+        and not _SECRET.search(value)
+    )

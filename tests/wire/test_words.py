@@ -24,6 +24,13 @@ CODES = (
     "Throttling.AllocationQuota",
     "DataInspectionFailed",
     "RESOURCE_EXHAUSTED",
+    "InvalidEndpointOrModel.NotFound",
+    "InvalidEndpointOrModel.ModelIDAccessDisabled",
+    "InputTextSensitiveContentDetected.PolicyViolation",
+    "OutOfMemory",
+    "NoCapacity",
+    "NoSuchModel",
+    "AccessKeyIdInvalid",
     "http_429",
     "E1003",
     "error-3230",
@@ -48,6 +55,9 @@ KEYS = (
     "d41d8cd98f00b204e9800998ecf8427e",
     "kT3xQ9mZpL2vB7nWcR5yHsD1fG8jA4eU",
     "dGhpcyBpcyBhIHNlY3JldCBrZXk=",
+    "kTxQmZpLvBnWc",
+    "TxQmZpLv.BnWcRyHs",
+    "AbCdEfGh",
     "b7Kq-2xYw-9LmZ",
 )
 TEXTS = (
@@ -61,6 +71,7 @@ TEXTS = (
     "4111111111111111",
     "jane@example.org",
     "the_patient_has_a_tumour_that_is_malignant",
+    "ThePatientHasATumourThatIsMalignantAndSheKnows",
     "one\ntwo",
     "naïve",
     "",
@@ -84,6 +95,20 @@ PATHS = (
     "response_format.json_schema.schema",
     "x-request-id",
     "hf_overrides",
+    "logit_bias.100257",
+    "logit_bias.200018",
+    "tools[0].function.parameters.properties.userIDs",
+    "response_format.json_schema.schema.$defs.Foo",
+    "response_format.json_schema.schema.properties.a.$ref",
+)
+NUMBERS = (
+    "n.4111111111111111",
+    "n.4111.1111.1111.1111",
+    "n.123.45.6789",
+    "n.5551234.5678",
+    "$",
+    "a.$$b",
+    "a.$1",
 )
 
 
@@ -93,7 +118,7 @@ def test_the_words_of_vendors_are_kept(code):
 
 
 @pytest.mark.fault("b11-secret")
-@pytest.mark.parametrize("said", KEYS + TEXTS)
+@pytest.mark.parametrize("said", [*KEYS, *TEXTS, "ThePatientHas.TumourThatIs.MalignantAndShe.KnowsIt"])
 def test_no_sentence_and_nothing_like_a_credential_is_a_word(said):
     assert word(said) == ""
 
@@ -104,7 +129,9 @@ def test_the_place_of_a_member_is_kept(place):
 
 
 @pytest.mark.fault("b11-secret")
-@pytest.mark.parametrize("said", [*KEYS, *TEXTS, "messages[0].sk-live-abcdefgh", "m.9f8e7d6c5b4a39281706"])
+@pytest.mark.parametrize(
+    "said", [*KEYS, *TEXTS, "messages[0].sk-live-abcdefgh", "m.9f8e7d6c5b4a39281706", *NUMBERS]
+)
 def test_no_sentence_and_nothing_like_a_credential_is_a_place(said):
     assert path(said) is None
 
