@@ -91,7 +91,7 @@ def build(
             _rename(body, able)
         body["messages"] = translate(body["messages"], fit)
         if able.continue_flag and body["messages"][-1]["role"] == "assistant":
-            _continue(body, fit)
+            _continue(body, call, fit)
         if not able.schemas:
             _loosen_schema(body, fit)
     except Unable as unable:
@@ -182,10 +182,11 @@ def _instructed(messages: list[dict[str, Any]], line: str) -> list[dict[str, Any
     return [{"role": "system", "content": line}, *messages]
 
 
-def _continue(body: dict[str, Any], fit: Fit) -> None:
+def _continue(body: dict[str, Any], call: Call, fit: Fit) -> None:
     """Have the last message gone on with, unless there is no text in it, or the caller decides otherwise."""
-    last = body["messages"][-1]
-    if not last.get("content") or last.get("tool_calls"):
+    # As the caller has it: a refusal goes up as a text, but is an answer that is over.
+    begun = call.body["messages"][-1].get("content")
+    if not _says_something(begun) or body["messages"][-1].get("tool_calls"):
         return
     able, facts = fit.able, fit.facts
     goes_on = able.prefill if facts.prefill is None else facts.prefill
@@ -195,6 +196,13 @@ def _continue(body: dict[str, Any], fit: Fit) -> None:
         and body.get("add_generation_prompt") is None
     ):
         body.update(CONTINUES)
+
+
+def _says_something(content: Any) -> bool:
+    """Whether there is more than white space in a text, or in one of its parts."""
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return any(isinstance(text, str) and text.strip() for text in texts)
 
 
 def _rename(body: dict[str, Any], able: Capabilities) -> None:

@@ -11,7 +11,7 @@ from proxy.table import Secret
 from proxy.wire import DIALECTS
 from proxy.wire.complaints import Complaint
 from proxy.wire.errors import _CODES, _TYPES
-from proxy.wire.words import discreet, path, scrub, word
+from proxy.wire.words import MOST_CHARS, discreet, path, scrub, word
 from tests.wire.samples import make_call, make_upstream
 
 CODES = (
@@ -24,6 +24,13 @@ CODES = (
     "Throttling.AllocationQuota",
     "DataInspectionFailed",
     "RESOURCE_EXHAUSTED",
+    "InvalidEndpointOrModel.NotFound",
+    "InvalidEndpointOrModel.ModelIDAccessDisabled",
+    "InputTextSensitiveContentDetected.PolicyViolation",
+    "OutOfMemory",
+    "NoCapacity",
+    "NoSuchModel",
+    "AccessKeyIdInvalid",
     "http_429",
     "E1003",
     "error-3230",
@@ -48,6 +55,9 @@ KEYS = (
     "d41d8cd98f00b204e9800998ecf8427e",
     "kT3xQ9mZpL2vB7nWcR5yHsD1fG8jA4eU",
     "dGhpcyBpcyBhIHNlY3JldCBrZXk=",
+    "kTxQmZpLvBnWc",
+    "TxQmZpLv.BnWcRyHs",
+    "AbCdEfGh",
     "b7Kq-2xYw-9LmZ",
 )
 TEXTS = (
@@ -61,6 +71,7 @@ TEXTS = (
     "4111111111111111",
     "jane@example.org",
     "the_patient_has_a_tumour_that_is_malignant",
+    "ThePatientHasATumourThatIsMalignantAndSheKnows",
     "one\ntwo",
     "naïve",
     "",
@@ -83,6 +94,21 @@ PATHS = (
     "body.max_tokens",
     "response_format.json_schema.schema",
     "x-request-id",
+    "hf_overrides",
+    "logit_bias.100257",
+    "logit_bias.200018",
+    "tools[0].function.parameters.properties.userIDs",
+    "response_format.json_schema.schema.$defs.Foo",
+    "response_format.json_schema.schema.properties.a.$ref",
+)
+NUMBERS = (
+    "n.4111111111111111",
+    "n.4111.1111.1111.1111",
+    "n.123.45.6789",
+    "n.5551234.5678",
+    "$",
+    "a.$$b",
+    "a.$1",
 )
 
 
@@ -92,7 +118,7 @@ def test_the_words_of_vendors_are_kept(code):
 
 
 @pytest.mark.fault("b11-secret")
-@pytest.mark.parametrize("said", KEYS + TEXTS)
+@pytest.mark.parametrize("said", [*KEYS, *TEXTS, "ThePatientHas.TumourThatIs.MalignantAndShe.KnowsIt"])
 def test_no_sentence_and_nothing_like_a_credential_is_a_word(said):
     assert word(said) == ""
 
@@ -103,7 +129,9 @@ def test_the_place_of_a_member_is_kept(place):
 
 
 @pytest.mark.fault("b11-secret")
-@pytest.mark.parametrize("said", [*KEYS, *TEXTS, "messages[0].sk-live-abcdefgh", "m.9f8e7d6c5b4a39281706"])
+@pytest.mark.parametrize(
+    "said", [*KEYS, *TEXTS, "messages[0].sk-live-abcdefgh", "m.9f8e7d6c5b4a39281706", *NUMBERS]
+)
 def test_no_sentence_and_nothing_like_a_credential_is_a_place(said):
     assert path(said) is None
 
@@ -117,8 +145,48 @@ def test_a_credential_is_taken_out_of_a_text(secret):
     assert scrub(f"The key {secret}, is wrong.") == "The key [removed], is wrong."
 
 
-def test_ids_that_a_caller_needs_stay_in_a_text():
-    text = "No output for call_9bHwLd3kQz1xYv7Tn5Rc2Mfa of messages[3]: invalid_function_parameters."
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk_9f8e7d6c5b4a39281706",
+        "sk_live_abcdefghijkl",
+        "rk_test_9f8e7d6c5b4a",
+        "pk_abc_9f8e7d6c5b4a",
+        "sk_ab*****2345",
+        "hf_abcdefghijklmnop",
+        "gsk_9f8e7d6c5b4a",
+        "ghp_9f8e7d6c5b4a39281706",
+        "github_pat_11ABCDEFG_abcdefgh",
+        "org-abcdefghijklmnop",
+        "proj_abcd1234efgh",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "kT3xQ9mZpL2vB7nWcR5yHsD1fG8jA4eU",
+    ],
+)
+@pytest.mark.parametrize("text", ["The key {}, is wrong.", "Key '{}'", "https://there/v1?key={}&x=1"])
+def test_a_credential_is_taken_out_wherever_it_stands(secret, text):
+    assert scrub(text.format(secret)) == text.format("[removed]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No output for call_9bHwLd3kQz1xYv7Tn5Rc2Mfa of messages[3]: invalid_function_parameters.",
+        "Invalid schema for function 'pk_lookup': schema must be an object.",
+        "Invalid schema for function 'sk_search_documents_v2'",
+        "Invalid schema for function 'rk_internationalization', 'sk_test_connection'.",
+        "Unknown functions: ft_get_transactions_2026",
+        "Unknown parameter: 'hf_overrides'.",
+        "Unknown parameters: hf_processor_kwargs, fw_settings, org_membership, proj_settings.",
+        "Tool call id was chatcmpl-tool-d41d8cd98f00b204e9800998ecf8427e but must be a-z.",
+        "No answer chatcmpl-d41d8cd98f00b204e9800998ecf8427e.",
+        "Error while downloading https://cdn.example.org/img/d41d8cd98f00b204e9800998ecf8427e.png",
+        "(Please include the request ID d41d8cd98f00b204e9800998ecf8427e in your message.)",
+        "Request id: d41d8cd98f00b204e9800998ecf8427e",
+    ],
+)
+def test_names_and_ids_that_a_caller_needs_stay_in_a_text(text):
     assert scrub(text) == text
 
 
@@ -136,6 +204,26 @@ def test_what_the_upstream_was_sent_to_know_us_by_is_taken_out_whatever_it_looks
         assert kept.told.message == "[removed] is no good"
     harmless = Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, Told(400, "Token", "x"), "400 x")
     assert discreet(harmless, upstream) == harmless
+
+
+UNMARKED = "3f2c9a1e-7b44-4e0c-9d6a-aa11bb22cc33"
+"""A key that no shape gives away, whole or cut."""
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize("shown", [*range(4, len(UNMARKED)), 3 * len(UNMARKED)])
+@pytest.mark.parametrize("shrinks", [0, 110])
+@pytest.mark.parametrize("then", [" and so on" * 20, "x" * 200])
+def test_no_beginning_of_our_key_is_left_where_a_text_was_cut(shown, shrinks, then):
+    longest = 2 * MOST_CHARS if shrinks else MOST_CHARS - 1
+    removed = "d41d8cd98f00b204e9800998ecf8427e " * shrinks
+    filled = "x " * ((longest - len(removed) - shown) // 2)
+    text = f"{removed}{filled}".ljust(longest - shown, ".") + UNMARKED + then
+    upstream = replace(make_upstream(), api_key=Secret(UNMARKED))
+    told = Told(400, scrub(text), "x")
+    kept = discreet(Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, told, "400"), upstream)
+    assert "[removed]" in kept.told.message[-300:]
+    assert UNMARKED[:4] not in kept.told.message
 
 
 def shapes(leak):
