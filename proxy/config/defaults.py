@@ -84,13 +84,13 @@ def misspelt(draft: Draft) -> Iterator[str]:
         for part in draft.upstreams.values()
         for name in (*part.capabilities.accept, *part.capabilities.strip, *part.capabilities.rename.values())
     }
-    known = sorted(NAMES | JUDGED | own)
+    known = sorted((NAMES | JUDGED | own) - _THE_CALL)
     for index, route in draft.routes.items():
-        for name in sorted(route.defaults.keys() - set(known)):
+        for name in sorted(route.defaults.keys() - set(known) - _THE_CALL):
             meant = nearest(name, known, _LIKENESS)
             if meant is not None:
                 place = dotted(("routes", index, "defaults", name))
-                yield f"{place}: nobody is known to have this member; it goes up as it is (`{meant}`?)"
+                yield f"{place}: not a member that is known here; it goes up as it is (`{meant}`?)"
 
 
 def _fits(form: Form, value: Any) -> bool:

@@ -74,7 +74,7 @@ def _judge_form(found: re.Match[str]) -> None:
             "`${` begins no reference",
             "write ${NAME}, ${NAME:-default} or ${file:/path}, or $${ for a literal ${",
         )
-    if "${" in (found["default"] or found["file"] or ""):
+    if re.search(r"(?<!\$)\$\{", found["default"] or found["file"] or ""):
         raise BadReference(
             "a reference inside another is not filled in",
             "write ${NAME} and set that variable, or plain text after the :-",
@@ -109,7 +109,7 @@ class Expander(Struct, frozen=True):
             return self.secret(found["file"])
         value = self.environ.get(found["name"])
         if found["default"] is not None:
-            return value or found["default"][2:]
+            return value or found["default"][2:].replace("$${", "${")
         if value is None:
             raise Unset(found["name"])
         return value

@@ -3,8 +3,8 @@
 Every file of this room that finds something wrong makes a `Fault`; `load` collects them into one
 `ConfigError`. A fault never shows a secret: what was seen is quoted as it stands in the file, before
 variables are filled in, and hidden altogether under keys that hold secrets. Whoever misplaces a key writes it
-somewhere else, so nothing that looks like a credential is shown wherever it stands, and of what stands in the
-place of a mapping, where a key one level too high ends up, only the kind is.
+somewhere else, so what has the shape of a known kind of credential is not shown wherever it stands, and of
+what stands in the place of a mapping, where a key one level too high ends up, only the kind is.
 """
 
 import re
@@ -25,8 +25,8 @@ LEDGER: Path = ("settings", "ledger")
 SHOWN_MAX = 60
 
 _CREDENTIAL = re.compile(
-    r"(?i:\bbearer\s+)\S+"
-    r"|(?<![A-Za-z0-9])(?:(?:sk|pk|rk)[-_][\w.-]{6,}|gsk_\w{6,}|xai-\w{12,}|ft-[0-9a-f]{8,}|AIza[\w-]{8,})"
+    r"(?i:\b(?:bearer|basic)\s+)\S+"
+    r"|(?<![A-Za-z0-9])(?:(?:sk|pk|rk)[-_][\w.-]{6,}|gsk_\w{6,}|hf_\w{16,}|xai-\w{12,}|nvapi-[\w-]{12,}|ya29\.[\w-]+|AKIA[0-9A-Z]{12,}|ft-[0-9a-f]{8,}|AIza[\w-]{8,})"
     r"|\b(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"
     # Long, of letters and digits mixed, without a mark between: names of models have marks.
     r"|(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}[\w+/=-]*"

@@ -59,16 +59,21 @@ def _told(document: Document) -> Iterator[Fault]:
 
 
 def _without_the_rest(root: Any) -> Any:
-    """The document without those settings that are known and do not say where the ledger is."""
+    """The document without those settings that do not say where the ledger is, nor could be meant to."""
     if not isinstance(root, dict) or not isinstance(root.get("settings"), dict):
         return root
-    others = SettingsPart.model_fields.keys() - {"ledger"}
-    return root | {"settings": {key: item for key, item in root["settings"].items() if key not in others}}
+    settings = root["settings"]
+    others = (settings if "ledger" in settings else SettingsPart.model_fields).keys() - {"ledger"}
+    return root | {"settings": {key: item for key, item in settings.items() if key not in others}}
 
 
 def _refuse_misspelt(document: Document) -> None:
-    """A file whose settings stand under a misspelt name would seem to mean the default place."""
+    """A file that names the ledger where nobody looks for it would seem to mean the default place."""
     root: dict[str, Any] = document.value
-    for key in root.keys() - File.model_fields.keys() if "settings" not in root else ():
-        if nearest(key, File.model_fields) == "settings":
+    if "ledger" in (root.get("settings") or {}):
+        return
+    for key in root.keys() - File.model_fields.keys():
+        if "settings" not in root and nearest(key, File.model_fields) == "settings":
             document.fault((key,), "unknown key", "did you mean `settings`?")
+        elif nearest(key, ("ledger",)) or (isinstance(root[key], dict) and "ledger" in root[key]):
+            document.fault((key,), "unknown key", "write `ledger` under `settings`")

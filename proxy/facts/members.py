@@ -1,4 +1,4 @@
-"""Members of a chat completion whose form is the same at every server that knows them, as data.
+"""Members of a chat completion that many servers know, and every form that any of them takes, as data.
 
 `proxy/config/defaults.py` holds the `defaults` of routes to it. What callers write is their upstreams' to
 judge, so nothing else asks here. Members that the proxy relies on itself, such as `n` and `max_tokens`, are
@@ -37,8 +37,8 @@ FORMS: Mapping[str, Form] = {
     "audio": _MAPPING,
     "frequency_penalty": _PENALTY,
     "function_call": Form("a word, or a mapping that names a function", (str, dict)),
-    "logit_bias": _MAPPING,
-    "logprobs": _TRUTH,
+    "logit_bias": Form("a mapping, or a list of pairs", (dict, list)),
+    "logprobs": Form("true or false, or a whole number", (bool, int)),
     "metadata": _MAPPING,
     "min_p": _SHARE,
     "min_tokens": Form("a whole number of 0 or more", (int,), 0),
@@ -64,7 +64,7 @@ FORMS: Mapping[str, Form] = {
     "web_search_options": _MAPPING,
 }
 
-NAMES: frozenset[str] = frozenset(FORMS).union(
+NAMES: frozenset[str] = frozenset({*FORMS, "models", "reasoning_format"}).union(
     *(one.strip | one.refuse | (one.accept or frozenset()) for one in KNOWN.values()),
     *(dict(one.rename).values() for one in KNOWN.values()),
 )

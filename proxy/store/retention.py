@@ -209,7 +209,8 @@ class _Reading:
             return None
         for name, each in (("stub", self._old), ("newest head", self._head)):
             if each is not None and not each.signed_by(self._key):
-                return f"the {name} is not signed by key {self._key.key_id}"
+                unsigned = f"the {name} is not signed by key {self._key.key_id}"
+                return f"{unsigned}; bring back the keys.db that signed it"
         return None
 
     def _roots_of(self, head: Head) -> list[bytes]:

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -137,3 +138,13 @@ def test_programs_read_keys_as_json(run):
     )  # fmt: skip
     assert made["text"] not in listed
     assert rotated["text"] not in listed
+
+
+def test_a_folder_that_nobody_may_look_into_is_told(tmp_path, monkeypatch):
+    def forbidden(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    done = CliRunner().invoke(keys, ["--ledger", str(tmp_path / "ledger.db"), "list"])
+    assert done.exit_code == 1
+    assert "keys.db: it cannot be looked at (Permission denied); let this process read there" in done.output

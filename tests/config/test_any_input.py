@@ -173,6 +173,10 @@ def test_a_key_is_shown_in_no_fault_wherever_it_was_written_by_mistake(tmp_path)
         "0123456789abcdef0123456789ABCDEF",
         "1b4e28ba-2fa1-11d2-883f-0016d3cca427",
         "gsk_secretsecret",
+        "hf_AbCdEfGhIjKlMnOpQrSt",
+        "AKIASECRETSECRET1",
+        "nvapi-secret-secret_ab",
+        "ya29.secret-secret",
     ],
 )
 def test_what_looks_like_a_key_is_not_shown(key):

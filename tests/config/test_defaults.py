@@ -71,6 +71,16 @@ def test_servers_have_members_of_their_own(read):
     loaded = read("vendors_own: {level: -1}, think: true, top_a: 0.2, random_seed: 7, enable_thinking: false")
     assert len(loaded.table.routes[0].defaults) == 5
     assert loaded.notices == ()
+    assert read("reasoning_format: parsed, models: [m]").notices == ()
+
+
+@pytest.mark.parametrize(("name", "value"), [("logprobs", 1), ("logit_bias", [[15043, 1.0]])])
+def test_a_form_that_only_some_servers_take_passes(name, value):
+    assert judged(name, value) is None
+
+
+def test_a_default_holds_what_only_looks_like_a_reference(read):
+    assert read('user: "${WHO:-p$${w}"').table.routes[0].defaults == {"user": "p${w"}
 
 
 @pytest.mark.parametrize(("written", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])

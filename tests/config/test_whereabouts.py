@@ -13,6 +13,7 @@ upstreams: {openai: {api_key: sk-x}}
 routes: [{model: m, targets: [openai/m]}]
 """
 OURS = Path("/data/ledger.db")
+MISPLACED = "unknown key; write `ledger` under `settings`"
 
 
 @pytest.fixture
@@ -37,6 +38,8 @@ def place(tmp_path):
         ("settings: {", 'settings: {listen: "${ADDRESS}", '),
         ("settings: {", "settings: {drain: 1s, drain: 2s, "),
         ("settings: {", "settings: {auth: none, listen: 0.0.0.0:80, "),
+        ("settings: {", "settings: {unheard: of, "),
+        ("routes:", "ledger: elsewhere\nroutes:"),
         ("routes:", "upstreams: {}\nroutes:"),
     ],
     ids=lambda edit: edit[1],
@@ -51,6 +54,15 @@ def test_a_fault_elsewhere_does_not_hide_it(place, edit):
     [
         (("ledger:", "leger:"), "table.yaml:2: settings.leger: unknown key; did you mean `ledger`?"),
         (("settings:", "setings:"), "table.yaml:2: setings: unknown key; did you mean `settings`?"),
+        (
+            ("settings: {ledger:", "ledger: {ledger:"),
+            "table.yaml:2: ledger: unknown key; write `ledger` under `settings`",
+        ),
+        (
+            ("settings: {ledger:", "config: {ledger:"),
+            "table.yaml:2: config: unknown key; write `ledger` under",
+        ),
+        (("settings: {", "settings: {}\nledgr: {"), "table.yaml:3: ledgr: unknown key; write `ledger` under"),
         (("sqlite:", "sqlight:"), "settings.ledger: not a ledger"),
         (("/data", "${DATA}"), "table.yaml:2: settings.ledger: the variable DATA is not set; set it"),
         (('"sqlite:////data/ledger.db"', '"${file:/nowhere}"'), "the file of ${file:…} is not there"),

@@ -194,8 +194,7 @@ async def test_the_reader_of_exports_is_told_what_a_stub_stands_for(store, tmp_p
     with attacker.breaking_in(store.place) as connection:
         connection.execute("UPDATE stub SET at_us = at_us + 1")
     assert faults() == ["ledger: its stub is not signed by this key"]
-    with pytest.raises(StoreRefused, match="the stub is not signed by key"):
-        exported(store)
+    assert exported(store)[0] == lines, "who lost a key must not keep people from their rows"
     with attacker.breaking_in(store.place) as connection:
         connection.execute("DELETE FROM stub")
     assert faults() == ["ledger: it does not stand for the rows that the export says were pruned"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from proxy.ports import Clock
 from proxy.store.backing import Backing
+from proxy.store.fault import StoreRefused
 from proxy.store.keys import KeyStore
 from proxy.store.pace import Pace
 from proxy.store.reader import Reader
@@ -43,13 +44,21 @@ def find_pseudonym(ledger: Path, tenant: str, user: str) -> str | None:
 
 
 def has_keys(ledger: Path) -> bool:
-    """Whether there are keys."""
-    return _beside(ledger).exists()
+    """Whether there are keys. Raises `StoreRefused` where nobody may look."""
+    return _there(_beside(ledger))
 
 
 def exists(ledger: Path) -> bool:
-    """Whether there is a ledger."""
-    return ledger.exists()
+    """Whether there is a ledger. Raises `StoreRefused` where nobody may look."""
+    return _there(ledger)
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        remedy = "let this process read there, or name another place"
+        raise StoreRefused(path, f"it cannot be looked at ({error.strerror})", remedy) from error
 
 
 def _beside(ledger: Path) -> Path:
