@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.wire.counts import Tally, size
-from proxy.wire.tolerant import dumps
+from proxy.wire.tolerant import dumps, loads
 
 _CALLS_MOST = 1024
 """In one choice; a model makes a few, and vendors allow some 128 tools."""
@@ -39,6 +39,8 @@ class _Call(Struct):
     name: str = ""
     length: int = 0
     """How much of its arguments has come, white space at the ends of pieces left out."""
+    closes: bool = False
+    """Whether they may be whole by now."""
 
 
 class Calls:
@@ -153,15 +155,26 @@ class Calls:
         return call
 
     def _unplaced(self, piece: dict[str, Any]) -> int:
-        """The index of a piece without one: a new id begins a call, all else is of the last."""
-        made, last = piece.get("id"), max(0, len(self._by_index) - 1)
-        if not made or not self._calls:
-            return last
-        known = self._by_id.get(made) if isinstance(made, Hashable) else None
-        if known is not None:
-            return known
-        late = not self._calls[-1].id and not _name(piece)
-        return last if late else len(self._by_index)
+        """The index of a piece without one: a new id or name begins a call, all else is of the last."""
+        made, place = piece.get("id"), max(0, len(self._by_index) - 1)
+        if made and self._calls:
+            known = self._by_id.get(made) if isinstance(made, Hashable) else None
+            if known is None and (self._calls[-1].id or _name(piece)):
+                return len(self._by_index)
+            place = place if known is None else known
+        call = self._by_index.get(place)
+        return place if call is None or self._goes_on(call, piece) else len(self._by_index)
+
+    def _goes_on(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Whether a piece can be of a call by the name it gives: some give all calls one id, or none."""
+        name = _name(piece)
+        if not name or not (call.length or call.name in self._offered):
+            return True
+        if call.closes and _is_object(piece["function"].get("arguments")):
+            return False
+        if not call.length and any(tool.startswith(call.name + name) for tool in self._offered):
+            return True
+        return name.startswith(call.name) or call.name.startswith(name)
 
     def _is_whole(self, call: _Call) -> bool:
         """Whether it has all that the first piece of a call says, as far as can be known."""
@@ -253,7 +266,10 @@ class Calls:
         if changed:
             given = function["arguments"] = dumps(given).decode() if isinstance(given, dict) else ""
         self._note(given or "")
-        call.length += len((given or "").strip())
+        text = (given or "").strip()
+        if text:
+            call.length += len(text)
+            call.closes = text.endswith("}")
         return changed
 
     def _other(self, call: _Call, piece: dict[str, Any]) -> bool:
@@ -293,6 +309,15 @@ def _name(piece: dict[str, Any]) -> str:
     if not isinstance(name, str):
         raise Malformed
     return name
+
+
+def _is_object(arguments: Any) -> bool:
+    """Whether arguments are whole."""
+    try:
+        whole = loads(arguments.encode(errors="replace")) if isinstance(arguments, str) else arguments
+        return isinstance(whole, dict)
+    except ValueError:
+        return False
 
 
 def _merged(held: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:

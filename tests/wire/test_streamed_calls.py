@@ -272,3 +272,45 @@ def test_the_call_of_a_piece_is_found_without_asking_all():
     calls.take({"tool_calls": rest})
     assert [piece["index"] for piece in rest] == list(range(500))
     assert Id.compared < 5 * 500
+
+
+def without_index(*pieces):
+    """Those pieces in an event each."""
+    return b"".join(chunk({"tool_calls": [piece]}) for piece in pieces) + chunk({}, "tool_calls") + DONE
+
+
+@pytest.mark.parametrize("known", [{"id": "0"}, {}])
+@pytest.mark.parametrize("asked", [{}, WEATHER])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("f", '{"a":1}'), ("g", '{"b":2}')],
+        [("get_time", '{"a":1}'), ("get_weather", '{"b":2}'), ("get_time", '{"a":1}')],
+        [("get_weather", '{"city":"Rome"}'), ("get_weather", '{"city":"Oslo"}')],
+        [("get", '{"a":1}'), ("get_time", {"b": 2})],
+    ],
+)
+def test_calls_of_one_id_or_none_are_told_apart_by_their_names_and_whole_arguments(calls, asked, known):
+    pieces = [{**known, "function": {"name": name, "arguments": said}} for name, said in calls]
+    out = read_whole(make_reader(asked=asked), without_index(*pieces))
+    texts = [said if isinstance(said, str) else '{"b":2}' for _, said in calls]
+    expected = [(known.get("id"), name, text) for (name, _), text in zip(calls, texts, strict=True)]
+    assert calls_in(out) == expected
+
+
+@pytest.mark.parametrize("known", [{"id": "0"}, {}])
+@pytest.mark.parametrize("again", [{}, {"name": "get_weather"}, {"name": "get_"}, {"name": ""}])
+def test_a_call_without_an_index_goes_on_while_it_is_named_alike(again, known):
+    texts = ['{"a":{"b":1}', ',"c":', '{"d":2}', "}"]
+    pieces = [{**known, "function": {**again, "arguments": text}} for text in texts]
+    pieces[0]["function"]["name"] = "get_weather"
+    out = read_whole(make_reader(asked=WEATHER), without_index(*pieces))
+    assert calls_in(out) == [(known.get("id"), "get_weather", "".join(texts))]
+
+
+@pytest.mark.parametrize("parts", [["get_", "weather"], ["get", "_weather"], ["get_", "get_weather"]])
+def test_a_name_in_parts_without_an_index_is_of_one_call(parts):
+    asked = {"tools": [*WEATHER["tools"], {"type": "function", "function": {"name": "get"}}]}
+    pieces = [{"id": "0", "function": {"name": part}} for part in parts]
+    out = read_whole(make_reader(asked=asked), without_index(*pieces, {"function": {"arguments": "{}"}}))
+    assert calls_in(out) == [("0", "get_weather", "{}")]
