@@ -114,7 +114,7 @@ class Calls:
         begins = call.head is not None
         changed = piece.get("index") != call.slot
         piece["index"] = call.slot
-        if "custom" in piece:
+        if _is_other(piece):
             changed = self._other(call, piece) or changed
         else:
             if "function" not in piece:
@@ -276,9 +276,9 @@ class Calls:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
         first, call.head = call.head is not None, None
         call.length += 1  # so that nobody gives it the arguments of a function
-        custom = piece["custom"] if isinstance(piece["custom"], dict) else {}
-        for member in ("name", "input"):
-            self._note(custom.get(member) or "")
+        for holder in (piece["custom"], piece.get("function", {})):
+            for member in ("name", "input", "arguments"):
+                self._note(holder.get(member) or "")
         if not first:
             return self._same(call, piece)
         call.id = piece.get("id")
@@ -309,6 +309,12 @@ def _name(piece: dict[str, Any]) -> str:
     if not isinstance(name, str):
         raise Malformed
     return name
+
+
+def _is_other(piece: dict[str, Any]) -> bool:
+    """Whether it is of a call that is none of a function: some servers write down all members of either."""
+    custom = piece.get("custom")
+    return isinstance(custom, dict) and bool(custom or not piece.get("function"))
 
 
 def _is_object(arguments: Any) -> bool:

@@ -314,3 +314,21 @@ def test_a_name_in_parts_without_an_index_is_of_one_call(parts):
     pieces = [{"id": "0", "function": {"name": part}} for part in parts]
     out = read_whole(make_reader(asked=asked), without_index(*pieces, {"function": {"arguments": "{}"}}))
     assert calls_in(out) == [("0", "get_weather", "{}")]
+
+
+@pytest.mark.parametrize("beside", [None, {}, "", []])
+def test_a_member_for_custom_tools_beside_a_function_changes_nothing(beside):
+    function = [function_piece("get_weather", "{", id="x", custom=beside)]
+    function += [function_piece("get_weather", text, id="x", custom=beside) for text in ('"a":', "1}")]
+    reader = make_reader(asked=WEATHER)
+    out = read_whole(reader, b"".join(map(chunk, function)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_weather", '{"a":1}')]
+    assert heads_in(out) == [("x", "get_weather"), (None, None), (None, None)]
+    assert (reader.content, reader.usage.output) == (True, 5)
+
+
+def test_a_piece_of_both_kinds_is_charged_for_both():
+    both = function_piece("f" * 40, "a" * 40, id="x", custom={"name": "n" * 40, "input": "i" * 40})
+    reader = make_reader()
+    reader.feed(chunk(both))
+    assert (reader.content, reader.usage.output) == (True, 40)
