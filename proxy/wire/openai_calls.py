@@ -73,7 +73,7 @@ class Calls:
         changed = self._legacy
         out: list[dict[str, Any]] = []
         for piece in given:
-            if not isinstance(piece, dict) or not isinstance(piece.get("function", {}), dict):
+            if not is_sound(piece):
                 raise Malformed
             changed = self._piece(piece, out) or changed
         if len(out) == len(given) and not changed:
@@ -276,7 +276,7 @@ class Calls:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
         first, call.head = call.head is not None, None
         call.length += 1  # so that nobody gives it the arguments of a function
-        for holder in (piece["custom"], piece.get("function", {})):
+        for holder in (piece["custom"], piece.get("function") or {}):
             for member in ("name", "input", "arguments"):
                 self._note(holder.get(member) or "")
         if not first:
@@ -295,6 +295,14 @@ class Calls:
         self._tally.output_bytes += size(text)
 
 
+def is_sound(call: Any) -> bool:
+    """Whether a call or a piece of one is such as a client can read; whole answers are held to it too."""
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", {})
+    return isinstance(function, dict) or (function is None and isinstance(call.get("custom"), dict))
+
+
 def _names(offered: Any) -> frozenset[str]:
     """Names of the functions among tools, in either form."""
     tools = [tool for tool in offered if isinstance(tool, dict)] if isinstance(offered, list) else []
@@ -305,7 +313,7 @@ def _names(offered: Any) -> frozenset[str]:
 
 def _name(piece: dict[str, Any]) -> str:
     """What a piece says of its call's name."""
-    name = piece.get("function", {}).get("name") or ""
+    name = (piece.get("function") or {}).get("name") or ""
     if not isinstance(name, str):
         raise Malformed
     return name
@@ -314,7 +322,7 @@ def _name(piece: dict[str, Any]) -> str:
 def _is_other(piece: dict[str, Any]) -> bool:
     """Whether it is of a call that is none of a function: some servers write down all members of either."""
     custom = piece.get("custom")
-    return isinstance(custom, dict) and bool(custom or not piece.get("function"))
+    return isinstance(custom, dict) and (bool(custom) or piece.get("function") is None)
 
 
 def _is_object(arguments: Any) -> bool:
@@ -345,7 +353,7 @@ def _in_old_form(pieces: list[dict[str, Any]], delta: dict[str, Any]) -> None:
     said: dict[str, Any] = {}
     for piece in pieces:
         if piece["index"] == 0:
-            function = piece.get("function", {})
+            function = piece.get("function") or {}
             arguments = (said.get("arguments") or "") + (function.get("arguments") or "")
             said = {**said, **function, "arguments": arguments}
     if said:

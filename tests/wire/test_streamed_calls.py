@@ -1,10 +1,13 @@
 """Tool calls of a streamed answer: once each, whole, and in their order, as SDKs put pieces together."""
 
+import json
+
 import pytest
 
 from proxy.call import Kind
 from proxy.wire.counts import Tally
 from proxy.wire.openai_calls import Calls
+from proxy.wire.openai_reply import judge_reply
 from proxy.wire.openai_stream import Expected, StreamReader
 from tests.wire.samples import DONE, accumulate, chunk, read_whole
 
@@ -332,3 +335,22 @@ def test_a_piece_of_both_kinds_is_charged_for_both():
     reader = make_reader()
     reader.feed(chunk(both))
     assert (reader.content, reader.usage.output) == (True, 40)
+
+
+def test_a_null_for_a_function_beside_a_custom_tool_changes_nothing():
+    custom = {"id": "x", "type": "custom", "custom": {"name": "run", "input": "ls"}, "function": None}
+    first = chunk({"role": "assistant", "tool_calls": [{"index": 0, **custom}]})
+    stream = first + chunk({}, "tool_calls") + DONE
+    assert read_whole(make_reader(), stream) == stream
+    message = {"role": "assistant", "content": None, "tool_calls": [custom]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode()
+    assert judge_reply(Expected(40, include_usage=False), 200, body).body == body
+    assert read_whole(make_reader(legacy=True), stream).endswith(DONE)
+
+
+@pytest.mark.parametrize("piece", [None, "x", {"function": None}, {"function": "x"}, {"function": []}])
+def test_a_piece_of_a_call_that_no_client_could_read_is_malformed(piece):
+    reader = make_reader()
+    reader.feed(chunk({"tool_calls": [piece]}))
+    assert reader.failure.kind is Kind.BAD_ANSWER
