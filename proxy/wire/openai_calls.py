@@ -351,10 +351,11 @@ def _begins_another(piece: dict[str, Any], call: _Call) -> bool:
 def _in_old_form(pieces: list[dict[str, Any]], delta: dict[str, Any]) -> None:
     """Who asked by `functions` gets one call, the first."""
     said: dict[str, Any] = {}
+    texts: list[str] = []
     for piece in pieces:
         if piece["index"] == 0:
             function = piece.get("function") or {}
-            arguments = (said.get("arguments") or "") + (function.get("arguments") or "")
-            said = {**said, **function, "arguments": arguments}
-    if said:
-        delta["function_call"] = said
+            texts.append(function.get("arguments") or "")
+            said |= function
+    if texts:
+        delta["function_call"] = {**said, "arguments": "".join(texts)}

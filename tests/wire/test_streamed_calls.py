@@ -354,3 +354,24 @@ def test_a_piece_of_a_call_that_no_client_could_read_is_malformed(piece):
     reader = make_reader()
     reader.feed(chunk({"tool_calls": [piece]}))
     assert reader.failure.kind is Kind.BAD_ANSWER
+
+
+def test_who_asked_by_functions_gets_all_the_pieces_of_one_event_as_one():
+    texts = [f"{number}," for number in range(10_000)]
+    pieces = [
+        {"index": 0, "function": {"arguments": text, f"x{number}": 1}} for number, text in enumerate(texts)
+    ]
+    pieces[0] |= {"id": "x", "function": {"name": "a", **pieces[0]["function"]}}
+    delta = {"tool_calls": pieces}
+    Calls(Tally(), {}, legacy=True).take(delta)
+    said = delta["function_call"]
+    assert (said["name"], said["arguments"], said["x0"], said["x9999"]) == ("a", "".join(texts), 1, 1)
+
+
+def test_empty_members_of_both_kinds_leave_it_a_call_of_a_function():
+    begun = {"index": 0, "id": "x", "type": "function", "custom": {}, "function": {}}
+    out = read_whole(
+        make_reader(),
+        chunk({"tool_calls": [begun]}) + chunk(function_piece("a", "{}")) + chunk({}, "stop") + DONE,
+    )
+    assert calls_in(out) == [("x", "a", "{}")]
