@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.wire.counts import Tally, size
-from proxy.wire.tolerant import dumps
+from proxy.wire.tolerant import dumps, loads
 
 _CALLS_MOST = 1024
 """In one choice; a model makes a few, and vendors allow some 128 tools."""
@@ -39,6 +39,8 @@ class _Call(Struct):
     name: str = ""
     length: int = 0
     """How much of its arguments has come, white space at the ends of pieces left out."""
+    closes: bool = False
+    """Whether they may be whole by now."""
 
 
 class Calls:
@@ -71,7 +73,7 @@ class Calls:
         changed = self._legacy
         out: list[dict[str, Any]] = []
         for piece in given:
-            if not isinstance(piece, dict) or not isinstance(piece.get("function", {}), dict):
+            if not is_sound(piece):
                 raise Malformed
             changed = self._piece(piece, out) or changed
         if len(out) == len(given) and not changed:
@@ -112,7 +114,7 @@ class Calls:
         begins = call.head is not None
         changed = piece.get("index") != call.slot
         piece["index"] = call.slot
-        if "custom" in piece:
+        if _is_other(piece):
             changed = self._other(call, piece) or changed
         else:
             if "function" not in piece:
@@ -153,15 +155,26 @@ class Calls:
         return call
 
     def _unplaced(self, piece: dict[str, Any]) -> int:
-        """The index of a piece without one: a new id begins a call, all else is of the last."""
-        made, last = piece.get("id"), max(0, len(self._by_index) - 1)
-        if not made or not self._calls:
-            return last
-        known = self._by_id.get(made) if isinstance(made, Hashable) else None
-        if known is not None:
-            return known
-        late = not self._calls[-1].id and not _name(piece)
-        return last if late else len(self._by_index)
+        """The index of a piece without one: a new id or name begins a call, all else is of the last."""
+        made, place = piece.get("id"), max(0, len(self._by_index) - 1)
+        if made and self._calls:
+            known = self._by_id.get(made) if isinstance(made, Hashable) else None
+            if known is None and (self._calls[-1].id or _name(piece)):
+                return len(self._by_index)
+            place = place if known is None else known
+        call = self._by_index.get(place)
+        return place if call is None or self._goes_on(call, piece) else len(self._by_index)
+
+    def _goes_on(self, call: _Call, piece: dict[str, Any]) -> bool:
+        """Whether a piece can be of a call by the name it gives: some give all calls one id, or none."""
+        name = _name(piece)
+        if not name or not (call.length or call.name in self._offered):
+            return True
+        if call.closes and _is_object(piece["function"].get("arguments")):
+            return False
+        if not call.length and any(tool.startswith(call.name + name) for tool in self._offered):
+            return True
+        return name.startswith(call.name) or call.name.startswith(name)
 
     def _is_whole(self, call: _Call) -> bool:
         """Whether it has all that the first piece of a call says, as far as can be known."""
@@ -253,16 +266,19 @@ class Calls:
         if changed:
             given = function["arguments"] = dumps(given).decode() if isinstance(given, dict) else ""
         self._note(given or "")
-        call.length += len((given or "").strip())
+        text = (given or "").strip()
+        if text:
+            call.length += len(text)
+            call.closes = text.endswith("}")
         return changed
 
     def _other(self, call: _Call, piece: dict[str, Any]) -> bool:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
         first, call.head = call.head is not None, None
         call.length += 1  # so that nobody gives it the arguments of a function
-        custom = piece["custom"] if isinstance(piece["custom"], dict) else {}
-        for member in ("name", "input"):
-            self._note(custom.get(member) or "")
+        for holder in (piece["custom"], piece.get("function") or {}):
+            for member in ("name", "input", "arguments"):
+                self._note(holder.get(member) or "")
         if not first:
             return self._same(call, piece)
         call.id = piece.get("id")
@@ -279,6 +295,14 @@ class Calls:
         self._tally.output_bytes += size(text)
 
 
+def is_sound(call: Any) -> bool:
+    """Whether a call or a piece of one is such as a client can read; whole answers are held to it too."""
+    if not isinstance(call, dict):
+        return False
+    function = call.get("function", {})
+    return isinstance(function, dict) or (function is None and isinstance(call.get("custom"), dict))
+
+
 def _names(offered: Any) -> frozenset[str]:
     """Names of the functions among tools, in either form."""
     tools = [tool for tool in offered if isinstance(tool, dict)] if isinstance(offered, list) else []
@@ -289,10 +313,25 @@ def _names(offered: Any) -> frozenset[str]:
 
 def _name(piece: dict[str, Any]) -> str:
     """What a piece says of its call's name."""
-    name = piece.get("function", {}).get("name") or ""
+    name = (piece.get("function") or {}).get("name") or ""
     if not isinstance(name, str):
         raise Malformed
     return name
+
+
+def _is_other(piece: dict[str, Any]) -> bool:
+    """Whether it is of a call that is none of a function: some servers write down all members of either."""
+    custom = piece.get("custom")
+    return isinstance(custom, dict) and (bool(custom) or piece.get("function") is None)
+
+
+def _is_object(arguments: Any) -> bool:
+    """Whether arguments are whole."""
+    try:
+        whole = loads(arguments.encode(errors="replace")) if isinstance(arguments, str) else arguments
+        return isinstance(whole, dict)
+    except ValueError:
+        return False
 
 
 def _merged(held: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
@@ -312,10 +351,11 @@ def _begins_another(piece: dict[str, Any], call: _Call) -> bool:
 def _in_old_form(pieces: list[dict[str, Any]], delta: dict[str, Any]) -> None:
     """Who asked by `functions` gets one call, the first."""
     said: dict[str, Any] = {}
+    texts: list[str] = []
     for piece in pieces:
         if piece["index"] == 0:
-            function = piece.get("function", {})
-            arguments = (said.get("arguments") or "") + (function.get("arguments") or "")
-            said = {**said, **function, "arguments": arguments}
-    if said:
-        delta["function_call"] = said
+            function = piece.get("function") or {}
+            texts.append(function.get("arguments") or "")
+            said |= function
+    if texts:
+        delta["function_call"] = {**said, "arguments": "".join(texts)}

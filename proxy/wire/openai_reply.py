@@ -22,6 +22,7 @@ from proxy.wire.complaints import flatten
 from proxy.wire.counts import BYTES_MOST, estimated, fewest, reported, size, weighed
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
+from proxy.wire.openai_calls import is_sound
 from proxy.wire.openai_stream import Expected
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
@@ -172,9 +173,7 @@ def _has_sound_calls(message: dict[str, Any]) -> bool:
     calls = message.get("tool_calls")
     if not calls:
         return True
-    return isinstance(calls, list) and all(
-        isinstance(call, dict) and isinstance(call.get("function", {}), dict) for call in calls
-    )
+    return isinstance(calls, list) and all(is_sound(call) for call in calls)
 
 
 def _settle_call(call: dict[str, Any]) -> bool:

@@ -1,10 +1,13 @@
 """Tool calls of a streamed answer: once each, whole, and in their order, as SDKs put pieces together."""
 
+import json
+
 import pytest
 
 from proxy.call import Kind
 from proxy.wire.counts import Tally
 from proxy.wire.openai_calls import Calls
+from proxy.wire.openai_reply import judge_reply
 from proxy.wire.openai_stream import Expected, StreamReader
 from tests.wire.samples import DONE, accumulate, chunk, read_whole
 
@@ -272,3 +275,103 @@ def test_the_call_of_a_piece_is_found_without_asking_all():
     calls.take({"tool_calls": rest})
     assert [piece["index"] for piece in rest] == list(range(500))
     assert Id.compared < 5 * 500
+
+
+def without_index(*pieces):
+    """Those pieces in an event each."""
+    return b"".join(chunk({"tool_calls": [piece]}) for piece in pieces) + chunk({}, "tool_calls") + DONE
+
+
+@pytest.mark.parametrize("known", [{"id": "0"}, {}])
+@pytest.mark.parametrize("asked", [{}, WEATHER])
+@pytest.mark.parametrize(
+    "calls",
+    [
+        [("f", '{"a":1}'), ("g", '{"b":2}')],
+        [("get_time", '{"a":1}'), ("get_weather", '{"b":2}'), ("get_time", '{"a":1}')],
+        [("get_weather", '{"city":"Rome"}'), ("get_weather", '{"city":"Oslo"}')],
+        [("get", '{"a":1}'), ("get_time", {"b": 2})],
+    ],
+)
+def test_calls_of_one_id_or_none_are_told_apart_by_their_names_and_whole_arguments(calls, asked, known):
+    pieces = [{**known, "function": {"name": name, "arguments": said}} for name, said in calls]
+    out = read_whole(make_reader(asked=asked), without_index(*pieces))
+    texts = [said if isinstance(said, str) else '{"b":2}' for _, said in calls]
+    expected = [(known.get("id"), name, text) for (name, _), text in zip(calls, texts, strict=True)]
+    assert calls_in(out) == expected
+
+
+@pytest.mark.parametrize("known", [{"id": "0"}, {}])
+@pytest.mark.parametrize("again", [{}, {"name": "get_weather"}, {"name": "get_"}, {"name": ""}])
+def test_a_call_without_an_index_goes_on_while_it_is_named_alike(again, known):
+    texts = ['{"a":{"b":1}', ',"c":', '{"d":2}', "}"]
+    pieces = [{**known, "function": {**again, "arguments": text}} for text in texts]
+    pieces[0]["function"]["name"] = "get_weather"
+    out = read_whole(make_reader(asked=WEATHER), without_index(*pieces))
+    assert calls_in(out) == [(known.get("id"), "get_weather", "".join(texts))]
+
+
+@pytest.mark.parametrize("parts", [["get_", "weather"], ["get", "_weather"], ["get_", "get_weather"]])
+def test_a_name_in_parts_without_an_index_is_of_one_call(parts):
+    asked = {"tools": [*WEATHER["tools"], {"type": "function", "function": {"name": "get"}}]}
+    pieces = [{"id": "0", "function": {"name": part}} for part in parts]
+    out = read_whole(make_reader(asked=asked), without_index(*pieces, {"function": {"arguments": "{}"}}))
+    assert calls_in(out) == [("0", "get_weather", "{}")]
+
+
+@pytest.mark.parametrize("beside", [None, {}, "", []])
+def test_a_member_for_custom_tools_beside_a_function_changes_nothing(beside):
+    function = [function_piece("get_weather", "{", id="x", custom=beside)]
+    function += [function_piece("get_weather", text, id="x", custom=beside) for text in ('"a":', "1}")]
+    reader = make_reader(asked=WEATHER)
+    out = read_whole(reader, b"".join(map(chunk, function)) + chunk({}, "tool_calls") + DONE)
+    assert calls_in(out) == [("x", "get_weather", '{"a":1}')]
+    assert heads_in(out) == [("x", "get_weather"), (None, None), (None, None)]
+    assert (reader.content, reader.usage.output) == (True, 5)
+
+
+def test_a_piece_of_both_kinds_is_charged_for_both():
+    both = function_piece("f" * 40, "a" * 40, id="x", custom={"name": "n" * 40, "input": "i" * 40})
+    reader = make_reader()
+    reader.feed(chunk(both))
+    assert (reader.content, reader.usage.output) == (True, 40)
+
+
+def test_a_null_for_a_function_beside_a_custom_tool_changes_nothing():
+    custom = {"id": "x", "type": "custom", "custom": {"name": "run", "input": "ls"}, "function": None}
+    first = chunk({"role": "assistant", "tool_calls": [{"index": 0, **custom}]})
+    stream = first + chunk({}, "tool_calls") + DONE
+    assert read_whole(make_reader(), stream) == stream
+    message = {"role": "assistant", "content": None, "tool_calls": [custom]}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode()
+    assert judge_reply(Expected(40, include_usage=False), 200, body).body == body
+    assert read_whole(make_reader(legacy=True), stream).endswith(DONE)
+
+
+@pytest.mark.parametrize("piece", [None, "x", {"function": None}, {"function": "x"}, {"function": []}])
+def test_a_piece_of_a_call_that_no_client_could_read_is_malformed(piece):
+    reader = make_reader()
+    reader.feed(chunk({"tool_calls": [piece]}))
+    assert reader.failure.kind is Kind.BAD_ANSWER
+
+
+def test_who_asked_by_functions_gets_all_the_pieces_of_one_event_as_one():
+    texts = [f"{number}," for number in range(10_000)]
+    pieces = [
+        {"index": 0, "function": {"arguments": text, f"x{number}": 1}} for number, text in enumerate(texts)
+    ]
+    pieces[0] |= {"id": "x", "function": {"name": "a", **pieces[0]["function"]}}
+    delta = {"tool_calls": pieces}
+    Calls(Tally(), {}, legacy=True).take(delta)
+    said = delta["function_call"]
+    assert (said["name"], said["arguments"], said["x0"], said["x9999"]) == ("a", "".join(texts), 1, 1)
+
+
+def test_empty_members_of_both_kinds_leave_it_a_call_of_a_function():
+    begun = {"index": 0, "id": "x", "type": "function", "custom": {}, "function": {}}
+    out = read_whole(
+        make_reader(),
+        chunk({"tool_calls": [begun]}) + chunk(function_piece("a", "{}")) + chunk({}, "stop") + DONE,
+    )
+    assert calls_in(out) == [("x", "a", "{}")]
