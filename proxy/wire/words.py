@@ -61,6 +61,8 @@ _PATH = re.compile(rf"{_NAME}(?:\.\$?{_NAME}|\.?\[[0-9]{{1,5}}\]|\.[0-9]{{1,7}})
 _NUMBER = re.compile(r"[0-9]")
 _HUMP = re.compile(r"[A-Z]*[a-z]+|[A-Z]+")
 _SHORT_HUMP = re.compile(r"[A-Z][a-z](?![a-z])")
+_PLAIN_HEADER = re.compile(r"(?i)(?:.*-)?(?:version|beta)|user-agent|content-type|accept(?:-encoding)?")
+"""Headers that are no credential; their dates and names are what an upstream complains of."""
 _PHRASES = frozenset(status.phrase for status in HTTPStatus)
 """The only types of more than one word: HTTP's own names of its statuses."""
 
@@ -135,12 +137,12 @@ def _without(secret: str, text: str) -> str:
 
 
 def _credentials(upstream: Upstream) -> Iterator[str]:
-    """Its key, and what could be one of the operator's headers: nothing without a digit is."""
+    """Its key, and what could be one in the operator's headers: nothing without a digit is."""
     key = "" if upstream.api_key is None else upstream.api_key.reveal()
     if len(key) >= CREDENTIAL_CHARS:
         yield key
-    for _, value in upstream.headers:
-        for secret in value.split():
+    for name, value in upstream.headers:
+        for secret in () if _PLAIN_HEADER.fullmatch(name) else value.split():
             if len(secret) >= CREDENTIAL_CHARS and _NUMBER.search(secret):
                 yield secret
 

@@ -206,6 +206,36 @@ def test_what_the_upstream_was_sent_to_know_us_by_is_taken_out_whatever_it_looks
     assert discreet(harmless, upstream) == harmless
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        (
+            "anthropic-beta",
+            "context-1m-2025-08-07",
+            "Unexpected value(s) context-1m-2025-08-07 for the anthropic-beta header.",
+        ),
+        ("Anthropic-Version", "2023-06-01", "2023-06-01 is no version."),
+        ("api-version", "2024-10-21", "There is no API 2024-10-21."),
+        ("User-Agent", "fallthrough/2026", "No fallthrough/2026 here."),
+        ("content-type", "text/x-2026", "What is text/x-2026?"),
+    ],
+)
+def test_what_is_known_to_be_no_credential_of_ours_stays_in_a_text(name, value, text):
+    upstream = replace(make_upstream(), headers=((name, value),))
+    signal = Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, Told(400, text, "x"), "400 x")
+    assert discreet(signal, upstream) == signal
+
+
+@pytest.mark.fault("b11-secret")
+@pytest.mark.parametrize(
+    "name", ["x-team", "x-beta-key", "version-token", "cookie", "user-agent-key", "referer"]
+)
+def test_every_other_header_of_the_operators_may_be_a_credential(name):
+    upstream = replace(make_upstream(), headers=((name, "Token tiger4lily"),))
+    signal = Signal(Kind.BAD_REQUEST, Phase.HEADERS, 400, None, Told(400, "No tiger4lily", "x"), "400 x")
+    assert discreet(signal, upstream).told.message == "No [removed]"
+
+
 UNMARKED = "3f2c9a1e-7b44-4e0c-9d6a-aa11bb22cc33"
 """A key that no shape gives away, whole or cut."""
 
