@@ -14,9 +14,8 @@ from proxy.ports import Observer
 
 
 class Audience(Struct, frozen=True):
-    """Observers, and of each kind of news those who have a word of their own for it."""
+    """Of each kind of news those observers who have a word of their own for it."""
 
-    all: tuple[Observer, ...] = ()
     settled: tuple[Callable[[Outcome], None], ...] = ()
     attempted: tuple[Callable[[Attempt], None], ...] = ()
     reserved: tuple[Callable[[Granted | Spent], None], ...] = ()
@@ -27,7 +26,6 @@ class Audience(Struct, frozen=True):
     def of(cls, *observers: Observer) -> "Audience":
         """All these, in this order."""
         return cls(
-            observers,
             tuple(one.settled for one in observers if type(one).settled is not Observer.settled),
             tuple(one.attempted for one in observers if type(one).attempted is not Observer.attempted),
             tuple(one.reserved for one in observers if type(one).reserved is not Observer.reserved),

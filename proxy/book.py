@@ -21,7 +21,7 @@ from proxy.policy.selection import Candidate, Selection
 from proxy.policy.steps import Continue, Order, Restart
 from proxy.ports import Recall
 from proxy.table import OnMidstream, Route, Target
-from proxy.usage import FREE, NOTHING, Usage
+from proxy.usage import BYTES_PER_TOKEN, FREE, NOTHING, Usage
 from proxy.wire import DIALECTS
 from proxy.wire.dialect import Dialect, Reader
 from proxy.wire.headers import named
@@ -156,7 +156,7 @@ class OpenAttempt(Struct):
         if self.reader is not None:
             return self.reader.usage
         # Left before a word of it: the prompt may have been read and billed, so leaving is not free.
-        return Usage(input=-(-self.call.prompt_bytes // 4))
+        return Usage(input=-(-self.call.prompt_bytes // BYTES_PER_TOKEN))
 
     def given_up(self, now: float) -> bool:
         """Whether it has just ended because its caller would wait no longer, who has nothing of it."""

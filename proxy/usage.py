@@ -13,6 +13,10 @@ from msgspec.structs import replace
 TOKENS_PER_PRICE = 1_000_000
 
 
+BYTES_PER_TOKEN = 4
+"""Of a text whose tokens nobody reports."""
+
+
 class Source(StrEnum):
     """How far a count can be trusted."""
 

@@ -46,7 +46,7 @@ def ledger_in(document: Document) -> Place:
     except ValidationError as error:
         list(tell(alone, _Alone, error))
         raise ConfigError((*told, *alone.faults)) from None
-    _refuse_misspelt(alone)
+    _refuse_misplaced(alone)
     if told or alone.faults:
         raise ConfigError((*told, *alone.faults))
     return settings.ledger
@@ -67,7 +67,7 @@ def _without_the_rest(root: Any) -> Any:
     return root | {"settings": {key: item for key, item in settings.items() if key not in others}}
 
 
-def _refuse_misspelt(document: Document) -> None:
+def _refuse_misplaced(document: Document) -> None:
     """A file that names the ledger where nobody looks for it would seem to mean the default place."""
     root: dict[str, Any] = document.value
     if "ledger" in (root.get("settings") or {}):

@@ -16,11 +16,10 @@ from msgspec import Struct
 from proxy.call import Call
 from proxy.policy.prompt import Prompt
 from proxy.table import Route, Target
+from proxy.usage import BYTES_PER_TOKEN
 
 BASE_TOKENS = 32
 """What a chat template adds around the whole prompt."""
-BYTES_PER_TOKEN = 4
-"""Of a prompt whose tokens nobody reports, as the dialects have it."""
 MESSAGE_TOKENS = 16
 """What it adds around one message or tool."""
 _BYTES = frozenset({"text", "refusal", "input_audio", "input_text", "output_text", "thinking"})

@@ -14,7 +14,7 @@ NOT_SHOWN = "none"
 """Instead of a name: the route's callers get no reasoning."""
 REASONING = "reasoning_content"
 
-COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 """Members of a report that no client expects to be null."""
 
 _FINISHES: Mapping[str, str] = {
@@ -75,13 +75,16 @@ def name_reasoning(part: dict[str, Any], field: str) -> bool:
     return True
 
 
-def settle_counts(usage: dict[str, Any]) -> None:
-    """A count that is null is 0, and their sum is the sum."""
-    for name in COUNTS & usage.keys():
-        if usage[name] is None:
-            parts = [usage.get(part) or 0 for part in COUNTS - {"total_tokens"}]
-            sound = name == "total_tokens" and all(isinstance(part, int) for part in parts)
-            usage[name] = sum(parts) if sound else 0
+def settle_counts(usage: Any) -> bool:
+    """Make a count that is null 0, and their sum the sum; whether any was."""
+    if type(usage) is not dict or None not in usage.values():
+        return False
+    empty = [name for name in _COUNTS & usage.keys() if usage[name] is None]
+    for name in empty:
+        parts = [usage.get(part) or 0 for part in _COUNTS - {"total_tokens"}]
+        sound = name == "total_tokens" and all(isinstance(part, int) for part in parts)
+        usage[name] = sum(parts) if sound else 0
+    return bool(empty)
 
 
 def _divide(items: list[Any]) -> tuple[str, str]:

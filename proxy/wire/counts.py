@@ -10,9 +10,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proxy.usage import Source, Usage
+from proxy.usage import BYTES_PER_TOKEN, Source, Usage
 
-BYTES_PER_TOKEN = 4
 BYTES_MOST = 128
 """In one token. The longest that tokenizers have are runs of so many spaces."""
 MOST = 1_000_000_000

@@ -9,7 +9,6 @@ from typing import Any
 from proxy.call import Kind, Memory, Phase, Signal
 from proxy.usage import Usage
 from proxy.wire.answer import (
-    COUNTS,
     FAILED,
     REASONING,
     drop,
@@ -66,12 +65,9 @@ def _judge(expected: Expected, status: int, body: bytes, answer: dict[str, Any])
         if fault is not None:
             return fault
         changed = _settle(number, choice, message, expected) or changed
-    said: Any = answer.get("usage")
+    said = answer.get("usage")
     usage = reported(said)
-    for name in said if type(said) is dict else ():
-        if said[name] is None and name in COUNTS:
-            settle_counts(said)
-            changed = True
+    changed = settle_counts(said) or changed
     if usage is None or not usage.output or usage.output * BYTES_MOST + _AROUND < len(body):
         usage = _weighed(usage, expected.prompt_bytes, choices)
     memories = _memories(choices[0]["message"]) if expected.recalls else ()

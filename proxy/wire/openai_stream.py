@@ -18,7 +18,7 @@ from msgspec import Struct
 from proxy.call import Kind, Memory
 from proxy.table import ReasoningField
 from proxy.usage import Usage
-from proxy.wire.answer import COUNTS, drop, settle_counts
+from proxy.wire.answer import drop, settle_counts
 from proxy.wire.complaints import flatten
 from proxy.wire.counts import Tally, estimated, fewest, reported, weighed
 from proxy.wire.errors import inband
@@ -272,14 +272,11 @@ class StreamReader(Following):
 
     def _count(self, chunk: dict[str, Any], usage: Any) -> bool:
         """Note a report, and make the event of it; whether it says more than came."""
-        settled, report = False, reported(usage)
+        report = reported(usage)
         if report is not None:
             self._report, self._counted = report, self._tally.pieces
+        settled = self._expected.include_usage and settle_counts(usage)
         if self._expected.include_usage:
-            for name in usage if type(usage) is dict else ():
-                if usage[name] is None and name in COUNTS:
-                    settled = True
-                    settle_counts(usage)
             head = {name: chunk[name] for name in _HEAD if name in chunk}
             self._usage_event = _frame({**head, "choices": [], "usage": usage})
         return settled

@@ -335,6 +335,11 @@ def desk(book: Table, upstreams: ScriptedUpstreams, seed: int = 0) -> Desk:
     return Desk(snapshot, upstreams, MemoryLedger(), MemoryRecall(clock), clock, SeededDice(seed), audience)
 
 
+def notes_of(made: Desk) -> Notes:
+    """What the observer of a `desk` was told."""
+    return made.audience.settled[0].__self__
+
+
 OF_THE_CALL = frozenset({"preferred", "patience_s", "silence_s", "retries"})
 """What a caller says in headers, not in the body."""
 

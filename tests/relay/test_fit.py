@@ -19,6 +19,7 @@ from tests.kit.scripted_ports import (
     call,
     desk,
     fails,
+    notes_of,
     stream,
     table,
     whole,
@@ -196,7 +197,7 @@ def test_a_prompt_too_long_for_one_moves_to_a_larger_context_only():
     assert (told, caller.text) == (None, "yes")
     assert upstreams.asked == ["a", "c"]
     assert [attempt.result for attempt in at.ledger.outcome.attempts] == ["too_long", "ok"]
-    assert at.audience.all[0].breakers == []
+    assert notes_of(at).breakers == []
 
 
 def test_a_prompt_too_long_for_the_largest_context_is_the_callers():

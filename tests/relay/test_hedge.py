@@ -22,6 +22,7 @@ from tests.kit.scripted_ports import (
     desk,
     event,
     fails,
+    notes_of,
     stream,
     table,
     whole,
@@ -262,7 +263,7 @@ def test_the_silence_of_who_was_overtaken_opens_no_breaker():
 
     at = play(story())
     assert at.snapshot.health.state("a", 3.0) == "closed"
-    assert at.audience.all[0].breakers == []
+    assert notes_of(at).breakers == []
 
 
 class BrokenCaller(RecordingCaller):

@@ -31,6 +31,7 @@ from tests.kit.scripted_ports import (
     desk,
     event,
     fails,
+    notes_of,
     stream,
     table,
     usage_event,
@@ -135,7 +136,7 @@ def test_a_shadow_refuses_nobody_skips_nothing_and_is_seen_by_the_observers():
 
     at, upstreams = play(story())
     assert upstreams.asked == ["a", "a", "a"]
-    over = [[balance.over for balance in granted.balances] for granted in at.audience.all[0].reservations]
+    over = [[balance.over for balance in granted.balances] for granted in notes_of(at).reservations]
     assert over == [[False, False], [True, True], [True, True]]
     assert at.ledger.used["tenant=acme/requests/day/shadow", 1_767_225_600] == 3
 
@@ -149,7 +150,7 @@ def test_observers_hear_of_every_refusal_also_of_one_that_only_skips():
         for number in range(4):
             with contextlib.suppress(Failure):
                 await answer(at, RecordingCaller(), call(number))
-        return at.audience.all[0].reservations
+        return notes_of(at).reservations
 
     refused = [(each.claim.upstream, each.used) for each in play(story()) if isinstance(each, Spent)]
     assert refused.count((None, 3)) == 1
@@ -221,7 +222,7 @@ def test_a_dearer_target_further_down_is_held_from_the_start_and_an_answer_there
         return at
 
     at = play(story())
-    (granted, *_) = at.audience.all[0].reservations
+    (granted, *_) = notes_of(at).reservations
     outcome = at.ledger.outcome
     assert outcome.upstream == "dear"
     assert granted.balances[0].claim.amount >= 100 * (5 * 1000 + 100 * 2000) > outcome.nano_usd

@@ -12,6 +12,7 @@ from tests.kit.scripted_ports import (
     ScriptedUpstreams,
     call,
     desk,
+    notes_of,
     stream,
     table,
 )
@@ -51,7 +52,7 @@ def test_what_was_asked_before_is_refused_and_no_upstream_hears_of_it(same, stat
     assert ledger.settled == [], "nothing was held, so nothing is settled"
     assert upstreams.asked == []
     assert caller.status is None
-    [outcome] = at.audience.all[0].outcomes
+    [outcome] = notes_of(at).outcomes
     assert (outcome.status, outcome.result, outcome.attempts) == (status, code, ())
 
 

@@ -11,6 +11,7 @@ from tests.kit.scripted_ports import (
     call,
     desk,
     fails,
+    notes_of,
     stream,
     table,
     whole,
@@ -96,7 +97,7 @@ def test_it_blames_no_upstream():
     at = desk(table("a", "b", checks_answers=True), upstreams)
     for number in range(20):
         one_more(at, number)
-    assert not at.audience.all[0].breakers
+    assert not notes_of(at).breakers
 
 
 def one_more(at, number):
@@ -122,7 +123,7 @@ def test_as_much_again_is_held_where_a_second_answer_may_be_needed():
     def held(*names, ask=None, **route):
         upstreams = ScriptedUpstreams(**{name: [GOOD] for name in names})
         _, _, at = one(table(*names, limits=(limit,), **route), upstreams, ask or asked(max_tokens=10))
-        return at.audience.all[0].reservations[0].balances[0].held
+        return notes_of(at).reservations[0].balances[0].held
 
     plain = held("a", "b")
     assert held("a", "b", checks_answers=True) == 2 * plain

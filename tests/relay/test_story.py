@@ -23,6 +23,7 @@ from tests.kit.scripted_ports import (
     desk,
     event,
     fails,
+    notes_of,
     stream,
     table,
     usage_event,
@@ -60,7 +61,7 @@ def test_a_healthy_stream_arrives_whole_and_is_charged_as_reported():
     assert (outcome.result, outcome.status, outcome.upstream) == ("ok", 200, "a")
     assert (outcome.usage.input, outcome.usage.output, outcome.usage.source) == (5, 2, Source.REPORTED)
     assert outcome.nano_usd == 5 * 1000 + 2 * 2000
-    assert at.audience.all[0].outcomes == [outcome]
+    assert notes_of(at).outcomes == [outcome]
 
 
 def test_usage_is_shown_exactly_when_asked():
@@ -370,7 +371,7 @@ def test_five_failures_open_the_breaker_and_the_next_call_goes_straight_on():
     upstreams, at = play(story())
     assert upstreams.asked.count("a") == BreakerRules().failures
     assert upstreams.asked.count("b") == 8
-    assert at.audience.all[0].breakers == [("a", "open")]
+    assert notes_of(at).breakers == [("a", "open")]
 
 
 def test_after_the_open_time_one_probe_closes_the_breaker():
@@ -386,7 +387,7 @@ def test_after_the_open_time_one_probe_closes_the_breaker():
 
     caller, at = play(story())
     assert caller.text == "back"
-    assert at.audience.all[0].breakers[-1] == ("a", "closed")
+    assert notes_of(at).breakers[-1] == ("a", "closed")
 
 
 def test_a_spent_upstream_is_skipped_and_the_caller_is_not_refused():

@@ -161,7 +161,6 @@ class OfAlerts(Observer):
 def test_nobody_is_told_what_it_does_not_listen_to():
     notes, of_alerts, deaf = Notes(), OfAlerts(), Observer()
     audience = Audience.of(of_alerts, notes, deaf)
-    assert audience.all == (of_alerts, notes, deaf)
     assert audience.settled == (notes.settled,)
     assert audience.attempted == (notes.attempted,)
     assert audience.reserved == (notes.reserved,)
