@@ -1,6 +1,7 @@
 """The Compose file: right by its schema, closed, and with what the real vLLM and the real table want."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -49,6 +50,25 @@ def test_what_is_mounted_is_there_and_every_volume_is_named():
             source = volume.split(":")[0]
             assert (DEPLOY / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
     assert (DEPLOY / SERVICES["proxy"]["build"]["context"] / "Dockerfile").exists()
+
+
+@pytest.mark.parametrize("exported", [{}, {"OPENAI_API_KEY": "sk-x"}], ids=["no vendor", "one vendor"])
+def test_a_vendor_s_key_that_is_not_exported_is_not_set_inside_so_that_its_upstream_is_off(exported):
+    shell = {"VLLM_API_KEY": "sk-z", **exported}
+    inside = dict(handed_on(SERVICES["proxy"]["environment"], shell))
+    unset = dict.fromkeys({"OPENAI_API_KEY", "ANTHROPIC_API_KEY"} - inside.keys())
+    checked = CliRunner(env={**unset, **inside}).invoke(cli, ["check", str(TABLE)])
+    assert checked.exit_code == 0, checked.output
+    assert ("off openai" in checked.output, "off anthropic" in checked.output) == (not exported, True)
+
+
+def handed_on(environment, shell):
+    """What a container gets, by Compose's rules: no value stands for the shell's, if it has one."""
+    for name, value in environment.items():
+        if value is not None:
+            yield name, re.sub(r"\$\{(\w+)[^}]*\}", lambda found: shell.get(found[1], ""), value)
+        elif name in shell:
+            yield name, shell[name]
 
 
 def test_the_table_is_right_and_asks_vllm_for_the_model_that_it_serves():
