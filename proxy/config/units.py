@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from proxy.config.faults import nearest
 from proxy.config.settings import Address
+from proxy.facts.addresses import ENDPOINT
 from proxy.place import FORM, Place, database_of
 
 NANO = 1_000_000_000
@@ -145,6 +146,8 @@ def base_url(value: Any) -> str:
         raise wrong("a URL with a query or fragment", "end the URL with its path")
     if not host or port == 0:
         raise wrong("a URL without a host", "write http://HOST:PORT/v1 or https://HOST/v1")
+    if (endpoint := ENDPOINT.search(value)) is not None:
+        raise wrong("a URL with its endpoint, which is added to it", f"end it before {endpoint[0]}")
     return value.rstrip("/")
 
 

@@ -191,7 +191,7 @@ LITELLM: Mapping[str, str] = {
     "force_ipv4": "addresses are tried as they are found, whichever comes first",
     "telemetry": "nothing is sent anywhere",
     "add_function_to_prompt": "prompts are the caller's",
-    "enable_json_schema_validation": "answers are passed on as they are",
+    "enable_json_schema_validation": "write check_answers: schema at the routes that are to be held to one",
     "disable_copilot_system_to_assistant": "prompts are the caller's",
     "default_internal_user_params": NO_KEYS,
     "upperbound_key_generate_params": NO_KEYS,
@@ -219,6 +219,10 @@ SECTIONS: Mapping[str, str] = {
     "prompts": "prompts are the caller's",
 }
 """Why whole sections, and keys of the others, are left out."""
+
+BRIDGE = "responses/"
+"""Before a model's name: have it asked over another of its vendor's endpoints."""
+BRIDGED = "it is asked over chat completions, not over Responses"
 
 ENDPOINTS: Mapping[str, str] = {
     "embedding": "embeddings are not served",

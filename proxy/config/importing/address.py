@@ -1,12 +1,13 @@
 """Addresses as other systems write them → base URLs.
 
-Often without a scheme, often without the path of the API, and at times with a credential inside, which
-the table must never hold.
+Often without a scheme, often without the path of the API or with an endpoint behind it, and at times with a
+credential inside, which the table must never hold.
 """
 
 import re
 from urllib.parse import urlsplit
 
+from proxy.facts.addresses import ENDPOINT
 from proxy.facts.vendors import Vendor
 
 
@@ -17,7 +18,7 @@ def base_url(text: str, vendor: Vendor | None) -> str | None:
         given = f"http://{given}"
     if not re.match(r"https?://", given, re.IGNORECASE):
         return None
-    given = given.rstrip("/")
+    given = ENDPOINT.sub("", given.rstrip("/"))
     try:
         parts = urlsplit(given)
         usable = parts.hostname is not None and (parts.port or 1) > 0

@@ -21,7 +21,7 @@ from proxy.config.importing.address import base_url
 from proxy.config.importing.litellm.rules import Rules
 from proxy.config.importing.litellm.sheet import UNKNOWN, Sheet, variable
 from proxy.config.importing.sketch import RowSketch, UpstreamSketch, is_name
-from proxy.facts.litellm import DEFAULTS, ENDPOINTS, INFO, MODEL_INFO, PARAMS, PRICES
+from proxy.facts.litellm import BRIDGE, BRIDGED, DEFAULTS, ENDPOINTS, INFO, MODEL_INFO, PARAMS, PRICES
 from proxy.facts.vendors import SHAPED, UNSPOKEN, Vendor, by_model, by_word
 
 NO_KEY = frozenset({"", "none", "empty", "dummy", "na", "n/a"})
@@ -91,6 +91,9 @@ class Deployments(Struct):
         if isinstance(mode, str) and mode in ENDPOINTS:
             raise Unfit(f"{name}: {ENDPOINTS[mode]}")
         vendor, model = _whose(params)
+        if vendor is not None and model.startswith(BRIDGE):
+            model = model.removeprefix(BRIDGE)
+            self.sheet.changed((*inside, "model"), BRIDGED)
         upstream = self._upstream(path, params, vendor)
         target = f"{upstream}/{model}"
         self._facts(path, target, params, info)
