@@ -70,7 +70,7 @@ class SettingsPart(Part):
     max_calls: Annotated[Whole, Field(ge=0, le=1_000_000)] | None = None
     """So many calls at once; more are refused unread. 0: no bound; default: 10_000, or what files allow."""
     max_lag: DurationOrOff = 0.5
-    """While the loop is so late, new calls are refused unread; off: never. Default: 500ms."""
+    """While the loop is so late, new calls are refused unread; off: never."""
     origins: Annotated[list[Origin], Field(max_length=100)] = []
     """Whose pages in browsers may ask for a WebSocket, or call where auth is none; default: nobody's."""
     tz: Zone = "UTC"
@@ -83,11 +83,11 @@ class TimeoutsPart(Part):
     connect: Duration | None = None
     """DNS, TCP and TLS together."""
     first_token: Duration | None = None
-    """From the request's last byte to the first content of a stream."""
+    """From the beginning of an attempt, its connection included, to the first content of a stream."""
     whole: Duration | None = None
-    """From the request's last byte to the whole of an answer that is not streamed."""
+    """The same to the whole of an answer that is not streamed."""
     idle: Duration | None = None
-    """Between two pieces of content."""
+    """After the first content: between two events of a stream that tell something; comments do not."""
     total: Duration | None = None
     """The whole attempt; a caller who reads slowly is waited for beside that, up to as long again."""
 
@@ -109,7 +109,7 @@ class LoadPart(Part):
     metrics: Annotated[Literal["auto", "off"], BeforeValidator(_off_is_a_word)] = "auto"
     """auto: its /metrics, beside base_url, is read; off: it is not, and never passed over for its load."""
     every: Reading = 2.0
-    """Between two readings, 250ms to 1m. Default: 2s. One that is three readings old counts no more."""
+    """Between two readings, 250ms to 1m. One that is three readings old counts no more."""
     waiting: Annotated[Whole, Field(ge=1, le=100_000)] = 16
     """From so many waiting there it is passed over, till half are left; the last that is left never is."""
 

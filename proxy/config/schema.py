@@ -8,6 +8,7 @@ configuration points to; a test fails when the two drift apart. The schema is a 
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -15,6 +16,8 @@ from pydantic_core.core_schema import ModelSchema
 
 from proxy.config.grammar import File
 from proxy.config.meanings import meanings
+from proxy.config.settings import Address
+from proxy.config.units import SQLITE
 from proxy.facts.capabilities import KNOWN
 
 _SHORT: Mapping[str, dict[str, Any]] = {
@@ -31,7 +34,7 @@ def schema() -> dict[str, Any]:
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's schema with what every key means; a default that no file could hold is nothing."""
+    """pydantic's schema with what every key means, and defaults as a file would hold them."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         made = super().model_schema(schema)
@@ -40,7 +43,24 @@ class _Generator(GenerateJsonSchema):
         return made
 
     def encode_default(self, dft: Any) -> Any:
-        return dft if isinstance(dft, bool | int | str) else None
+        return _written(dft)
+
+
+def _written(default: Any) -> Any:
+    """A default as one would write it, with its unit; None where there is nothing to write."""
+    match default:
+        case bool() | int() | str():
+            return default
+        case float():  # the grammar has no other number with a fraction than times
+            return f"{default:g}s" if default >= 1 else f"{default * 1000:g}ms"
+        case Address():
+            return str(default)
+        case Path():
+            return f"{SQLITE}{default}"
+        case list() if default:
+            return default
+        case _:
+            return None
 
 
 def _tidy(made: Any) -> Any:

@@ -1,8 +1,14 @@
 """What is generated from the grammar may not drift from it."""
 
 from pathlib import Path
+from typing import Annotated
 
-from proxy.config import reference, schema
+import pytest
+from pydantic import create_model
+from pydantic_core import PydanticUndefined
+
+from proxy.config import grammar, reference, schema
+from proxy.config.forms import Part
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,3 +30,18 @@ def test_every_key_has_a_meaning():
     for part in parts:
         for key, form in part.get("properties", {}).items():
             assert form.get("description") or "$ref" in form, key
+
+
+def parts():
+    return [each for each in vars(grammar).values() if isinstance(each, type) and issubclass(each, Part)]
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: part.__name__)
+def test_every_default_is_shown_as_one_would_write_it(part):
+    made = schema.schema()["$defs"].get(part.__name__, {})
+    for key, field in part.model_fields.items():
+        if isinstance(field.default, Part) or field.default in (PydanticUndefined, None, [], {}):
+            continue
+        form = Annotated[field.annotation, *field.metadata, "read alone"]
+        read = create_model("One", value=(form, ...), __base__=Part)(value=made["properties"][key]["default"])
+        assert read.value == field.default, key
