@@ -180,6 +180,17 @@ def test_every_command_and_option_is_one(page):
     assert not [fault for line in page.commands() for words in simple(line) if (fault := wrong(words))]
 
 
+def options(command: click.Command) -> Iterator[str]:
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from options(each)
+    yield from (name for each in command.params for name in each.opts if name.startswith("--"))
+
+
+def test_every_option_is_in_a_document():
+    shown = "\n".join(text for page in PAGES for text in code(page))
+    assert not set(options(cli)) - {"--version"} - set(re.findall(r"--[a-z-]+", shown))
+
+
 @pytest.mark.parametrize(
     "line", ["fallthrough serv", "fallthrough usage --wen 1", "A=b .venv/bin/fallthrough keys mak"]
 )
