@@ -40,6 +40,12 @@ class Vendor(Struct, frozen=True):
         known = (each.default_model for each in ENVIRONMENT if each.name == self.name)
         return next(known, None) if not self.keyless else None
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Its well-known models; of what runs in a house nobody knows any."""
+        known = (each.models for each in ENVIRONMENT if each.name == self.name)
+        return next(known, ()) if not self.keyless else ()
+
 
 VENDORS: tuple[Vendor, ...] = (
     Vendor(

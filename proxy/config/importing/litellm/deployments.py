@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from proxy.config.defaults import judged
 from proxy.config.faults import Path
@@ -20,6 +21,7 @@ from proxy.config.importing import amounts
 from proxy.config.importing.address import base_url
 from proxy.config.importing.litellm.rules import Rules
 from proxy.config.importing.litellm.sheet import UNKNOWN, Sheet, variable
+from proxy.config.importing.litellm.wildcards import WRITTEN_OUT, Entry, written_out
 from proxy.config.importing.sketch import RowSketch, UpstreamSketch, is_name
 from proxy.facts.litellm import BRIDGE, BRIDGED, DEFAULTS, ENDPOINTS, INFO, MODEL_INFO, PARAMS, PRICES
 from proxy.facts.vendors import SHAPED, UNSPOKEN, Vendor, by_model, by_word
@@ -27,6 +29,7 @@ from proxy.facts.vendors import SHAPED, UNSPOKEN, Vendor, by_model, by_word
 NO_KEY = frozenset({"", "none", "empty", "dummy", "na", "n/a"})
 _UNNAMED = re.compile(r"[^A-Za-z0-9]+")
 """What of a host cannot stand in a name."""
+ONE_MODEL = "a target names one model; write a route for each that callers ask for"
 STAND_IN_URL = "http://stand-in.invalid/v1"
 RATES: Mapping[str, str] = {"rpm": "requests", "tpm": "tokens"}
 _READ = frozenset(
@@ -90,30 +93,51 @@ class Deployments(Struct):
             raise Unfit("model_name is missing, or no name that a route can have")
         if isinstance(mode, str) and mode in ENDPOINTS:
             raise Unfit(f"{name}: {ENDPOINTS[mode]}")
+        vendor, found = self._entries(inside, name, params)
+        first = Deployment(
+            model_name=name,
+            target=self._upstream(path, params, vendor),
+            order=self._rank(inside, params, "order", float("inf")),
+            weight=self._rank(inside, params, "weight", 0.0),
+            defaults=self._defaults(path, params),
+            drops=self._drops(inside, params),
+            path=path,
+        )
+        for each in found:
+            target = f"{first.target}/{each.model}"
+            self._facts(path, target, params, info)
+            self.found.append(replace(first, model_name=each.public, target=target))
+        self._unread(path, entry, params)
+
+    def _entries(self, path: Path, name: str, params: Mapping[str, Any]) -> tuple[Vendor | None, list[Entry]]:
+        """Whose it is, and which models under which names. Raises `Unfit`."""
         vendor, model = _whose(params)
         if vendor is not None and model.startswith(BRIDGE):
             model = model.removeprefix(BRIDGE)
-            self.sheet.changed((*inside, "model"), BRIDGED)
-        upstream = self._upstream(path, params, vendor)
-        target = f"{upstream}/{model}"
-        self._facts(path, target, params, info)
-        self.found.append(
-            Deployment(
-                model_name=name,
-                target=target,
-                order=self._rank(inside, params, "order", float("inf")),
-                weight=self._rank(inside, params, "weight", 0.0),
-                defaults=self._defaults(path, params),
-                drops=self._drops(inside, params),
-                path=path,
-            )
-        )
+            self.sheet.changed((*path, "model"), BRIDGED)
+        if "*" not in model:
+            return vendor, [Entry(name, model)]
+        found = written_out(name, vendor, model)
+        if not found:
+            raise Unfit(f"{params['model']}: {ONE_MODEL}")
+        self.sheet.changed((*path, "model"), WRITTEN_OUT)
+        own = self._spelt_out()
+        return vendor, [each for each in found if each.public not in own]
+
+    def _unread(self, path: Path, entry: Mapping[str, Any], params: Mapping[str, Any]) -> None:
+        """Tell of all keys that come to nothing."""
         for key in entry:
             if key not in {"model_name", "litellm_params", "model_info"}:
                 self.sheet.left((*path, key), UNKNOWN)
         for key in params:
             if key not in _READ:
                 self.sheet.left((*path, "litellm_params", key), PARAMS.get(key, UNKNOWN))
+
+    def _spelt_out(self) -> set[str]:
+        """Names that have deployments of their own or stand for another, so that no `*` is asked for them."""
+        models = self.sheet.document.value["model_list"]
+        names = (entry.get("model_name") for entry in models if isinstance(entry, dict))
+        return {*self.rules.aliases, *(name for name in names if isinstance(name, str))}
 
     def _referred(self) -> Iterator[str]:
         """Every variable that the file reads, or LiteLLM by itself where a key is missing."""
@@ -335,6 +359,6 @@ def _whose(params: Mapping[str, Any]) -> tuple[Vendor | None, str]:
         vendor = by_model(model)
         if vendor is None and params.get("api_base") is None and params.get("base_url") is None:
             raise Unfit(f"{model}: nobody here is known to have it; write that upstream yourself")
-    if "*" in name or not is_name(name):
-        raise Unfit(f"{model}: a target names one model; write a route for each that callers ask for")
+    if not is_name(name.replace("*", "x")):
+        raise Unfit(f"{model}: {ONE_MODEL}")
     return vendor, name
