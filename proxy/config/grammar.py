@@ -120,7 +120,7 @@ class UpstreamPart(Part):
     dialect: DialectName = "openai"
     """The wire language: openai (and all that resemble it), vllm, anthropic or gemini."""
     base_url: BaseUrl | None = None
-    """Up to and with the version, such as /v1; default: the vendor's own. vllm must say."""
+    """Up to and with the version, such as /v1, without an endpoint; default: the vendor's. vllm must say."""
     api_key: Annotated[str | None, Field(repr=False, json_schema_extra={"writeOnly": True})] = None
     """Sent as the dialect has it; write it as a reference, such as ${OPENAI_API_KEY}."""
     headers: Annotated[dict[Annotated[str, Field(pattern=HEADER_NAME)], str], Field(repr=False)] = {}

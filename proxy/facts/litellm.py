@@ -79,6 +79,9 @@ CONTENT = "prompts and answers are never logged, so there is nothing to switch o
 HIDDEN = "a route is listed to whoever may ask for it: GET /v1/models names this one too"
 SPREAD = "targets are tried in the order in which they are written, not spread over"
 
+ONE_VENDOR = "members of one vendor: write those that every target takes under `defaults`"
+USERS = "a budget without a window: write a limit with per: user, usd: and every:"
+
 PARAMS: Mapping[str, str] = {
     "tags": "routes are not chosen by tags of a request",
     "mock_response": "a simulated upstream answers instead: `fallthrough simulate`",
@@ -90,13 +93,18 @@ PARAMS: Mapping[str, str] = {
     "use_in_pass_through": "there is no pass-through",
     "additional_drop_params": "write them under capabilities: {strip: […]} of the upstream",
     "allowed_openai_params": "write them under capabilities: {accept: […]} of the upstream",
-    "extra_body": "members of one vendor: write those that every target takes under `defaults`",
+    "extra_body": ONE_VENDOR,
     "merge_reasoning_content_in_choices": "write reasoning_field at the route",
     "thinking": "write reasoning_effort under `defaults` of the route",
     "cache_control_injection_points": "prompts are the caller's",
     "complexity_router_config": "routes are not chosen by what a prompt says",
     "litellm_credential_name": "credentials are references: write api_key at the upstream",
     "model_info": "it stands beside litellm_params",
+    "cooldown_time": "a breaker belongs to an upstream: breaker: {open: …}",
+    "allowed_fails": "a breaker belongs to an upstream: breaker: {failures: …}",
+    "guardrails": "content is never judged here",
+    "safety_settings": ONE_VENDOR,
+    "keep_alive": ONE_VENDOR,
 }
 """Why keys of `litellm_params` are left out."""
 
@@ -169,6 +177,12 @@ GENERAL: Mapping[str, str] = {
     "infer_model_from_keys": "models are written down, under routes",
     "completion_model": "a route names its targets",
     "coordination_v2": REDIS,
+    "alerting_args": "alerts are told of limits alone: `alert` at each has the percentages",
+    "allowed_ips": "there is no list of addresses: whoever stands in front has one",
+    "enforce_user_param": "calls that name nobody share one counter under per: user",
+    "litellm_key_header_name": "a key comes as `authorization: Bearer` or `api-key`",
+    "max_request_size_mb": "a body has at most 32 MiB",
+    "spend_report_frequency": "nothing is reported by itself: `fallthrough usage`, /metrics",
 }
 LITELLM: Mapping[str, str] = {
     "callbacks": CALLBACKS,
@@ -198,7 +212,11 @@ LITELLM: Mapping[str, str] = {
     "default_key_generate_params": NO_KEYS,
     "max_internal_user_budget": NO_KEYS,
     "internal_user_budget_duration": NO_KEYS,
-    "max_end_user_budget": "a budget without a window: write a limit with per: user, usd: and every:",
+    "max_end_user_budget": USERS,
+    "max_user_budget": USERS,
+    "max_fallbacks": "every target of a route is tried, within the caller's patience",
+    "store_audit_logs": "who erased, pruned or reset stands in the ledger, chained like all of it",
+    "public_routes": "without a key there are the probes, and nothing else",
     "priority_reservation": "calls wait in the order in which they came",
     "ui_theme_config": "there is no such interface",
     "guardrails": "content is never judged here",

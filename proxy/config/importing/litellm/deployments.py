@@ -13,7 +13,6 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from proxy.config.defaults import judged
 from proxy.config.faults import Path
@@ -94,19 +93,14 @@ class Deployments(Struct):
         if isinstance(mode, str) and mode in ENDPOINTS:
             raise Unfit(f"{name}: {ENDPOINTS[mode]}")
         vendor, found = self._entries(inside, name, params)
-        first = Deployment(
-            model_name=name,
-            target=self._upstream(path, params, vendor),
-            order=self._rank(inside, params, "order", float("inf")),
-            weight=self._rank(inside, params, "weight", 0.0),
-            defaults=self._defaults(path, params),
-            drops=self._drops(inside, params),
-            path=path,
-        )
+        upstream = self._upstream(path, params, vendor)
+        order = self._rank(inside, params, "order", float("inf"))
+        weight = self._rank(inside, params, "weight", 0.0)
+        defaults, drops = self._defaults(path, params), self._drops(inside, params)
         for each in found:
-            target = f"{first.target}/{each.model}"
+            target = f"{upstream}/{each.model}"
             self._facts(path, target, params, info)
-            self.found.append(replace(first, model_name=each.public, target=target))
+            self.found.append(Deployment(each.public, target, order, weight, defaults, drops, path))
         self._unread(path, entry, params)
 
     def _entries(self, path: Path, name: str, params: Mapping[str, Any]) -> tuple[Vendor | None, list[Entry]]:
