@@ -37,7 +37,9 @@ from proxy.wire import body as wire_body
 
 REFUSED = 3
 NOT_LIVE = "live state is not included: breakers, pauses, places and what limits have used are taken as none"
-NO_BODY = "nothing is known of the body: of tools, pictures and length only an empty prompt is judged"
+LEAST = "?"
+"""What stands for a prompt that is not known: not empty, for some dialects can say no empty message."""
+NO_BODY = "nothing is known of the body: no tools, no pictures and a prompt of one letter are judged"
 NO_PERSON = "a person's own limits are looked at only with --ask"
 AT_ONCE = "whoever is asked is taken to fail at once, without second tries and without harm to its breaker"
 
@@ -117,7 +119,7 @@ def _body(given: bytes | None, model: str | None, user: str | None) -> bytes:
     if given is None:
         if model is None:
             raise click.UsageError("say which model is asked for: --model, or a whole --body")
-        body: dict[str, Any] = {"messages": [{"role": "user", "content": ""}]}
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": LEAST}]}
     elif model is None and user is None:
         return given
     else:

@@ -66,6 +66,24 @@ def test_each_target_has_its_turn_or_the_reason_why_not(path):
     assert "live state is not included" in found["notes"][0]
 
 
+EVERY_DIALECT = """
+upstreams:
+  one: {dialect: openai, api_key: "${ONE_KEY}"}
+  two: {dialect: anthropic, api_key: "${ONE_KEY}"}
+  three: {dialect: gemini, api_key: "${ONE_KEY}"}
+  home: {dialect: vllm, base_url: "http://127.0.0.1:3/v1"}
+routes:
+  - model: chat
+    targets: [one/gpt-4o, two/claude-sonnet-4-5, three/gemini-2.5-pro, home/small]
+"""
+
+
+def test_a_model_s_name_alone_has_every_dialect_asked(tmp_path):
+    file = tmp_path / "proxy.yaml"
+    file.write_text(EVERY_DIALECT)
+    assert [turn for turn, _ in targets(told(file, "--model", "chat")).values()] == [1, 2, 3, 4]
+
+
 def test_without_consent_only_the_house_itself_is_asked(path):
     assert targets(told(path, "--model", "chat"))["one/big"] == (None, "no consent")
 
