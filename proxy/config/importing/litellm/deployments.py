@@ -111,7 +111,8 @@ class Deployments(Struct):
             self.sheet.changed((*path, "model"), BRIDGED)
         if "*" not in model:
             return vendor, [Entry(name, model)]
-        found = written_out(name, vendor, model)
+        elsewhere = any(params.get(key) is not None for key in ("api_base", "base_url"))
+        found = () if elsewhere else written_out(name, vendor, model)
         if not found:
             raise Unfit(f"{params['model']}: {ONE_MODEL}")
         self.sheet.changed((*path, "model"), WRITTEN_OUT)

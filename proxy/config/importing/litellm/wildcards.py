@@ -1,7 +1,8 @@
 """Models with a `*`: whatever name is asked for goes on to one vendor there; here a target names one model.
 
 So `deployments.py` writes them out for the models that are known of that vendor, and tells that others want a
-route of their own. What the `*` of a model stands for stands in the public name, too.
+route of their own. What the `*` of a model stands for stands in the public name, too. It must never make up a
+model: at an address of somebody's own nobody knows which there are.
 """
 
 from collections.abc import Iterator
