@@ -199,5 +199,7 @@ GOLDEN: Mapping[str, Accumulated] = {
     "vllm/whole_extras_and_named_tool": Accumulated(openai, ("stop_though_called",)),
     "vllm/calls_leave_their_reasoning": Accumulated(openai, ("reasoning_renamed",)),
     "vllm/reasoning_has_one_name": Accumulated(openai, ("reasoning_renamed",)),
+    "vllm/reasoning_beside_a_null_of_its_other_name": Accumulated(openai, ("reasoning_renamed",)),
+    "vllm/whole_reasoning_beside_a_null_of_its_other_name": Accumulated(openai, ("reasoning_renamed",)),
 }
 """Golden answers that the SDK cannot read as they are."""
