@@ -5,6 +5,7 @@ answer, and `explain.py` tells it to people, so that what is told is what is don
 answer the plan then asks, and when, hangs on the health of the moment: that is `policy/plan.py`'s to say.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -24,6 +25,15 @@ from proxy.table import OnMidstream, Route
 from proxy.wire.body import called
 from proxy.wire.resuming import mendable
 from proxy.wire.schema import Schema, schema_of
+
+_PAIRS = (
+    ("max_completion_tokens", "max_tokens"),
+    ("tools", "functions"),
+    ("tool_choice", "function_call"),
+    ("safety_identifier", "user"),
+)
+"""Members that say the same: OpenAI's name of today and the one before."""
+_OTHER_NAMES: Mapping[str, str] = {**dict(_PAIRS), **{old: new for new, old in _PAIRS}}
 
 
 class Judgement(Struct, frozen=True):
@@ -117,7 +127,7 @@ def _completed(call: Call, route: Route, *, capped: bool) -> Call:
     """`call` with what its route has to say, and with a maximum where a limit counts output."""
     words: dict[str, Any] = {}
     if route.defaults:
-        words["body"] = {**route.defaults, **call.body}
+        words["body"] = _filled_in(call.body, route.defaults)
     if route.drop_params:
         words["drop_params"] = True
     if route.reasoning_field != call.reasoning_field:
@@ -125,3 +135,9 @@ def _completed(call: Call, route: Route, *, capped: bool) -> Call:
     if capped:
         words["output_cap"] = route.max_output_tokens
     return replace(call, **words) if words else call
+
+
+def _filled_in(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """`body`, and what the route says where the caller is silent, by whatever name it speaks."""
+    told = {name for name, other in _OTHER_NAMES.items() if body.get(other) is not None}
+    return {**{name: value for name, value in defaults.items() if name not in told}, **body}

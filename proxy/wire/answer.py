@@ -60,7 +60,8 @@ def settle_text(part: dict[str, Any]) -> bool:
         reasoning = part["reasoning"]
         if isinstance(reasoning, str):
             del part["reasoning"]
-            part.setdefault("reasoning_content", reasoning)
+            if part.get(REASONING) is None:  # some write down both names, and fill in one
+                part[REASONING] = reasoning
             changed = True
     return changed
 

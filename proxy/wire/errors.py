@@ -5,7 +5,9 @@ Order: the code, the type, the message where nothing else tells, the status. The
 `tests/wire/test_errors.py` holds one row for every shape seen.
 
 Messages about money, keys and models are matched only at their beginning: an upstream may echo the
-caller's own text in a message, and that must not put the upstream on a long cool-down.
+caller's own text in a message, and that must not put the upstream on a long cool-down. What a model refuses
+because it is this model is no caller's fault (`UNABLE`): it is looked for anywhere near the beginning, since
+all that follows from it is that the next target is asked.
 """
 
 import re
@@ -46,6 +48,7 @@ _CODES: Mapping[str, Kind] = {
         Kind.BAD_KEY,
     ),
     **dict.fromkeys(("model_not_found", "DeploymentNotFound", "invalid_model", "1500"), Kind.NO_MODEL),
+    **dict.fromkeys(("unsupported_parameter", "unsupported_value"), Kind.UNABLE),
     "context_length_exceeded": Kind.TOO_LONG,
     **dict.fromkeys(
         ("content_filter", "content_policy_violation", "ResponsibleAIPolicyViolation", "invalid_prompt"),
@@ -89,29 +92,53 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Kind], ...] = (
         ),
         Kind.NO_CREDIT,
     ),
-    (re.compile(r"(?i)\s*(?:incorrect|invalid) api key|\s*unauthorized\b"), Kind.BAD_KEY),
+    (
+        re.compile(
+            r"(?i)\s*(?:incorrect|invalid) api key|\s*unauthorized\b|\s*this organization has been disabled"
+        ),
+        Kind.BAD_KEY,
+    ),
     (
         re.compile(
             r"(?i)\s*(?:the )?model [`'\"]?[\w./:@-]{1,256}[`'\"]? "
             r"(?:does not exist|not found|is not available|has been (?:deprecated|retired|decommissioned))"
-            r"|\s*invalid model\b"
+            r"|\s*invalid model\b|\s*model not exist\b"
         ),
         Kind.NO_MODEL,
     ),
     (
         re.compile(
             r"(?is).{0,500}?(?:maximum context length|context length is only|prompt is too long"
-            r"|exceeded max context length|exceeds the (?:model's )?(?:maximum )?context)"
+            r"|exceeded max context length|exceeds the (?:model's )?(?:maximum )?context"
+            r"|exceed context limit|maximum model length)"
         ),
         Kind.TOO_LONG,
     ),
     (
-        re.compile(r"(?is).{0,300}?(?:requires --[a-z]|is not a multimodal model)"),
-        Kind.UNABLE,
+        re.compile(
+            r"(?is).{0,500}?(?:content (?:management |filtering )?policy|violating our usage policy)"
+            r"|\s*content exists risk\b"
+        ),
+        Kind.FILTERED,
     ),
     (
-        re.compile(r"(?is).{0,500}?(?:content management policy|content policy|violating our usage policy)"),
-        Kind.FILTERED,
+        re.compile(
+            r"(?is).{0,300}?(?:"
+            # The model has no such thing, or no more.
+            r"\b(?:is|are) (?:not (?:supported|enabled|available|allowed)|(?:un|only )supported|deprecated)"
+            r" (?:for|by|in|on|with) (?:this |the |the current |certain )?models?\b"
+            r"|\bmodel does not support\b|\bdoes not support (?:this|assistant|image)\b"
+            r"|is not a multimodal model|response_format type is unavailable"
+            # It takes less than other models do.
+            r"|maximum allowed number of output tokens|supports at most \d+ completion tokens"
+            r"|valid range of max_tokens|too complex for compilation"
+            # Its server was not set up for it.
+            r"|requires --[a-z]|default chat template|conversation roles must alternate"
+            r"|\broles? (?:is |are )?not supported"
+            # We said what it does not know, or forgot what it wants back.
+            r"|extra inputs are not permitted|in the thinking mode must be passed back)"
+        ),
+        Kind.UNABLE,
     ),
 )
 
@@ -134,6 +161,7 @@ _CALLERS_OWN: Mapping[Kind, str | None] = {
     Kind.BAD_REQUEST: None,
     Kind.TOO_LONG: "context_length_exceeded",
     Kind.FILTERED: "content_filter",
+    Kind.UNABLE: "unsupported_parameter",
 }
 """Kinds that the caller is told of, with the code its programs look for."""
 

@@ -6,9 +6,13 @@ refuses the standard one may still read, and write back as it was.
 """
 
 import json
+import re
 from typing import Any
 
 import orjson
+
+_LONG = re.compile(rb"(?<=[:,\[\s])-?[0-9]{19,}(?=[,\]}\s])")
+"""An integer that may not fit 64 bits, or digits in a text that look like one."""
 
 
 def loads(data: bytes) -> Any:
@@ -16,10 +20,22 @@ def loads(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
-        try:
-            return json.loads(data)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
+        return _slowly(data)
+
+
+def exact(parsed: Any, data: bytes) -> Any:
+    """`parsed` from `data`, but with integers to their last digit: over 64 bits the fast parser makes floats.
+
+    For what holds the arguments of a call as JSON and not as text: a caller acts upon them.
+    """
+    return _slowly(data) if _LONG.search(data) else parsed
+
+
+def _slowly(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def dumps(value: Any) -> bytes:

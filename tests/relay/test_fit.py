@@ -117,6 +117,25 @@ def test_what_a_route_fills_in_is_needed_too():
     assert upstreams.asked == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [
+        ({"max_tokens": 9}, {"max_completion_tokens": 2000}),
+        ({"max_completion_tokens": 9}, {"max_tokens": 2000}),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, {"functions": [{"name": "g"}]}),
+        ({"tool_choice": "none"}, {"function_call": "auto"}),
+        ({"user": "route"}, {"safety_identifier": "caller"}),
+    ],
+)
+def test_a_caller_who_says_it_by_its_other_name_is_not_silent(default, said):
+    upstreams = ScriptedUpstreams(a=[stream("x")], b=[stream("x")])
+    one(table("a", defaults=default), upstreams, call(**said))
+    one(table("b", defaults=default), upstreams, call(**dict.fromkeys(said)))
+    sent, silent = (orjson.loads(request.body) for request in upstreams.requests)
+    assert sent.keys() & (default | said).keys() == said.keys()
+    assert {name: silent[name] for name in default} == default
+
+
 def test_the_last_who_can_is_the_last_resort():
     """It is probed a second after it opened, though one who cannot is listed behind it."""
     book = knowing(table("a", "b"), b=BLIND)

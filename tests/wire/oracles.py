@@ -52,7 +52,9 @@ RECORDINGS: Mapping[str, Accumulated | Refusal | Listed] = {
     "anthropic/citations_stream_haiku45.sse": ANTHROPIC,
     "anthropic/count_tokens_ok.json": Listed(tokens_of_anthropic, 1114),
     "anthropic/effort_no_thinking_stream_sonnet46.sse": ANTHROPIC,
-    "anthropic/error_400_effort_unsupported.json": Refusal(400, Kind.BAD_REQUEST, Class.CALLER),
+    "anthropic/error_400_effort_unsupported.json": Refusal(
+        400, Kind.UNABLE, Class.UNABLE, code="unsupported_parameter"
+    ),
     "anthropic/error_404_count_tokens_model.json": Refusal(404, Kind.NO_MODEL, Class.MODEL),
     "anthropic/error_404_model.json": Refusal(404, Kind.NO_MODEL, Class.MODEL),
     "anthropic/error_404_on_stream_request.json": Refusal(404, Kind.NO_MODEL, Class.MODEL),
@@ -100,9 +102,7 @@ RECORDINGS: Mapping[str, Accumulated | Refusal | Listed] = {
         400, Kind.BAD_REQUEST, Class.CALLER, code="invalid_image_format"
     ),
     "openai/error_400_image_url.json": Refusal(400, Kind.BAD_REQUEST, Class.CALLER, code="invalid_image_url"),
-    "openai/error_400_role_o1mini.json": Refusal(
-        400, Kind.BAD_REQUEST, Class.CALLER, code="unsupported_value"
-    ),
+    "openai/error_400_role_o1mini.json": Refusal(400, Kind.UNABLE, Class.UNABLE, code="unsupported_value"),
     "openai/error_401.json": Refusal(401, Kind.BAD_KEY, Class.AUTH),
     "openai/error_404_model_2026.json": Refusal(404, Kind.NO_MODEL, Class.MODEL),
     "openai/legacy_function_call_gpt4.json": OPENAI,
@@ -199,5 +199,7 @@ GOLDEN: Mapping[str, Accumulated] = {
     "vllm/whole_extras_and_named_tool": Accumulated(openai, ("stop_though_called",)),
     "vllm/calls_leave_their_reasoning": Accumulated(openai, ("reasoning_renamed",)),
     "vllm/reasoning_has_one_name": Accumulated(openai, ("reasoning_renamed",)),
+    "vllm/reasoning_beside_a_null_of_its_other_name": Accumulated(openai, ("reasoning_renamed",)),
+    "vllm/whole_reasoning_beside_a_null_of_its_other_name": Accumulated(openai, ("reasoning_renamed",)),
 }
 """Golden answers that the SDK cannot read as they are."""

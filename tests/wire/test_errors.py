@@ -22,7 +22,11 @@ CONTEXT = (
 )
 ROWS = [
     # OpenAI
-    (400, oai("Unsupported value", "unsupported_value", param="messages[0].role"), K.BAD_REQUEST),
+    (400, oai("Unsupported value", "unsupported_value", param="messages[0].role"), K.UNABLE),
+    (400, oai("Unsupported parameter: 'stop'", "unsupported_parameter", param="stop"), K.UNABLE),
+    (400, oai("image_url is only supported by certain models.", param="messages"), K.UNABLE),
+    (400, oai("max_tokens is too large: 9. This model supports at most 8 completion tokens"), K.UNABLE),
+    (400, oai("Unknown parameter: 'foo'.", "unknown_parameter", param="foo"), K.BAD_REQUEST),
     (400, oai("bad image", "invalid_image_url"), K.BAD_REQUEST),
     (400, oai("too long", "context_length_exceeded", param="messages"), K.TOO_LONG),
     (400, oai("Your request was rejected", "content_policy_violation"), K.FILTERED),
@@ -53,7 +57,24 @@ ROWS = [
     (503, oai("Slow Down", "slow_down"), K.RATE_LIMITED),
     (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, K.OVERLOADED),
     (400, oai("Your credit balance is too low to access the API."), K.NO_CREDIT),
+    # Anthropic
+    (400, oai("`temperature` is deprecated for this model."), K.UNABLE),
+    (400, oai("This model does not support assistant message prefill."), K.UNABLE),
+    (400, oai('tool_choice: type "tool" and "any" are not supported for this model.'), K.UNABLE),
+    (400, oai('"thinking.type.enabled" is not supported for this model.'), K.UNABLE),
+    (400, oai("adaptive thinking is not supported on this model"), K.UNABLE),
+    (400, oai("Schema is too complex for compilation."), K.UNABLE),
+    (400, oai("max_tokens: 9 > 8, which is the maximum allowed number of output tokens for x"), K.UNABLE),
+    (400, oai("input length and `max_tokens` exceed context limit: 9 + 3 > 10"), K.TOO_LONG),
+    (400, oai("Output blocked by content filtering policy"), K.FILTERED),
+    (400, oai("This organization has been disabled."), K.BAD_KEY),
     # DeepSeek
+    (400, oai("Model Not Exist", "invalid_request_error"), K.NO_MODEL),
+    (400, oai("Content Exists Risk", "invalid_request_error"), K.FILTERED),
+    (400, oai("This response_format type is unavailable now", "invalid_request_error"), K.UNABLE),
+    (400, oai("deepseek-reasoner does not support this tool_choice", "invalid_request_error"), K.UNABLE),
+    (400, oai("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"), K.UNABLE),
+    (400, oai("The reasoning_content in the thinking mode must be passed back to the API."), K.UNABLE),
     (400, oai(CONTEXT, "invalid_request_error"), K.TOO_LONG),
     (402, oai("Insufficient Balance", "invalid_request_error", "unknown_error"), K.NO_CREDIT),
     (402, b"", K.NO_CREDIT),
@@ -62,8 +83,8 @@ ROWS = [
     (401, {"detail": "Invalid API Key"}, K.BAD_KEY),
     (
         422,
-        {"detail": [{"type": "extra_forbidden", "loc": ["body", "x"], "msg": "Extra inputs"}]},
-        K.BAD_REQUEST,
+        {"detail": [{"loc": ["body", "x"], "msg": "Extra inputs are not permitted"}]},
+        K.UNABLE,
     ),
     (422, {"object": "error", "message": {"detail": [{"loc": ["body", "x"], "msg": "no"}]}}, K.BAD_REQUEST),
     (
@@ -89,6 +110,15 @@ ROWS = [
     (400, oai("1 validation error:\n  {}", 400, "Bad Request", "body.max_tokens"), K.BAD_REQUEST),
     (400, oai('"auto" tool choice requires --enable-auto-tool-choice', 400, "BadRequestError"), K.UNABLE),
     (400, oai("tiny is not a multimodal model", 400, "BadRequestError"), K.UNABLE),
+    (400, oai("The model does not support Chat Completions API", 400, "BadRequestError"), K.UNABLE),
+    (400, oai("As of x, default chat template is no longer allowed", 400, "BadRequestError"), K.UNABLE),
+    (400, oai("Conversation roles must alternate user/assistant/...", 400, "BadRequestError"), K.UNABLE),
+    (400, oai("System role not supported", 400, "BadRequestError"), K.UNABLE),
+    (
+        400,
+        oai("The prompt is longer than the maximum model length of 10", 400, "BadRequestError"),
+        K.TOO_LONG,
+    ),
     (401, {"error": "Unauthorized"}, K.BAD_KEY),
     (404, oai("The model `nope` does not exist.", 404, "NotFoundError", "model"), K.NO_MODEL),
     (404, {"detail": "Not Found"}, K.NO_MODEL),
@@ -132,8 +162,9 @@ def test_a_refusal_means_one_thing_whatever_its_shape(dialect, status, body, kin
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     signal = DIALECTS[dialect].error(status, {}, raw)
     assert (signal.kind, signal.phase, signal.status) == (kind, Phase.HEADERS, status)
-    callers = kind in {K.BAD_REQUEST, K.TOO_LONG, K.FILTERED}
-    assert (signal.told is not None) == callers
+    if kind is not K.UNABLE or dialect != "gemini":  # which may refuse in words that no caller wrote
+        told = kind in {K.BAD_REQUEST, K.TOO_LONG, K.FILTERED, K.UNABLE}
+        assert (signal.told is not None) == told
     if signal.told is not None:
         assert 400 <= signal.told.status <= 422
         assert signal.told.message
@@ -154,7 +185,9 @@ def test_the_callers_fault_is_told_in_openais_words():
     )
     assert told.message == "temperature must be non-negative"
     assert judge(400, oai("x", 3230)).told.code == "3230"
-    assert judge(400, oai("x", "unsupported_value")).told.code == "unsupported_value"
+    refused = judge(400, oai("x", "unsupported_value", param="stop")).told
+    assert (refused.code, refused.param) == ("unsupported_value", "stop")
+    assert judge(400, oai("`x` is deprecated for this model.")).told.code == "unsupported_parameter"
     assert (
         judge(400, oai(CONTEXT, 400, "BadRequestError", "input_tokens")).told.code
         == "context_length_exceeded"

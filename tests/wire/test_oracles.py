@@ -278,7 +278,7 @@ def test_a_recorded_refusal_is_understood(name, expected):
     assert (signal.kind, classify(signal).cls) == (expected.kind, expected.cls)
     assert signal.retry_after_s == expected.wait_s
     told = signal.told
-    assert (told is not None) == (expected.kind in {Kind.BAD_REQUEST, Kind.TOO_LONG})
+    assert (told is not None) == (expected.kind in {Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.UNABLE})
     assert told is None or (told.status, told.type, told.code) == (
         400,
         "invalid_request_error",

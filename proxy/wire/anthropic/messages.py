@@ -20,6 +20,7 @@ from proxy.wire.anthropic.memory import THOUGHTS, echoed, rebuild
 from proxy.wire.anthropic.thinking import ways
 from proxy.wire.dialect import Recalled
 from proxy.wire.leeway import Leeway
+from proxy.wire.tolerant import exact
 from proxy.wire.unable import Unable
 
 _LEGAL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}", re.ASCII)
@@ -240,7 +241,7 @@ class _Turns:
         if given is None or (isinstance(given, str) and not given.strip()):
             return {}
         try:
-            parsed = orjson.loads(given) if isinstance(given, str) else None
+            parsed = exact(orjson.loads(given), given.encode()) if isinstance(given, str) else None
         except ValueError:
             parsed = None
         if isinstance(parsed, dict):

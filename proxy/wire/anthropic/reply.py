@@ -18,7 +18,7 @@ from proxy.wire.chunks import completion
 from proxy.wire.counts import estimated, fewest, size, weighed
 from proxy.wire.dialect import Reply
 from proxy.wire.errors import inband
-from proxy.wire.tolerant import dumps, loads
+from proxy.wire.tolerant import dumps, exact, loads
 
 _FINISHES: Mapping[str, str] = {
     "max_tokens": "length",
@@ -47,7 +47,7 @@ def explanation(reason: Any, details: Any) -> str:
 def judge_reply(call: Call, status: int, body: bytes) -> Reply | Signal:
     """The caller's bytes, or why this is no answer."""
     try:
-        return _judge(call, loads(body))
+        return _judge(call, exact(loads(body), body))
     except Malformed as fault:
         return Signal(Kind.BAD_ANSWER, Phase.HEADERS, status, detail=str(fault))
     except ValueError:

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from proxy.wire.flat_schema import flat
+
 MOST_DEPTH = 32
 
 _PLAIN = frozenset({"type", "title", "default", "$ref", "description"})
@@ -63,6 +65,7 @@ def _node(schema: Any, load: Load, depth: int) -> dict[str, Any]:
         raise Untightened("a schema that is no object, or too deep")
     out: dict[str, Any] = {}
     hints: dict[str, Any] = {}
+    schema = flat(schema)
     for word, value in schema.items():
         if word in _MAPS:
             out[word] = _named(value, load, depth)
@@ -121,7 +124,7 @@ def _settle_object(schema: dict[str, Any], out: dict[str, Any], load: Load) -> N
     if kind != "object" and not (isinstance(kind, list) and "object" in kind) and "properties" not in schema:
         return
     others = schema.get("additionalProperties", not schema.get("properties"))
-    if others or "patternProperties" in schema:
+    if others is not False or "patternProperties" in schema:  # `{}` allows anything
         raise Untightened("an object of any members")
     out["additionalProperties"] = False
     required = out.get("required")

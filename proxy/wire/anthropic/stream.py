@@ -199,9 +199,9 @@ class StreamReader(Following):
         return out
 
     def _delta(self, block: _Block | None, delta: Any) -> bytes:
-        if not isinstance(delta, dict):
-            raise Malformed
-        if block is None or not block.kind:
+        if block is None or not isinstance(delta, dict):
+            raise Malformed  # what belongs to no block would be missing, and nobody would know
+        if not block.kind:
             return b""
         match delta.get("type"):
             case "text_delta":

@@ -68,8 +68,10 @@ _MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
 )
 _CANNOT = re.compile(
-    r"(?is).{0,300}?(?:thought[ _]?signature|is not (?:enabled|supported) (?:for|by|in) (?:this |the )?model"
-    r"|is unsupported|only one candidate|only works in thinking mode|unknown name \")"
+    r"(?is).{0,300}?(?:thought[ _]?signature"
+    r"|is not (?:enabled|supported) (?:for|by|in) (?:this |the )?(?:current )?model|unsupported mime type"
+    r"|is unsupported|only one candidate|only works in thinking mode|unknown name \"|GenerateContentRequest"
+    r"|function (?:call|response) turn|too many states|exceeds the maximum allowed nesting depth)"
 )
 """The model, or our request for it, and not what the caller asked: another upstream may serve it."""
 _SPENT = re.compile(r"PerDay|PerMonth", re.IGNORECASE)
@@ -105,7 +107,7 @@ def _weigh(status: int, headers: Mapping[str, str], said: Any) -> Signal:
     word = word if isinstance(word, str) else ""
     code = _code(error, word, complaint.message)
     signal = weigh(status, headers, replace(complaint, code=code or complaint.code))
-    if signal.kind is Kind.BAD_REQUEST and _CANNOT.match(complaint.message):
+    if signal.kind in {Kind.BAD_REQUEST, Kind.UNABLE} and _CANNOT.match(complaint.message):
         signal = replace(signal, kind=Kind.UNABLE, told=None)
     if signal.retry_after_s is None and signal.kind in {Kind.RATE_LIMITED, Kind.OVERLOADED}:
         signal = replace(signal, retry_after_s=_delay(error))

@@ -46,8 +46,9 @@ def configure(
         out["maxOutputTokens"] = most
     if body.get("n", 1) != 1:
         out["candidateCount"] = body["n"]
-    if body.get("stop"):
-        out["stopSequences"] = _stop(body["stop"])
+    stops = _stop(body.get("stop") or [], leeway)
+    if stops:
+        out["stopSequences"] = stops
     if "seed" in body:
         out["seed"] = _seed(body["seed"])
     if body.get("logprobs"):
@@ -82,11 +83,15 @@ def _most(body: Mapping[str, Any], facts: ModelFacts, cap: int | None, leeway: L
     return facts.output
 
 
-def _stop(stop: Any) -> list[str]:
+def _stop(stop: Any, leeway: Leeway) -> list[str]:
+    """Where to stop; at an empty text nothing can."""
     stops = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(text, str) and text for text in stops):
+    if not isinstance(stops, list) or not all(isinstance(text, str) for text in stops):
         raise Unable("stop", "'stop' must be a string or a list of strings.", "invalid_type")
-    return stops
+    kept = [text for text in stops if text]
+    if len(kept) < len(stops):
+        leeway.note("stop")
+    return kept
 
 
 def _seed(seed: Any) -> int:

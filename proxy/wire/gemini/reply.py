@@ -13,13 +13,13 @@ from proxy.wire.dialect import Reply
 from proxy.wire.gemini.answer import Answer
 from proxy.wire.gemini.candidate import Piece
 from proxy.wire.gemini.errors import inband, is_error
-from proxy.wire.tolerant import loads
+from proxy.wire.tolerant import exact, loads
 
 
 def judge_reply(call: Call, status: int, body: bytes) -> Reply | Signal:
     """The caller's bytes, or why this is no answer."""
     try:
-        said = loads(body)
+        said = exact(loads(body), body)
     except ValueError:
         return _no_answer(status, "not JSON")
     if is_error(said):

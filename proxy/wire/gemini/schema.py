@@ -6,6 +6,7 @@ word for is told to the model in the description instead, and named, so that the
 
 from typing import Any
 
+from proxy.wire.flat_schema import flat
 from proxy.wire.tolerant import dumps
 
 _PLAIN = frozenset(
@@ -30,17 +31,25 @@ _LISTS = frozenset({"anyOf", "oneOf", "prefixItems"})
 _MAPS = frozenset({"$defs", "definitions", "properties"})
 _SILENT = frozenset({"$comment", "$schema", "default", "deprecated", "examples", "readOnly", "writeOnly"})
 """Words that bind nobody."""
+_BESIDE = _SILENT | {"$ref", "$defs", "definitions"}
+"""Words that may stand beside a reference, or that nobody misses there."""
 
 
 def fit(schema: Any, lost: list[str]) -> Any:
     """`schema` as Gemini takes it; the words that became mere descriptions are added to `lost`."""
     if not isinstance(schema, dict):
         return schema
+    schema = flat(schema)
     if isinstance(schema.get("$ref"), str):
-        return {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")} | _definitions(schema, lost)
+        beside = schema.keys() - _BESIDE
+        if not beside or "anyOf" in beside:
+            lost.extend(beside)
+            return {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")} | _definitions(schema, lost)
+        schema = {**schema, "anyOf": [{"$ref": schema["$ref"]}]}
+        del schema["$ref"]
     out: dict[str, Any] = {}
     told: list[str] = []
-    for word, value in _flat(schema).items():
+    for word, value in schema.items():
         kept = _word(word, value, lost)
         if kept is not None:
             out[kept[0]] = kept[1]
@@ -70,17 +79,6 @@ def _fit_all(schemas: dict[str, Any], lost: list[str]) -> dict[str, Any]:
 
 
 def _definitions(schema: dict[str, Any], lost: list[str]) -> dict[str, Any]:
-    """A reference may have no neighbours but definitions."""
+    """A reference may have no neighbours but definitions: with any others it is the one of an `anyOf`."""
     definitions = schema.get("$defs", schema.get("definitions"))
     return {"$defs": _fit_all(definitions, lost)} if isinstance(definitions, dict) else {}
-
-
-def _flat(schema: dict[str, Any]) -> dict[str, Any]:
-    """An `allOf` of one, which is how a reference gets its description, is that one."""
-    parts = schema.get("allOf")
-    if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
-        return schema
-    rest = {word: value for word, value in schema.items() if word != "allOf"}
-    if "$ref" in parts[0]:
-        return {**rest, "anyOf": parts}
-    return {**parts[0], **rest}

@@ -17,7 +17,7 @@ from proxy.wire.gemini.candidate import Piece
 from proxy.wire.gemini.errors import inband, is_error
 from proxy.wire.gemini.partial import Malformed
 from proxy.wire.sse import MAX_EVENT, Event
-from proxy.wire.tolerant import loads
+from proxy.wire.tolerant import exact, loads
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _JSON = (b"{", b"[")
@@ -95,7 +95,7 @@ class GeminiReader(Following):
         if not data.strip() or data.startswith(b"[DONE]"):
             return b""
         try:
-            said = loads(data)
+            said = exact(loads(data), data)
         except ValueError:
             return self._fail(otherwise, "an event is not JSON")
         if is_error(said):

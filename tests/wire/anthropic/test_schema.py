@@ -47,6 +47,11 @@ def obj(**properties):
             {"$defs": {"s": STR}, **obj(a={"$ref": "#/$defs/s"})},
             {"$defs": {"s": STR}, **obj(a={"$ref": "#/$defs/s"})},
         ),
+        (
+            {"$defs": {"s": STR}, **obj(a={"allOf": [{"$ref": "#/$defs/s"}], "description": "A"})},
+            {"$defs": {"s": STR}, **obj(a={"$ref": "#/$defs/s", "description": "A"})},
+        ),
+        ({"allOf": [{**STR, "title": "S"}], "title": "T"}, {**STR, "title": "T"}),
     ],
 )
 def test_what_cannot_be_enforced_is_said(given, tight):
@@ -63,7 +68,9 @@ def test_what_cannot_be_enforced_is_said(given, tight):
         {"type": "object", "properties": {"a": STR}, "additionalProperties": True},
         {"type": "object", "additionalProperties": STR},
         {"type": "object", "properties": {"a": STR}, "patternProperties": {"x": STR}},
-        {"allOf": [{"$ref": "#/$defs/s"}], "$defs": {"s": STR}},
+        {"allOf": [{"$ref": "#/$defs/s"}, {"minLength": 1}], "$defs": {"s": STR}},
+        {"allOf": [{"$ref": "#/$defs/s"}], "$ref": "#/$defs/t", "$defs": {"s": STR, "t": STR}},
+        {"type": "object", "properties": {"a": STR}, "additionalProperties": {}},
         {"anyOf": []},
         {"$ref": "https://example.org/schema"},
         {"type": "object", "properties": {"next": {"$ref": "#"}}},

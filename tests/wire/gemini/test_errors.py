@@ -39,6 +39,11 @@ ROWS = [
     (400, error(400, "INVALID_ARGUMENT", "temperature must be in range"), K.BAD_REQUEST, None),
     (400, error(400, "INVALID_ARGUMENT", "Logprobs is not enabled for models/x"), K.UNABLE, None),
     (400, error(400, "INVALID_ARGUMENT", "Penalty is not enabled for this model"), K.UNABLE, None),
+    (400, error(400, "INVALID_ARGUMENT", "Logprobs is not supported for the current model."), K.UNABLE, None),
+    (400, error(400, "INVALID_ARGUMENT", "Unsupported MIME type: text/x"), K.UNABLE, None),
+    (400, error(400, "INVALID_ARGUMENT", "* GenerateContentRequest.tools[0]: empty"), K.UNABLE, None),
+    (400, error(400, "INVALID_ARGUMENT", "A function call turn comes right after a user's"), K.UNABLE, None),
+    (400, error(400, "INVALID_ARGUMENT", "The schema has too many states for serving."), K.UNABLE, None),
     (
         400,
         error(400, "INVALID_ARGUMENT", "Function call is missing a thought_signature in functionCall parts."),
