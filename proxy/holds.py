@@ -17,6 +17,9 @@ from proxy.usage import Usage
 COMMIT_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds by which the commits of the ledger are sorted."""
 
+NEARLY = 90
+"""Percent of a limit. When so much is used and a call is refused for it, hardly any other will find room."""
+
 SHADOW = "/shadow"
 """What the names of counters end in that never refuse."""
 
@@ -93,6 +96,16 @@ class Spent(Struct, frozen=True):
     claim: Claim
     used: int
     held: int
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the counter is as good as used up, for few calls end on the ceiling exactly.
+
+        Nearly all of it is *used*, whatever is held besides, and what is left has no room for this call.
+        With less used, a refusal says that the call was large; a smaller one still finds room.
+        """
+        amount, ceiling = self.claim.amount, self.claim.ceiling
+        return self.used * 100 >= NEARLY * ceiling and amount <= ceiling < self.used + amount
 
 
 class Charge(Struct, frozen=True):

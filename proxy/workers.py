@@ -142,6 +142,7 @@ def _workers(count: int, room: Path, leash: int, sockets: Sockets) -> list[Worke
             room=room,
             leash=leash,
             sockets={name: each[(number - 1) % len(each)].fileno() for name, each in sockets.items()},
+            alone=frozenset(name for name, each in sockets.items() if len(each) == count),
         )
         for number in range(1, count + 1)
     ]

@@ -128,6 +128,8 @@ READINGS = What(
 )
 LAG = What("fallthrough_loop_lag_seconds", "How late the loop was lately.")
 RELOADS = What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
+TAKEN, REFUSED = "taken", "refused"
+"""What became of an edited table; counted from nothing for the same reason."""
 IN_FLIGHT = What("fallthrough_calls_in_flight", "Calls being answered.")
 
 
@@ -188,6 +190,8 @@ class Metrics(Observer):
         self._changes, self._reloads, self._shed = self._sums(CHANGES), self._sums(RELOADS), self._sums(SHED)
         for why in SHED_FOR:
             self._shed.add((why,), 0)
+        for result in (TAKEN, REFUSED):
+            self._reloads.add((result,), 0)
         self._readings = self._sums(READINGS)
         self._limits = Limits(wall_us)
         self._told.append(self._limits)
@@ -221,7 +225,7 @@ class Metrics(Observer):
     def reloaded(self, taken: bool) -> None:
         """An edited table was taken into force, or refused for its faults."""
         self._ended, self._tried = {}, {}  # which models are known may have changed
-        self._reloads.add(("taken" if taken else "refused",))
+        self._reloads.add((TAKEN if taken else REFUSED,))
 
     def shed(self, why: str) -> None:
         """A call was turned away at the gate."""

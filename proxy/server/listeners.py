@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -69,8 +69,7 @@ async def open_listeners(
             rows = tuple(entry for entry in entries if listener in entry.listeners)
             door = Door(rows, guard, service)
             site = Site(door, service.limits, service.clock, service.dice)
-            given = worker.opened(listener) if worker else None
-            bound[listener] = await stack.enter_async_context(_listening(site, listener, address, given))
+            bound[listener] = await stack.enter_async_context(_listening(site, listener, address, worker))
         yield Listeners(service, bound)
 
 
@@ -85,9 +84,11 @@ def opening(listener: Listener, address: Address) -> Iterator[None]:
 
 @asynccontextmanager
 async def _listening(
-    site: Site, listener: Listener, address: Address, given: socket.socket | None
+    site: Site, listener: Listener, address: Address, worker: Worker | None
 ) -> AsyncIterator[Address]:
     """One socket and the connections made to it; yields where it really is."""
+    given = worker.opened(listener) if worker else None
+    alone = given.dup() if given and worker and listener in worker.alone else None
     with opening(listener, address):
         server = await _opened(site, address, given)
     moved = given is None and address.path is None
@@ -95,7 +96,20 @@ async def _listening(
         yield Address(address.host, server.sockets[0].getsockname()[1]) if moved else address
     finally:
         server.close()
+        if alone is not None:
+            _shut(alone)
         await site.close(CLOSING_S)
+
+
+def _shut(alone: socket.socket) -> None:
+    """Have nobody come any more to a socket that the supervisor keeps open, and no sibling answers on.
+
+    Closed here only, it would still take its share of the callers, who would wait until the slowest sibling
+    has drained, and get no answer. Shut, it leaves them to siblings that still listen; a worker that is
+    started again listens on it anew.
+    """
+    with alone, suppress(OSError):
+        alone.shutdown(socket.SHUT_RDWR)
 
 
 async def _opened(site: Site, address: Address, given: socket.socket | None) -> asyncio.Server:

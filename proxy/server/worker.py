@@ -29,16 +29,20 @@ class Worker(Struct, frozen=True):
     """A pipe that ends when the supervisor does."""
     sockets: Mapping[Listener, int]
     """Descriptors of sockets that listen already."""
+    alone: frozenset[Listener] = frozenset()
+    """Those that no sibling answers on: who waits there when this worker has drained waits for nobody."""
 
     def dump(self) -> str:
         told = {"number": self.number, "of": self.of, "room": str(self.room), "leash": self.leash}
-        return json.dumps({**told, "sockets": {name.value: fd for name, fd in self.sockets.items()}})
+        sockets = {name.value: fd for name, fd in self.sockets.items()}
+        return json.dumps({**told, "sockets": sockets, "alone": sorted(self.alone)})
 
     @classmethod
     def load(cls, text: str) -> Self:
         told = json.loads(text)
         sockets = {Listener(name): fd for name, fd in told.pop("sockets").items()}
-        return cls(room=Path(told.pop("room")), sockets=sockets, **told)
+        alone = frozenset(map(Listener, told.pop("alone")))
+        return cls(room=Path(told.pop("room")), sockets=sockets, alone=alone, **told)
 
     @property
     def descriptors(self) -> tuple[int, ...]:

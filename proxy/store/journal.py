@@ -25,9 +25,6 @@ from proxy.usage import Usage
 CRASH_RESULT = "crash_settled"
 DENIED_RESULT = "ledger_unavailable"
 
-NEARLY = 90
-"""Percent of a limit. When so much is used and a call is refused for it, hardly any other will find room."""
-
 AMOUNT_MAX = 2**53
 """Charges saturate here, so that no sum of them can leave 64 bits."""
 
@@ -265,13 +262,9 @@ class Journal:
             self._tell(alert, row)
 
     def _tell_refusal(self, spent: Spent, row: Row) -> None:
-        # Few calls end on the ceiling exactly. A counter also counts as spent once it is nearly used up and
-        # what was *used*, whatever is held besides, leaves no room for a call. With less used, a refusal
-        # says that the call was large; a smaller one still finds room.
-        claim, used = spent.claim, spent.used
-        nearly = used * 100 >= NEARLY * claim.ceiling
-        if nearly and claim.amount <= claim.ceiling < used + claim.amount:
-            self._tell(Alert(claim.scope, claim.window, 100, used, claim.ceiling, claim.unit), row)
+        if spent.exhausted:
+            claim = spent.claim
+            self._tell(Alert(claim.scope, claim.window, 100, spent.used, claim.ceiling, claim.unit), row)
 
     def _tell_shadows(self, taken: Granted, row: Row) -> None:
         for balance in taken.balances:

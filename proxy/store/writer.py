@@ -171,7 +171,9 @@ class Writer:
         """Whether it ends with something that could not be written."""
         if self._closing_s is None or self.trouble is None:
             return False
-        return self._loop.time() - self._closing_s >= self._pace.last_s
+        with self._lock:
+            owed = _owed(self._queue)
+        return not owed or self._loop.time() - self._closing_s >= self._pace.last_s
 
     def _in_a_rush(self, written: list[Job]) -> bool:
         """Whether so many waited for this batch that more will be on their way."""
@@ -254,7 +256,7 @@ class Writer:
         self._bell.ring()
 
     def _fail(self, batch: list[Job], error: Exception, *, unsure: bool) -> None:
-        told = f"{type(error).__name__}: {error}"
+        told = ": ".join(filter(None, (type(error).__name__, str(error))))  # a timeout says nothing
         if self.trouble is None:
             log.error("the ledger cannot write: %s", told)
         self.trouble = told
@@ -308,8 +310,8 @@ class Writer:
             self._queue.clear()
             if not self._closing:
                 self.trouble = "the ledger's writer has stopped"
-        if left:
-            log.critical("%d requests could not be written; the next start settles their calls", len(left))
+        if owed := _owed(left):
+            log.critical("%d requests could not be written; the next start settles their calls", owed)
             self._tell([(job.future, cannot_write()) for job in left if job.future], ())
         self._backing.close(well=not left)
 
@@ -366,6 +368,11 @@ class Writer:
 
 def _nothing(_journal: Journal) -> None:
     """It is waited for what was asked before."""
+
+
+def _owed(jobs: Iterable[Job]) -> int:
+    """How many of them anybody would miss: who ends need not learn whether the database writes again."""
+    return sum(job.work is not Journal.touch for job in jobs)
 
 
 def _refusal(error: Contested) -> Work:

@@ -8,6 +8,7 @@ traces are on; where they are missing that is said, and calls are answered witho
 import asyncio
 import importlib
 import logging
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -18,11 +19,13 @@ log = logging.getLogger("proxy.tracing")
 SWITCHES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """Any of these turns traces on; they and their kin are read by OpenTelemetry's own packages."""
 OFF = "OTEL_SDK_DISABLED"
+LAST_S = 5.0
+"""How long a stop waits for the collector to take what is left."""
 
 
 @asynccontextmanager
 async def open_traces(environ: Mapping[str, str]) -> AsyncIterator[tuple[Observer, ...]]:
-    """One observer that makes spans of calls, or none. Leaving sends what is left."""
+    """One observer that makes spans of calls, or none. Leaving sends what is left, for `LAST_S` at most."""
     if not any(environ.get(name) for name in SWITCHES) or environ.get(OFF, "").lower() == "true":
         yield ()
         return
@@ -39,4 +42,9 @@ async def open_traces(environ: Mapping[str, str]) -> AsyncIterator[tuple[Observe
     try:
         yield (traces,)
     finally:
-        await asyncio.to_thread(traces.close)
+        # A thread that nobody waits for at the end: the exporter itself tries for half a minute and more.
+        last = threading.Thread(target=traces.close, name="last traces", daemon=True)
+        last.start()
+        await asyncio.to_thread(last.join, LAST_S)
+        if last.is_alive():
+            log.warning("traces are left that the collector did not take")

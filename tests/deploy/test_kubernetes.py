@@ -6,11 +6,19 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from proxy import tracing
 from proxy.cli import cli
+from proxy.notify import webhook
+from proxy.server.gate import LAST_WORDS_S
+from proxy.server.listeners import CLOSING_S
+from proxy.store.pace import Pace
+from proxy.store.postgres import lease, line
+from proxy.store.postgres.database import CONNECT_S, STATEMENT_S
 from tests.deploy.judges import HelmRefused, faults, helm, kubernetes
 from tests.deploy.manifests import CHART, RELEASES, SETTINGS, lying, pods, rendered, tables, written
 
 LYING = lying()
+PRE_STOP_S, DRAIN_S = 5, 30
 SECRETS = {"OPENAI_API_KEY": "sk-x", "ANTHROPIC_API_KEY": "sk-y", "PGPASSWORD": "z"}
 
 
@@ -100,10 +108,15 @@ def test_the_table_is_mounted_as_a_folder_so_that_an_edit_arrives(found):
         assert "configMap" in volumes[table["name"]]
 
 
-def test_a_pod_has_time_for_its_drain():
-    for found in LYING.values():
+def test_a_pod_has_time_for_its_drain_and_for_all_whom_it_must_tell_that_it_ends():
+    """Each of them may be silent: callers, a database in the midst of a batch, a collector, a webhook."""
+    calls = PRE_STOP_S + DRAIN_S + LAST_WORDS_S + CLOSING_S
+    ledger = Pace().last_s + CONNECT_S + lease.PARTING_S + line.CLOSE_S
+    watchers = tracing.LAST_S + webhook.LAST_S
+    for name, found in LYING.items():
         for pod in pods(found):
-            assert pod["terminationGracePeriodSeconds"] >= 5 + 30 + 5
+            own = 0 if name.startswith("sidecar/") else STATEMENT_S
+            assert pod["terminationGracePeriodSeconds"] >= calls + ledger + watchers + own
 
 
 @everything

@@ -73,6 +73,12 @@ def test_what_a_query_names_is_there(name, scrape):
         assert labels - {"le"} <= there[selector.name] | OF_EVERY_TARGET, selector.name
 
 
+def test_a_limit_that_refuses_its_calls_is_high_enough_for_its_alert(scrape):
+    """FallthroughQuota100 asks for it, and what granted calls find used never is."""
+    (found,) = (family for family in scrape.families if family.name == "fallthrough_limit_used_ratio")
+    assert {sample.value for sample in found.samples if "other" in sample.labels["scope"]} == {1.0}
+
+
 def test_the_document_names_every_metric_with_its_labels_and_no_other(scrape):
     text = (ROOT / "docs" / "operating.md").read_text()
     rows = re.findall(r"^\| `((?:fallthrough|gen_ai)_\w+)` \| ([\w, ]*)\|", text, re.MULTILINE)

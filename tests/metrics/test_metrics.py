@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.call import Attempt, Billed, Identity, Load, Outcome
 from proxy.errors import ErrorType
-from proxy.holds import COMMIT_BOUNDS_S, Alert, Balance, Claim, Granted, Pulse, Spent
+from proxy.holds import COMMIT_BOUNDS_S, Alert, Pulse
 from proxy.metrics import Metrics
 from proxy.metrics.observer import ATTEMPT_ERRORS, FIRST_S
 from proxy.metrics.series import LABEL_VALUES_MAX, SPREADS_MAX, SUMS_MAX, written
@@ -17,15 +17,7 @@ from proxy.policy.classify import Class
 from proxy.server.gate import Why
 from proxy.table import Unit
 from proxy.usage import Source, Usage
-
-
-def known(model):
-    return True
-
-
-def wall_us():
-    return 1_000_000_000
-
+from tests.metrics.reading import known, samples, value, wall_us
 
 USAGE = Usage(input=100, output=20, cached=40, reasoning=5, source=Source.REPORTED)
 
@@ -58,22 +50,6 @@ def attempt(result="ok", model="gpt-4o", pauses=(), usage=USAGE, first_ms=300):
     return Attempt(
         "openai", model, result, 200, "content", 100, first_ms, 900, Billed.YES, usage, pauses=told
     )
-
-
-def samples(metrics):
-    text = metrics.render().decode()
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
-
-
-def value(metrics, name, **labels):
-    if not name.startswith("gen_ai"):
-        name = f"fallthrough_{name}"
-    return samples(metrics).get((name, frozenset(labels.items())))
 
 
 WHERE = {
@@ -276,50 +252,11 @@ def test_two_of_them_do_not_share_a_registry():
     assert b"gpt-4o" not in second.render()
 
 
-def balance(used, held=10, scope="tenant=acme/tokens/day", end=2_000, **claim):
-    return Balance(Claim(scope, 0, end, Unit.TOKENS, 10, 100, (), **claim), used, held)
-
-
-def test_a_refusal_is_counted_and_so_is_one_that_a_shadow_would_have_made():
+def test_edited_tables_are_counted_from_nothing_so_that_the_first_is_seen_as_a_rise():
     metrics = Metrics(known, wall_us)
-    metrics.reserved(Spent(balance(95).claim, 95, 0))
-    metrics.reserved(Spent(balance(95, upstream="openai").claim, 95, 0))
-    over, beneath = balance(95, scope="s/shadow", shadow=True), balance(5, scope="t/shadow", shadow=True)
-    metrics.reserved(Granted((balance(90), over, beneath)))
-    counted = {
-        ("caller", "false"): 1,
-        ("upstream", "false"): 1,
-        ("caller", "true"): 1,
-    }
-    for (of, shadow), number in counted.items():
-        assert value(metrics, "limit_refusals_total", unit="tokens", of=of, shadow=shadow) == number
-
-
-def test_what_is_used_of_a_limit_is_shown_while_its_window_runs():
-    metrics = Metrics(known, wall_us)
-    ended = balance(50, scope="tenant=acme/tokens/minute", end=1_000)
-    at_once = Balance(Claim("key=k/streams", 0, 0, Unit.STREAMS, 1, 4, ()), 0, 1)
-    metrics.reserved(Granted((balance(20), ended, at_once)))
-    metrics.reserved(Granted((balance(30),)))
-    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/day") == 0.3
-    assert value(metrics, "limit_used_ratio", scope="key=k/streams") == 0.25
-    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/minute") is None
-
-
-def test_counters_of_people_are_not_shown_and_no_number_of_counters_makes_it_grow():
-    metrics = Metrics(known, wall_us)
-    for number in range(LABEL_VALUES_MAX * 3):
-        metrics.reserved(Granted((balance(20, scope=f"tenant=acme/user=canary{number}/tokens/day"),)))
-        metrics.reserved(Granted((balance(20, scope=f"user=canary{number}/tokens/day"),)))
-    assert b"canary" not in metrics.render()
-    for number in range(LABEL_VALUES_MAX * 3):
-        metrics.reserved(Granted((balance(20, scope=f"tenant=t{number}/tokens/minute", end=1_000),)))
-    metrics.reserved(Granted((balance(20),)))
-    assert value(metrics, "limit_used_ratio", scope="tenant=acme/tokens/day") == 0.2
-    for number in range(LABEL_VALUES_MAX * 3):
-        metrics.reserved(Granted((balance(20, scope=f"tenant=t{number}/tokens/day"),)))
-    shown = [labels for name, labels in samples(metrics) if name == "fallthrough_limit_used_ratio"]
-    assert len(shown) == LABEL_VALUES_MAX
+    assert [value(metrics, "table_reloads_total", result=each) for each in ("taken", "refused")] == [0, 0]
+    metrics.reloaded(False)
+    assert value(metrics, "table_reloads_total", result="refused") == 1
 
 
 def lines_about(name, text):
@@ -366,4 +303,4 @@ def test_a_series_says_when_it_began():
     text = metrics.render().decode()
     began = [line.split()[-1] for line in text.splitlines() if "_created{" in line]
     assert set(began) == {"1000.0"}
-    assert len(began) == 11
+    assert len(began) == 13

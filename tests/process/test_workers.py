@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from openai import OpenAI
 
 from proxy.config.settings import Settings
 from proxy.store.postgres.database import LEDGER, connect
@@ -117,6 +118,23 @@ def test_an_end_drains_all_workers_and_is_a_success(served):
     assert served.kill("proxy", signal.SIGTERM) == 0
     assert not any(alive(pid) for pid in workers)
     assert served.log().count('"event": "stopped"') == WORKERS
+
+
+def test_who_comes_while_one_worker_still_drains_is_told_so_and_waits_for_none_that_has_ended(
+    tmp_path, database
+):
+    table = TABLE.replace("sqlite:///{folder}/ledger.db", database.url).replace("drain: 5s", "drain: 20s")
+    with house(tmp_path, table=table, options=("--workers", str(WORKERS))) as built:
+        eventually(lambda: workers_in(metrics(built)) == WORKERS)
+        built.script("first: [{do: {chunk_delay: 100ms, tokens: 10000}}]")
+        with OpenAI(base_url=built.base_url, api_key=built.key, max_retries=0) as sdk:
+            asked = [{"role": "user", "content": "hello"}]
+            with sdk.chat.completions.create(model="chat", messages=asked, stream=True) as held:
+                next(held)
+                os.kill(built.processes["proxy"].pid, signal.SIGTERM)
+                eventually(lambda: built.log().count('"event": "stopped"') == WORKERS - 1)
+                assert set(ask_often(built, 24)) == {503}
+                assert next(held).choices
 
 
 def test_workers_end_with_their_supervisor(served):

@@ -233,6 +233,18 @@ async def test_a_settlement_that_can_never_be_written_is_settled_by_the_next_sta
         assert file.kinds("c1") == ["reserve", "expire"]
 
 
+async def test_who_ends_owing_nothing_does_not_wait_for_a_database_that_takes_no_writes(file, caplog):
+    async with file.open(Pace(retry_s=0.001, busy_ms=1, last_s=10**9)) as ledger:
+        intruder = apsw.Connection(str(file.path))
+        intruder.set_busy_timeout(10_000)
+        intruder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("c1", claim(10)))
+        await until(lambda: ledger.trouble)
+    intruder.close()
+    assert "could not be written; the next start" not in caplog.text
+
+
 async def test_nobody_waits_for_a_writer_that_has_stopped(file):
     async with file.open() as ledger:
         await ledger.reserve(hold("c1", claim(10)))

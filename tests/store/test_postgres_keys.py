@@ -1,6 +1,7 @@
 """Keys and persons in PostgreSQL: what one replica does, the others know, and a server may go away."""
 
 import asyncio
+import signal
 
 import pytest
 
@@ -10,6 +11,7 @@ from proxy.ports import Grant
 from proxy.store import StoreRefused, open_keys
 from proxy.store.callers import digest_of
 from proxy.store.keys import exists, find_pseudonym, read_public_key
+from proxy.store.postgres import lease
 from proxy.store.postgres.lease import LEASE_S, RENEW_S
 from proxy.store.subjects import pseudonym_of
 from tests.store.making import StillClock, act
@@ -84,6 +86,21 @@ async def test_a_server_that_was_away_leaves_known_keys_in_force_and_is_found_ag
     assert await keys.pseudonym("acme", BOB) not in (known, None)
     assert await keys.pseudonym("acme", ALICE) == known
     assert ALICE not in caplog.text
+
+
+async def test_a_reader_that_ends_does_not_wait_for_a_server_that_is_silent(
+    server, join, monkeypatch, caplog
+):
+    monkeypatch.setattr(lease, "PARTING_S", 0.05)
+    replica = await join(server.database())
+    await replica.heed()
+    await asyncio.to_thread(server.signal, signal.SIGSTOP)
+    try:
+        await replica.keys.lease.leave()
+    finally:
+        await asyncio.to_thread(server.signal, signal.SIGCONT)
+    assert replica.keys.lease.era is None
+    assert "out of reach" not in caplog.text, "it waited until the server was taken for lost"
 
 
 # ── persons ───────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from proxy.holds import Granted, Progress, Spent
 from proxy.store import StoreRefused, open_ledger
 from proxy.store.anchor import Cadence
 from proxy.store.pace import Pace
+from proxy.store.postgres import backing
 from proxy.store.postgres.database import LEDGER, connect
 from proxy.store.seal import Seal
 from proxy.usage import Usage
@@ -230,6 +231,25 @@ async def test_a_server_that_falls_silent_is_given_up_when_its_time_is_over(serv
         await until(lambda: ledger.trouble is None)
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
         await ledger.release(settlement("after"))
+    assert store.balance() == (8, 0)
+    assert store.faults() == ()
+
+
+async def test_who_ends_while_the_server_is_silent_asks_it_once_and_waits_for_nothing_else(
+    server, monkeypatch, caplog
+):
+    monkeypatch.setattr(backing, "PARTING_S", 0.05)
+    store = PostgresStore(server.database())
+    try:
+        async with replica(store, replace(HASTY, idle_s=3600)) as ledger:
+            await ledger.reserve(hold("c1", claim(10)))
+            await ledger.commit(settlement("c1", charge(8)))
+            await asyncio.to_thread(server.signal, signal.SIGSTOP)
+    finally:
+        await asyncio.to_thread(server.signal, signal.SIGCONT)
+    told = [line.message for line in caplog.records if line.levelname == "WARNING"]
+    assert told[-1:] == ["the server was not told that this replica ends: TimeoutError"]
+    assert not [line for line in told if "head could not be kept" in line]
     assert store.balance() == (8, 0)
     assert store.faults() == ()
 

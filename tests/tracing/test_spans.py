@@ -1,14 +1,18 @@
 """Spans of a call: one for it, one for each attempt, with their own times, and nothing of what was said."""
 
+import threading
+
 import pytest
 from msgspec.structs import replace
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from proxy import tracing
 from proxy.call import Billed
 from proxy.errors import ErrorType
 from proxy.tracing import open_traces
+from proxy.tracing import spans as spans_of
 from proxy.tracing.spans import Traces, named
 from proxy.usage import Source, Usage
 from tests.store.making import attempt, settlement
@@ -33,6 +37,24 @@ def spans():
         return sorted(exporter.get_finished_spans(), key=lambda span: (span.start_time, -span.end_time))
 
     return made
+
+
+async def test_a_stop_does_not_wait_for_a_collector_that_takes_nothing(monkeypatch, caplog):
+    gone = threading.Event()
+
+    class Stuck:
+        def __init__(self, *_):
+            pass
+
+        def close(self):
+            gone.wait()
+
+    monkeypatch.setattr(tracing, "LAST_S", 0.01)
+    monkeypatch.setattr(spans_of, "Traces", Stuck)
+    async with open_traces({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}):
+        pass
+    assert "traces are left that the collector did not take" in caplog.text
+    gone.set()
 
 
 def test_a_call_is_a_span_and_each_attempt_one_within(spans):

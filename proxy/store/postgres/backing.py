@@ -24,7 +24,7 @@ from proxy.store.journal import Journal
 from proxy.store.pace import Pace
 from proxy.store.postgres import sql
 from proxy.store.postgres.contact import Contact
-from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable
+from proxy.store.postgres.database import FAILURES, LEDGER, prepare, unreachable, words_of
 from proxy.store.postgres.lending import Lending
 from proxy.store.postgres.reader import PostgresReader
 from proxy.store.postgres.records import FENCED, Fenced
@@ -36,6 +36,9 @@ from proxy.store.tables import Touched
 from proxy.table import Unit
 
 log = logging.getLogger("proxy.ledger")
+
+PARTING_S = 4.0
+"""How long a replica that ends waits for a silent server; the others find out by themselves that it ended."""
 
 
 class PostgresBacking:
@@ -109,7 +112,7 @@ class PostgresBacking:
             self.tables.flush_notes()
             self._session.execute("COMMIT")
         except self.failures as error:
-            log.warning("progress of calls could not be noted: %s", error)
+            log.warning("progress of calls could not be noted: %s", words_of(error))
             self.undo(error, unsure=False)
         self.tables.forget()
         self._beat_if_due()
@@ -129,12 +132,14 @@ class PostgresBacking:
         if self._session is None:
             return
         if well:
-            self._tell_head()
+            self._session.hasten(PARTING_S)
             try:
                 self._session.execute(sql.UNLEND, self.tables.epoch)
                 self._session.execute(sql.LEAVE, self.tables.epoch)
             except self.failures as error:
-                log.warning("the ledger's server was not told that this replica ends: %s", error)
+                log.warning("the server was not told that this replica ends: %s", words_of(error))
+            else:
+                self._tell_head()
         self._part()
 
     def _beat_if_due(self) -> None:
@@ -144,7 +149,7 @@ class PostgresBacking:
         try:
             self._beat()
         except self.failures as error:
-            log.warning("the ledger's server does not answer: %s", error)
+            log.warning("the ledger's server does not answer: %s", words_of(error))
             self.undo(error, unsure=False)
 
     def _beat(self) -> None:

@@ -6,6 +6,7 @@ from when it last said that it lives, by its own clock, which is over before the
 that was given up begins anew, with nothing remembered.
 """
 
+import asyncio
 from datetime import timedelta
 
 import asyncpg
@@ -20,6 +21,8 @@ RENEW_S = 2.0
 LEASE_S = 7.0
 GONE_S = 10.0
 GONE = timedelta(seconds=GONE_S)
+PARTING_S = 2.0
+"""How long a process that ends waits for a server that is silent."""
 
 RENEW = """
 UPDATE readers SET seen_at = clock_timestamp() WHERE id = $1 AND seen_at > clock_timestamp() - $2::interval
@@ -71,10 +74,10 @@ class Lease:
         if id_ is None:
             return
         try:
-            async with self._line.held() as connection:
+            async with asyncio.timeout(PARTING_S), self._line.held() as connection:
                 await connection.execute("DELETE FROM readers WHERE id = $1", id_)
-        except StoreRefused:
-            return
+        except (StoreRefused, TimeoutError):
+            return  # it will have been silent for long enough
 
     async def _renewed(self, connection: asyncpg.Connection) -> bool:
         now = self._clock.mono()

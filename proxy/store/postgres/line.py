@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from proxy.place import Database
-from proxy.store.postgres.database import FAILURES, connect, unreachable
+from proxy.store.postgres.database import FAILURES, connect, unreachable, words_of
 
 log = logging.getLogger("proxy.keys")
 
@@ -40,7 +40,7 @@ class Line:
             except FAILURES as error:
                 self._hang_up()
                 if not self._lost:
-                    log.warning("keys, end persons and letters are out of reach: %s", error)
+                    log.warning("keys, end persons and letters are out of reach: %s", words_of(error))
                 self._lost = True
                 raise unreachable(self.database, error) from error
             if self._lost:

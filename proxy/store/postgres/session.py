@@ -24,19 +24,25 @@ class Session:
 
     def __init__(self, database: Database, schema: str, statement_s: float = STATEMENT_S) -> None:
         self._loop = asyncio.new_event_loop()
+        self._statement_s = statement_s
         try:
             self._connection: asyncpg.Connection = self._wait(connect(database, schema, statement_s))
         except BaseException:
             self._loop.close()
             raise
 
+    def hasten(self, statement_s: float) -> None:
+        """From now on take a server for lost that says nothing for so long."""
+        self._statement_s = statement_s
+
     def fetch(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of the answer."""
-        return [tuple(row) for row in self._wait(self._connection.fetch(sql, *values))]
+        answer = self._connection.fetch(sql, *values, timeout=self._statement_s)
+        return [tuple(row) for row in self._wait(answer)]
 
     def execute(self, sql: str, *values: Any) -> int:
         """How many rows were changed."""
-        told: str = self._wait(self._connection.execute(sql, *values))
+        told: str = self._wait(self._connection.execute(sql, *values, timeout=self._statement_s))
         number = told.rpartition(" ")[2]
         return int(number) if number.isdecimal() else 0
 
