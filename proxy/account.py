@@ -9,6 +9,7 @@ from collections.abc import Awaitable
 
 from proxy.audience import Audience
 from proxy.book import Book, Ending, OpenAttempt
+from proxy.errors import Failure
 from proxy.holds import Granted, Spent
 from proxy.policy import ratelimit
 from proxy.policy.selection import Candidate
@@ -49,16 +50,21 @@ class Account:
         mine = book.caller_claims()
         first = book.selection.candidates[0]
         book.holding, book.claims = True, mine + book.target_claims(first.target)
-        answer = self._told(await self._ledger.reserve(book.hold(book.claims)))
-        if isinstance(answer, Spent) and answer.claim.upstream is not None:
-            # The first target's own limit is spent: it will be skipped, the caller is not refused.
-            book.claims = mine
-            answer = self._told(await self._ledger.reserve(book.hold(mine)))
-        else:
-            self._held_for = first
-        if isinstance(answer, Spent):
+        try:
+            answer = self._told(await self._ledger.reserve(book.hold(book.claims)))
+            if isinstance(answer, Spent) and answer.claim.upstream is not None:
+                # The first target's own limit is spent: it will be skipped, the caller is not refused.
+                book.claims = mine
+                answer = self._told(await self._ledger.reserve(book.hold(mine)))
+            else:
+                self._held_for = first
+            if isinstance(answer, Spent):
+                raise ratelimit.refusal(answer, self._clock.wall_us())
+        except Failure:
+            # Nothing is held. Released all the same, it would lie in the ledger's queue, one for every call
+            # of an outage, until that can write again.
             book.holding, book.claims = False, ()
-            raise ratelimit.refusal(answer, self._clock.wall_us())
+            raise
         book.balances, self.durable = answer.balances, answer.durable
 
     async def add(self, candidate: Candidate) -> Skipped | None:
@@ -103,7 +109,6 @@ class Account:
     def _told(self, answer: Granted | Spent | Repeated) -> Granted | Spent:
         """Observers are told of it; a call that was made before ends here."""
         if isinstance(answer, Repeated):
-            self._book.holding, self._book.claims = False, ()
             raise answer.refusal()
         for tell in self._audience.reserved:
             tell(answer)

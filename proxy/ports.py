@@ -132,7 +132,10 @@ class Ledger(Protocol):
     """
 
     async def reserve(self, hold: Hold) -> Granted | Spent | Repeated:
-        """Hold every claim or none; a shadow always fits. Raises `Refused` 503 when it cannot write."""
+        """Hold every claim or none; a shadow always fits.
+
+        Raises `Refused` 503 when it cannot write: then nothing is held, and nothing is to be settled.
+        """
         ...
 
     async def move(self, call_id: str, claims: tuple[Claim, ...]) -> Granted | Spent:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from proxy.errors import unavailable
+from proxy.errors import Refused, unavailable
 from proxy.relay import answer
 from tests.kit.scripted_ports import (
     MemoryLedger,
@@ -78,5 +78,24 @@ def test_a_row_that_cannot_be_written_is_a_503_and_nothing_else_is_shown():
         assert refused.value.told.status == 503
         assert caller.status is None
         assert len(at.ledger.settled) == 1
+
+    play(story())
+
+
+class ClosedLedger(MemoryLedger):
+    """Its disk takes nothing."""
+
+    async def reserve(self, hold):
+        raise unavailable("no", "ledger_unavailable", retry_after_s=1.0)
+
+
+def test_a_call_that_the_ledger_refused_leaves_nothing_in_its_queue():
+    """It would lie there for as long as the disk is full, and one of every call that is refused meanwhile."""
+
+    async def story():
+        at = replace(desk(table("a"), ScriptedUpstreams()), ledger=ClosedLedger())
+        with pytest.raises(Refused):
+            await answer(at, RecordingCaller(), call())
+        assert at.ledger.settled == []
 
     play(story())

@@ -22,6 +22,7 @@ from proxy.store.pace import Pace
 from proxy.store.records import Spoilt
 from proxy.store.seal import Seal
 from proxy.store.sqlite.database import connect, open_file, take_lock
+from proxy.store.sqlite.footing import Footing
 from proxy.store.sqlite.reader import SqliteReader
 from proxy.store.sqlite.remedies import RESTORE, remedy_for
 from proxy.store.sqlite.tables import SqliteTables, last
@@ -49,6 +50,7 @@ class SqliteBacking:
     def __init__(self, file: OwnedFile, journal: Journal, tables: SqliteTables, pace: Pace) -> None:
         self._file = file
         self._pace = pace
+        self._footing = Footing(file.path)
         self.lending = None
         self.tables = tables
         self.journal = journal
@@ -64,6 +66,7 @@ class SqliteBacking:
         self._watch_wal()
 
     def begin(self, touched: Sequence[Touched]) -> None:
+        self._footing.look()
         self._reopen_if_suspect()
         self._begin()
 
@@ -75,6 +78,7 @@ class SqliteBacking:
 
     def undo(self, error: Exception, *, unsure: bool) -> None:
         self._sure = self._sure and not unsure
+        self._footing.met(error)
         self._roll_back(error)
 
     def settled(self) -> None:

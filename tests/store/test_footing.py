@@ -1,0 +1,86 @@
+"""A running ledger whose file is removed, replaced, or without room: no row is acknowledged and then lost."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.errors import Refused
+from proxy.holds import Granted
+from proxy.store.sqlite import footing
+from proxy.store.sqlite.footing import ROOM_BYTES
+from tests.store.making import charge, claim, hold, settlement
+from tests.store.stores import SqliteStore
+from tests.store.test_faults import HASTY, Cramped, tables_of, until, until_well
+
+
+@pytest.fixture
+def file(tmp_path):
+    opened = SqliteStore(tmp_path)
+    yield opened
+    assert opened.faults() == ()
+
+
+def removed(path: Path) -> None:
+    """Moved out of the way, as a tool does that turns files over; by this it can come back."""
+    path.rename(path.with_name("aside"))
+
+
+def replaced(path: Path) -> None:
+    """A copy takes its place, as when a backup is restored under a running proxy."""
+    removed(path)
+    shutil.copy(path.with_name("aside"), path)
+
+
+@pytest.mark.fault("d7-gone")
+@pytest.mark.parametrize("change", [removed, replaced])
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_nothing_is_written_into_a_file_that_nobody_will_find(file, change, suffix):
+    name = file.path.with_name(file.path.name + suffix)
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("before", claim(10)))
+        change(name)
+        settling = ledger.commit(settlement("before", charge(8)))
+        with pytest.raises(Refused) as caught:
+            await ledger.reserve(hold("meanwhile", claim(10)))
+        assert (caught.value.told.status, caught.value.told.code) == (503, "ledger_unavailable")
+        assert "another file has taken its place" in ledger.trouble
+        name.with_name("aside").rename(name)
+        await settling
+        await until_well(ledger)
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+    assert file.kinds("before") == ["reserve", "commit"]
+    assert file.kinds("meanwhile") == []
+    assert file.balance() == (8, 1)
+
+
+async def test_a_ledger_whose_file_never_comes_back_is_closed_all_the_same(file, tmp_path):
+    async with file.open(replace(HASTY, last_s=0.0)) as ledger:
+        await ledger.reserve(hold("before", claim(10)))
+        removed(file.path)
+        ledger.commit(settlement("before", charge(8)))
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("meanwhile", claim(10)))
+    (tmp_path / "aside").rename(file.path)
+    async with file.open():
+        assert file.kinds("before") == ["reserve", "expire"]
+
+
+@pytest.mark.fault("d4-full")
+async def test_a_disk_that_was_full_is_not_ready_before_it_has_room_for_more_than_a_page(file, monkeypatch):
+    left, asked = [0], []
+    monkeypatch.setattr(footing, "free_bytes", lambda path: asked.append(path) or left[0])
+    async with file.open(HASTY) as ledger:
+        disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
+        disk.full = True
+        with pytest.raises(Refused):
+            for number in range(100):
+                await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
+        assert asked == [], "a disk that nobody found full is not asked before each batch"
+        await until(lambda: len(asked) > 2)
+        assert "its disk is full" in ledger.trouble
+        disk.full = False
+        left[0] = ROOM_BYTES
+        await until_well(ledger)
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
