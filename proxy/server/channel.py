@@ -2,8 +2,8 @@
 
 `conversation.py` makes one when the handshake is out, and is told of every text and of the end. Pings are
 answered here, and sent where nothing came for a while: a peer that is silent for two of them is gone. It
-never looks into a text. Reading never stops, so that a close shows at once; whoever is told must bound
-what it keeps.
+never looks into a text. Reading stops only while many small frames of one read give others their turn, so
+that a close shows soon; whoever is told must bound what it keeps.
 """
 
 import asyncio
@@ -117,6 +117,15 @@ class Channel:
             self.close(fault.code, fault.reason)
         if not self._assembler.halfway:
             self._halfway = 0.0
+        if self._assembler.behind:
+            self._line.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Others had their turn: what has come already, before more is read."""
+        self._receive(b"")
+        if self._deaf or self._over.is_set() or not self._assembler.behind:
+            self._line.transport.resume_reading()
 
     def _take(self, message: Message) -> None:
         match message.op:

@@ -25,6 +25,9 @@ from proxy.server.visit import Service, Visit
 
 log = logging.getLogger("proxy.conversation")
 
+LEFT_FOR_OTHERS = 3
+"""A tenant has at most so many times the WebSockets that are left: one alone gets three in four of all."""
+
 STOPPED = Told(499, "The call was stopped.", "invalid_request_error", "stopped", should_retry=False)
 
 
@@ -35,7 +38,8 @@ class Conversations:
         self._service = service
         self._calls = calls
         self._guard = guard
-        self._open = 0
+        self._open: dict[str, int] = {}
+        """By tenant. They are held for long and cost nothing, so that nobody may have nearly all."""
 
     async def __call__(self, visit: Visit) -> None:
         service = self._service
@@ -46,14 +50,18 @@ class Conversations:
         if ONCE in visit.request.headers:
             raise bad_request(f"Say {ONCE} in the frame of the call that it is for.", code="bad_header")
         service.gate.demand_open()
-        if self._open >= service.limits.sockets:
+        tenant = visit.identity.tenant
+        own, left = self._open.get(tenant, 0), service.limits.sockets - sum(self._open.values())
+        if own >= LEFT_FOR_OTHERS * left:
             raise unavailable("The proxy has too many WebSockets just now.", "overloaded", retry_after_s=1.0)
         visit.request.begun = visit.request.answered = True
-        self._open += 1
+        self._open[tenant] = own + 1
         try:
             await _Conversation(service, self._calls, self._guard, visit).run()
         finally:
-            self._open -= 1
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
 
 
 class _Asked(Struct):

@@ -1,6 +1,7 @@
 """WebSocket frames (RFC 6455, 5): bytes in, messages out, and back.
 
-`channel.py` feeds it whatever comes; cut anywhere, it costs linear time and holds at most one message.
+`channel.py` feeds it whatever comes; cut anywhere, it costs linear time and holds at most one message. One
+read may hold forty thousand frames: after so many it stops, for there are others on the loop.
 It is as strict as the standard wants a server to be: what is not masked, not UTF-8, out of turn or too
 long is `Malformed` and ends the connection. It knows no extension, no clock and no socket.
 """
@@ -10,10 +11,14 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from proxy.server.pieces import PIECES_MOST, Pieces, fold
+
 NORMAL, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED = 1000, 1001, 1002, 1003
 NO_CODE, NOT_UTF8, POLICY, TOO_BIG = 1005, 1007, 1008, 1009
 
 CONTROL_BYTES = 125
+FRAMES_AT_ONCE = 256
+"""One to three milliseconds of work, and more than any caller has to say in one read."""
 _SIZE_BYTES: Mapping[int, int] = {126: 2, 127: 8}
 _SAID = frozenset({*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)})
 """Codes that may be sent in a close frame (RFC 6455, 7.4; the registry at IANA)."""
@@ -69,20 +74,33 @@ class Assembler:
         self._frame: _Frame | None = None
         self._op: Op | None = None
         """Of the message that is coming in; None between two."""
-        self._pieces: list[bytes] = []
+        self._pieces: Pieces = []
         self._size = 0
         self._control = b""
+        self._unread = b""
 
     @property
     def halfway(self) -> bool:
         """Whether something has begun that is not whole."""
         return self._op is not None or self._frame is not None or bool(self._head)
 
+    @property
+    def behind(self) -> bool:
+        """Whether it stopped before the end of what came: `feed` it nothing to have it go on."""
+        return bool(self._unread)
+
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises `Malformed`, and is of no use any more then."""
+        """The messages that `data` completes, as far as it is read at once.
+
+        Raises `Malformed`, and is of no use any more then.
+        """
+        if self._unread:
+            data = self._unread + data
         found: list[Message] = []
-        at = 0
+        at = frames = 0
         while at < len(data) or (self._frame is not None and not self._frame.left):
+            if frames == FRAMES_AT_ONCE:
+                break
             if self._frame is None:
                 at = self._begin(data, at)
                 continue
@@ -92,9 +110,11 @@ class Assembler:
             self._take(frame, piece)
             if not frame.left:
                 self._frame = None
+                frames += 1
                 message = self._ended(frame)
                 if message is not None:
                     found.append(message)
+        self._unread = data[at:]
         return found
 
     def _begin(self, data: bytes, at: int) -> int:
@@ -147,6 +167,8 @@ class Assembler:
             self._control += plain
         else:
             self._pieces.append(plain)
+            if len(self._pieces) > PIECES_MOST:
+                fold(self._pieces)
 
     def _ended(self, frame: _Frame) -> Message | None:
         if frame.op >= Op.CLOSE:
@@ -156,7 +178,7 @@ class Assembler:
             return None
         op, pieces = self._op, self._pieces
         self._op, self._pieces, self._size = None, [], 0
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)  # which copies nothing where there is one
         if op is Op.TEXT:
             _demand_utf8(data)
         return Message(op, data)

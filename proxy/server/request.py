@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct, field
 
 from proxy.errors import Failure
+from proxy.server.pieces import PIECES_MOST, Pieces, fold
 
 
 class Headers:
@@ -94,7 +95,7 @@ class Request(Struct, eq=False):
     """Whether any byte of its answer has been sent."""
     answered: bool = False
     """Whether all of its answer has been sent; whoever answered may still have accounts to settle."""
-    _pieces: list[bytes] = []
+    _pieces: Pieces = []
     _size: int = 0
     _failure: Failure | None = None
     _waiter: asyncio.Future[None] | None = None
@@ -123,6 +124,8 @@ class Request(Struct, eq=False):
             self.too_large = True
             self._pieces.clear()
             self._wake()
+        elif len(self._pieces) > PIECES_MOST:
+            fold(self._pieces)
 
     def end(self) -> None:
         """All of it has come."""
@@ -140,8 +143,7 @@ class Request(Struct, eq=False):
     @property
     def body(self) -> bytes:
         """What has come of the body: all of it once it is `whole`, nothing if it is `too_large`."""
-        pieces = self._pieces
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(self._pieces)  # which copies nothing where there is one
 
     async def arrival(self) -> None:
         """Wait until the body is whole, or `too_large`. Raises what spoilt it."""

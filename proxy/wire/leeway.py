@@ -25,13 +25,19 @@ class Leeway(Struct):
     """What one request has lost so far, and whether it may lose more."""
 
     lenient: bool
-    lost: tuple[str, ...] = ()
-    """What the caller must be told of, each once, in the order in which they came up."""
+    _lost: dict[str, None] | None = None
+    """As keys: callers make up members by the ten thousand. None: nothing, as of most calls."""
+
+    @property
+    def lost(self) -> tuple[str, ...]:
+        """What the caller must be told of, each once, in the order in which they came up."""
+        return tuple(self._lost or ())
 
     def note(self, member: str) -> None:
         """`member`, or something within one, is left out or weakened, which any route allows."""
-        if member not in self.lost:
-            self.lost += (member,)
+        if self._lost is None:
+            self._lost = {}
+        self._lost[member] = None
 
     def without(self, reason: Unable) -> None:
         """Go on without what `reason` names, if the route allows, else raise it."""

@@ -9,6 +9,7 @@ the last turn is put back, but never over what the caller itself brings.
 import hashlib
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from proxy.abilities import Capabilities
@@ -181,7 +182,7 @@ def shorter(name: str) -> str:
 
 def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Neighbouring messages of the user as one, in their order; turns that say nothing are none."""
-    out: list[dict[str, Any]] = []
+    turns: list[list[dict[str, Any]]] = []
     for message in messages:
         if (
             message.get("role") == "assistant"
@@ -189,17 +190,26 @@ def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             and not message.get("tool_calls")
         ):
             continue
-        if out and message.get("role") == out[-1].get("role") == "user":
-            out[-1] = {**out[-1], "content": _joined(out[-1].get("content"), message.get("content"))}
+        if turns and message.get("role") == turns[-1][0].get("role") == "user":
+            turns[-1].append(message)
         else:
-            out.append(message)
-    return out or messages
+            turns.append([message])
+    return [_as_one(turn) for turn in turns] or messages
 
 
-def _joined(first: Any, second: Any) -> Any:
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}\n\n{second}"
-    return [*_as_parts(first), *_as_parts(second)]
+def _as_one(turn: list[dict[str, Any]]) -> dict[str, Any]:
+    """The messages of one turn: put together at once, for there may be thousands."""
+    if len(turn) == 1:
+        return turn[0]
+    contents = [message.get("content") for message in turn]
+    texts = [content for content in contents if isinstance(content, str)]
+    if len(texts) == len(contents):
+        return {**turn[0], "content": "\n\n".join(texts)}
+    opening = list(takewhile(lambda content: isinstance(content, str), contents))
+    parts = _as_parts("\n\n".join(texts[: len(opening)])) if opening else []
+    for content in contents[len(opening) :]:
+        parts += _as_parts(content)
+    return {**turn[0], "content": parts}
 
 
 def _as_parts(content: Any) -> list[Any]:

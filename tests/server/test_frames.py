@@ -5,6 +5,7 @@ import random
 import pytest
 
 from proxy.server.frames import (
+    FRAMES_AT_ONCE,
     NO_CODE,
     NOT_UTF8,
     PROTOCOL_ERROR,
@@ -138,3 +139,14 @@ def test_what_a_server_sends_is_not_masked_and_says_its_length(size):
     lengths = {0: made[1] == 0, 125: made[1] == 125, 126: made[1:4] == b"\x7e\x00\x7e"}
     lengths |= {65_535: made[1:4] == b"\x7e\xff\xff", 65_536: made[1:10] == b"\x7f" + (65_536).to_bytes(8)}
     assert lengths.get(size, True)
+
+
+def test_of_a_read_full_of_small_frames_only_so_many_are_read_at_once():
+    assembler, count = Assembler(MOST), 3 * FRAMES_AT_ONCE
+    heard = assembler.feed(b"".join(masked(Op.PING, b"%d" % number) for number in range(count)))
+    assert len(heard) == FRAMES_AT_ONCE
+    while assembler.behind:
+        more = assembler.feed(b"")
+        assert 0 < len(more) <= FRAMES_AT_ONCE
+        heard += more
+    assert heard == [Message(Op.PING, b"%d" % number) for number in range(count)]

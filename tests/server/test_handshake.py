@@ -1,11 +1,14 @@
 """Who may have a WebSocket: the handshake, keys without headers, and pages of other sites."""
 
 import asyncio
+import hashlib
 import json
+from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
 
+from proxy.ports import Grant
 from proxy.server.frames import Op
 from proxy.server.visit import Limits
 from tests.server.running import KEY, House, http, opened
@@ -142,6 +145,21 @@ async def test_no_more_are_open_at_once_than_may_be():
                     pass
         assert refused.value.status == 503
         async with connected(house) as socket:
+            assert (await said(socket, request()))[-1]["type"] == "complete"
+
+
+async def test_one_tenant_leaves_some_for_the_others():
+    """They stay open for long: whoever could take all of them would keep everybody else out."""
+    async with opened(House(answer=greeting, limits=Limits(sockets=4))) as house, AsyncExitStack() as stack:
+        other = "ft-" + "fedcba9876543210" * 3
+        house.keys.grants[hashlib.sha256(other.encode()).digest()] = Grant("key_2", "globex")
+        for _ in range(3):
+            await stack.enter_async_context(connected(house))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with connected(house):
+                pass
+        assert refused.value.status == 503
+        async with connected(house, headers={"api-key": other}) as socket:
             assert (await said(socket, request()))[-1]["type"] == "complete"
 
 

@@ -114,6 +114,8 @@ class _Turns:
         self._calls = 0
         """Calls of the assistant's last turn."""
         self._used: set[str] = set()
+        self._times: dict[str, int] = {}
+        """How often each of the caller's ids was used: nobody tries again what was tried for the last."""
         self._called: dict[str, None] = {}
 
     def take(self, message: dict[str, Any], place: str) -> None:
@@ -215,9 +217,10 @@ class _Turns:
             raise Unable(place, f"'{place}' must be a call of a function, with an id.", "invalid_value")
         if given in self._open:
             raise Unable(f"{place}.id", f"The id at '{place}' is used twice.", "invalid_value")
-        nth = 0
+        nth = self._times.get(given, 0)
         while (made := wire_id(given, nth)) in self._used:
             nth += 1
+        self._times[given] = nth + 1
         self._used.add(made)
         self._open[given] = (self._calls, made)
         self._calls += 1

@@ -157,7 +157,8 @@ def _keep_called(
 ) -> None:
     """Tools that the history calls stay though a choice leaves them out: what was called must be declared."""
     allowed = body.get("tools") or ()
-    kept = [tool for tool in offered if tool in allowed or name_of(tool) in called]
+    ids, names = {id(tool) for tool in allowed}, frozenset(called)  # a caller may list thousands
+    kept = [tool for tool in offered if id(tool) in ids or name_of(tool) in names]
     if allowed and len(kept) > len(allowed):
         body["tools"] = kept
         leeway.note("tool_choice")

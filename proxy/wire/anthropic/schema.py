@@ -6,6 +6,7 @@ meaning raises `Untightened`. The caller's schema is never changed.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -147,12 +148,24 @@ def _refuse_recursion(schema: Any) -> None:
     for reference in set().union(*leads.values()):
         if reference not in leads:
             raise Untightened("a reference out of the schema")
-    free = set(leads)
-    while free:
-        free = {name for name, targets in leads.items() if not targets & leads.keys()}
-        leads = {name: targets for name, targets in leads.items() if name not in free}
-    if leads:
+    if not _is_finite(leads):
         raise Untightened("a schema that contains itself")
+
+
+def _is_finite(leads: Mapping[str, frozenset[str]]) -> bool:
+    """Whether none leads back to itself: each is looked at once, when all that it leads to are done with."""
+    led_from: dict[str, list[str]] = {}
+    for name, targets in leads.items():
+        for target in targets:
+            led_from.setdefault(target, []).append(name)
+    waits = {name: len(targets) for name, targets in leads.items()}
+    done = [name for name, left in waits.items() if not left]
+    for name in done:  # which grows meanwhile
+        for other in led_from.get(name, ()):
+            waits[other] -= 1
+            if not waits[other]:
+                done.append(other)
+    return len(done) == len(leads)
 
 
 def _references(schema: Any) -> frozenset[str]:

@@ -1,0 +1,19 @@
+"""What comes in pieces, kept in no more memory than it is long.
+
+`request.py` and `frames.py` keep bodies and messages as a list of what came: most come in one piece, or in
+a few large ones, which are joined once. A sender may cut them into pieces of two bytes, each an object of
+forty; such a list is folded now and then. It looks at no byte.
+"""
+
+PIECES_MOST = 1024
+"""In one list. The longest body has half as many, if it comes as fast as it can be read."""
+
+Pieces = list[bytes | bytearray]
+
+
+def fold(pieces: Pieces) -> None:
+    """Join all into one, which grows: however often it is asked, each byte is copied a few times at most."""
+    first, *others = pieces
+    whole = first if isinstance(first, bytearray) else bytearray(first)
+    whole += b"".join(others)
+    pieces[:] = (whole,)
