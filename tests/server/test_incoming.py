@@ -46,10 +46,10 @@ def test_bodies_of_reads_before_are_not_taken_for_a_head():
 
 
 def test_trailers_are_in_no_head_of_the_next_request():
-    trailed = b"POST /first HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nAuthorization: a\r\nb: 2\r\n\r\n"
+    first = b"POST /first HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     found = []
     incoming = Incoming(1 << 20, lambda: None, found.append)
-    incoming.feed(trailed + b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+    incoming.feed(first + b"0\r\nAuthorization: a\r\nb: 2\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
     second = found[-1]
     assert second.target == b"/second"
     assert second.headers.get("host") == "x"

@@ -197,7 +197,8 @@ async def test_marks_that_were_told_are_kept_as_long_as_their_counters(store):
     claims = (claim(10, 10, window=over), claim(10, 10, scope=month, window=lasting))
     async with store.open(PACE, seal=SEAL) as ledger:
         await ledger.reserve(replace(hold("loud", *claims), at_us=WALL_US + 91 * DAY_US))
-        await ledger.commit(settlement("loud", charge(10, window=over), charge(10, scope=month, window=lasting)))
+        charges = (charge(10, window=over), charge(10, scope=month, window=lasting))
+        await ledger.commit(settlement("loud", *charges))
         await day(ledger, 91)
     assert len(store.alerts) == 6
     assert await prune(store, 150) == 6 * SEGMENT_ROWS
