@@ -331,10 +331,10 @@ async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(s
         # The dead process's own settlement, were it to come, changes nothing.
         await ledger.commit(settlement("c1", charge(8)))
         assert store.balance() == (4, 0)
-    names = "result, source, input_tokens, output_tokens, nano_usd"
+    names = "result, source, input_tokens, output_tokens, nano_usd, upstream, upstream_model"
     assert store.query(f"SELECT {names} FROM rows WHERE kind = 'expire'") == [
-        ("crash_settled", "estimated", 4, 0, 401)
-    ]
+        ("crash_settled", "estimated", 4, 0, 401, None, None)
+    ], "nobody saw who answered"
     assert store.kinds("c1") == ["reserve", "expire"]
 
 
