@@ -12,6 +12,7 @@ from proxy.book import Book, Ending, OpenAttempt
 from proxy.errors import Failure
 from proxy.holds import Granted, Spent
 from proxy.policy import ratelimit
+from proxy.policy.periods import MICRO
 from proxy.policy.selection import Candidate
 from proxy.policy.steps import Skipped
 from proxy.ports import Clock, Ledger
@@ -49,7 +50,7 @@ class Account:
         book = self._book
         mine = book.caller_claims()
         first = book.selection.candidates[0]
-        book.holding, book.claims = True, mine + book.target_claims(first.target)
+        book.holding, book.claims = True, mine + book.target_claims(first.target, book.started_us)
         try:
             answer = self._told(await self._ledger.reserve(book.hold(book.claims)))
             if isinstance(answer, Spent) and answer.claim.upstream is not None:
@@ -69,7 +70,9 @@ class Account:
 
     async def add(self, candidate: Candidate) -> Skipped | None:
         """Hold what this target's own limits demand and do not hold yet; if one is spent, it is skipped."""
-        claims = () if candidate is self._held_for else self._book.target_claims(candidate.target)
+        if candidate is self._held_for:
+            return None
+        claims = self._book.target_claims(candidate.target, self._clock.wall_us())
         if not claims:
             return None
         answer = self._told(await self._ledger.move(self._book.call.id, claims))
@@ -103,8 +106,8 @@ class Account:
 
     def _mono_of(self, wall_s: int) -> float:
         """A wall time (Unix seconds) on the clock that the plan reads."""
-        clock = self._clock
-        return clock.mono() + wall_s - clock.wall_us() / 1e6
+        left_us = wall_s * MICRO - self._clock.wall_us()  # read first, so that what is told is not before it
+        return self._clock.mono() + left_us / MICRO
 
     def _told(self, answer: Granted | Spent | Repeated) -> Granted | Spent:
         """Observers are told of it; a call that was made before ends here."""

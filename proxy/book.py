@@ -297,14 +297,17 @@ class Book(Struct):
         meters = self.meters.callers
         return quota.claims(meters, self.asker, self.estimate, self.worst, self.started_us) if meters else ()
 
-    def target_claims(self, target: Target) -> tuple[Claim, ...]:
-        """What the limits of this target's upstream must hold and do not hold yet."""
+    def target_claims(self, target: Target, wall_us: int) -> tuple[Claim, ...]:
+        """What the limits of this target's upstream must hold by then and do not hold yet.
+
+        In the windows of that moment: a call that waited for the next one is held in the next one.
+        """
         meters, estimate = self.meters.upstreams.get(target.upstream), self.estimate
         if meters is None:
             return ()
         price = target.price or FREE
         worst = price.worst(estimate.input_tokens, estimate.output_tokens)
-        wanted = quota.claims(meters, self.asker, estimate, worst, self.started_us)
+        wanted = quota.claims(meters, self.asker, estimate, worst, wall_us)
         if not wanted or not self.claims:
             return wanted
         held = {claim.scope for claim in self.claims}

@@ -123,7 +123,7 @@ def ledger(value: Any) -> Place:
     if not isinstance(value, str) or not value.startswith(SQLITE):
         raise wrong("not a ledger", f"write sqlite:///var/ledger.db (four slashes: absolute), or {FORM}")
     path = value.removeprefix(SQLITE)
-    if not path.strip("/") or path.endswith("/") or re.search(r"[?#\0]", path):
+    if not path or path.endswith("/") or re.search(r"[?#\0]", path):
         raise wrong("a ledger without a plain file name", "write sqlite:///var/ledger.db")
     return Path(path)
 

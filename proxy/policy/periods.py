@@ -1,6 +1,6 @@
 """The calendar windows of limits: where in time a counter begins anew.
 
-`quota.py` asks for the window of each claim, once, when the call arrives; the call is settled in that
+`quota.py` asks for the window of each claim, once, when it is to be held; the call is settled in that
 window whatever the clock has done meanwhile. Pure arithmetic on a moment and a zone that are handed in.
 
 Minutes and hours are the same everywhere: seconds of Unix time, cut evenly. Days, weeks and months

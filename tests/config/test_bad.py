@@ -45,6 +45,16 @@ def test_bytes_that_are_not_utf8_are_a_fault(tmp_path):
         load(path, {})
 
 
+@pytest.mark.parametrize("written", ["a: b\x07", "a: b\x00"], ids=["a bell", "nothing"])
+def test_characters_that_yaml_does_not_know_are_a_fault(tmp_path, written):
+    path = tmp_path / "loud.yaml"
+    path.write_text(written)
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    words = "this is not YAML: it holds characters that may not stand there; retype it"
+    assert str(caught.value) == f"{path}: {words}"
+
+
 @pytest.mark.parametrize("source", [None, "class Cut(", "x = 1\n"], ids=["gone", "cut", "another's"])
 def test_a_missing_key_is_told_where_the_program_has_no_source_to_read_its_meaning_in(source, monkeypatch):
     def getsource(_):

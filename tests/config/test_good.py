@@ -208,6 +208,12 @@ def test_limits_become_integers_of_their_unit(read):
     )
 
 
+def test_a_limit_may_be_as_low_as_what_one_call_holds_at_least(read):
+    """A token lower it is a fault: `bad/limit-too-low.yaml`."""
+    (limit,) = read(f"{SMALL}limits: [{{per: tenant, tokens: 4_097, every: day}}]\n").table.limits
+    assert limit.ceiling == 4_097
+
+
 def test_a_limits_windows_begin_where_it_says_or_else_the_settings(read):
     limits = (
         "limits:\n"

@@ -279,6 +279,7 @@ def test_a_pause_outlives_an_upstream_that_is_gone_and_not_itself():
     fail(old, GPT, Kind.RATE_LIMITED, retry_after_s=30.0)
     without = Health({"vllm": RULES})
     without.adopt(old)
+    fail(without, VLLM, Kind.RATE_LIMITED, now=10.0, retry_after_s=1.0)
     again = Health({"openai": RULES, "vllm": RULES})
     again.adopt(without)
     assert closed(again, GPT) == Closed(30.0, "rate_limit"), "it came back within the pause"

@@ -89,8 +89,8 @@ def test_money_is_shown_in_dollars_and_has_no_header():
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (-1, "0ms"), (0, "0ms"), (0.012, "12ms"), (0.9996, "1s"), (6, "6s"), (90.5, "1m30.5s"),
-        (3600, "1h0m0s"), (86_399.9, "23h59m59.9s"), (59.9999, "1m0s"),
+        (-1, "0ms"), (0, "0ms"), (0.012, "12ms"), (0.999, "999ms"), (0.9996, "1s"), (6, "6s"),
+        (90.5, "1m30.5s"), (3600, "1h0m0s"), (86_399.9, "23h59m59.9s"), (59.9999, "1m0s"),
     ],
 )  # fmt: skip
 def test_durations_are_written_as_openai_writes_them(seconds, shown):

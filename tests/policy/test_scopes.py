@@ -38,6 +38,12 @@ def test_every_name_that_quotas_make_is_read_back(name):
     assert scopes.is_own(claim.scope, name, "other")
 
 
+def test_a_name_s_separators_are_written_as_codes_that_ledgers_have_kept_before():
+    """Counters are found by their names: written otherwise, what was used so far would be forgotten."""
+    assert scopes.escaped("a/b=c%d") == "a%2Fb%3Dc%25d"
+    assert scopes.escaped("a%3Db") == "a%253Db"
+
+
 def test_no_pseudonym_is_left_in_a_masked_name():
     assert scopes.masked("tenant=acme/user=p_1/tokens/day") == "tenant=acme/user=*/tokens/day"
     assert scopes.masked("user=p_1/tokens/day") == "user=*/tokens/day"

@@ -158,7 +158,7 @@ def spend(world: World, at, wall_us: int) -> None:
     book = Book.of(judged, wall_us)
     mine = book.caller_claims() if "caller" in world.spent else ()
     chosen = [one for one in book.selection.candidates if one.target.upstream in world.spent]
-    others = [book.target_claims(one.target) for one in chosen]
+    others = [book.target_claims(one.target, book.started_us) for one in chosen]
     for claim in (*mine, *(claim for claims in others for claim in claims)):
         at.ledger.used[claim.counter] = claim.ceiling
 

@@ -157,6 +157,33 @@ def test_observers_hear_of_every_refusal_also_of_one_that_only_skips():
     assert ("a", 1) in refused
 
 
+@pytest.mark.parametrize(("begins_s", "served"), [(58.5, True), (30.0, False)])
+def test_who_waits_for_the_next_window_of_a_targets_own_limit_is_held_in_it(begins_s, served):
+    """It is waited for only where it comes soon; then what it brings must be there."""
+    mine = Limit(Unit.REQUESTS, 1, Every.MINUTE, upstream="a")
+
+    async def story():
+        at = desk(table("a", limits=(mine,)), ScriptedUpstreams(a=[whole("first"), whole("second")]))
+        await asyncio.sleep(begins_s)
+        await answer(at, RecordingCaller(), call(1, stream=False))
+        caller, failure = RecordingCaller(), None
+        try:
+            await answer(at, caller, call(2, stream=False))
+        except Failure as error:
+            failure = error
+        return caller, failure, asyncio.get_running_loop().time(), at.ledger
+
+    caller, failure, ended_s, ledger = play(story())
+    if served:
+        assert failure is None
+        assert b"second" in caller.body
+        assert ended_s == pytest.approx(60.0)
+        assert sorted(ledger.used.values()) == [1, 1], "one in each minute"
+    else:
+        assert (failure.told.status, failure.told.retry_after_s) == (503, 30.0)
+        assert ended_s == begins_s
+
+
 def spoken(words, pause):
     """A stream that says `words` with a pause after each."""
     steps = [step for word in words for step in (event({"content": word}), Pause(pause))]

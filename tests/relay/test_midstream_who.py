@@ -9,6 +9,7 @@ from proxy.policy.estimate import estimate
 from proxy.policy.prompt import Prompt
 from proxy.relay import answer
 from proxy.table import BreakerRules, Every, Limit, Per, Target, Timeouts, Unit, Upstream
+from proxy.usage import Source
 from tests.kit.mending import (
     ASKS_USAGE,
     CONTINUE,
@@ -120,6 +121,22 @@ def test_who_refuses_to_go_on_does_not_hide_the_break():
     assert "a/m broke off" in caller.errors[0]["message"].replace("The answer of ", "")
     assert upstreams.asked == ["a", "vllm", "vllm-b"]
     assert at.ledger.outcome.result == "broken"
+
+
+def test_who_goes_on_and_does_not_say_what_it_read_is_charged_for_what_it_was_sent_of_the_answer_too():
+    said = "a" + " word" * 80
+    upstreams = ScriptedUpstreams(
+        **{
+            "vllm-a": [answers(event({"content": said}))],
+            "vllm-b": [Says(steps=[ROLE, event({"content": " end"}), event(finish="stop"), DONE])],
+        }
+    )
+    caller, at = one(table("vllm-a", "vllm-b", on_midstream=CONTINUE), upstreams)
+    check_whole(caller, said + " end")
+    first, second = at.ledger.outcome.attempts
+    assert second.usage.source is Source.OBSERVED
+    more = second.usage.input - first.usage.input
+    assert len(said.encode()) / 4 <= more <= len(said.encode()) / 4 + 20, "four bytes a token, and a frame"
 
 
 def test_a_broken_target_is_asked_again_only_after_the_others_and_a_silent_one_never():

@@ -63,6 +63,16 @@ def test_another_s_answer_is_a_fallback_and_what_the_first_one_took_is_added():
     assert outcome.added_s >= 2.0
 
 
+def test_each_attempt_says_when_in_its_call_it_began_said_its_first_word_and_ended():
+    failed, slow = fails(500), stream("b")
+    failed.before, slow.before = 2.0, 3.0
+    _, attempts = told(table("a", "b"), a=[failed], b=[slow])
+    assert [(each.started_ms, each.first_ms, each.ended_ms) for each in attempts] == [
+        (0, None, 2000),
+        (2000, 5000, 5000),
+    ]
+
+
 def test_a_first_target_that_is_closed_makes_the_answer_of_the_second_a_fallback():
     outcome, attempts = told(
         table("a", "b", limits=(Limit(Unit.TOKENS, 1, Every.DAY, upstream="a"),)), a=[], b=[stream("b")]

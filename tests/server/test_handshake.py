@@ -107,6 +107,7 @@ KEYS = {
     "unknown": ["api-key.ft-nobody"],
     "empty": ["api-key."],
     "two": [f"api-key.{KEY}", "api-key.ft-nobody"],
+    "twice the same": [f"api-key.{KEY}"] * 2,
     "in capitals": [f"API-KEY.{KEY}"],
 }
 

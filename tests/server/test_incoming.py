@@ -45,6 +45,18 @@ def test_bodies_of_reads_before_are_not_taken_for_a_head():
     assert read(first + body + second[:10], second[10:], b"\r\n") == [b"/first", b"/second"]
 
 
+def test_trailers_are_in_no_head_of_the_next_request():
+    first = b"POST /first HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    found = []
+    incoming = Incoming(1 << 20, lambda: None, found.append)
+    incoming.feed(first + b"0\r\nAuthorization: a\r\nb: 2\r\n\r\nGET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+    second = found[-1]
+    assert second.target == b"/second"
+    assert second.headers.get("host") == "x"
+    assert "authorization" not in second.headers
+    assert "b" not in second.headers
+
+
 def test_what_the_parser_keeps_to_itself_has_an_end():
     endless = [b"GET /" + b"a" * 1000, *[b"a" * 1000] * 100]
     with pytest.raises(Malformed):

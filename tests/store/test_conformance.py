@@ -174,6 +174,19 @@ async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
 
 
 @pytest.mark.fault("d8-clock")
+async def test_a_counter_fills_64_bits_and_a_claim_that_leaves_them_spares_its_neighbours(store):
+    async with store.open() as ledger:
+        claims = {"c1": shadow(2**63 - 2, 9), "c2": shadow(1, 9), "c3": shadow(1, 9), "c4": claim(1)}
+        done = await asyncio.gather(
+            *(ledger.reserve(hold(name, each)) for name, each in claims.items()), return_exceptions=True
+        )
+        assert [type(each) for each in done] == [Granted, Granted, Misuse, Granted]
+        assert store.balance("tenant=acme/tokens/day/shadow") == (0, 2**63 - 1)
+        for name in ("c1", "c2", "c4"):
+            await ledger.release(settlement(name))
+    assert store.balance("tenant=acme/tokens/day/shadow") == (0, 0)
+
+
 async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10, window=DAY)))
@@ -318,10 +331,10 @@ async def test_what_a_dead_process_left_open_is_charged_its_prompt_and_flagged(s
         # The dead process's own settlement, were it to come, changes nothing.
         await ledger.commit(settlement("c1", charge(8)))
         assert store.balance() == (4, 0)
-    names = "result, source, input_tokens, output_tokens, nano_usd"
+    names = "result, source, input_tokens, output_tokens, nano_usd, upstream, upstream_model"
     assert store.query(f"SELECT {names} FROM rows WHERE kind = 'expire'") == [
-        ("crash_settled", "estimated", 4, 0, 401)
-    ]
+        ("crash_settled", "estimated", 4, 0, 401, None, None)
+    ], "nobody saw who answered"
     assert store.kinds("c1") == ["reserve", "expire"]
 
 

@@ -4,9 +4,11 @@ import asyncio
 from contextlib import closing
 
 import apsw
+import orjson
 import pytest
 from msgspec.structs import replace
 
+from proxy.holds import Spent
 from proxy.ports import Declined
 from proxy.store import StoreRefused, heads, replay, report, retention
 from proxy.store.anchor import Cadence
@@ -186,6 +188,28 @@ async def test_usage_and_limits_survive_as_sums(store):
     async with store.open(PACE, seal=SEAL) as ledger:
         await day(ledger, 91, 3)
     assert store.balance(MONTH) == (limits[0][4] + 3, 0)
+    assert judged(store) == (True, True)
+
+
+async def test_marks_that_were_told_are_kept_as_long_as_their_counters(store):
+    over, lasting = DAY + 91 * DAY_S, DAY + 200 * DAY_S
+    month = "tenant=acme/tokens/month"
+    claims = (claim(10, 10, window=over), claim(10, 10, scope=month, window=lasting))
+    async with store.open(PACE, seal=SEAL) as ledger:
+        await ledger.reserve(replace(hold("loud", *claims), at_us=WALL_US + 91 * DAY_US))
+        charges = (charge(10, window=over), charge(10, scope=month, window=lasting))
+        await ledger.commit(settlement("loud", *charges))
+        await day(ledger, 91)
+    assert len(store.alerts) == 6
+    assert await prune(store, 150) == 6 * SEGMENT_ROWS
+    kept = [orjson.loads(what) for (what,) in kept_of_the_past(store)]
+    assert [line for line in kept if line[0] == "alert"] == [
+        ["alert", month, lasting, mark] for mark in (75, 90, 100)
+    ]
+    assert judged(store) == (True, True)
+    async with store.open(PACE, seal=SEAL) as ledger:
+        assert isinstance(await ledger.reserve(hold("again", claims[1])), Spent)
+    assert len(store.alerts) == 6, "each mark is told once"
     assert judged(store) == (True, True)
 
 

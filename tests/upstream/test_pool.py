@@ -56,6 +56,15 @@ async def test_one_that_says_more_than_was_asked_is_not_used_again(out, late):
         assert idle(out) == (0, 0)
 
 
+async def test_trailers_are_in_no_head_of_the_next_answer(out):
+    async with scripted() as up:
+        conn = await served(out, up, CHUNKED + b"2\r\nok\r\n0\r\nretry-after: 9\r\nx: 1\r\n\r\n")
+        assert idle(out) == (1, 0)
+        plain = b"HTTP/1.1 200 OK\r\nx-own: mine\r\ncontent-length: 0\r\n\r\n"
+        async with opened(out, up, plain, conn) as (answer, _):
+            assert dict(answer.headers) == {"x-own": "mine", "content-length": "0"}
+
+
 async def test_one_that_says_close_is_not_used_again(out):
     async with scripted() as up:
         conn = await served(out, up, GOOD.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
