@@ -3,16 +3,18 @@
 import shutil
 from pathlib import Path
 
+import apsw
 import pytest
 from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Granted
-from proxy.store.sqlite import footing
+from proxy.store.sqlite import backing, footing
+from proxy.store.sqlite.database import connect
 from proxy.store.sqlite.footing import ROOM_BYTES
 from tests.store.making import charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
-from tests.store.test_faults import HASTY, Cramped, tables_of, until, until_well
+from tests.store.test_faults import HASTY, Cramped, Failing, tables_of, until, until_well
 
 
 @pytest.fixture
@@ -53,6 +55,28 @@ async def test_nothing_is_written_into_a_file_that_nobody_will_find(file, change
     assert file.kinds("before") == ["reserve", "commit"]
     assert file.kinds("meanwhile") == []
     assert file.balance() == (8, 1)
+
+
+async def test_a_wal_that_is_new_because_the_file_was_opened_anew_is_no_stranger_s(file, monkeypatch):
+    def connect_behind_a_reader(path, busy_ms):
+        apsw.Connection(str(path)).execute(
+            "SELECT count(*) FROM rows"
+        ).get  # the last to close takes the WAL away
+        path.with_name("another").touch()  # or the number of the file would be given to the new one
+        return connect(path, busy_ms)
+
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("before", claim(10)))
+        wal = file.path.with_name(file.path.name + "-wal")
+        number = wal.stat().st_ino
+        monkeypatch.setattr(backing, "connect", connect_behind_a_reader)
+        disk = tables_of(ledger).connection = Failing(tables_of(ledger).connection, "COMMIT")
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("meanwhile", claim(10)))
+        disk.failing = False
+        await until_well(ledger)
+        assert wal.stat().st_ino != number
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
 
 
 async def test_a_ledger_whose_file_never_comes_back_is_closed_all_the_same(file, tmp_path):

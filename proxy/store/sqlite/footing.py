@@ -28,9 +28,12 @@ class Footing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._names = (str(path), f"{path}-wal")
-        self._marks = [_mark(name) for name in self._names]
-        """Of the file that has just been opened by this name."""
         self._cramped = False
+        self.opened()
+
+    def opened(self) -> None:
+        """The file has just been opened by this name, and found to be ours."""
+        self._marks = [_mark(name) for name in self._names]
 
     def look(self) -> None:
         """Raises `StoreRefused` if nothing may be written now."""
