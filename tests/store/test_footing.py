@@ -59,9 +59,9 @@ async def test_nothing_is_written_into_a_file_that_nobody_will_find(file, change
 
 async def test_a_wal_that_is_new_because_the_file_was_opened_anew_is_no_stranger_s(file, monkeypatch):
     def connect_behind_a_reader(path, busy_ms):
-        apsw.Connection(str(path)).execute(
-            "SELECT count(*) FROM rows"
-        ).get  # the last to close takes the WAL away
+        reader = apsw.Connection(str(path))
+        assert reader.execute("SELECT count(*) FROM rows").get
+        reader.close()  # the last to close takes the WAL away
         path.with_name("another").touch()  # or the number of the file would be given to the new one
         return connect(path, busy_ms)
 

@@ -172,7 +172,7 @@ class SqliteBacking:
         self.tables.forget()  # not from memory
         if self.tables.tail().seq < self._tail:
             raise StoreRefused(self._file.path, "acknowledged rows are missing", RESTORE)
-        self._footing.opened()  # its WAL may be a new one: a reader that closed meanwhile took the old one away
+        self._footing.opened()  # a reader that closed meanwhile may have taken the old WAL away
         self._watch_wal()
         self._sound = True
 
