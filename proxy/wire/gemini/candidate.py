@@ -5,11 +5,11 @@ not offer never comes out: calls to functions of the model's own invention, and 
 that ran at Google. What must come back with the calls is remembered on the way.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from proxy.call import Call, Kind, Memory
+from proxy.wire.answer import made_id as ours
 from proxy.wire.gemini.logprobs import logprobs
 from proxy.wire.gemini.names import Names
 from proxy.wire.gemini.partial import Malformed, PartialCall
@@ -180,6 +180,4 @@ class Candidate:
         """Gemini's id of the call, or one made of ours: the same again if this is done again."""
         if isinstance(made_id, str) and made_id and made_id not in self._ids:
             return made_id
-        place = f"{self._index}/{len(self._ids)}" if self._index else str(len(self._ids))
-        digest = hashlib.sha256(f"{self._call_id}/{place}".encode()).hexdigest()
-        return f"call_{digest[:24]}"
+        return ours(self._call_id, self._index, len(self._ids))
