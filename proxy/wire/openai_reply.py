@@ -152,9 +152,10 @@ def _settle(number: int, choice: dict[str, Any], message: dict[str, Any], expect
     if "tool_calls" in message and not calls:
         del message["tool_calls"]
         changed = True
-    for place, call in enumerate(calls or ()):
+    for call in calls or ():
         changed = _settle_call(call) or changed
-        changed = _settle_id(call, expected.call_id, number, place) or changed
+    if calls and expected.call_id:
+        changed = _settle_ids(calls, expected.call_id, number) or changed
     if calls and expected.legacy:
         del message["tool_calls"]
         message["function_call"] = calls[0].get("function")
@@ -197,14 +198,20 @@ def _settle_call(call: dict[str, Any]) -> bool:
     return changed
 
 
-def _settle_id(call: dict[str, Any], call_id: str, choice: int, place: int) -> bool:
-    """An id that clients can send back with the result: a text, and ours where there is none."""
-    given = call.get("id")
-    if type(given) is int:
-        call["id"] = str(given)
-    elif call_id and not (given and isinstance(given, str)):
-        call["id"] = made_id(call_id, choice, place)
-    return call.get("id") != given
+def _settle_ids(calls: list[dict[str, Any]], call_id: str, choice: int) -> bool:
+    """Ids by which clients tell calls apart and send results back: texts, and ours where there are none."""
+    changed = False
+    known: set[str] = set()
+    for place, call in enumerate(calls):
+        given = call.get("id")
+        name = str(given) if type(given) is int else given
+        if not isinstance(name, str) or not name or name in known:
+            name = made_id(call_id, choice, place)
+        known.add(name)
+        if name != given:
+            call["id"] = name
+            changed = True
+    return changed
 
 
 def _size(message: dict[str, Any]) -> int:

@@ -59,6 +59,14 @@ def test_an_id_that_is_a_number_is_the_text_of_it(dialect):
     assert ids_of(answer) == ids_in_stream(dialect, *calls) == ["0", "1"]
 
 
+@pytest.mark.parametrize("same", ["call_1", 0])
+def test_whole_calls_of_one_id_are_told_apart(same):
+    calls = [one("f", id=same), one("g", id=same), one("h", id="call_h")]
+    first, second, third = ids_of(ChatCompletion.model_validate_json(reply("vllm", *calls).body))
+    assert (first, third) == (str(same), "call_h")
+    assert len({first, second, third}) == 3
+
+
 def test_a_call_without_id_or_arguments_is_completed_in_one():
     bare = {"function": {"name": "f"}}
     assert ids_in_stream("vllm", bare) == ids_of(ChatCompletion.model_validate_json(reply("vllm", bare).body))
