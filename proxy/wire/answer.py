@@ -4,6 +4,7 @@ Each takes a part of a parsed answer, puts it right in place where an upstream d
 form, and says whether it changed anything: what was not changed goes out as the bytes that came.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,12 @@ _FINISHES: Mapping[str, str] = {
     "max_tokens": "length",
     "tool_use": "tool_calls",
 }
+
+
+def made_id(call_id: str, choice: int, place: int) -> str:
+    """An id for a tool call that came without one, from its place: the same again if this is done again."""
+    at = f"{choice}/{place}" if choice else str(place)
+    return f"call_{hashlib.sha256(f'{call_id}/{at}'.encode()).hexdigest()[:24]}"
 
 
 def finish_reason(reason: str, *, called: bool, legacy: bool) -> str:

@@ -66,6 +66,7 @@ class OpenAI:
             extras=able.own_members if padded else able.own_members | _OBFUSCATION,
             legacy=bool(body.get("functions")),
             reasoning_field=call.reasoning_field,
+            call_id=call.id,
             recalls=able.reasoning != "strip",
             asked=body,
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from proxy.wire.answer import made_id
 from proxy.wire.counts import Tally, size
 from proxy.wire.tolerant import dumps, loads
 
@@ -86,33 +87,52 @@ class Calls:
             _in_old_form(out, delta)
         return True
 
-    def finish(self, delta: dict[str, Any]) -> bool:
-        """A call without arguments still has an object of none: clients parse the text; whether one had."""
-        bare = [call for call in self._calls[: 1 if self._legacy else None] if not call.length]
+    def finish(self, delta: dict[str, Any], call_id: str, choice: int) -> bool:
+        """A call without arguments still has an object of none, for clients parse the text; whether one had.
+
+        One without an id gets ours, made of the place where it stands: clients send it back with the result.
+        """
+        named = self._legacy or not call_id
+        calls = self._calls[: 1 if self._legacy else None]
+        lacking = [call for call in calls if not call.length or not (named or call.id)]
         pieces = delta.get("tool_calls") or []
         last = {piece["index"]: piece for piece in pieces}
-        for call in bare:
-            call.length = 2
-            rest: dict[str, Any] = {"index": call.slot, "function": {"arguments": "{}"}}
-            if call.head is not None:
-                self._begin(call, rest)
+        for call in lacking:
+            rest = self._rest(call, "" if named or call.id else made_id(call_id, choice, call.slot))
             if self._legacy:
                 said = delta.get("function_call")
                 delta["function_call"] = (said if isinstance(said, dict) else {}) | rest["function"]
-                continue
-            if call.slot in last:
-                last[call.slot]["function"]["arguments"] = "{}"
+            elif call.slot in last:
+                piece = last[call.slot]
+                piece.update(_merged(piece, rest))
             else:
                 pieces.append(rest)
         if pieces:
             delta["tool_calls"] = pieces
-        return bool(bare)
+        return bool(lacking)
+
+    def _rest(self, call: _Call, made: str) -> dict[str, Any]:
+        """The piece that a call still lacks in the end; `made`: its id, if it has none of its own."""
+        rest: dict[str, Any] = {"index": call.slot, "function": {}}
+        if not call.length:
+            call.length = 2
+            rest["function"] = {"arguments": "{}"}
+        if made:
+            call.id = rest["id"] = made
+        if call.head is not None:
+            self._begin(call, rest)
+        elif made:
+            self._seen(made)
+        return rest
 
     def _piece(self, piece: dict[str, Any], out: list[dict[str, Any]]) -> bool:
         """One piece, unless it waits; whether it is not what came."""
+        numbered = type(piece.get("id")) is int
+        if numbered:  # clients take texts only
+            piece["id"] = str(piece["id"])
         call = self._call_of(piece)
         begins = call.head is not None
-        changed = piece.get("index") != call.slot
+        changed = piece.get("index") != call.slot or numbered
         piece["index"] = call.slot
         if _is_other(piece):
             changed = self._other(call, piece) or changed

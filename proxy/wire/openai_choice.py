@@ -22,6 +22,7 @@ class Choice:
         "_begun",
         "_calls",
         "_legacy",
+        "_place",
         "_reasoning_field",
         "_tally",
         "_thoughts",
@@ -35,6 +36,7 @@ class Choice:
         thoughts: Thoughts | None,
         reasoning_field: ReasoningField,
         asked: Mapping[str, Any],
+        place: tuple[str, int],
         *,
         legacy: bool,
     ) -> None:
@@ -42,6 +44,8 @@ class Choice:
         self._reasoning_field = reasoning_field
         self._thoughts = thoughts
         self._asked = asked
+        self._place = place
+        """The call's own id, and which of its choices this is."""
         self._legacy = legacy
         self._begun = False
         self._calls: Calls | None = None
@@ -123,5 +127,5 @@ class Choice:
         calls = self._calls
         word = finish_reason(reason, called=calls is not None, legacy=self._legacy)
         choice["finish_reason"] = word
-        bare = calls is not None and calls.finish(delta)
-        return bare or word != reason
+        lacking = calls is not None and calls.finish(delta, *self._place)
+        return lacking or word != reason

@@ -13,6 +13,7 @@ from proxy.wire.answer import (
     REASONING,
     drop,
     finish_reason,
+    made_id,
     name_reasoning,
     settle_counts,
     settle_text,
@@ -112,6 +113,8 @@ def _fault(choice: dict[str, Any], message: dict[str, Any], status: int) -> Sign
     """Why a choice is none that a client can read."""
     if not _has_sound_calls(message):
         return _no_answer(status, "malformed tool calls")
+    if not isinstance(message.get("content"), str | list | None):
+        return _no_answer(status, "a content that is no text")
     if isinstance(choice.get("finish_reason"), str) and choice["finish_reason"] in FAILED:
         return Signal(Kind.OVERLOADED, Phase.HEADERS, status, detail="the upstream gave up")
     return None
@@ -151,6 +154,8 @@ def _settle(number: int, choice: dict[str, Any], message: dict[str, Any], expect
         changed = True
     for call in calls or ():
         changed = _settle_call(call) or changed
+    if calls and expected.call_id:
+        changed = _settle_ids(calls, expected.call_id, number) or changed
     if calls and expected.legacy:
         del message["tool_calls"]
         message["function_call"] = calls[0].get("function")
@@ -169,7 +174,14 @@ def _has_sound_calls(message: dict[str, Any]) -> bool:
     calls = message.get("tool_calls")
     if not calls:
         return True
-    return isinstance(calls, list) and all(is_sound(call) for call in calls)
+    return isinstance(calls, list) and all(is_sound(call) and _is_named(call) for call in calls)
+
+
+def _is_named(call: dict[str, Any]) -> bool:
+    """Whether it says what it calls, for nobody can run it otherwise."""
+    called = call.get("function") or call.get("custom")
+    name = called.get("name") if isinstance(called, dict) else None
+    return isinstance(name, str) and bool(name)
 
 
 def _settle_call(call: dict[str, Any]) -> bool:
@@ -182,6 +194,22 @@ def _settle_call(call: dict[str, Any]) -> bool:
         given = function.get("arguments")
         if not isinstance(given, str) or not given.strip():
             function["arguments"] = "{}" if isinstance(given, str) else dumps(given or {}).decode()
+            changed = True
+    return changed
+
+
+def _settle_ids(calls: list[dict[str, Any]], call_id: str, choice: int) -> bool:
+    """Ids by which clients tell calls apart and send results back: texts, and ours where there are none."""
+    changed = False
+    known: set[str] = set()
+    for place, call in enumerate(calls):
+        given = call.get("id")
+        name = str(given) if type(given) is int else given
+        if not isinstance(name, str) or not name or name in known:
+            name = made_id(call_id, choice, place)
+        known.add(name)
+        if name != given:
+            call["id"] = name
             changed = True
     return changed
 

@@ -53,6 +53,8 @@ class Expected(Struct, frozen=True):
     """The caller used `functions`, and is answered with `function_call`."""
     reasoning_field: ReasoningField = "reasoning_content"
     """The member in which the caller gets reasoning, or `none`."""
+    call_id: str = ""
+    """Of which the ids of tool calls that come without one are made; none are made of nothing."""
     recalls: bool = False
     """The upstream wants the reasoning of an answer with tool calls back."""
     asked: Mapping[str, Any] = _NOTHING
@@ -223,7 +225,7 @@ class StreamReader(Following):
         thoughts = self._thoughts if index == 0 else None
         said = self._expected
         choice = self._choices[index] = Choice(
-            self._tally, thoughts, said.reasoning_field, said.asked, legacy=said.legacy
+            self._tally, thoughts, said.reasoning_field, said.asked, (said.call_id, index), legacy=said.legacy
         )
         return choice
 

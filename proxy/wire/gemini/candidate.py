@@ -5,11 +5,11 @@ not offer never comes out: calls to functions of the model's own invention, and 
 that ran at Google. What must come back with the calls is remembered on the way.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from proxy.call import Call, Kind, Memory
+from proxy.wire.answer import made_id as ours
 from proxy.wire.gemini.logprobs import logprobs
 from proxy.wire.gemini.names import Names
 from proxy.wire.gemini.partial import Malformed, PartialCall
@@ -73,6 +73,8 @@ class Candidate:
         "_legacy",
         "_names",
         "_open",
+        "_shown",
+        "_spoken",
         "_stray",
         "_trace",
         "finish",
@@ -89,6 +91,10 @@ class Candidate:
         self._open: PartialCall | None = None
         self._stray = False
         """A call came that the caller did not offer."""
+        self._shown = False
+        """A picture or a sound came, which no chat completion can hold."""
+        self._spoken = False
+        """There is a text."""
         self.finish: str | None = None
         """Gemini's own word for the end."""
 
@@ -101,7 +107,10 @@ class Candidate:
         """What is wrong with an answer that has ended; of no matter once the caller has some of it."""
         if self.finish is None:
             return None
-        return _FAULTS.get(self.finish, Kind.BAD_ANSWER if self._stray else None)
+        if self.finish in _FAULTS or self._stray:
+            return _FAULTS.get(self.finish, Kind.BAD_ANSWER)
+        # Who asks for a picture gets one, and that is no fault of the upstream's: another may do it in words.
+        return Kind.UNABLE if self._shown and not self._spoken and not self._ids else None
 
     def finish_reason(self) -> str:
         """OpenAI's word for the end."""
@@ -128,6 +137,8 @@ class Candidate:
                 text = ""
             if text is not None:
                 odds = self._text(part, text, odds, out)
+            elif "inlineData" in part:
+                self._shown = True
             if "functionCall" in part:
                 self._function_call(part["functionCall"], part.get("thoughtSignature"), out)
         if self.finish is not None and self._open is not None:
@@ -152,6 +163,7 @@ class Candidate:
             self._trace.plain += len(text)
         if not text:
             return odds
+        self._spoken = True
         out.append(Piece("text", text, self._index, odds))
         return None
 
@@ -180,6 +192,4 @@ class Candidate:
         """Gemini's id of the call, or one made of ours: the same again if this is done again."""
         if isinstance(made_id, str) and made_id and made_id not in self._ids:
             return made_id
-        place = f"{self._index}/{len(self._ids)}" if self._index else str(len(self._ids))
-        digest = hashlib.sha256(f"{self._call_id}/{place}".encode()).hexdigest()
-        return f"call_{digest[:24]}"
+        return ours(self._call_id, self._index, len(self._ids))
