@@ -112,6 +112,13 @@ def test_a_worker_that_is_killed_is_started_again_and_the_others_answer_meanwhil
     eventually(lambda: "worker 1 ended by itself (-9) and is started again" in served.log())
 
 
+def test_all_workers_read_the_table_anew_when_their_supervisor_is_told_to(served):
+    before = pids(served)
+    os.kill(served.processes["proxy"].pid, signal.SIGHUP)
+    eventually(lambda: f'fallthrough_table_reloads_total{{result="taken"}} {WORKERS}.0' in metrics(served))
+    assert pids(served) == before
+
+
 def test_an_end_drains_all_workers_and_is_a_success(served):
     workers = pids(served)
     assert ask(served) == 200
@@ -215,10 +222,10 @@ def test_who_has_ended_unheard_is_no_hindrance_to_ending_the_others():
         def __init__(self, *, there):
             self.there, self.told = there, False
 
-        def terminate(self):
+        def send_signal(self, number):
             if not self.there:
                 raise ProcessLookupError
-            self.told = True
+            self.told = number == signal.SIGTERM
 
     gone, there = Worker(there=False), Worker(there=True)
     supervisor = Supervisor(Plan(("serve",), Settings(), 2), (), VirtualClock())
