@@ -306,9 +306,14 @@ def _of_load(standing: Standing, lag: Lag, metrics: Metrics) -> list[Duty]:
 
 
 def _reloading(config: Path | None, standing: Standing, metrics: Metrics) -> list[Duty]:
-    """The file that was read is watched for edits; the environment is not."""
+    """The file that was read is watched for edits, and read anew on SIGHUP; the environment is not."""
+    loop = asyncio.get_running_loop()
     if config is None:
+        loop.add_signal_handler(
+            signal.SIGHUP, log.warning, "no file to read anew: the environment is the table"
+        )
         return []
+    loop.add_signal_handler(signal.SIGHUP, standing.ask)
     look, read = partial(stamp_of, config), partial(load, config, os.environ)
     return [
         Duty("reload table", partial(reload_table, standing, look, read, metrics.reloaded, asyncio.sleep))

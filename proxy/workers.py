@@ -59,8 +59,15 @@ class Supervisor:
     def stop(self) -> None:
         """Have all workers drain; the second time, hurry."""
         self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def reread(self) -> None:
+        """Have all workers read the table anew."""
+        self._signal(signal.SIGHUP)
+
+    def _signal(self, number: signal.Signals) -> None:
         for process in self._running.values():
-            _end(process)
+            _tell(process, number)
 
     async def run(self) -> int:
         """Until all have ended because they were told to, or one cannot start; the exit status."""
@@ -99,7 +106,7 @@ class Supervisor:
         )
         self._running[worker.number] = process
         if self._stopping.is_set():
-            _end(process)
+            _tell(process, signal.SIGTERM)
         try:
             return await process.wait()
         finally:
@@ -113,9 +120,9 @@ class Supervisor:
             return
 
 
-def _end(process: asyncio.subprocess.Process) -> None:
+def _tell(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):  # it has ended by itself, and whoever waits for it has not heard yet
-        process.terminate()
+        process.send_signal(number)
 
 
 async def supervise(plan: Plan, clock: Clock) -> int:
@@ -130,6 +137,7 @@ async def supervise(plan: Plan, clock: Clock) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
+        loop.add_signal_handler(signal.SIGHUP, supervisor.reread)
         log.info("supervising", extra={"workers": plan.workers})
         return await supervisor.run()
 

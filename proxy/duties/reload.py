@@ -69,6 +69,8 @@ class Standing:
         """Names that callers may ask for, as the table spells them."""
         self.stamp = stamp
         """What the file of the table in force looked like when it was read; None: nobody knows."""
+        self.asked = False
+        """Whether the file is to be read though nobody edited it: what it draws on may be another."""
         self._settings = settings
         self._place = place
 
@@ -90,6 +92,10 @@ class Standing:
     def answer(self, caller: Caller, call: Call) -> Awaitable[None]:
         """The story, told with what is in force when the call comes."""
         return relay.answer(self.desk, caller, call)
+
+    def ask(self) -> None:
+        """Have the file read at the next look: somebody says that it deserves it."""
+        self.asked = True
 
     def take(self, loaded: Loaded) -> None:
         """Put a whole new table into force."""
@@ -141,12 +147,12 @@ async def reload_table(
                 told(False)
             continue
         missed = 0
-        if stamp == seen:
+        if stamp == seen and not standing.asked:
             continue
         await sleep(REST_S)
         if look() != stamp:
             continue
-        seen = stamp
+        seen, standing.asked = stamp, False
         try:
             loaded = await asyncio.to_thread(read)
         except ConfigError as error:

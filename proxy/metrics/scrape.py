@@ -1,10 +1,11 @@
 """One scrape of several workers: their texts in Prometheus' format, made one.
 
 `server/siblings.py` calls it. Counts and sums are added up; of what each worker sees of the same thing, such
-as how much of a limit is used, the worst is told. Pure.
+as how much of a limit is used, the worst is told. A sum must never fall, for to Prometheus that is a start
+from nothing, and all that is left of it a rise: so what a worker counted outlives it. Pure.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from proxy.metrics.series import What, gauge, written
@@ -26,6 +27,8 @@ SMALLEST = frozenset({"fallthrough_ledger_up"})
 """The same, where less is worse. All other gauges are added up."""
 
 CREATED = "_created"
+LASTING = frozenset({"counter", "histogram"})
+"""Kinds of families that hold when whoever counted has ended."""
 WORKERS = What("fallthrough_workers", "Workers whose metrics these are.")
 TITLE_LINES = 2
 """What a family is about, and of which kind it is."""
@@ -34,20 +37,34 @@ Heads = dict[str, float]
 """What a line begins with, name and labels, → its value."""
 
 
-def merged(texts: Iterable[bytes]) -> bytes:
+def merged(texts: Sequence[bytes], gone: Iterable[bytes] = ()) -> bytes:
+    """What workers say of themselves, as one, with what is known of those that say nothing."""
+    total = added([*texts, *map(lasting, gone)])
+    return total + "".join(gauge(WORKERS, [((), len(texts))])).encode()
+
+
+def lasting(text: bytes) -> bytes:
+    """What still holds of a text whose worker has ended: what it counted, and since when."""
+    found = [
+        line
+        for family, title, samples in _families(text.decode())
+        if title[1].rpartition(" ")[2] in LASTING or family.endswith(CREATED)
+        for line in _told(title, samples)
+    ]
+    return "".join(found).encode()
+
+
+def added(texts: Iterable[bytes]) -> bytes:
     """Several expositions, all written by `series.py`, as one."""
     titles: dict[str, tuple[str, ...]] = {}
     families: dict[str, Heads] = {}
-    workers = 0
     for text in texts:
-        workers += 1
         for family, title, samples in _families(text.decode()):
             titles.setdefault(family, title)
             found = families.setdefault(family, {})
             for head, value in samples.items():
                 found[head] = value if head not in found else _both(family, found[head], value)
-    lines = [line for family in families for line in _told(titles[family], families[family])]
-    return "".join([*lines, *gauge(WORKERS, [((), workers)])]).encode()
+    return "".join(line for family in families for line in _told(titles[family], families[family])).encode()
 
 
 def _families(text: str) -> Iterator[tuple[str, tuple[str, ...], Heads]]:

@@ -2,14 +2,19 @@
 
 Each worker has a socket in their private room. Whoever connects says in one line what it wants to know,
 `metrics` or `sight`, and is given the worker's own; nothing else is read. A sibling that does not answer
-in time, for it may be starting anew, is left out, and how many were asked is a metric of its own.
+in time, for it may be starting anew, is left out, and how many answered is a metric of its own.
+
+What a worker counted may not be lost with it, nor while it is late: a sum that falls is a rise to whoever
+computes rates. So it notes in the room what it last told, and whoever has its number next begins from there.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
-from proxy.metrics.scrape import merged
+from proxy.metrics.scrape import added, lasting, merged
 from proxy.server.views.sight import Sight
 from proxy.server.worker import Worker
 
@@ -23,15 +28,21 @@ class Siblings:
     def __init__(self, worker: Worker, own: Mapping[str, Callable[[], bytes]]) -> None:
         self._worker = worker
         self._own = own
+        self._numbers = range(1, worker.of + 1)
+        self._past = lasting(_noted(worker.slate(worker.number)))
+        """What those counted who had this number before."""
 
     async def metrics(self) -> bytes:
-        """The metrics of every worker that answers, as one text."""
-        return merged(await self._all(METRICS))
+        """The metrics of every worker as one text: of one that does not answer, what it last counted."""
+        told = await self._all(METRICS)
+        silent = [number for number in self._numbers if number not in told]
+        gone = await asyncio.gather(*(asyncio.to_thread(_noted, self._worker.slate(n)) for n in silent))
+        return merged(tuple(told.values()), gone)
 
     async def sights(self) -> tuple[Sight, ...]:
         """What every worker that answers sees of itself, this one first."""
         sights = []
-        for text in await self._all(SIGHT):
+        for text in (await self._all(SIGHT)).values():
             with suppress(ValueError):  # cut off: that worker is just ending
                 sights.append(Sight.load(text))
         return tuple(sights)
@@ -42,14 +53,26 @@ class Siblings:
             async with asyncio.timeout(PATIENCE_S):
                 asked = (await reader.readline()).decode("ascii", "replace").strip()
                 if asked in self._own:
-                    writer.write(self._own[asked]())
+                    writer.write(await self._say(asked))
                     await writer.drain()
         writer.close()
 
-    async def _all(self, what: str) -> list[bytes]:
-        others = [n for n in range(1, self._worker.of + 1) if n != self._worker.number]
+    async def _say(self, what: str) -> bytes:
+        """What this worker says of itself."""
+        said = self._own[what]()
+        if what != METRICS:
+            return said
+        whole = added([said, self._past]) if self._past else said
+        await asyncio.to_thread(_note, self._worker.slate(self._worker.number), whole)
+        return whole
+
+    async def _all(self, what: str) -> dict[int, bytes]:
+        """What every worker that answers says, by its number, this one first."""
+        own = self._worker.number
+        others = [number for number in self._numbers if number != own]
         texts = await asyncio.gather(*(self._ask(number, what) for number in others))
-        return [self._own[what](), *(text for text in texts if text)]
+        told = {number: text for number, text in zip(others, texts, strict=True) if text}
+        return {own: await self._say(what), **told}
 
     async def _ask(self, number: int, what: str) -> bytes | None:
         try:
@@ -62,6 +85,20 @@ class Siblings:
                     writer.close()
         except OSError:
             return None
+
+
+def _note(slate: Path, text: bytes) -> None:
+    fresh = slate.with_suffix(f".{threading.get_ident()}")
+    with suppress(OSError):  # no room for it: then a worker's end is a reset to who computes rates
+        fresh.write_bytes(text)
+        fresh.replace(slate)
+
+
+def _noted(slate: Path) -> bytes:
+    try:
+        return slate.read_bytes()
+    except OSError:
+        return b""
 
 
 @asynccontextmanager

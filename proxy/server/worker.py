@@ -56,3 +56,7 @@ class Worker(Struct, frozen=True):
     def seat(self, number: int) -> Path:
         """Where a worker answers its siblings."""
         return self.room / f"{number}.sock"
+
+    def slate(self, number: int) -> Path:
+        """Where a worker notes what it last said that it counted, for whoever comes after it."""
+        return self.room / f"{number}.told"

@@ -24,7 +24,7 @@ upstreams:
 routes:
   - {{model: chat, targets: [{target}]}}
 """
-GONE, BACK = "gone", "back"
+GONE, BACK, ASK = "gone", "back", "ask"
 
 
 class Files:
@@ -35,11 +35,12 @@ class Files:
         self.path.write_text(TABLE.format(target="a/m"))
         self.edits = list(edits)
         self.told: list[bool] = []
+        self.standing: Standing | None = None
 
     async def sleep(self, seconds: float) -> None:
         """Each sleep ends with the next edit; None edits nothing; past the last one the watch is over.
 
-        `GONE` takes the file away, `BACK` puts it back as it was.
+        `GONE` takes the file away, `BACK` puts it back as it was, `ASK` asks for it as it is.
         """
         if not self.edits:
             raise asyncio.CancelledError
@@ -48,6 +49,8 @@ class Files:
             self.path.rename(self.path.with_name("away"))
         elif edit is BACK:
             self.path.with_name("away").rename(self.path)
+        elif edit is ASK:
+            self.standing.ask()
         elif edit is not None:
             fresh = self.path.with_name(f"next-{len(self.edits)}")
             fresh.write_text(edit)
@@ -69,7 +72,7 @@ def watch(files: Files, upstreams=None, while_starting: str | None = None) -> St
             VirtualClock(),
             SeededDice(),
         )
-        standing = Standing(desk, loaded.settings, lambda table: table, loaded.stamp)
+        standing = files.standing = Standing(desk, loaded.settings, lambda table: table, loaded.stamp)
         look, read = (lambda: stamp_of(files.path)), (lambda: load(files.path, {}))
         with pytest.raises(asyncio.CancelledError):
             await reload_table(standing, look, read, files.told.append, files.sleep)
@@ -85,6 +88,12 @@ def target(standing: Standing) -> str:
 def test_an_edit_is_in_force_after_two_looks(tmp_path):
     files = Files(tmp_path / "t.yaml", TABLE.format(target="b/m"), None)
     assert target(watch(files)) == "b/m"
+    assert files.told == [True]
+
+
+def test_a_table_that_is_asked_for_is_read_once_though_nobody_edited_it(tmp_path):
+    files = Files(tmp_path / "t.yaml", None, ASK, None, None, None)
+    assert target(watch(files)) == "a/m"
     assert files.told == [True]
 
 

@@ -62,6 +62,17 @@ def test_a_histogram_stays_one():
     assert buckets[-1] == 7
 
 
+def test_of_a_worker_that_is_gone_what_it_counted_is_kept_and_no_state():
+    samples = found(merged([worker(3)], gone=[worker(4, breaker="open", at_s=50, well=False), b""]))
+    assert one(samples, "fallthrough_calls_total") == 7
+    assert one(samples, "gen_ai_server_request_duration_seconds_count") == 7
+    assert one(samples, "fallthrough_calls_created") == 50
+    assert one(samples, "fallthrough_calls_in_flight") == 3
+    assert one(samples, "fallthrough_breaker_state") == 0
+    assert one(samples, "fallthrough_ledger_up") == 1
+    assert one(samples, "fallthrough_workers") == 1
+
+
 def test_one_worker_alone_says_what_it_would_say_by_itself():
     alone = worker(2)
     samples = found(merged([alone]))

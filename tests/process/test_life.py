@@ -13,7 +13,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.kit.processes import House, calls, eventually, fallthrough, free_ports, house
+from tests.kit.processes import TABLE, House, calls, eventually, fallthrough, free_ports, house
 
 ASK = [{"role": "user", "content": "a prompt that nobody may find again: xylophone-4711"}]
 ROOT = Path(__file__).parents[2]
@@ -266,6 +266,23 @@ def _try(sdk):
         return sdk.chat.completions.with_raw_response.create(model="gpt-4o-mini", messages=ASK)
     except openai.APIConnectionError:
         return None
+
+
+def test_a_hang_up_has_the_table_read_anew_with_what_its_secrets_hold_now_and_cuts_nobody(tmp_path, client):
+    secret = tmp_path / "model"
+    secret.write_text("before")
+    table = TABLE.replace("- model: only-vllm", f"- model: ${{{{file:{secret}}}}}")
+    with house(tmp_path, table=table) as built:
+        built.script("first: [{do: {chunk_delay: 100ms}}]")
+        stream = client(built).chat.completions.create(model="chat", messages=ASK, stream=True)
+        seen = [next(iter(stream))]
+        secret.write_text("after")
+        os.kill(built.processes["proxy"].pid, signal.SIGHUP)
+        eventually(lambda: {m.id for m in client(built).models.list()} == {"chat", "checked", "after"})
+        seen += list(stream)
+        assert seen[-1].choices[0].finish_reason == "stop"
+        metrics = built.get("probes", "/metrics")[1]
+        assert 'fallthrough_table_reloads_total{result="taken"} 1.0' in metrics
 
 
 def test_an_edited_table_is_in_force_within_a_second_and_a_faulty_one_never(tmp_path, client):

@@ -105,11 +105,23 @@ def test_a_key_that_is_revoked_is_refused_by_every_worker(served):
 def test_a_worker_that_is_killed_is_started_again_and_the_others_answer_meanwhile(served):
     before = pids(served)
     assert len(before) == WORKERS
+    assert set(ask_often(served, 30)) == {200}
+    eventually(lambda: counted(metrics(served)) == 30)
     os.kill(before[0], signal.SIGKILL)
+    assert counted(metrics(served)) == 30, "a sum that falls is a rise to who computes rates"
     eventually(lambda: len(set(pids(served)) - set(before)) == 1)
     eventually(lambda: workers_in(metrics(served)) == WORKERS)
+    assert counted(metrics(served)) == 30
     assert set(ask_often(served, 30)) == {200}
+    eventually(lambda: counted(metrics(served)) == 60)
     eventually(lambda: "worker 1 ended by itself (-9) and is started again" in served.log())
+
+
+def test_all_workers_read_the_table_anew_when_their_supervisor_is_told_to(served):
+    before = pids(served)
+    os.kill(served.processes["proxy"].pid, signal.SIGHUP)
+    eventually(lambda: f'fallthrough_table_reloads_total{{result="taken"}} {WORKERS}.0' in metrics(served))
+    assert pids(served) == before
 
 
 def test_an_end_drains_all_workers_and_is_a_success(served):
@@ -215,10 +227,10 @@ def test_who_has_ended_unheard_is_no_hindrance_to_ending_the_others():
         def __init__(self, *, there):
             self.there, self.told = there, False
 
-        def terminate(self):
+        def send_signal(self, number):
             if not self.there:
                 raise ProcessLookupError
-            self.told = True
+            self.told = number == signal.SIGTERM
 
     gone, there = Worker(there=False), Worker(there=True)
     supervisor = Supervisor(Plan(("serve",), Settings(), 2), (), VirtualClock())
@@ -251,12 +263,16 @@ def test_whichever_worker_is_asked_the_dashboard_shows_all_of_them(served):
     eventually(lambda: [spent() for _ in range(6)] == [60] * 6)
 
 
-def test_a_worker_that_is_away_is_missed_on_the_dashboard(served):
+def test_a_worker_that_is_away_is_missed_on_the_dashboard_and_its_counts_are_kept(served):
     assert state(served)["workers_expected"] == WORKERS
+    assert set(ask_often(served, 30)) == {200}
+    eventually(lambda: counted(metrics(served)) == 30)
     stopped = pids(served)[0]
     os.kill(stopped, signal.SIGSTOP)
     try:
         eventually(lambda: len(state(served)["workers"]) == WORKERS - 1)
+        told = metrics(served)
+        assert (workers_in(told), counted(told)) == (WORKERS - 1, 30)
     finally:
         os.kill(stopped, signal.SIGCONT)
     eventually(lambda: len(state(served)["workers"]) == WORKERS)
