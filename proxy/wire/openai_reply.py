@@ -4,6 +4,7 @@ Dialects call `judge_reply` with the body of a success. A success is believed on
 inside; what an upstream says besides reaches the caller as it came, but for the declared repairs.
 """
 
+from types import NoneType
 from typing import Any
 
 from proxy.call import Kind, Memory, Phase, Signal
@@ -28,6 +29,10 @@ from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.tolerant import dumps, loads
 
 _TEXTS = ("content", "reasoning_content", "refusal")
+_READABLE = (str, list, NoneType)
+"""What they may be; a list is made one text."""
+_HOLLOW = frozenset({"role"})
+"""Members of a message that are there though nothing was said."""
 _OF_CALL = ("name", "arguments", "input")
 """What the caller can see of a tool call, whether of a function or of the other kind."""
 _SELDOM = frozenset({"tool_calls", "function_call", "reasoning", "reasoning_content"})
@@ -105,12 +110,19 @@ def _is_text(choice: dict[str, Any], message: dict[str, Any], extras: frozenset[
         and type(message.get("content")) is str
         and choice.get("finish_reason") in _ENDS
         and "index" in choice
+        and "error" not in choice
         and extras.isdisjoint(choice)
     )
 
 
 def _fault(choice: dict[str, Any], message: dict[str, Any], status: int) -> Signal | None:
-    """Why a choice is none that a client can read."""
+    """Why a choice is none that a client can read, or none that is whole."""
+    if choice.get("error"):
+        return inband(flatten({"error": choice["error"]}), Phase.HEADERS)
+    if not all(isinstance(message.get(name), _READABLE) for name in _TEXTS):
+        return _no_answer(status, "a malformed message")
+    if choice.get("finish_reason") is None and not any(message[name] for name in message.keys() - _HOLLOW):
+        return _no_answer(status, "neither an answer nor its end")
     if not _has_sound_calls(message):
         return _no_answer(status, "malformed tool calls")
     if not isinstance(message.get("content"), str | list | None):

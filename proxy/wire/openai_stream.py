@@ -251,10 +251,10 @@ class StreamReader(Following):
         if chunk.get("usage"):
             changed = bool(self._choices) and self._adopt(chunk)
             changed = self._count(chunk, chunk["usage"]) or changed
-            if self._expected.include_usage and "choices" in chunk and not changed:
+            if self._expected.include_usage and type(chunk.get("choices")) is list and not changed:
                 self._usage_event = raw
             return b""
-        if self._choices and "choices" in chunk:
+        if self._choices and type(chunk.get("choices")) is list:
             return self._outgoing(chunk, raw, changed=False)
         return b""
 

@@ -80,6 +80,74 @@ def test_without_those_it_is_an_answer():
     assert isinstance(DIALECTS["openai"].reply(make_call(), make_upstream(), 200, headers, WHOLE), Reply)
 
 
+def choice(message, finish="stop", **more):
+    said = {"index": 0, "message": message, "finish_reason": finish, **more}
+    return json.dumps({"choices": [said]}).encode()
+
+
+def messages(content, reason):
+    return json.dumps({"type": "message", "content": content, "stop_reason": reason}).encode()
+
+
+DIED = {"message": "it died", "code": 502}
+HOLLOW = {
+    "half an answer and why it broke": ("openai", choice({"content": "hi"}, None, error=DIED)),
+    "… which is called its end": ("openai", choice({"role": "assistant", "content": "hi"}, error=DIED)),
+    "neither a word nor an end": ("openai", choice({}, None)),
+    "… at more length": ("vllm", choice({"role": "assistant", "content": None, "tool_calls": []}, None)),
+    "a number for a text": ("openai", choice({"content": 5})),
+    "an object for a text": ("openai", choice({"content": {"text": "hi"}})),
+    "a list for thoughts": ("vllm", choice({"content": "hi", "reasoning_content": 5})),
+    "Claude's words without a word": ("anthropic", messages([], None)),
+    "… and an empty one": ("anthropic", messages([{"type": "text", "text": ""}], None)),
+}
+
+
+@pytest.mark.fault("b10-inside")
+@pytest.mark.parametrize(("dialect", "body"), HOLLOW.values(), ids=HOLLOW.keys())
+def test_a_success_that_says_of_itself_that_it_is_none_is_no_answer(dialect, body):
+    judged = DIALECTS[dialect].reply(make_call(), make_upstream(dialect), 200, {}, body)
+    assert isinstance(judged, Signal)
+    assert judged.kind in {Kind.BAD_ANSWER, Kind.OVERLOADED}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("openai", choice({"role": "assistant", "content": ""})),
+        ("openai", choice({"role": "assistant", "content": None}, "length")),
+        ("openai", choice({"role": "assistant", "content": "hi"}, None)),
+        ("openai", choice({"role": "assistant", "content": "hi"}, error=None)),
+        ("openai", choice({"role": "assistant", "content": None, "reasoning_content": "hm"}, None)),
+        ("anthropic", messages([], "end_turn")),
+        ("anthropic", messages([{"type": "text", "text": "hi"}], None)),
+    ],
+)
+def test_an_answer_may_be_empty_or_lack_its_end_but_not_both(dialect, body):
+    judged = DIALECTS[dialect].reply(make_call(), make_upstream(dialect), 200, {}, body)
+    assert isinstance(judged, Reply)
+
+
+def test_a_stream_of_claudes_that_neither_speaks_nor_says_why_it_stops_is_no_answer():
+    said = event({"type": "message_start", "message": {}}) + event({"type": "message_stop"})
+    reader = DIALECTS["anthropic"].reader(make_call(), make_upstream("anthropic"))
+    assert read_whole(reader, said) == b""
+    assert reader.failure.kind is Kind.BAD_ANSWER
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}])
+def test_choices_that_are_null_never_reach_a_client_that_counts_them(usage):
+    """The SDKs look through the choices of every chunk; of a null they make a `TypeError`."""
+    nulls = json.loads(chunk({}).removeprefix(b"data: ")) | {"choices": None, "usage": usage}
+    said = chunk({"role": "assistant", "content": "hi"}) + event(nulls) + chunk({}, "stop") + event(nulls)
+    said += DONE
+    reader = DIALECTS["openai"].reader(make_call(include_usage=True), make_upstream())
+    out = read_whole(reader, said)
+    assert reader.ended
+    assert b'"choices":null' not in out.replace(b" ", b"")
+    assert out.count(b'"choices":[]') == (1 if usage else 0)
+
+
 def test_white_space_is_no_arguments_of_a_call():
     blank = b'{"id":"t","type":"function","function":{"name":"a","arguments":" \\n"}}'
     message = b'{"role":"assistant","content":null,"tool_calls":[' + blank + b"]}"

@@ -67,6 +67,8 @@ def _judge(call: Call, answer: Any) -> Reply | Signal:
         gathered.take(block)
     legacy = bool(call.body.get("functions"))
     reason = answer.get("stop_reason")
+    if reason is None and not gathered.output_bytes:
+        raise Malformed("neither an answer nor its end")
     message = gathered.message(explanation(reason, answer.get("stop_details")), legacy=legacy)
     word = finish(reason, called=bool(gathered.calls), legacy=legacy)
     usage = reported(answer.get("usage"))

@@ -134,6 +134,8 @@ class StreamReader(Following):
             case "message_stop":
                 if not self._begun:
                     return self._fail(Kind.BAD_ANSWER, "a stop without a start")
+                if self._reason is None and not self.content:
+                    return self._fail(Kind.BAD_ANSWER, "neither an answer nor its end")
                 return self._end()
         return b""
 
