@@ -1,8 +1,9 @@
-"""A WebSocket whose caller sends more small frames at once than anybody has to say."""
+"""Callers who send as fast as can be read: between reads, and between many small frames, it is others' turn."""
 
 import asyncio
 
 from proxy.server.channel import Channel
+from proxy.server.connection import LATER_BYTES, MUCH_BYTES, Connection
 from proxy.server.frames import FRAMES_AT_ONCE, Op
 from proxy.server.visit import Limits
 from tests.server.sockets import masked
@@ -75,3 +76,55 @@ async def test_a_close_among_many_small_frames_is_the_end_of_them():
     await asyncio.sleep(0)
     assert wire.transport.reads
     assert len(wire.transport.written) == 1 + 10 + 1
+
+
+class Place:
+    """A site at which every request is answered when the test says so, and before that is told to be over."""
+
+    limits = Limits()
+
+    def __init__(self):
+        self.go = asyncio.Event()
+
+    def enter(self, guest):
+        pass
+
+    def leave(self, guest):
+        pass
+
+    async def answer(self, line, request):
+        request.answered = True
+        await self.go.wait()
+
+
+def head(size):
+    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+
+
+async def test_a_large_read_gives_others_their_turn_before_the_next():
+    connection, transport = Connection(Place()), Reading()
+    connection.connection_made(transport)
+    connection.data_received(head(2 * MUCH_BYTES))
+    assert transport.reads
+    connection.data_received(b"x" * MUCH_BYTES)
+    assert not transport.reads
+    await asyncio.sleep(0)
+    assert transport.reads
+    connection.connection_lost(None)
+
+
+async def test_what_comes_behind_an_answer_is_not_read_on_before_that_is_done_with():
+    place, transport = Place(), Reading()
+    connection = Connection(place)
+    connection.connection_made(transport)
+    connection.data_received(head(0))
+    await asyncio.sleep(0)
+    connection.data_received(head(10 * MUCH_BYTES) + b"x" * (MUCH_BYTES + LATER_BYTES))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert not transport.reads
+    place.go.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert transport.reads
+    connection.connection_lost(None)
