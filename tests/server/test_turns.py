@@ -1,6 +1,8 @@
-"""Callers who send as fast as can be read: between reads, and between many small frames, it is others' turn."""
+"""Callers who send as fast as can be read: between reads, and many small frames, it is others' turn."""
 
 import asyncio
+
+import pytest
 
 from proxy.server.channel import Channel
 from proxy.server.connection import LATER_BYTES, MUCH_BYTES, Connection
@@ -76,6 +78,19 @@ async def test_a_close_among_many_small_frames_is_the_end_of_them():
     await asyncio.sleep(0)
     assert wire.transport.reads
     assert len(wire.transport.written) == 1 + 10 + 1
+
+
+async def test_small_frames_of_who_has_left_are_answered_no_more():
+    wire = Wire()
+    serving = asyncio.create_task(Channel(wire, Limits(), Nobody()).serve(b""))
+    await asyncio.sleep(0)
+    wire.take(masked(Op.PING) * 3 * FRAMES_AT_ONCE)
+    wire.lost = True
+    await asyncio.sleep(0)
+    assert len(wire.transport.written) == 1 + FRAMES_AT_ONCE
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
 
 
 class Place:
