@@ -18,7 +18,7 @@ class Question(Struct, frozen=True):
     name: bytes
     """Digest of the tenant and the key."""
     digest: bytes
-    """Of what was asked."""
+    """Of the key and what was asked: without the key nobody can try whether a prompt or a person was it."""
 
 
 class Repeated(Struct, frozen=True):

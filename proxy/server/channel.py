@@ -123,6 +123,8 @@ class Channel:
 
     def _go_on(self) -> None:
         """Others had their turn: what has come already, before more is read."""
+        if self._line.lost or self._line.transport.is_closing():
+            return
         self._receive(b"")
         if self._deaf or self._over.is_set() or not self._assembler.behind:
             self._line.transport.resume_reading()

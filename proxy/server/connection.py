@@ -25,6 +25,9 @@ log = logging.getLogger("proxy.connection")
 LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
+MUCH_BYTES = 64 * 1024
+"""After a read of so much others have their turn. It may hold ten thousand chunks, and the loop would read on
+at once: 8 MB of one connection before it looks at another."""
 
 BAD_HTTP = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False
@@ -61,6 +64,8 @@ class Connection(asyncio.Protocol):
         self.writing_paused = False
         self.lost = False
         """Whether nothing reaches the caller any more."""
+        self._held = False
+        """Whether nothing is read until what is being answered is done with."""
         self.overrun = False
         """Whether more came behind an upgrade than is kept, so that some of it is missing."""
 
@@ -98,6 +103,14 @@ class Connection(asyncio.Protocol):
         else:
             self._feed(data)
             self._next()
+        if len(data) >= MUCH_BYTES and self._taker is None and not self._held:
+            self.transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        """Others had their turn."""
+        if not self._held:
+            self.transport.resume_reading()
 
     def _behind(self, data: bytes) -> None:
         """What comes while somebody is being answered, or when no further request is taken."""
@@ -113,6 +126,7 @@ class Connection(asyncio.Protocol):
         elif self._waiting[0].answered:
             # A prompt behind an answer that is out: its sender only waits until we have ended ours.
             self._later += data
+            self._held = True
             self.transport.pause_reading()
         else:
             self.abort()
@@ -266,6 +280,7 @@ class Connection(asyncio.Protocol):
                 await self._site.answer(self, self._waiting[0])
             finally:
                 request = self._waiting.pop(0)
+                self._held = False
                 self.transport.resume_reading()
             more = self._go_on(request)
             del request  # while the next is waited for, nothing of this one is kept

@@ -32,8 +32,9 @@ def key_of(request: Request) -> str | None:
 def question(call: Call, key: str) -> Question:
     """The question behind `key`. Members may come in any order and be spaced in any way.
 
-    How long a caller will wait does not change what is answered, so a retry may be more patient.
+    How long a caller will wait does not change what is answered, so a retry may be more patient. The digest
+    of what was asked is in the ledger for a day: only with the key, which is not, can a guess be tried on it.
     """
     name = orjson.dumps([call.identity.tenant, key])
-    asked = orjson.dumps([call.body, call.preferred, call.consent], option=orjson.OPT_SORT_KEYS)
+    asked = orjson.dumps([key, call.body, call.preferred, call.consent], option=orjson.OPT_SORT_KEYS)
     return Question(hashlib.sha256(name).digest(), hashlib.sha256(asked).digest())

@@ -4,7 +4,10 @@ import hashlib
 
 import pytest
 
+from proxy.call import Identity
 from proxy.ports import Grant
+from proxy.server.calls import call_of
+from proxy.server.idempotency import question
 from tests.server.running import CHAT, chat
 from tests.server.twins import BODY, END, KEY, ONE, ask, until
 
@@ -19,6 +22,15 @@ async def test_a_key_that_is_none_is_400(house, given):
 async def test_two_keys_are_400(house):
     reply = await house.send(ask(headers=[("idempotency-key", KEY)]))
     assert (reply.status, reply.code) == (400, "bad_header")
+
+
+def test_the_same_question_under_another_key_has_another_digest():
+    """It is in the ledger for a day, beside the pseudonym: none may try there whether anna asked `Hello`."""
+    body = {**CHAT, "user": "anna"}
+    call = call_of(body, 40, id="req_1", created=1, identity=Identity("acme", "key_1"))
+    first, second = question(call, "9f3c-1"), question(call, "9f3c-2")
+    assert first == question(call, "9f3c-1")
+    assert first.digest != second.digest
 
 
 OTHER_QUESTIONS = {

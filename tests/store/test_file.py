@@ -1,5 +1,6 @@
 """The ledger's file: where it may lie, who may read it, and what can neither stand in it nor be changed."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,6 +57,16 @@ async def test_the_files_are_for_their_owner_only(file):
     async with file.open():
         assert file.path.stat().st_mode & 0o077 == 0
         assert file.path.with_name("ledger.db-wal").stat().st_mode & 0o077 == 0
+
+
+async def test_a_folder_that_is_made_for_them_is_its_owner_s_only(tmp_path):
+    """Whoever may write to it could put another ledger, or other keys, in the place of ours."""
+    before = os.umask(0)
+    try:
+        async with open_ledger(tmp_path / "new" / "ledger.db", clock=StillClock(), on_alert=print):
+            assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+    finally:
+        os.umask(before)
 
 
 @pytest.mark.fault("d20-place")

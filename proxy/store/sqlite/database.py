@@ -49,9 +49,12 @@ def migrations(store: str) -> tuple[tuple[int, str], ...]:
 
 
 def open_or_make(path: Path) -> int:
-    """A handle on `path`, which is made with its folder if missing and is its owner's alone."""
+    """A handle on `path`, which is made with its folder if missing; both are then their owner's alone.
+
+    In a folder that others may write to, they could put another file in the place of ours.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         remedy = (
