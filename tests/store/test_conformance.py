@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from proxy.call import Passed
 from proxy.holds import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.store.pace import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
-from tests.store.making import DAY, charge, claim, hold, settlement, shadow
+from tests.store.making import DAY, attempt, charge, claim, hold, settlement, shadow
 from tests.store.test_faults import until
 
 USD = "tenant=acme/nano_usd/month"
@@ -304,6 +305,19 @@ async def test_the_settling_row_says_what_happened_and_holds_the_attempts(store)
         "FROM rows WHERE kind = 'commit'"
     )
     assert (first, int(second)) == ("overload", 50)
+
+
+async def test_what_an_attempt_has_to_say_is_cut_where_it_would_fill_the_ledger(store):
+    passed = (Passed("openai", "gpt-4o", "p" * 1000),)
+    told = replace(attempt("vllm", "ok", 200), detail="d" * 1000, passed=passed)
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.commit(settlement("c1", charge(8), attempts=(told,)))
+    [row] = store.query(
+        "SELECT attempts -> 0 ->> 'detail', attempts -> 0 -> 'passed' -> 0 ->> 'why' "
+        "FROM rows WHERE kind = 'commit'"
+    )
+    assert tuple(row) == ("d" * 200, "p" * 200)
 
 
 async def test_a_reservation_s_row_says_what_was_said_of_consent(store):
