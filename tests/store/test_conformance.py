@@ -174,7 +174,6 @@ async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
         assert store.balance() == (0, 20)
 
 
-@pytest.mark.fault("d8-clock")
 async def test_a_counter_fills_64_bits_and_a_claim_that_leaves_them_spares_its_neighbours(store):
     async with store.open() as ledger:
         claims = {"c1": shadow(2**63 - 2, 9), "c2": shadow(1, 9), "c3": shadow(1, 9), "c4": claim(1)}
@@ -188,6 +187,7 @@ async def test_a_counter_fills_64_bits_and_a_claim_that_leaves_them_spares_its_n
     assert store.balance("tenant=acme/tokens/day/shadow") == (0, 0)
 
 
+@pytest.mark.fault("d8-clock")
 async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10, window=DAY)))
