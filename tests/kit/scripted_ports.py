@@ -7,7 +7,7 @@ is told; the ledger keeps balances in memory and applies the same conditional ru
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -126,10 +126,20 @@ class ScriptedAnswer:
         await poured(self.chunks(), sink)
 
     async def whole(self, limit: int) -> bytes:
-        return b"".join([data async for data in self.chunks()])
+        body = await self.start(limit + 1)
+        if len(body) > limit:
+            raise UpstreamLost(Signal(Kind.BAD_ANSWER, Phase.HEADERS, self.status, detail="answer too large"))
+        return body
 
     async def start(self, limit: int) -> bytes:
-        return (await self.whole(limit))[:limit]
+        taken, size = [], 0
+        async with aclosing(self.chunks()) as chunks:
+            async for data in chunks:
+                taken.append(data)
+                size += len(data)
+                if size >= limit:
+                    break
+        return b"".join(taken)[:limit]
 
 
 class ScriptedUpstreams:

@@ -98,7 +98,13 @@ def test_text_and_sound_are_bound_by_their_bytes(part):
 
 @pytest.mark.parametrize(
     "part",
-    [PICTURE, {"image_url": URL}, {**PICTURE, "cache_control": {}}, {"image_url": URL, "detail": "low"}],
+    [
+        PICTURE,
+        {"image_url": URL},
+        {**PICTURE, "cache_control": {}},
+        {"image_url": URL, "detail": "low"},
+        {"image_url": URL, "detail": "low", "uuid": "u"},
+    ],
     ids=str,
 )
 def test_a_picture_is_bound_by_what_the_dearest_target_counts_for_one(part):

@@ -92,6 +92,8 @@ def test_a_pace_is_learned_from_first_words_and_bad_times_are_forgotten():
         plan.on(Answered(), 200.0)
     pace = health.pace(target, stream=True)
     assert (pace.least, pace.usual) == (2.0, pytest.approx(6.8))
+    pace.took(9.0)
+    assert pace.least == pytest.approx(2.2), "by a tenth with each that takes longer"
     for _ in range(20):
         pace.took(9.0)
     assert pace.least == 9.0

@@ -46,6 +46,16 @@ def test_a_callers_fault_stops_at_once_and_is_passed_through():
     assert talk.told() == Told(422, "Bad schema.", "invalid_request_error", "bad_schema", "tools")
 
 
+@pytest.mark.parametrize(
+    ("status", "shown"), [(None, 400), (200, 400), (399, 400), (404, 404), (499, 499), (500, 400)]
+)
+def test_a_callers_fault_in_no_words_keeps_its_status_if_that_is_one_of_callers(status, shown):
+    talk = Dialogue()
+    talk.start()
+    assert talk.say(Failed(Signal(Kind.BAD_REQUEST, Phase.HEADERS, status))) == f"stop {shown} None"
+    assert talk.told() == Told(shown, "The upstream refused the request.", "invalid_request_error")
+
+
 def test_filtered_is_the_callers_too():
     talk = Dialogue()
     talk.start()

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.call import Phase
 from proxy.flow import HOLD_MAX
-from proxy.relay import answer
+from proxy.relay import ERROR_MAX, WHOLE_MAX, answer
 from proxy.table import Timeouts
 from tests.kit.scripted_ports import (
     DONE,
@@ -89,3 +89,22 @@ def test_a_first_word_longer_than_what_may_be_held_back_without_one_is_not_the_l
     caller, _, _ = played(ScriptedUpstreams(a=[stream("a" * (HOLD_MAX + 1), "b", "c")]), call())
     assert caller.text == "a" * (HOLD_MAX + 1) + "bc"
     assert caller.body.endswith(DONE)
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+def test_of_an_error_without_end_no_more_is_waited_for_than_is_read(streamed):
+    endless = Says(500, JSON, [b"x" * ERROR_MAX, STALL])
+    upstreams = ScriptedUpstreams(a=[endless], b=[stream("b") if streamed else whole("b")])
+    caller, at, ended = played(upstreams, call(stream=streamed))
+    assert caller.status == 200
+    assert [attempt.result for attempt in at.ledger.outcome.attempts] == ["overload", "ok"]
+    assert ended == 0.0
+
+
+def test_a_whole_answer_beyond_all_measure_is_none():
+    huge = Says(200, JSON, [b" " * (WHOLE_MAX // 4)] * 5)
+    upstreams = ScriptedUpstreams(a=[huge], b=[whole("b")])
+    caller, at, _ = played(upstreams, call(stream=False))
+    assert b'"b"' in caller.body
+    first, second = at.ledger.outcome.attempts
+    assert (first.result, first.detail, second.result) == ("bad_answer", "answer too large", "ok")

@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from proxy.call import Passed
 from proxy.holds import Balance, Granted, Spent
 from proxy.store.fault import Misuse
 from proxy.store.pace import Pace
 from proxy.table import Unit
 from proxy.usage import Source, Usage
-from tests.store.making import DAY, charge, claim, hold, settlement, shadow
+from tests.store.making import DAY, attempt, charge, claim, hold, settlement, shadow
 from tests.store.test_faults import until
 
 USD = "tenant=acme/nano_usd/month"
@@ -173,7 +174,6 @@ async def test_a_faulty_request_spares_its_neighbours_in_the_same_batch(store):
         assert store.balance() == (0, 20)
 
 
-@pytest.mark.fault("d8-clock")
 async def test_a_counter_fills_64_bits_and_a_claim_that_leaves_them_spares_its_neighbours(store):
     async with store.open() as ledger:
         claims = {"c1": shadow(2**63 - 2, 9), "c2": shadow(1, 9), "c3": shadow(1, 9), "c4": claim(1)}
@@ -187,6 +187,7 @@ async def test_a_counter_fills_64_bits_and_a_claim_that_leaves_them_spares_its_n
     assert store.balance("tenant=acme/tokens/day/shadow") == (0, 0)
 
 
+@pytest.mark.fault("d8-clock")
 async def test_a_settlement_falls_in_the_window_that_was_reserved(store):
     async with store.open() as ledger:
         await ledger.reserve(hold("c1", claim(10, window=DAY)))
@@ -304,6 +305,19 @@ async def test_the_settling_row_says_what_happened_and_holds_the_attempts(store)
         "FROM rows WHERE kind = 'commit'"
     )
     assert (first, int(second)) == ("overload", 50)
+
+
+async def test_what_an_attempt_has_to_say_is_cut_where_it_would_fill_the_ledger(store):
+    passed = (Passed("openai", "gpt-4o", "p" * 1000),)
+    told = replace(attempt("vllm", "ok", 200), detail="d" * 1000, passed=passed)
+    async with store.open() as ledger:
+        await ledger.reserve(hold("c1", claim(10)))
+        await ledger.commit(settlement("c1", charge(8), attempts=(told,)))
+    [row] = store.query(
+        "SELECT attempts -> 0 ->> 'detail', attempts -> 0 -> 'passed' -> 0 ->> 'why' "
+        "FROM rows WHERE kind = 'commit'"
+    )
+    assert tuple(row) == ("d" * 200, "p" * 200)
 
 
 async def test_a_reservation_s_row_says_what_was_said_of_consent(store):

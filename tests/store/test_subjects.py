@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from proxy.errors import Refused
 from proxy.ports import Act
 from proxy.store import open_keys
+from proxy.store import subjects as subjects_of
 from proxy.store.postgres.database import KEYS, connect
 from proxy.store.subjects import pseudonym_of
 from tests.store.making import StillClock
@@ -224,3 +226,36 @@ def test_no_kill_leaves_a_pseudonym_without_its_key_or_a_person_with_two(tmp_pat
     assert len(written) > 500
     assert written <= keyed
     assert {pseudonym for _, pseudonym in told} <= written
+
+
+class Held:
+    """A register that answers when it is let."""
+
+    era = 0
+
+    def __init__(self):
+        self.let = threading.Event()
+
+    def keys_of(self, digests):
+        assert self.let.wait(30)
+        return {digest: digest for digest in digests}
+
+    def part(self):
+        pass
+
+
+async def test_who_comes_while_too_many_wait_to_be_looked_up_is_refused_and_may_come_again(monkeypatch):
+    monkeypatch.setattr(subjects_of, "WAITING_MAX", 3)
+    register = Held()
+    subjects = subjects_of.Subjects(register, b"lookup")
+    waiting = [asyncio.create_task(subjects.pseudonym("acme", name)) for name in ("a", "b", "c", "a")]
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as refused:
+        await subjects.pseudonym("acme", "d")
+    assert (refused.value.told.status, refused.value.told.retry_after_s) == (503, 1.0)
+    register.let.set()
+    names = await asyncio.gather(*waiting)
+    assert names[0] == names[3]
+    assert len(set(names)) == 3
+    assert await subjects.pseudonym("acme", "d")
+    subjects.close()

@@ -17,7 +17,7 @@ from proxy.store.heads import heads_path
 from proxy.store.seal import Seal
 from proxy.store.sqlite.database import open_file_to_read
 from proxy.store.sqlite.tables import last
-from proxy.store.verify import verify
+from proxy.store.verify import Trace, verify
 from tests.kit.second import second_verifier
 from tests.store import attacker
 from tests.store.making import act, charge, claim, hold, settlement
@@ -94,6 +94,13 @@ def judged(path, head):
 def test_what_nobody_touched_is_whole(kept, stolen):
     assert judged(stolen, kept.head) == (True, True)
     assert judged(kept.path, kept.head) == (True, True)
+
+
+def test_a_hundred_faults_are_told_and_the_others_counted():
+    trace = Trace((), None, None)
+    for number in range(103):
+        trace.fault(f"fault {number}")
+    assert (len(trace.faults), trace.faults[-1], trace.more) == (100, "fault 99", 3)
 
 
 @pytest.mark.parametrize("column", [*COLUMNS, "prev", "hash"])

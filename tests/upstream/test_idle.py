@@ -70,6 +70,20 @@ def test_one_that_has_waited_too_long_is_not_taken_though_nobody_has_looked_yet(
     play(story())
 
 
+def test_one_that_was_closed_a_moment_ago_is_not_taken():
+    """It leaves the pool with the loop's next turn; until then it lies there."""
+
+    async def story():
+        pool = made()
+        connection, _ = waiting(pool)
+        connection.data_received(b"HTTP/1.1 408 Request Timeout\r\n\r\n")  # nobody asked
+        assert pool.idle == 1
+        assert pool.take() is None
+        pool.close()
+
+    play(story())
+
+
 def test_the_one_that_waited_least_is_taken_first():
     async def story():
         pool = made()

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.call import Kind, Phase
 from proxy.upstream.client import open_upstreams
-from proxy.upstream.reaching import Reacher
+from proxy.upstream.reaching import DNS_S, Reacher, place_of
 from tests.kit.scripted import scripted
 from tests.kit.virtual import play
 from tests.upstream.sending import GOOD, SOON_S, failure, fetch, started
@@ -114,6 +114,26 @@ async def test_a_name_is_remembered_and_its_failure_is_not():
                 conn.send(GOOD)
             assert [await task for task in tasks] == [(200, b"ok")] * 3
     assert len(asked) == 2
+
+
+async def test_a_name_is_asked_for_anew_when_what_is_known_of_it_is_old_and_others_are_forgotten_by_then():
+    """An upstream that moves is found again, and addresses of names that no table has do not pile up."""
+    asked = []
+
+    async def resolve(host, number):
+        asked.append(host)
+        return found(number)
+
+    reacher, moving, other = (
+        Reacher(resolve),
+        place_of("http://moving.test/v1"),
+        place_of("http://other.test"),
+    )
+    await reacher._addresses(other, 0.0)
+    for now, times in ((1.0, 1), (DNS_S, 1), (DNS_S + 0.9, 1), (DNS_S + 1.0, 2), (2 * DNS_S, 2)):
+        await reacher._addresses(moving, now)
+        assert asked.count("moving.test") == times, now
+    assert set(reacher._known) == {("moving.test", 80)}
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "no-such-host.invalid", "ü" * 70])

@@ -104,6 +104,8 @@ WRONG = [
     ({"max_tokens": 0}, "max_tokens", "invalid_value"),
     ({"max_completion_tokens": 0}, "max_completion_tokens", "invalid_value"),
     ({"max_tokens": 10**18}, "max_tokens", "invalid_value"),
+    ({"max_tokens": 10_000_001}, "max_tokens", "invalid_value"),
+    ({"max_completion_tokens": 10_000_001}, "max_completion_tokens", "invalid_value"),
     ({"max_tokens": "5"}, "max_tokens", "invalid_type"),
     ({"max_completion_tokens": False}, "max_completion_tokens", "invalid_type"),
     ({"max_completion_tokens": 1e3}, "max_completion_tokens", "invalid_type"),
@@ -131,6 +133,7 @@ def test_a_wrong_member_is_named(change, param, code):
         {"stream": None, "stream_options": None, "n": None, "max_tokens": None, "user": None, "tools": None},
         {"stream": True, "stream_options": {"include_usage": None}},
         {"n": 128, "max_tokens": 1, "tools": [], "x": [{"y": None}]},
+        {"max_tokens": 10_000_000, "max_completion_tokens": 10_000_000},
     ],
 )
 def test_a_right_body_comes_out_as_it_is(change):
