@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from proxy.abilities import Capabilities
-from proxy.call import Call, Signal, UpstreamRequest
+from proxy.call import Call, Identity, Signal, UpstreamRequest
 from proxy.table import Target, Upstream
 from proxy.wire.dialect import NOTHING_RECALLED, Recalled
 from proxy.wire.headers import bearer, outgoing
@@ -117,7 +117,7 @@ def _fit_members(body: dict[str, Any], call: Call, fit: Fit) -> None:
     _refuse(body, fit)
     fit_tools(body, fit)
     if able.person is not None:
-        _name_person(body, able.person, call.identity.tenant)
+        _name_person(body, able.person, call.identity)
     if able.efforts or able.thinking_switch:
         _set_effort(body, able)
     _rename(body, able)
@@ -134,12 +134,13 @@ def _refuse(body: dict[str, Any], fit: Fit) -> None:
             del body[name]
 
 
-def _name_person(body: dict[str, Any], member: str, tenant: str) -> None:
+def _name_person(body: dict[str, Any], member: str, identity: Identity) -> None:
     """The end person by a pseudonym, unless the caller fills the upstream's own member."""
-    named = [body.pop(name, None) for name in ("safety_identifier", "user")]
-    person = named[0] or named[1]
-    if person and body.get(member) is None:
-        body[member] = pseudonym(tenant, person)
+    for name in ("safety_identifier", "user"):
+        body.pop(name, None)
+    person = pseudonym(identity)
+    if person is not None and body.get(member) is None:
+        body[member] = person
 
 
 def _set_effort(body: dict[str, Any], able: Capabilities) -> None:

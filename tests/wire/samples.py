@@ -16,6 +16,8 @@ from proxy.table import Secret, Target, Upstream
 ROOT = Path(__file__).parents[2]
 FIXTURES = Path(os.environ.get("FALLTHROUGH_FIXTURES", ROOT / "../shared/fixtures")).resolve()
 TARGET = Target("there", "model-there")
+PERSON = "a-pseudonym"
+"""As the server makes one of the id that a call carries."""
 HELLO = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -23,7 +25,8 @@ def make_call(body=None, **overrides):
     body = HELLO if body is None else body
     stream = bool(body.get("stream"))
     usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    call = Call("req_1", 1_700_000_000, Identity("acme", "k1"), body["model"], body, 40, stream, usage)
+    identity = Identity("acme", "k1", PERSON if body.get("safety_identifier") or body.get("user") else None)
+    call = Call("req_1", 1_700_000_000, identity, body["model"], body, 40, stream, usage)
     return replace(call, **overrides)
 
 

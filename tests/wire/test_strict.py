@@ -82,16 +82,19 @@ def test_a_translation_is_the_same_every_time_and_leaves_the_call_alone(name, as
 
 
 def test_a_person_is_known_again_at_one_tenant_and_to_nobody_else():
-    def user_id(tenant, **named):
+    def user_id(tenant, person, **named):
         call = make_call({"model": "chat", "messages": [{"role": "user", "content": "hi"}], **named})
-        call = replace(call, identity=replace(call.identity, tenant=tenant))
+        call = replace(call, identity=replace(call.identity, tenant=tenant, user=person))
         upstream = replace(make_upstream(), capabilities=KNOWN["deepseek"])
         return json.loads(DIALECTS["openai"].request(call, TARGET, upstream, {}).body).get("user_id")
 
-    assert user_id("acme", user=PERSON) == user_id("acme", safety_identifier=PERSON, user="other")
-    assert user_id("acme", user=PERSON) != user_id("globex", user=PERSON)
-    assert user_id("acme") is None
-    assert user_id("acme", user=PERSON, user_id="mine") == "mine"
+    known = user_id("acme", "u1", user=PERSON)
+    assert known == user_id("acme", "u1", safety_identifier=PERSON, user="other")
+    assert known != user_id("globex", "u1", user=PERSON)
+    assert known != user_id("acme", "u2", user=PERSON), "who was erased comes again as another"
+    assert "u1" not in known
+    assert user_id("acme", None) is None
+    assert user_id("acme", "u1", user=PERSON, user_id="mine") == "mine"
 
 
 CHOSEN_AMISS = {

@@ -323,9 +323,9 @@ class _Message:
 
     def _account(self, out: dict[str, Any]) -> None:
         """Whom the call is for, how urgent it is, what may be cached."""
-        user = self._body.get("safety_identifier") or self._body.get("user")
-        if user:
-            out["metadata"] = {"user_id": pseudonym(self._call.identity.tenant, user)}
+        person = pseudonym(self._call.identity)
+        if person is not None:
+            out["metadata"] = {"user_id": person}
         tier = self._body.get("service_tier")
         if isinstance(tier, str) and tier in _TIERS:
             out["service_tier"] = _TIERS[tier]
