@@ -22,6 +22,8 @@ NOTE_S = 2.0
 """A stream's progress is noted no more often than this: it matters only in a crash."""
 NOTE_TOKENS = 32
 """Nor is it noted for fewer new tokens than these."""
+TICK_US = 1000
+"""The loop counts milliseconds: who waited for a window may be here so much before it begins."""
 SPENT = "limit spent"
 """Why a target is skipped whose own limit is; nothing of the sort is the upstream's fault."""
 
@@ -72,7 +74,7 @@ class Account:
         """Hold what this target's own limits demand and do not hold yet; if one is spent, it is skipped."""
         if candidate is self._held_for:
             return None
-        claims = self._book.target_claims(candidate.target, self._clock.wall_us())
+        claims = self._book.target_claims(candidate.target, self._clock.wall_us() + TICK_US)
         if not claims:
             return None
         answer = self._told(await self._ledger.move(self._book.call.id, claims))

@@ -1,6 +1,7 @@
 """`fallthrough serve`: run the proxy until it is told to stop."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from proxy.workers import Plan, supervise
 )
 def serve(config: Path | None, script: Path | None, workers: int) -> None:
     """Run the proxy."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is a table to read anew
     configure_logging()
     told = os.environ.pop(VARIABLE, None)
     worker = None if told is None else Worker.load(told)

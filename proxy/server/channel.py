@@ -2,8 +2,8 @@
 
 `conversation.py` makes one when the handshake is out, and is told of every text and of the end. Pings are
 answered here, and sent where nothing came for a while: a peer that is silent for two of them is gone. It
-never looks into a text. Reading stops only while many small frames of one read give others their turn, so
-that a close shows soon; whoever is told must bound what it keeps.
+never looks into a text. Reading stops only while a large read, or many small frames of one, gives others
+their turn, so that a close shows soon; whoever is told must bound what it keeps.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from proxy.server.frames import (
     code_of,
     frame,
 )
+from proxy.server.pieces import MUCH_BYTES
 from proxy.server.visit import Limits, Line
 
 
@@ -117,7 +118,7 @@ class Channel:
             self.close(fault.code, fault.reason)
         if not self._assembler.halfway:
             self._halfway = 0.0
-        if self._assembler.behind:
+        if self._assembler.behind or len(data) >= MUCH_BYTES:
             self._line.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._go_on)
 

@@ -15,6 +15,7 @@ from typing import cast
 
 from proxy.errors import CallerFault, Told
 from proxy.server.incoming import Incoming, Malformed, Upgraded
+from proxy.server.pieces import MUCH_BYTES
 from proxy.server.request import Request
 from proxy.server.shapes import Answer, head, identified, refusal
 from proxy.server.site import Site
@@ -25,9 +26,6 @@ log = logging.getLogger("proxy.connection")
 LATER_BYTES = 16 * 1024
 """Kept of what follows a call that is being answered; reading goes on meanwhile, so that a hang-up shows."""
 LATER_REQUESTS = 64
-MUCH_BYTES = 64 * 1024
-"""After a read of so much others have their turn. It may hold ten thousand chunks, and the loop would read on
-at once: 8 MB of one connection before it looks at another."""
 
 BAD_HTTP = Told(
     400, "The request is not well-formed HTTP.", "invalid_request_error", "bad_http", should_retry=False

@@ -20,6 +20,8 @@ from proxy.server.worker import Worker
 
 PATIENCE_S = 1.0
 METRICS, SIGHT = "metrics", "sight"
+END = b"\0"
+"""Behind all that a worker says: without it, it was killed as it spoke, and is taken for silent."""
 
 
 class Siblings:
@@ -31,6 +33,7 @@ class Siblings:
         self._numbers = range(1, worker.of + 1)
         self._past = lasting(_noted(worker.slate(worker.number)))
         """What those counted who had this number before."""
+        self._noting = asyncio.Lock()
 
     async def metrics(self) -> bytes:
         """The metrics of every worker as one text: of one that does not answer, what it last counted."""
@@ -41,11 +44,7 @@ class Siblings:
 
     async def sights(self) -> tuple[Sight, ...]:
         """What every worker that answers sees of itself, this one first."""
-        sights = []
-        for text in (await self._all(SIGHT)).values():
-            with suppress(ValueError):  # cut off: that worker is just ending
-                sights.append(Sight.load(text))
-        return tuple(sights)
+        return tuple(Sight.load(text) for text in (await self._all(SIGHT)).values())
 
     async def tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a sibling."""
@@ -53,17 +52,18 @@ class Siblings:
             async with asyncio.timeout(PATIENCE_S):
                 asked = (await reader.readline()).decode("ascii", "replace").strip()
                 if asked in self._own:
-                    writer.write(await self._say(asked))
+                    writer.write(await self._say(asked) + END)
                     await writer.drain()
         writer.close()
 
     async def _say(self, what: str) -> bytes:
         """What this worker says of itself."""
-        said = self._own[what]()
         if what != METRICS:
-            return said
-        whole = added([said, self._past]) if self._past else said
-        await asyncio.to_thread(_note, self._worker.slate(self._worker.number), whole)
+            return self._own[what]()
+        async with self._noting:  # or an older one could be noted over a newer
+            said = self._own[what]()
+            whole = added([said, self._past]) if self._past else said
+            await asyncio.to_thread(_note, self._worker.slate(self._worker.number), whole)
         return whole
 
     async def _all(self, what: str) -> dict[int, bytes]:
@@ -80,11 +80,12 @@ class Siblings:
                 reader, writer = await asyncio.open_unix_connection(self._worker.seat(number))
                 try:
                     writer.write(f"{what}\n".encode())
-                    return await reader.read(-1)
+                    told = await reader.read(-1)
                 finally:
                     writer.close()
         except OSError:
             return None
+        return told.removesuffix(END) if told.endswith(END) else None
 
 
 def _note(slate: Path, text: bytes) -> None:

@@ -312,6 +312,7 @@ class Writer:
                 self.trouble = "the ledger's writer has stopped"
         if owed := _owed(left):
             log.critical("%d requests could not be written; the next start settles their calls", owed)
+        if left:
             self._tell([(job.future, cannot_write()) for job in left if job.future], ())
         self._backing.close(well=not left)
 

@@ -37,7 +37,7 @@ from tests.kit.scripted_ports import (
     usage_event,
     whole,
 )
-from tests.kit.virtual import play
+from tests.kit.virtual import WALL_START_US, VirtualClock, play
 
 AT_ONCE = Limit(Unit.STREAMS, 1, None, per=Per.TENANT)
 
@@ -182,6 +182,31 @@ def test_who_waits_for_the_next_window_of_a_targets_own_limit_is_held_in_it(begi
     else:
         assert (failure.told.status, failure.told.retry_after_s) == (503, 30.0)
         assert ended_s == begins_s
+
+
+class Behind(VirtualClock):
+    """A clock by whose wall time whoever waited is there a little too early, as on a loop of milliseconds."""
+
+    def wall_us(self):
+        now_us = super().wall_us()
+        return now_us - 400 if now_us >= WALL_START_US + 60_000_000 else now_us
+
+
+def test_who_wakes_a_little_before_the_next_window_is_held_in_it_all_the_same():
+    mine = Limit(Unit.REQUESTS, 1, Every.MINUTE, upstream="a")
+
+    async def story():
+        at = desk(table("a", limits=(mine,)), ScriptedUpstreams(a=[whole("first"), whole("second")]))
+        at = replace(at, clock=Behind())
+        await asyncio.sleep(58.5)
+        await answer(at, RecordingCaller(), call(1, stream=False))
+        caller = RecordingCaller()
+        await answer(at, caller, call(2, stream=False))
+        return caller, at.ledger
+
+    caller, ledger = play(story())
+    assert b"second" in caller.body
+    assert sorted(ledger.used.values()) == [1, 1]
 
 
 def spoken(words, pause):

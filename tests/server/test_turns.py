@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from proxy.server.channel import Channel
-from proxy.server.connection import LATER_BYTES, MUCH_BYTES, Connection
+from proxy.server.connection import LATER_BYTES, Connection
 from proxy.server.frames import FRAMES_AT_ONCE, Op
+from proxy.server.pieces import MUCH_BYTES
 from proxy.server.visit import Limits
 from tests.server.sockets import masked
 
@@ -65,6 +66,22 @@ async def test_a_read_full_of_small_frames_gives_others_their_turn():
         await asyncio.sleep(0)
         pongs, turns = wire.transport.written[1:], turns + 1
     assert (turns, len(pongs)) == (2, 3 * FRAMES_AT_ONCE)
+    wire.take(masked(Op.CLOSE))
+    await serving
+
+
+async def test_a_large_read_of_a_socket_gives_others_their_turn():
+    """Frames of a kilobyte are not many, and 8 MB of them would be read in a row."""
+    wire, heard = Wire(), []
+    listener = Nobody()
+    listener.heard = heard.append
+    serving = asyncio.create_task(Channel(wire, Limits(), listener).serve(b""))
+    await asyncio.sleep(0)
+    wire.take(masked(Op.TEXT, b"x" * MUCH_BYTES))
+    assert not wire.transport.reads
+    await asyncio.sleep(0)
+    assert wire.transport.reads
+    assert len(heard) == 1
     wire.take(masked(Op.CLOSE))
     await serving
 

@@ -10,6 +10,7 @@ from proxy.errors import Refused
 from proxy.holds import Granted, Progress
 from proxy.ports import Declined
 from proxy.store import StoreRefused, open_ledger
+from proxy.store.journal import Journal
 from proxy.store.pace import Pace
 from proxy.store.sqlite import database
 from proxy.store.verify import verify
@@ -264,6 +265,14 @@ async def test_a_defect_that_stops_the_writer_refuses_all_who_wait(file):
         done = await asyncio.gather(*asked, settling, return_exceptions=True)
         assert {type(each) for each in done} == {Refused}
         assert ledger.trouble == "the ledger's writer has stopped"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_who_waits_for_a_write_that_changes_nothing_is_told_of_such_a_defect_too(file):
+    async with file.open() as ledger:
+        tables_of(ledger).tail = None
+        with pytest.raises(Refused):
+            await ledger._writer.submit(Journal.touch, None)
 
 
 async def test_too_many_waiting_are_shed_never_dropped_and_settlements_always_enter(file):

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from proxy.errors import Refused
 from proxy.holds import Granted
+from proxy.store import open_ledger
 from proxy.store.sqlite import backing, footing
 from proxy.store.sqlite.database import connect
 from proxy.store.sqlite.footing import ROOM_BYTES
-from tests.store.making import charge, claim, hold, settlement
+from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
 from tests.store.test_faults import HASTY, Cramped, Failing, tables_of, until, until_well
 
@@ -77,6 +78,45 @@ async def test_a_wal_that_is_new_because_the_file_was_opened_anew_is_no_stranger
         await until_well(ledger)
         assert wal.stat().st_ino != number
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+
+
+async def test_a_wal_taken_away_while_the_file_could_not_be_opened_is_no_stranger_s_either(file, monkeypatch):
+    bad = [True]
+
+    def connect_to_a_bad_disk(path, busy_ms):
+        if bad:
+            raise apsw.CantOpenError("the disk has failed")
+        return connect(path, busy_ms)
+
+    async with file.open(HASTY) as ledger:
+        await ledger.reserve(hold("before", claim(10)))
+        monkeypatch.setattr(backing, "connect", connect_to_a_bad_disk)
+        tables_of(ledger).connection = Failing(tables_of(ledger).connection, "COMMIT")
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("meanwhile", claim(10)))
+        await until(lambda: "the disk has failed" in ledger.trouble)
+        reader = apsw.Connection(str(file.path))
+        assert reader.execute("SELECT count(*) FROM rows").get
+        reader.close()
+        file.path.with_name("another").touch()
+        bad.clear()
+        await until_well(ledger)
+        assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
+
+
+async def test_the_wal_of_a_file_behind_a_link_is_watched_where_it_is(tmp_path):
+    there, link = tmp_path / "disk" / "there.db", tmp_path / "ledger.db"
+    async with open_ledger(there, clock=StillClock(), on_alert=print):
+        pass
+    link.symlink_to(there)
+    async with open_ledger(link, clock=StillClock(), on_alert=print, pace=HASTY) as ledger:
+        await ledger.reserve(hold("before", claim(10)))
+        wal = there.with_name("there.db-wal")
+        removed(wal)
+        with pytest.raises(Refused):
+            await ledger.reserve(hold("meanwhile", claim(10)))
+        wal.with_name("aside").rename(wal)
+        await until_well(ledger)
 
 
 async def test_a_ledger_whose_file_never_comes_back_is_closed_all_the_same(file, tmp_path):

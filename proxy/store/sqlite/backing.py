@@ -66,8 +66,8 @@ class SqliteBacking:
         self._watch_wal()
 
     def begin(self, touched: Sequence[Touched]) -> None:
+        self._reopen_if_suspect()  # first, for its WAL may be another one then
         self._footing.look()
-        self._reopen_if_suspect()
         self._begin()
 
     def commit(self) -> None:

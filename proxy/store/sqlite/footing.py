@@ -27,7 +27,8 @@ class Footing:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = (str(path), f"{path}-wal")
+        self._names = (str(path), f"{path.resolve()}-wal")
+        """Of a link SQLite keeps the WAL beside the file that it leads to."""
         self._cramped = False
         self.opened()
 
