@@ -94,6 +94,9 @@ class Calls:
         """
         named = self._legacy or not call_id
         calls = self._calls[: 1 if self._legacy else None]
+        for call in calls:
+            if not call.name:  # nobody can run it
+                raise Malformed
         lacking = [call for call in calls if not call.length or not (named or call.id)]
         pieces = delta.get("tool_calls") or []
         last = {piece["index"]: piece for piece in pieces}
@@ -296,6 +299,7 @@ class Calls:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
         first, call.head = call.head is not None, None
         call.length += 1  # so that nobody gives it the arguments of a function
+        call.name = call.name or piece["custom"].get("name") or ""
         for holder in (piece["custom"], piece.get("function") or {}):
             for member in ("name", "input", "arguments"):
                 self._note(holder.get(member) or "")

@@ -195,6 +195,9 @@ class StreamReader(Following):
         for piece in choices:
             if type(piece) is not dict:
                 raise Malformed
+            if piece.get("error"):
+                self.failure = inband(flatten({"error": piece["error"]}), self._phase())
+                return changed
             index = piece.get("index")
             if index is None:
                 index = piece["index"] = 0
