@@ -299,7 +299,8 @@ class Calls:
 
     def _other(self, call: _Call, piece: dict[str, Any]) -> bool:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
-        first, call.head, call.other = call.head is not None, None, True
+        first, call.head = call.head is not None, None
+        call.other = call.other or first
         call.length += 1  # so that nobody gives it the arguments of a function
         call.name = call.name or piece["custom"].get("name") or ""
         for holder in (piece["custom"], piece.get("function") or {}):

@@ -103,3 +103,14 @@ def test_a_call_of_a_custom_tool_without_an_id_gets_one_and_nothing_else(beside,
     made = calls[-1]["id"]
     assert made.startswith("call_")
     assert calls == ([{**custom, "id": made}] if together else [custom, {"index": 0, "id": made}])
+
+
+def test_a_call_that_began_as_one_of_a_function_stays_one_whatever_comes_beside_it():
+    begun = {"index": 0, "type": "function", "function": {"name": "pay", "arguments": "{}"}}
+    beside = {"index": 0, "custom": {"input": "ls"}, "function": None}
+    said = chunk({"role": "assistant", "tool_calls": [begun]}) + chunk({"tool_calls": [beside]})
+    reader = DIALECTS["openai"].reader(make_call(), make_upstream())
+    out = read_whole(reader, said + chunk({}, "tool_calls") + DONE)
+    assert reader.ended
+    *_, last = [event for event in out.split(b"\n\n") if b"tool_calls" in event and b'"id":"call_' in event]
+    assert json.loads(last[6:])["choices"][0]["delta"]["tool_calls"][0]["function"] == {}
