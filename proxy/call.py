@@ -157,6 +157,8 @@ class Kind(StrEnum):
     """Asked to answer anew, it gave another answer than the one that the caller has the beginning of."""
     UNABLE = "unable"
     """This upstream cannot express the request (decided before anything was sent)."""
+    UNSAYABLE = "unsayable"
+    """It answered, in what no chat completion can hold."""
 
 
 class Signal(Struct, frozen=True):

@@ -45,7 +45,7 @@ class Class(StrEnum):
     STRAYED = "strayed"
     """A second answer, asked for because the first one broke, that does not begin as the first did."""
     UNABLE = "unable"
-    """The upstream cannot express the request; nothing was sent."""
+    """The upstream cannot express the request, and nothing was sent; or no completion can hold its answer."""
 
 
 class Blame(StrEnum):
@@ -96,6 +96,8 @@ _BEFORE_CONTENT: Mapping[Kind, Verdict] = {
     Kind.TRUNCATED: _BAD_ANSWER,
     Kind.STRAYED: Verdict(Class.STRAYED, False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.NO),
+    # As with a bad answer: it was made, and nobody but the vendor knows whether it is charged for.
+    Kind.UNSAYABLE: Verdict(Class.UNABLE, False, True, Blame.NONE, Billed.UNKNOWN),
 }
 
 

@@ -29,6 +29,10 @@ LOWEST, HIGHEST = -(2**63), 2**64 - 1
 """What an integer in a body may be; nothing else can be written for an upstream."""
 
 
+class IntegerTooBig(CallerFault):
+    """An integer of more than 64 bits, in an object that is well in all else."""
+
+
 def parse(data: bytes) -> dict[str, Any]:
     """The body of a chat-completion request, decoded and checked."""
     body = decode(data)
@@ -99,7 +103,8 @@ def _refuse_big_integers(data: bytes) -> None:
 def _integer(text: str) -> int:
     value = int(text) if len(text) <= _LONGEST_INTEGER else HIGHEST + 1
     if not LOWEST <= value <= HIGHEST:
-        raise bad_request("The request body holds an integer of more than 64 bits.", code="integer_too_big")
+        fault = bad_request("The request body holds an integer of more than 64 bits.", code="integer_too_big")
+        raise IntegerTooBig(fault.told)
     return value
 
 

@@ -5,9 +5,12 @@ Order: the code, the type, the message where nothing else tells, the status. The
 `tests/wire/test_errors.py` holds one row for every shape seen.
 
 Messages about money, keys and models are matched only at their beginning: an upstream may echo the
-caller's own text in a message, and that must not put the upstream on a long cool-down. What a model refuses
-because it is this model is no caller's fault (`UNABLE`): it is looked for anywhere near the beginning, since
-all that follows from it is that the next target is asked.
+caller's own text in a message, and that must not put the upstream on a long cool-down. What blames nobody
+is looked for anywhere near the beginning: a prompt that is too long, what a model refuses because it is this
+model (`UNABLE`), what a policy refuses. The last ends the call, and so comes last: where a model's refusal
+echoes a caller who speaks of a policy, the next target is asked; where a policy's echoes a caller who speaks
+of models, one target too many. No words make `UNABLE` of a status that says more (401, 402, 403, 404, 429 …):
+who has no money, no key or no patience left is asked again when that has passed, whatever is said besides.
 """
 
 import re
@@ -116,13 +119,6 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Kind], ...] = (
     ),
     (
         re.compile(
-            r"(?is).{0,500}?(?:content (?:management |filtering )?policy|violating our usage policy)"
-            r"|\s*content exists risk\b"
-        ),
-        Kind.FILTERED,
-    ),
-    (
-        re.compile(
             r"(?is).{0,300}?(?:"
             # The model has no such thing, or no more.
             r"\b(?:is|are) (?:not (?:supported|enabled|available|allowed)|(?:un|only )supported|deprecated)"
@@ -139,6 +135,13 @@ _MESSAGES: tuple[tuple[re.Pattern[str], Kind], ...] = (
             r"|extra inputs are not permitted|in the thinking mode must be passed back)"
         ),
         Kind.UNABLE,
+    ),
+    (
+        re.compile(
+            r"(?is).{0,500}?(?:content (?:management |filtering )?policy|violating our usage policy)"
+            r"|\s*content exists risk\b"
+        ),
+        Kind.FILTERED,
     ),
 )
 
@@ -196,7 +199,7 @@ def _kind(status: int, complaint: Complaint) -> Kind:
         return by_word
     if status < 500:
         for pattern, kind in _MESSAGES:
-            if pattern.match(complaint.message):
+            if pattern.match(complaint.message) and not (kind is Kind.UNABLE and status in _STATUSES):
                 return kind
     return by_word or _by_status(status)
 

@@ -42,6 +42,8 @@ class _Call(Struct):
     """How much of its arguments has come, white space at the ends of pieces left out."""
     closes: bool = False
     """Whether they may be whole by now."""
+    other: bool = False
+    """It is none of a function."""
 
 
 class Calls:
@@ -94,6 +96,9 @@ class Calls:
         """
         named = self._legacy or not call_id
         calls = self._calls[: 1 if self._legacy else None]
+        for call in calls:
+            if not call.name:  # nobody can run it
+                raise Malformed
         lacking = [call for call in calls if not call.length or not (named or call.id)]
         pieces = delta.get("tool_calls") or []
         last = {piece["index"]: piece for piece in pieces}
@@ -113,10 +118,10 @@ class Calls:
 
     def _rest(self, call: _Call, made: str) -> dict[str, Any]:
         """The piece that a call still lacks in the end; `made`: its id, if it has none of its own."""
-        rest: dict[str, Any] = {"index": call.slot, "function": {}}
-        if not call.length:
-            call.length = 2
-            rest["function"] = {"arguments": "{}"}
+        rest: dict[str, Any] = {"index": call.slot}
+        if not call.other:  # Python's SDK wants the member of a function's call, were it empty
+            rest["function"] = {} if call.length else {"arguments": "{}"}
+            call.length = call.length or 2
         if made:
             call.id = rest["id"] = made
         if call.head is not None:
@@ -295,7 +300,9 @@ class Calls:
     def _other(self, call: _Call, piece: dict[str, Any]) -> bool:
         """A piece of a call of the other kind, which only OpenAI makes: as it came, but named once."""
         first, call.head = call.head is not None, None
+        call.other = call.other or first
         call.length += 1  # so that nobody gives it the arguments of a function
+        call.name = call.name or piece["custom"].get("name") or ""
         for holder in (piece["custom"], piece.get("function") or {}):
             for member in ("name", "input", "arguments"):
                 self._note(holder.get(member) or "")
@@ -356,7 +363,10 @@ def _is_object(arguments: Any) -> bool:
 
 def _merged(held: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
     """A head that waits, and what came after it."""
-    return {**held, **piece, "function": {**held.get("function", {}), **piece["function"]}}
+    merged = {**held, **piece}
+    if "function" in piece:
+        merged["function"] = {**(held.get("function") or {}), **piece["function"]}
+    return merged
 
 
 def _begins_another(piece: dict[str, Any], call: _Call) -> bool:

@@ -26,7 +26,7 @@ from proxy.wire.errors import inband
 from proxy.wire.openai_calls import is_sound
 from proxy.wire.openai_stream import Expected
 from proxy.wire.openai_thoughts import Thoughts
-from proxy.wire.tolerant import dumps, loads
+from proxy.wire.tolerant import CALLS, dumps, exact_calls, loads
 
 _TEXTS = ("content", "reasoning_content", "refusal")
 _READABLE = (str, list, NoneType)
@@ -51,6 +51,8 @@ def judge_reply(expected: Expected, status: int, body: bytes) -> Reply | Signal:
             return _no_answer(status, "not an object")
         if answer.get("error") or answer.get("object") == "error":
             return inband(flatten(answer), Phase.HEADERS)
+        if CALLS in body:
+            answer = exact_calls(answer, body)
         return _judge(expected, status, body, answer)
     except ValueError:
         return _no_answer(status, "not JSON that can be passed on")

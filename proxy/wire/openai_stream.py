@@ -28,7 +28,7 @@ from proxy.wire.openai_choice import Choice
 from proxy.wire.openai_thoughts import Thoughts
 from proxy.wire.sse import Event
 from proxy.wire.template import NULL_USAGE, Template, template_of
-from proxy.wire.tolerant import dumps, loads
+from proxy.wire.tolerant import CALLS, dumps, exact_calls, loads
 
 _DONE = b"data: [DONE]\n\n"
 _HEAD = ("id", "object", "created", "model", "system_fingerprint")
@@ -159,6 +159,8 @@ class StreamReader(Following):
             self.failure = inband(flatten(chunk), self._phase())
             return b""
         try:
+            if CALLS in data:
+                chunk = exact_calls(chunk, data)
             return self._chunk(chunk, event.raw)
         except (Malformed, ValueError):
             return self._fail(Kind.BAD_ANSWER, "a malformed chunk")
@@ -195,6 +197,9 @@ class StreamReader(Following):
         for piece in choices:
             if type(piece) is not dict:
                 raise Malformed
+            if piece.get("error"):
+                self.failure = inband(flatten({"error": piece["error"]}), self._phase())
+                return changed
             index = piece.get("index")
             if index is None:
                 index = piece["index"] = 0

@@ -13,6 +13,9 @@ import orjson
 
 _LONG = re.compile(rb"(?<=[:,\[\s])-?[0-9]{19,}(?=[,\]}\s])")
 """An integer that may not fit 64 bits, or digits in a text that look like one."""
+_OBJECT = re.compile(rb'"arguments"\s*:\s*\{')
+CALLS = b'"tool_calls"'
+"""In every answer that may hold calls."""
 
 
 def loads(data: bytes) -> Any:
@@ -29,6 +32,11 @@ def exact(parsed: Any, data: bytes) -> Any:
     For what holds the arguments of a call as JSON and not as text: a caller acts upon them.
     """
     return _slowly(data) if _LONG.search(data) else parsed
+
+
+def exact_calls(parsed: Any, data: bytes) -> Any:
+    """As `exact`, where `data` may hold `CALLS`: their arguments are text, but for those of a few servers."""
+    return exact(parsed, data) if _OBJECT.search(data) else parsed
 
 
 def _slowly(data: bytes) -> Any:

@@ -27,6 +27,7 @@ BEFORE = {
     Kind.TRUNCATED: ("bad_answer", False, True, "upstream", "unknown"),
     Kind.STRAYED: ("strayed", False, True, Blame.NONE, Billed.YES),
     Kind.UNABLE: ("unable", False, True, "none", "no"),
+    Kind.UNSAYABLE: ("unable", False, True, "none", "unknown"),
 }
 
 

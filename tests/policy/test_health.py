@@ -202,7 +202,9 @@ def test_a_missing_model_closes_that_model_only():
 
 
 @pytest.mark.fault("b7-caller")
-@pytest.mark.parametrize("kind", [Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.FILTERED, Kind.UNABLE])
+@pytest.mark.parametrize(
+    "kind", [Kind.BAD_REQUEST, Kind.TOO_LONG, Kind.FILTERED, Kind.UNABLE, Kind.UNSAYABLE]
+)
 def test_a_callers_fault_changes_nothing(kind):
     house = health()
     for _ in range(10):

@@ -87,3 +87,30 @@ def test_a_whole_answer_that_calls_nothing_by_name_is_no_answer(call):
 @pytest.mark.parametrize("content", [5, {"a": 1}, True])
 def test_a_whole_answer_whose_content_is_no_text_is_no_answer(content):
     assert reply("openai", content=content).kind is Kind.BAD_ANSWER
+
+
+@pytest.mark.parametrize("beside", [{}, {"function": None}])
+@pytest.mark.parametrize("together", [True, False], ids=["with the finish", "before it"])
+def test_a_call_of_a_custom_tool_without_an_id_gets_one_and_nothing_else(beside, together):
+    custom = {"index": 0, "type": "custom", "custom": {"name": "run", "input": "ls"}, **beside}
+    said = {"role": "assistant", "tool_calls": [custom]}
+    stream = chunk(said, "tool_calls") if together else chunk(said) + chunk({}, "tool_calls")
+    reader = DIALECTS["openai"].reader(make_call(), make_upstream())
+    out = read_whole(reader, stream + DONE)
+    assert reader.ended
+    pieces = [json.loads(event[6:])["choices"][0]["delta"] for event in out.split(b"\n\n") if b"{" in event]
+    calls = [call for delta in pieces for call in delta.get("tool_calls", ())]
+    made = calls[-1]["id"]
+    assert made.startswith("call_")
+    assert calls == ([{**custom, "id": made}] if together else [custom, {"index": 0, "id": made}])
+
+
+def test_a_call_that_began_as_one_of_a_function_stays_one_whatever_comes_beside_it():
+    begun = {"index": 0, "type": "function", "function": {"name": "pay", "arguments": "{}"}}
+    beside = {"index": 0, "custom": {"input": "ls"}, "function": None}
+    said = chunk({"role": "assistant", "tool_calls": [begun]}) + chunk({"tool_calls": [beside]})
+    reader = DIALECTS["openai"].reader(make_call(), make_upstream())
+    out = read_whole(reader, said + chunk({}, "tool_calls") + DONE)
+    assert reader.ended
+    *_, last = [event for event in out.split(b"\n\n") if b"tool_calls" in event and b'"id":"call_' in event]
+    assert json.loads(last[6:])["choices"][0]["delta"]["tool_calls"][0]["function"] == {}

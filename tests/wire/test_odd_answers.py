@@ -182,3 +182,36 @@ def test_a_count_that_is_null_is_none_to_the_caller(said, shown, where):
         out = read_whole(reader, chunk({"role": "assistant", "content": "hi"}) + told + DONE)
         got = accumulate(out)[0][-1].usage.model_dump()
     assert tuple(got[name] for name in names) == shown
+
+
+LONG = '{"wei":1000000000000000000001,"less":[-99999999999999999999,1.5]}'
+
+
+def called(arguments):
+    return [{"index": 0, "id": "x", "type": "function", "function": {"name": "pay", "arguments": arguments}}]
+
+
+@pytest.mark.parametrize("space", ["", " "])
+@pytest.mark.parametrize("dialect", ["openai", "vllm"])
+def test_arguments_that_come_as_an_object_keep_the_digits_of_their_integers(dialect, space):
+    whole = choice({"role": "assistant", "content": None, "tool_calls": called("OBJECT")}, "tool_calls")
+    whole = whole.replace(b'"arguments": "OBJECT"', f'"arguments":{space}{LONG}'.encode())
+    reply = DIALECTS[dialect].reply(make_call(), make_upstream(dialect), 200, {}, whole)
+    [call] = json.loads(reply.body)["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["arguments"] == LONG
+    said = chunk({"role": "assistant", "tool_calls": called("OBJECT")})
+    said = said.replace(b'"arguments":"OBJECT"', f'"arguments":{space}{LONG}'.encode())
+    reader = DIALECTS[dialect].reader(make_call(), make_upstream(dialect))
+    out = read_whole(reader, said + chunk({}, "tool_calls") + DONE)
+    assert accumulate(out)[1].choices[0].message.tool_calls[0].function.arguments == LONG
+
+
+def test_a_call_of_claudes_that_begins_whole_keeps_the_digits_of_its_integers():
+    block = {"type": "tool_use", "id": "x", "name": "pay", "input": json.loads(LONG)}
+    said = event({"type": "message_start", "message": {}})
+    said += event({"type": "content_block_start", "index": 0, "content_block": block})
+    said += event({"type": "content_block_stop", "index": 0})
+    said += event({"type": "message_delta", "delta": {"stop_reason": "tool_use"}})
+    reader = DIALECTS["anthropic"].reader(make_call(), make_upstream("anthropic"))
+    out = read_whole(reader, said + event({"type": "message_stop"}))
+    assert accumulate(out)[1].choices[0].message.tool_calls[0].function.arguments == LONG

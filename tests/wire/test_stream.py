@@ -291,3 +291,25 @@ def test_what_comes_before_the_answer_does_not_say_whose_it_is():
     first = event({"id": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []})
     said = chunk({"role": "assistant", "content": "a"}, "stop")
     assert read_whole(make_reader(), first + said + DONE) == said + DONE
+
+
+DIED = {"message": "it died", "code": 502}
+
+
+def with_error(delta, finish, error):
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "error": error}
+    return event(
+        {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    )
+
+
+@pytest.mark.parametrize("finish", [None, "stop", "error"])
+@pytest.mark.parametrize("texts", [[], ["a"], ["a", "b", "c"]])
+def test_an_error_within_a_choice_ends_the_answer_whatever_it_is_called(finish, texts):
+    """Pieces that say that there is none are read by template, which must not read over one."""
+    reader = make_reader()
+    out = b"".join(reader.feed(with_error({"content": text}, None, None)) for text in texts)
+    out += read_whole(reader, with_error({"content": "d"}, finish, DIED) + chunk({}, "stop") + DONE)
+    assert out.count(b"data:") == len(texts)
+    assert (reader.failure.kind, reader.failure.status) == (Kind.OVERLOADED, 502)
+    assert reader.failure.phase is (Phase.CONTENT if texts else Phase.HEADERS)

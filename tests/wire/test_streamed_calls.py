@@ -150,9 +150,22 @@ def test_calls_that_wait_go_out_in_their_order():
     assert b'"note":[1]' in out
 
 
-def test_a_call_whose_name_never_comes_ends_with_what_came():
-    out = read_whole(make_reader(), chunk(function_piece("", "", id="x")) + chunk({}, "stop") + DONE)
-    assert calls_in(out) == [("x", "", "{}")]
+@pytest.mark.parametrize(
+    "nameless",
+    [
+        {"id": "x", "function": {"name": "", "arguments": ""}},
+        {"id": "x", "function": {"name": "", "arguments": "{}"}},
+        {"id": "x", "type": "custom", "custom": {"input": "ls"}},
+    ],
+)
+def test_a_call_whose_name_never_comes_is_no_answer_whole_or_streamed(nameless):
+    reader = make_reader()
+    out = read_whole(reader, chunk({"tool_calls": [{"index": 0, **nameless}]}) + chunk({}, "stop") + DONE)
+    assert not out.endswith(DONE)
+    choice = {"index": 0, "message": {"tool_calls": [nameless]}, "finish_reason": "tool_calls"}
+    body = json.dumps({"id": "c", "object": "chat.completion", "choices": [choice]}).encode()
+    judged = judge_reply(Expected(40, include_usage=False), 200, body)
+    assert reader.failure.kind is judged.kind is Kind.BAD_ANSWER
 
 
 def test_pieces_without_an_index_belong_to_the_call_with_their_id():

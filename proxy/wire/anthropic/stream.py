@@ -23,7 +23,7 @@ from proxy.wire.counts import estimated, fewest, weighed
 from proxy.wire.errors import inband
 from proxy.wire.following import Following
 from proxy.wire.sse import Event
-from proxy.wire.tolerant import dumps, loads
+from proxy.wire.tolerant import dumps, exact, loads
 
 
 class _Block(Struct):
@@ -115,16 +115,16 @@ class StreamReader(Following):
             self.failure = inband(complain(said), self._phase())
             return b""
         try:
-            return self._said(said)
+            return self._said(said, event.data)
         except (Malformed, ValueError):
             return self._fail(Kind.BAD_ANSWER, "a malformed event")
 
-    def _said(self, said: dict[str, Any]) -> bytes:
+    def _said(self, said: dict[str, Any], data: bytes) -> bytes:
         match said.get("type"):
             case "content_block_delta":
                 return self._delta(self._block(said), said.get("delta"))
             case "content_block_start":
-                return self._start(said)
+                return self._start(exact(said, data))  # it may hold the arguments of a call
             case "content_block_stop":
                 return self._stop(self._block(said))
             case "message_start":

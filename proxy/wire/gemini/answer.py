@@ -59,6 +59,15 @@ class Answer:
         return all(candidate.finish is not None for candidate in self.candidates)
 
     @property
+    def unsayable(self) -> bool:
+        """Whether it is pictures or sounds alone; of several answers one that speaks is enough.
+
+        Who asks for a picture gets one, and that is no fault of the upstream's: another may do it in words.
+        """
+        candidates = self.candidates
+        return any(one.shown for one in candidates) and not any(one.speaks for one in candidates)
+
+    @property
     def refusal(self) -> str | None:
         """Why the model never began, where Google says so."""
         if self.candidates or self.blocked is None:

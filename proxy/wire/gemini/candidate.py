@@ -73,11 +73,11 @@ class Candidate:
         "_legacy",
         "_names",
         "_open",
-        "_shown",
         "_spoken",
         "_stray",
         "_trace",
         "finish",
+        "shown",
     )
 
     def __init__(self, call: Call, names: Names, index: int) -> None:
@@ -91,7 +91,7 @@ class Candidate:
         self._open: PartialCall | None = None
         self._stray = False
         """A call came that the caller did not offer."""
-        self._shown = False
+        self.shown = False
         """A picture or a sound came, which no chat completion can hold."""
         self._spoken = False
         """There is a text."""
@@ -103,14 +103,18 @@ class Candidate:
         """What must come back with its calls; old functions have no ids under which it could."""
         return None if self._legacy else self._trace.memory()
 
+    @property
+    def speaks(self) -> bool:
+        """Whether there is anything of it that a chat completion can hold."""
+        return self._spoken or bool(self._ids)
+
     def fault(self) -> Kind | None:
         """What is wrong with an answer that has ended; of no matter once the caller has some of it."""
         if self.finish is None:
             return None
         if self.finish in _FAULTS or self._stray:
             return _FAULTS.get(self.finish, Kind.BAD_ANSWER)
-        # Who asks for a picture gets one, and that is no fault of the upstream's: another may do it in words.
-        return Kind.UNABLE if self._shown and not self._spoken and not self._ids else None
+        return None
 
     def finish_reason(self) -> str:
         """OpenAI's word for the end."""
@@ -138,7 +142,7 @@ class Candidate:
             if text is not None:
                 odds = self._text(part, text, odds, out)
             elif "inlineData" in part:
-                self._shown = True
+                self.shown = True
             if "functionCall" in part:
                 self._function_call(part["functionCall"], part.get("thoughtSignature"), out)
         if self.finish is not None and self._open is not None:

@@ -13,12 +13,13 @@ from typing import Any
 from msgspec import Struct
 
 from proxy.errors import CallerFault
-from proxy.wire.body import decode
+from proxy.wire.body import IntegerTooBig, decode
 from proxy.wire.dialect import Recalled
 from proxy.wire.gemini.media import Part, parts, texts
 from proxy.wire.gemini.names import legal
 from proxy.wire.gemini.signatures import UNKNOWN, Turn, sent_back, sign, turn_of
 from proxy.wire.leeway import Leeway
+from proxy.wire.tolerant import exact, loads
 from proxy.wire.unable import Unable
 
 _RESERVED = frozenset({"output", "error"})
@@ -239,7 +240,19 @@ def _response(said: str) -> dict[str, Any]:
 
 
 def _object(text: str) -> dict[str, Any] | None:
+    """The object that a text is, to the last digit of its integers; None if it is none that Google takes."""
+    data = text.encode()
     try:
-        return decode(text.encode())
+        return decode(data)
+    except IntegerTooBig:  # for a body of ours, and only that: all else about it is well
+        return _exactly(data)
     except CallerFault:
         return None
+
+
+def _exactly(data: bytes) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = exact(loads(data), data)
+    except ValueError:  # thousands of digits
+        return None
+    return found

@@ -41,6 +41,8 @@ def _reply(call: Call, status: int, answer: Answer, pieces: list[Piece]) -> Repl
         return Signal(fault, Phase.HEADERS, status, detail="the model's answer was no answer")
     if not answer.ended:
         return _no_answer(status, "no finished candidate")
+    if answer.unsayable:
+        return Signal(Kind.UNSAYABLE, Phase.HEADERS, status, detail="no word in the answer")
     body = completion_of(call, answer.model, _choices(call, answer, pieces), answer.shown)
     seen = sum(size(piece.text) + size(piece.name) for piece in pieces)
     usage = weighed(answer.usage, estimated(call.prompt_bytes, seen, 0), fewest(seen), whole=answer.counted)

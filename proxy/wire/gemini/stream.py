@@ -142,6 +142,8 @@ class GeminiReader(Following):
         answer, first = self._answer, self._chunks[0]
         if not answer.ended:
             return self._fail(Kind.TRUNCATED, "ended without a finish")
+        if answer.unsayable and not self.content:
+            return self._fail(Kind.UNSAYABLE, "no word in the answer")
         self.ended = True
         if answer.refusal is not None:
             return first.refusal(answer.refusal) + first.close("content_filter") + first.done(answer.shown)

@@ -117,3 +117,25 @@ def test_names_are_legal_and_find_their_way_back(names):
         assert legal(name)[0].isalpha() or legal(name)[0] == "_"
         assert len(legal(name)) <= 64
     assert known.caller_s("never declared") is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"a":' + "9" * 5000 + "}",
+        '{"a":[' + "9" * 30 + "," + "[" * 100 + "]" * 100 + "]}",
+        "[" + "9" * 30 + "]",
+    ],
+    ids=["thousands of digits", "long and deep", "a list"],
+)
+def test_arguments_beyond_reading_are_left_to_others(arguments):
+    called = {"id": "a", "type": "function", "function": {"name": "go", "arguments": arguments}}
+    talk = [*HELLO["messages"], {"role": "assistant", "tool_calls": [called]}]
+    talk.append({"role": "tool", "tool_call_id": "a", "content": "1"})
+    signal = GEMINI.request(
+        make_call({**HELLO, "messages": talk}),
+        make_target("gemini"),
+        make_upstream("gemini"),
+        NOTHING_RECALLED,
+    )
+    assert (signal.kind, signal.told.param) == (Kind.UNABLE, "messages[1].tool_calls[0].function.arguments")

@@ -242,3 +242,33 @@ def test_deep_arguments_raise_nothing(depth):
     reading.feed(b"data: " + said.encode() + b"\n\n")
     reading.finish()
     assert reading.failure is not None
+
+
+PICTURE = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+
+
+def one_of_two(index, part):
+    candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": index}
+    return {"candidates": [candidate]}
+
+
+@pytest.mark.parametrize("pictured", [0, 1])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_picture_beside_an_answer_in_words_takes_nothing_from_it(pictured, first):
+    said = [one_of_two(at, PICTURE if at == pictured else {"text": "Hi"}) for at in (first, 1 - first)]
+    reading = reader(n=2)
+    out = read_whole(reading, b"".join(event(one) for one in said))
+    assert reading.ended
+    assert [one.message.content or "" for one in accumulate(out)[1].choices] == ["Hi", ""][
+        :: 1 if pictured else -1
+    ]
+    reply = GEMINI.reply(make_call({**HELLO, "n": 2}), make_upstream(), 200, {}, json.dumps(said).encode())
+    assert isinstance(reply, Reply)
+
+
+def test_pictures_alone_are_no_answer_however_many():
+    said = [one_of_two(0, PICTURE), one_of_two(1, PICTURE)]
+    reading = reader(n=2)
+    read_whole(reading, b"".join(event(one) for one in said))
+    reply = GEMINI.reply(make_call({**HELLO, "n": 2}), make_upstream(), 200, {}, json.dumps(said).encode())
+    assert reading.failure.kind is reply.kind is Kind.UNSAYABLE
