@@ -122,7 +122,9 @@ def _listed(word: str, schemas: Any, load: Load, depth: int) -> list[dict[str, A
 def _settle_object(schema: dict[str, Any], out: dict[str, Any], load: Load) -> None:
     """An object says all its members: open ones and maps cannot be enforced."""
     kind = schema.get("type")
-    if kind != "object" and not (isinstance(kind, list) and "object" in kind) and "properties" not in schema:
+    typed = kind == "object" or (isinstance(kind, list) and "object" in kind)
+    closed = kind is None and schema.get("additionalProperties", True) not in (True, {})
+    if not typed and not closed and "properties" not in schema:
         return
     others = schema.get("additionalProperties", not schema.get("properties"))
     if others is not False or "patternProperties" in schema:  # `{}` allows anything

@@ -7,6 +7,7 @@ import pytest
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 
 STR = {"type": "string"}
+SHUT = {"additionalProperties": False}
 
 
 def obj(**properties):
@@ -52,6 +53,8 @@ def obj(**properties):
             {"$defs": {"s": STR}, **obj(a={"$ref": "#/$defs/s", "description": "A"})},
         ),
         ({"allOf": [{**STR, "title": "S"}], "title": "T"}, {**STR, "title": "T"}),
+        ({"$schema": "x", "allOf": [obj(a=STR)]}, obj(a=STR)),
+        ({"properties": {"a": STR}, "allOf": [SHUT]}, {"properties": {"a": STR}, "allOf": [SHUT], **SHUT}),
     ],
 )
 def test_what_cannot_be_enforced_is_said(given, tight):
@@ -70,6 +73,8 @@ def test_what_cannot_be_enforced_is_said(given, tight):
         {"type": "object", "properties": {"a": STR}, "patternProperties": {"x": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}, {"minLength": 1}], "$defs": {"s": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}], "$ref": "#/$defs/t", "$defs": {"s": STR, "t": STR}},
+        {"allOf": [{"$ref": "#/$defs/s"}], "$defs": {"s": obj(a=STR)}, **obj(z=STR)},
+        {"additionalProperties": STR},
         {"type": "object", "properties": {"a": STR}, "additionalProperties": {}},
         {"anyOf": []},
         {"$ref": "https://example.org/schema"},
