@@ -8,6 +8,7 @@ from proxy.wire.anthropic.schema import Load, Untightened, tighten
 
 STR = {"type": "string"}
 SHUT = {"additionalProperties": False}
+APART = {"properties": {"a": STR}, "allOf": [{**SHUT, "type": "object"}], **SHUT}
 
 
 def obj(**properties):
@@ -54,7 +55,8 @@ def obj(**properties):
         ),
         ({"allOf": [{**STR, "title": "S"}], "title": "T"}, {**STR, "title": "T"}),
         ({"$schema": "x", "allOf": [obj(a=STR)]}, obj(a=STR)),
-        ({"properties": {"a": STR}, "allOf": [SHUT]}, {"properties": {"a": STR}, "allOf": [SHUT], **SHUT}),
+        ({"properties": {"a": STR}, "allOf": [{**SHUT, "type": "object"}]}, APART),
+        ({"anyOf": [STR], "additionalProperties": False}, {"anyOf": [STR]}),
     ],
 )
 def test_what_cannot_be_enforced_is_said(given, tight):
@@ -74,7 +76,8 @@ def test_what_cannot_be_enforced_is_said(given, tight):
         {"allOf": [{"$ref": "#/$defs/s"}, {"minLength": 1}], "$defs": {"s": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}], "$ref": "#/$defs/t", "$defs": {"s": STR, "t": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}], "$defs": {"s": obj(a=STR)}, **obj(z=STR)},
-        {"additionalProperties": STR},
+        {"properties": {"a": STR}, "allOf": [SHUT]},
+        {"properties": {"a": STR}, "allOf": [{"additionalProperties": STR}]},
         {"type": "object", "properties": {"a": STR}, "additionalProperties": {}},
         {"anyOf": []},
         {"$ref": "https://example.org/schema"},
