@@ -1,8 +1,8 @@
 """What is held for a call, and what it came to: the words in which the story and the ledger speak.
 
-Frozen records only, no rule among them: `policy/quota` says what a `Hold` must be, `account.py` asks for
-it through the `Ledger` port and settles it, the stores write it down. Nothing here holds a prompt or
-an answer.
+Frozen records, which know no more of a rule than what their own numbers say (`over`, `exhausted`):
+`policy/quota` says what a `Hold` must be, `account.py` asks for it through the `Ledger` port and settles it,
+the stores write it down. Nothing here holds a prompt or an answer.
 """
 
 from collections.abc import Awaitable

@@ -39,7 +39,7 @@ REFUSED = 3
 NOT_LIVE = "live state is not included: breakers, pauses, places and what limits have used are taken as none"
 LEAST = "?"
 """What stands for a prompt that is not known: not empty, for some dialects can say no empty message."""
-NO_BODY = "nothing is known of the body: no tools, no pictures and a prompt of one letter are judged"
+NO_BODY = "nothing is known of the body: no tools, no pictures and a prompt of one character are judged"
 NO_PERSON = "a person's own limits are looked at only with --ask"
 AT_ONCE = "whoever is asked is taken to fail at once, without second tries and without harm to its breaker"
 

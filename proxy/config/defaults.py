@@ -19,6 +19,9 @@ from proxy.wire.body import HIGHEST, JUDGED, LOWEST, amiss
 
 _THE_CALL = frozenset({"model", "messages", "stream", "stream_options"})
 """Members that are the call itself, not a default of it."""
+_THE_PERSON = frozenset({"safety_identifier", "user"})
+"""Members that say whom a call is for: read from the body before anything is filled in."""
+_THE_CALLERS = _THE_CALL | _THE_PERSON
 
 _LIKENESS = 0.85
 """From here on a member that nobody knows is taken for a known one misspelt; `top_a` is none of `top_p`."""
@@ -37,6 +40,8 @@ def judged(name: str, value: Any) -> Unsendable | None:
     """What is wrong with one member; None: it can be filled in."""
     if name in _THE_CALL:
         return Unsendable((), "this is the call itself", "leave it out")
+    if name in _THE_PERSON and value is not None:
+        return Unsendable((), "a constant is no end person", "leave it out: only a caller can say who it is")
     vast = next(_vast(value, ()), None)
     if vast is not None:
         return Unsendable(vast, "an integer of more than 64 bits", f"write one from {LOWEST} to {HIGHEST}")
@@ -73,7 +78,9 @@ def check_defaults(draft: Draft) -> None:
             if wrong is None:
                 continue
             path: Path = ("routes", index, "defaults", name, *wrong.path)
-            shown = "" if name in _THE_CALL else f" (was {draft.document.seen(path, _at(value, wrong.path))})"
+            shown = (
+                "" if name in _THE_CALLERS else f" (was {draft.document.seen(path, _at(value, wrong.path))})"
+            )
             draft.document.fault(path, f"{wrong.problem}{shown}", wrong.remedy)
 
 
@@ -84,9 +91,9 @@ def misspelt(draft: Draft) -> Iterator[str]:
         for part in draft.upstreams.values()
         for name in (*part.capabilities.accept, *part.capabilities.strip, *part.capabilities.rename.values())
     }
-    known = sorted((NAMES | JUDGED | own) - _THE_CALL)
+    known = sorted((NAMES | JUDGED | own) - _THE_CALLERS)
     for index, route in draft.routes.items():
-        for name in sorted(route.defaults.keys() - set(known) - _THE_CALL):
+        for name in sorted(route.defaults.keys() - set(known) - _THE_CALLERS):
             meant = nearest(name, known, _LIKENESS)
             if meant is not None:
                 place = dotted(("routes", index, "defaults", name))

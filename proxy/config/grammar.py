@@ -188,7 +188,7 @@ class RoutePart(Part):
     check_answers: Annotated[Literal["off", "schema"], BeforeValidator(_off_is_a_word)] = "off"
     """schema: a whole answer (never a stream) off the JSON schema in `response_format` counts as failed."""
     defaults: dict[Member, Any] = {}
-    """Filled in where the caller is silent, by whatever name; a value no caller could send is a fault."""
+    """Filled in where a caller is silent, by whatever name: what callers could send, but no end person."""
     timeouts: TimeoutsPart = TimeoutsPart()
     """Narrower than the upstream's."""
 

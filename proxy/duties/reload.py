@@ -1,8 +1,8 @@
-"""The duty that takes an edited table into force, and the desk that calls are answered from.
+"""The duty that reads the table anew, edited or asked for, and the desk that calls are answered from.
 
-`app.py` builds one `Standing` and hands its `answer` to the server. A changed file is parsed, judged
-and built completely, off the loop, and only then one reference is swapped: calls under way keep the
-table they began with, later ones get the new one. A file with a fault changes nothing and is told, and
+`app.py` builds one `Standing` and hands its `answer` to the server. The file is parsed, judged and
+built completely, off the loop, and only then one reference is swapped: calls under way keep the table they
+began with, later ones get the new one. A file with a fault changes nothing and is told, and
 neither does one that is gone.
 """
 
@@ -106,15 +106,15 @@ class Standing:
         for notice in loaded.notices:
             log.warning(notice)
         if loaded.settings != self._settings:
-            log.warning("the settings were edited too; they are read at start only")
+            log.warning("the settings are others too; they are read at start only")
         log.info("a new table is in force", extra={"routes": len(self.table.routes)})
 
     def refuse(self, error: ConfigError) -> None:
         """Keep the table in force, and say why."""
-        self.trouble = f"{len(error.faults)} faults in the edited file; the last good table stays"
+        self.trouble = f"{len(error.faults)} faults in the file; the last good table stays"
         self.faults = tuple(str(fault) for fault in error.faults[:FAULTS_MAX])
         for fault in error.faults:
-            log.error("the edited table is not taken", extra={"fault": str(fault)})
+            log.error("the table in the file is not taken", extra={"fault": str(fault)})
 
     def miss(self) -> None:
         """Keep the table in force, and say that there is none to start with."""
@@ -130,10 +130,10 @@ async def reload_table(
     told: Callable[[bool], None],
     sleep: Sleep,
 ) -> None:
-    """Watch for ever. `read` raises `ConfigError`; `told` hears of every change whether it was taken.
+    """Watch for ever. `read` raises `ConfigError`; `told` hears of every reading whether it was taken.
 
-    That the file is gone is a change, too, and told once. An edit that was made while the program started, or
-    while this duty was being started again, is one like any other.
+    The file is read when it was edited, or `standing` was asked. That it is gone is told too, once. An edit
+    made while the program started, or while this duty was being started again, is one like any other.
     """
     seen, missed = standing.stamp, 0
     while True:

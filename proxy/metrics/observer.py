@@ -127,9 +127,9 @@ READINGS = What(
     ("upstream", "result"),
 )
 LAG = What("fallthrough_loop_lag_seconds", "How late the loop was lately.")
-RELOADS = What("fallthrough_table_reloads", "Edited tables, taken or refused.", ("result",))
+RELOADS = What("fallthrough_table_reloads", "Tables read anew, taken or refused.", ("result",))
 TAKEN, REFUSED = "taken", "refused"
-"""What became of an edited table; counted from nothing for the same reason."""
+"""What became of a table read anew; counted from nothing for the same reason."""
 IN_FLIGHT = What("fallthrough_calls_in_flight", "Calls being answered.")
 
 
@@ -223,7 +223,7 @@ class Metrics(Observer):
         self._told.append(LedgerPulse(pulse))
 
     def reloaded(self, taken: bool) -> None:
-        """An edited table was taken into force, or refused for its faults."""
+        """A table was read anew and taken into force, or refused for its faults, or its file was gone."""
         self._ended, self._tried = {}, {}  # which models are known may have changed
         self._reloads.add((TAKEN if taken else REFUSED,))
 

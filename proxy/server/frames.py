@@ -1,7 +1,8 @@
 """WebSocket frames (RFC 6455, 5): bytes in, messages out, and back.
 
-`channel.py` feeds it whatever comes; cut anywhere, it costs linear time and holds at most one message. One
-read may hold forty thousand frames: after so many it stops, for there are others on the loop.
+`channel.py` feeds it whatever comes; cut anywhere, it costs linear time. One read may hold forty thousand
+frames: after so many it stops, for there are others on the loop, so that it holds a message at most and the
+unread rest of one read.
 It is as strict as the standard wants a server to be: what is not masked, not UTF-8, out of turn or too
 long is `Malformed` and ends the connection. It knows no extension, no clock and no socket.
 """

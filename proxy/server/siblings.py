@@ -1,8 +1,9 @@
 """The workers of one proxy among themselves: whichever is asked tells of all.
 
 Each worker has a socket in their private room. Whoever connects says in one line what it wants to know,
-`metrics` or `sight`, and is given the worker's own; nothing else is read. A sibling that does not answer
-in time, for it may be starting anew, is left out, and how many answered is a metric of its own.
+`metrics` or `sight`, and is given the worker's own; nothing else is read. Of a sibling that does not answer
+in time, for it may be starting anew, there is no sight, but what it last counted still counts; how many
+answered is a metric of its own.
 
 What a worker counted may not be lost with it, nor while it is late: a sum that falls is a rise to whoever
 computes rates. So it notes in the room what it last told, and whoever has its number next begins from there.

@@ -5,14 +5,35 @@ Both dialects whose vendors take a part of JSON Schema only look through it befo
 
 from typing import Any
 
-_SAID = frozenset({"default", "description", "title"})
+_SAID = frozenset(
+    {
+        "$comment",
+        "$schema",
+        "default",
+        "deprecated",
+        "description",
+        "examples",
+        "readOnly",
+        "title",
+        "writeOnly",
+    }
+)
 """Words that say something of a schema and ask nothing of an answer: the outer ones are nearer."""
+_ASIDE = _SAID | {"$defs", "definitions"}
+_MINDFUL = frozenset({"$ref", "additionalProperties", "items"})
+"""Words that mean something else, or are not taken, beside words that stood in another schema."""
 
 
 def flat(schema: dict[str, Any]) -> dict[str, Any]:
-    """`schema` without an `allOf` that combines nothing; itself where there is none, or both ask the same."""
+    """`schema` without an `allOf` that combines nothing; itself where there is none, or it combines.
+
+    It combines where both say one word, or where a word minds what it would come to stand beside.
+    """
     parts = schema.get("allOf")
     if not isinstance(parts, list) or len(parts) != 1 or not isinstance(parts[0], dict):
         return schema
-    rest = {word: value for word, value in schema.items() if word != "allOf"}
-    return schema if parts[0].keys() & rest.keys() - _SAID else {**parts[0], **rest}
+    part, rest = parts[0], {word: value for word, value in schema.items() if word != "allOf"}
+    if part.keys() & rest.keys() - _SAID:
+        return schema
+    asked = rest.keys() - _ASIDE
+    return schema if asked and _MINDFUL & (part.keys() | asked) else {**part, **rest}

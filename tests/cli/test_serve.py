@@ -16,6 +16,7 @@ def test_a_hang_up_before_there_is_a_table_to_read_anew_kills_nobody(monkeypatch
         raise ConfigError([])
 
     monkeypatch.setattr(serve, "load", load)
+    monkeypatch.setattr(serve, "configure_logging", lambda: None)  # which would be the other tests' as well
     before = signal.getsignal(signal.SIGHUP)
     try:
         assert CliRunner().invoke(serve.serve, []).exit_code == 2

@@ -80,7 +80,7 @@ def test_a_form_that_only_some_servers_take_passes(name, value):
 
 
 def test_a_default_holds_what_only_looks_like_a_reference(read):
-    assert read('user: "${WHO:-p$${w}"').table.routes[0].defaults == {"user": "p${w"}
+    assert read('own: "${WHO:-p$${w}"').table.routes[0].defaults == {"own": "p${w"}
 
 
 @pytest.mark.parametrize(("written", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
@@ -93,8 +93,8 @@ def test_a_member_that_looks_misspelt_goes_up_and_is_told(read, written, meant):
 
 
 def test_a_number_out_of_a_variable_is_a_number(read):
-    written = 'temperature: "${WARMTH:-0.7}", n: "${N}", user: "${N}", own: "${N}"'
+    written = 'temperature: "${WARMTH:-0.7}", n: "${N}", own: "${N}"'
     defaults = read(written, N="2").table.routes[0].defaults
-    assert dict(defaults) == {"temperature": 0.7, "n": 2, "user": "2", "own": "2"}
+    assert dict(defaults) == {"temperature": 0.7, "n": 2, "own": "2"}
     with pytest.raises(ConfigError, match=r"not what `temperature` takes \(was \$\{WARMTH:-0.7\}\)"):
         read(written, N="2", WARMTH="hot")

@@ -12,7 +12,7 @@ from proxy.notify import webhook
 from proxy.server.gate import LAST_WORDS_S
 from proxy.server.listeners import CLOSING_S
 from proxy.store.pace import Pace
-from proxy.store.postgres import lease, line
+from proxy.store.postgres import backing, lease, line, session
 from proxy.store.postgres.database import CONNECT_S, STATEMENT_S
 from tests.deploy.judges import HelmRefused, faults, helm, kubernetes
 from tests.deploy.manifests import CHART, RELEASES, SETTINGS, lying, pods, rendered, tables, written
@@ -111,12 +111,16 @@ def test_the_table_is_mounted_as_a_folder_so_that_an_edit_arrives(found):
 def test_a_pod_has_time_for_its_drain_and_for_all_whom_it_must_tell_that_it_ends():
     """Each of them may be silent: callers, a database in the midst of a batch, a collector, a webhook."""
     calls = PRE_STOP_S + DRAIN_S + LAST_WORDS_S + CLOSING_S
-    ledger = Pace().last_s + CONNECT_S + lease.PARTING_S + line.CLOSE_S
+    in_file = Pace().last_s
+    keys = session.CLOSE_S + lease.PARTING_S + line.CLOSE_S  # closed after the ledger
+    in_database = in_file + CONNECT_S + STATEMENT_S + backing.LEAVING_S + session.CLOSE_S + keys
     watchers = tracing.LAST_S + webhook.LAST_S
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    assert values["terminationGracePeriodSeconds"] >= calls + in_database + watchers
     for name, found in LYING.items():
         for pod in pods(found):
-            own = 0 if name.startswith("sidecar/") else STATEMENT_S
-            assert pod["terminationGracePeriodSeconds"] >= calls + ledger + watchers + own
+            ledger = in_file if name.startswith("sidecar/") else in_database
+            assert pod["terminationGracePeriodSeconds"] >= calls + ledger + watchers
 
 
 @everything

@@ -238,7 +238,7 @@ async def test_a_server_that_falls_silent_is_given_up_when_its_time_is_over(serv
 async def test_who_ends_while_the_server_is_silent_asks_it_once_and_waits_for_nothing_else(
     server, monkeypatch, caplog
 ):
-    monkeypatch.setattr(backing, "PARTING_S", 0.05)
+    monkeypatch.setattr(backing, "LEAVING_S", 0.05)
     store = PostgresStore(server.database())
     try:
         async with replica(store, replace(HASTY, idle_s=3600)) as ledger:

@@ -97,6 +97,7 @@ HOLLOW = {
     "… at more length": ("vllm", choice({"role": "assistant", "content": None, "tool_calls": []}, None)),
     "a number for a text": ("openai", choice({"content": 5})),
     "an object for a text": ("openai", choice({"content": {"text": "hi"}})),
+    "a truth for a text": ("openai", choice({"content": True})),
     "a list for thoughts": ("vllm", choice({"content": "hi", "reasoning_content": 5})),
     "Claude's words without a word": ("anthropic", messages([], None)),
     "… and an empty one": ("anthropic", messages([{"type": "text", "text": ""}], None)),
@@ -126,6 +127,18 @@ def test_a_success_that_says_of_itself_that_it_is_none_is_no_answer(dialect, bod
 def test_an_answer_may_be_empty_or_lack_its_end_but_not_both(dialect, body):
     judged = DIALECTS[dialect].reply(make_call(), make_upstream(dialect), 200, {}, body)
     assert isinstance(judged, Reply)
+
+
+@pytest.mark.parametrize("calls", [[], [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]])
+def test_a_refusal_that_is_false_is_none(calls):
+    body = choice({"role": "assistant", "content": "hi", "refusal": False, "tool_calls": calls})
+    judged = DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body)
+    assert json.loads(judged.body)["choices"][0]["message"]["refusal"] is None
+
+
+def test_a_refusal_that_is_true_is_no_text():
+    body = choice({"role": "assistant", "content": "hi", "refusal": True, "tool_calls": []})
+    assert DIALECTS["openai"].reply(make_call(), make_upstream(), 200, {}, body).kind is Kind.BAD_ANSWER
 
 
 def test_a_stream_of_claudes_that_neither_speaks_nor_says_why_it_stops_is_no_answer():

@@ -37,7 +37,7 @@ from proxy.table import Unit
 
 log = logging.getLogger("proxy.ledger")
 
-PARTING_S = 4.0
+LEAVING_S = 4.0
 """How long a replica that ends waits for a silent server; the others find out by themselves that it ended."""
 
 
@@ -132,7 +132,7 @@ class PostgresBacking:
         if self._session is None:
             return
         if well:
-            self._session.hasten(PARTING_S)
+            self._session.hasten(LEAVING_S)
             try:
                 self._session.execute(sql.UNLEND, self.tables.epoch)
                 self._session.execute(sql.LEAVE, self.tables.epoch)

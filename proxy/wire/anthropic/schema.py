@@ -116,7 +116,15 @@ def _listed(word: str, schemas: Any, load: Load, depth: int) -> list[dict[str, A
         raise Untightened(f"an empty {word}")
     if word == "allOf" and any(isinstance(schema, dict) and "$ref" in schema for schema in schemas):
         raise Untightened("a reference inside allOf")
+    if word == "allOf" and any(isinstance(schema, dict) and _only_closes(schema) for schema in schemas):
+        raise Untightened("additionalProperties alone inside allOf")
     return [_node(schema, load, depth - 1) for schema in schemas]
+
+
+def _only_closes(schema: dict[str, Any]) -> bool:
+    """Whether it forbids members of an object that it does not describe: `_settle_object` passes it by."""
+    others = schema.get("additionalProperties", True)
+    return others not in (True, {}) and schema.keys().isdisjoint({"type", "properties"})
 
 
 def _settle_object(schema: dict[str, Any], out: dict[str, Any], load: Load) -> None:

@@ -40,25 +40,37 @@ def fit(schema: Any, lost: list[str]) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = flat(schema)
+    told: list[str] = []
     if isinstance(schema.get("$ref"), str):
-        beside = schema.keys() - _BESIDE
-        if not beside or "anyOf" in beside:
-            lost.extend(beside)
+        if not schema.keys() - _BESIDE:
             return {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")} | _definitions(schema, lost)
+        if "anyOf" in schema:  # whose place the reference takes
+            told.append(_in_words("anyOf", schema["anyOf"]))
+            lost.append("anyOf")
         schema = {**schema, "anyOf": [{"$ref": schema["$ref"]}]}
         del schema["$ref"]
+    elif _is_one(schema.get("allOf")) and "anyOf" not in schema:  # all of one are any of one
+        schema = {**schema, "anyOf": schema["allOf"]}
+        del schema["allOf"]
     out: dict[str, Any] = {}
-    told: list[str] = []
     for word, value in schema.items():
         kept = _word(word, value, lost)
         if kept is not None:
             out[kept[0]] = kept[1]
         elif word not in _SILENT:
-            told.append(f"{word}: {dumps(value).decode()}")
+            told.append(_in_words(word, value))
             lost.append(word)
     if told:
         out["description"] = f"{out.get('description') or ''} ({'; '.join(told)})".lstrip()
     return out
+
+
+def _is_one(parts: Any) -> bool:
+    return isinstance(parts, list) and len(parts) == 1
+
+
+def _in_words(word: str, value: Any) -> str:
+    return f"{word}: {dumps(value).decode()}"
 
 
 def _word(word: str, value: Any, lost: list[str]) -> tuple[str, Any] | None:

@@ -7,6 +7,8 @@ import pytest
 from proxy.wire.anthropic.schema import Load, Untightened, tighten
 
 STR = {"type": "string"}
+SHUT = {"additionalProperties": False}
+APART = {"properties": {"a": STR}, "allOf": [{**SHUT, "type": "object"}], **SHUT}
 
 
 def obj(**properties):
@@ -52,6 +54,9 @@ def obj(**properties):
             {"$defs": {"s": STR}, **obj(a={"$ref": "#/$defs/s", "description": "A"})},
         ),
         ({"allOf": [{**STR, "title": "S"}], "title": "T"}, {**STR, "title": "T"}),
+        ({"$schema": "x", "allOf": [obj(a=STR)]}, obj(a=STR)),
+        ({"properties": {"a": STR}, "allOf": [{**SHUT, "type": "object"}]}, APART),
+        ({"anyOf": [STR], "additionalProperties": False}, {"anyOf": [STR]}),
     ],
 )
 def test_what_cannot_be_enforced_is_said(given, tight):
@@ -70,6 +75,9 @@ def test_what_cannot_be_enforced_is_said(given, tight):
         {"type": "object", "properties": {"a": STR}, "patternProperties": {"x": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}, {"minLength": 1}], "$defs": {"s": STR}},
         {"allOf": [{"$ref": "#/$defs/s"}], "$ref": "#/$defs/t", "$defs": {"s": STR, "t": STR}},
+        {"allOf": [{"$ref": "#/$defs/s"}], "$defs": {"s": obj(a=STR)}, **obj(z=STR)},
+        {"properties": {"a": STR}, "allOf": [SHUT]},
+        {"properties": {"a": STR}, "allOf": [{"additionalProperties": STR}]},
         {"type": "object", "properties": {"a": STR}, "additionalProperties": {}},
         {"anyOf": []},
         {"$ref": "https://example.org/schema"},

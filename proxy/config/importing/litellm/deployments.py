@@ -20,7 +20,7 @@ from proxy.config.importing import amounts
 from proxy.config.importing.address import base_url
 from proxy.config.importing.litellm.rules import Rules
 from proxy.config.importing.litellm.sheet import UNKNOWN, Sheet, variable
-from proxy.config.importing.litellm.wildcards import WRITTEN_OUT, Entry, written_out
+from proxy.config.importing.litellm.wildcards import SPELT_OUT, WRITTEN_OUT, Entry, written_out
 from proxy.config.importing.sketch import RowSketch, UpstreamSketch, is_name
 from proxy.facts.litellm import BRIDGE, BRIDGED, DEFAULTS, ENDPOINTS, INFO, MODEL_INFO, PARAMS, PRICES
 from proxy.facts.vendors import SHAPED, UNSPOKEN, Vendor, by_model, by_word
@@ -115,9 +115,12 @@ class Deployments(Struct):
         found = () if elsewhere else written_out(name, vendor, model)
         if not found:
             raise Unfit(f"{params['model']}: {ONE_MODEL}")
-        self.sheet.changed((*path, "model"), WRITTEN_OUT)
         own = self._spelt_out()
-        return vendor, [each for each in found if each.public not in own]
+        left = [each for each in found if each.public not in own]
+        if not left:
+            raise Unfit(f"{params['model']}: {SPELT_OUT}")
+        self.sheet.changed((*path, "model"), WRITTEN_OUT)
+        return vendor, left
 
     def _unread(self, path: Path, entry: Mapping[str, Any], params: Mapping[str, Any]) -> None:
         """Tell of all keys that come to nothing."""

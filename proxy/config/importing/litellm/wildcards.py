@@ -14,6 +14,7 @@ from proxy.facts.vendors import Vendor
 WRITTEN_OUT = (
     "a target names one model: written out for those that are known here; write a route for any other"
 )
+SPELT_OUT = "every model of it that is known here has an entry of its own; write a route for any other"
 
 
 class Entry(Struct, frozen=True):
