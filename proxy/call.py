@@ -156,7 +156,7 @@ class Kind(StrEnum):
     STRAYED = "strayed"
     """Asked to answer anew, it gave another answer than the one that the caller has the beginning of."""
     UNABLE = "unable"
-    """This upstream cannot express the request (decided before anything was sent)."""
+    """This upstream cannot express the request, of which nothing is sent then, or its model refuses it."""
     UNSAYABLE = "unsayable"
     """It answered, in what no chat completion can hold."""
 
