@@ -185,6 +185,7 @@ class LedgerDoor:
             raise asyncio.CancelledError
         if ledger.dice.random() < DOWN:
             VISIT.get().refused = True
+            ledger.trace.say("refused", hold.call_id, "ledger_unavailable")
             raise unavailable("The ledger cannot be written.", "ledger_unavailable")
         answer = ledger.reserve(hold)
         ledger.trace.say("held" if isinstance(answer, Granted) else "not held", hold.call_id)

@@ -60,6 +60,7 @@ class Referee:
         self.returned |= rules.keys() & (self._known - self.stations.keys())
         self._known |= rules.keys()
         kept: dict[str, Station] = {}
+        self._least = {key: least for key, least in self._least.items() if key[0] in rules}  # else forgotten
         for name, rule in rules.items():
             station = kept[name] = self.stations.get(name) or Station(name, rule, None)
             station.rules = rule
@@ -205,7 +206,7 @@ class Referee:
     def began(self, attempt: Try) -> None:
         """The first content of it came."""
         visit, target = attempt.visit, attempt.target
-        if visit.begun is None:
+        if visit.begun is None and self.stations.get(target.upstream) is attempt.station:
             key = (target.upstream, target.model, visit.call.stream)
             took = self.trace.now() - attempt.admitted
             self._least[key] = min(took, self._least.get(key, NEVER))
