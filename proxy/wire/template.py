@@ -98,8 +98,8 @@ def _is_plain(chunk: dict[str, Any]) -> bool:
     """Whether it brings nothing but a text, of one choice."""
     choices = chunk["choices"]
     delta = _delta(chunk)
-    if len(choices) > 1 or choices[0].get("finish_reason") is not None:
-        return False
+    if len(choices) > 1 or choices[0].get("finish_reason") is not None or "x_groq" in chunk:
+        return False  # what a service says of itself may hold a count
     return len(delta) == 1 or not any(value for name, value in delta.items() if name != "content")
 
 

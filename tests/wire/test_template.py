@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.wire import openai_stream
@@ -21,6 +21,7 @@ END = b"data: " + HEAD % 0 + b'},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 LATE = PLAIN.replace(b'"logprobs"', b'"content":"%b","logprobs"')
 BOTH = PLAIN.replace(b"}]}", b'},{"index":1,"delta":{"content":"x"}}]}')
 TWICE = PLAIN.replace(b'"%b"}', b'"%b","content":"x"}')
+TELLING = PLAIN.replace(b"}]}", b'}],"x_groq":{"usage":{"prompt_tokens":1,"completion_tokens":1}}}')
 SHAPES = (
     PLAIN,
     COUNTED,
@@ -46,7 +47,7 @@ SHAPES = (
     PLAIN.replace(b"data: ", b"event: x\ndata: "),
     PLAIN.replace(b"\n\n", b"\r\n\r\n"),
     PLAIN.replace(b"\n\n", b"\r\r"),
-    PLAIN.replace(b"}]}", b'}],"x_groq":{"usage":{"prompt_tokens":1,"completion_tokens":1}}}'),
+    TELLING,
     PLAIN.replace(b"}]}", b'}],"usage":{"prompt_tokens":9,"completion_tokens":1}}'),
     PLAIN.replace(b"}]}", b'}],"error":{"message":"no"}}'),
     PLAIN.replace(b"}]}", b'}],"token_ids":[1]}'),
@@ -106,6 +107,7 @@ def seen_of(reader):
 
 
 @settings(max_examples=600, deadline=None, derandomize=True)
+@example([], [PLAIN % b"a", TELLING % b"a" * 2], [], False, False)
 @given(
     st.lists(EVENTS, max_size=6),
     st.lists(EVENTS, max_size=3),
