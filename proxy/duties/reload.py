@@ -106,7 +106,7 @@ class Standing:
         for notice in loaded.notices:
             log.warning(notice)
         if loaded.settings != self._settings:
-            log.warning("the settings are others too; they are read at start only")
+            log.warning("the settings have changed too; they are read at start only")
         log.info("a new table is in force", extra={"routes": len(self.table.routes)})
 
     def refuse(self, error: ConfigError) -> None:
