@@ -2,7 +2,8 @@
 
 `request.py` and `frames.py` keep bodies and messages as a list of what came: most come in one piece, or in
 a few large ones, which are joined once. A sender may cut them into pieces of two bytes, each an object of
-forty; such a list is folded now and then. It looks at no byte.
+forty; such a list is folded now and then. `connection.py` and `channel.py` ask it how much of one sender is
+read before others have their turn. It looks at no byte.
 """
 
 MUCH_BYTES = 64 * 1024

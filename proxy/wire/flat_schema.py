@@ -5,19 +5,9 @@ Both dialects whose vendors take a part of JSON Schema only look through it befo
 
 from typing import Any
 
-_SAID = frozenset(
-    {
-        "$comment",
-        "$schema",
-        "default",
-        "deprecated",
-        "description",
-        "examples",
-        "readOnly",
-        "title",
-        "writeOnly",
-    }
-)
+SILENT = frozenset({"$comment", "$schema", "default", "deprecated", "examples", "readOnly", "writeOnly"})
+"""Words that bind nobody."""
+_SAID = SILENT | {"description", "title"}
 """Words that say something of a schema and ask nothing of an answer: the outer ones are nearer."""
 _ASIDE = _SAID | {"$defs", "definitions"}
 _MINDFUL = frozenset({"$ref", "additionalProperties", "items"})

@@ -112,13 +112,18 @@ async def test_a_full_disk_refuses_reservations_and_keeps_settlements(file):
     assert file.balance() == (400, 1)
 
 
+async def refused_for_want_of_room(ledger):
+    """Holds so much that no page has room for it, and somebody is refused."""
+    with pytest.raises(Refused):
+        for number in range(100):
+            await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
+
+
 async def test_a_reservation_that_meets_a_full_disk_is_told_so(file):
     async with file.open(HASTY) as ledger:
         disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
         disk.full = True
-        with pytest.raises(Refused):
-            for number in range(100):
-                await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
+        await refused_for_want_of_room(ledger)
         disk.full = False
         await until_well(ledger)
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)

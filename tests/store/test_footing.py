@@ -15,7 +15,15 @@ from proxy.store.sqlite.database import connect
 from proxy.store.sqlite.footing import ROOM_BYTES
 from tests.store.making import StillClock, charge, claim, hold, settlement
 from tests.store.stores import SqliteStore
-from tests.store.test_faults import HASTY, Cramped, Failing, tables_of, until, until_well
+from tests.store.test_faults import (
+    HASTY,
+    Cramped,
+    Failing,
+    refused_for_want_of_room,
+    tables_of,
+    until,
+    until_well,
+)
 
 
 @pytest.fixture
@@ -138,9 +146,7 @@ async def test_a_disk_that_was_full_is_not_ready_before_it_has_room_for_more_tha
     async with file.open(HASTY) as ledger:
         disk = tables_of(ledger).connection = Cramped(tables_of(ledger).connection)
         disk.full = True
-        with pytest.raises(Refused):
-            for number in range(100):
-                await ledger.reserve(hold(f"c{number}", claim(1, scope="x" * 400 + str(number))))
+        await refused_for_want_of_room(ledger)
         assert asked == [], "a disk that nobody found full is not asked before each batch"
         await until(lambda: len(asked) > 2)
         assert "its disk is full" in ledger.trouble

@@ -6,7 +6,7 @@ word for is told to the model in the description instead, and named, so that the
 
 from typing import Any
 
-from proxy.wire.flat_schema import flat
+from proxy.wire.flat_schema import SILENT, flat
 from proxy.wire.tolerant import dumps
 
 _PLAIN = frozenset(
@@ -29,9 +29,7 @@ _PLAIN = frozenset(
 _ONE = frozenset({"additionalProperties", "items"})
 _LISTS = frozenset({"anyOf", "oneOf", "prefixItems"})
 _MAPS = frozenset({"$defs", "definitions", "properties"})
-_SILENT = frozenset({"$comment", "$schema", "default", "deprecated", "examples", "readOnly", "writeOnly"})
-"""Words that bind nobody."""
-_BESIDE = _SILENT | {"$ref", "$defs", "definitions"}
+_BESIDE = SILENT | {"$ref", "$defs", "definitions"}
 """Words that may stand beside a reference, or that nobody misses there."""
 
 
@@ -57,7 +55,7 @@ def fit(schema: Any, lost: list[str]) -> Any:
         kept = _word(word, value, lost)
         if kept is not None:
             out[kept[0]] = kept[1]
-        elif word not in _SILENT:
+        elif word not in SILENT:
             told.append(_in_words(word, value))
             lost.append(word)
     if told:
