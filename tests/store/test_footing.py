@@ -66,12 +66,17 @@ async def test_nothing_is_written_into_a_file_that_nobody_will_find(file, change
     assert file.balance() == (8, 1)
 
 
+def take_the_wal_away(path: Path) -> None:
+    """As a reader does that is the last to close the file."""
+    reader = apsw.Connection(str(path))
+    assert reader.execute("SELECT count(*) FROM rows").get
+    reader.close()
+    path.with_name("another").touch()  # or the number of the old WAL would be given to the next
+
+
 async def test_a_wal_that_is_new_because_the_file_was_opened_anew_is_no_stranger_s(file, monkeypatch):
     def connect_behind_a_reader(path, busy_ms):
-        reader = apsw.Connection(str(path))
-        assert reader.execute("SELECT count(*) FROM rows").get
-        reader.close()  # the last to close takes the WAL away
-        path.with_name("another").touch()  # or the number of the file would be given to the new one
+        take_the_wal_away(path)
         return connect(path, busy_ms)
 
     async with file.open(HASTY) as ledger:
@@ -103,10 +108,7 @@ async def test_a_wal_taken_away_while_the_file_could_not_be_opened_is_no_strange
         with pytest.raises(Refused):
             await ledger.reserve(hold("meanwhile", claim(10)))
         await until(lambda: "the disk has failed" in ledger.trouble)
-        reader = apsw.Connection(str(file.path))
-        assert reader.execute("SELECT count(*) FROM rows").get
-        reader.close()
-        file.path.with_name("another").touch()
+        take_the_wal_away(file.path)
         bad.clear()
         await until_well(ledger)
         assert isinstance(await ledger.reserve(hold("after", claim(1))), Granted)
